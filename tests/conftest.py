@@ -1,0 +1,95 @@
+"""What every test gets: a clean environment, and a check that it leaves nothing running or lying about."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import ecg_renderer
+import processes
+
+SESSION = processes.open_session()
+
+OTHER_SETTINGS = ("BROWSER_POOL_SIZE", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE")
+SECONDS_TO_END = 3.0
+SECONDS_FOR_TASKS_TO_END = 0.5
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_in() -> Iterator[dict[psutil.Process, str]]:
+    """Map each process that outlived a test to that test; fail if one outlives the session."""
+    first_seen: dict[psutil.Process, str] = {}
+    files_before = processes.shared_files()
+    yield first_seen
+
+    left = processes.wait_until_gone(SESSION, SECONDS_TO_END)
+    complaints = [
+        f"process {processes.describe(process)}, first seen after {first_seen.get(process, 'the last test')}"
+        for process in left
+    ]
+    processes.kill(left)
+    psutil.wait_procs(left, timeout=SECONDS_TO_END)
+    files = processes.abandoned(processes.shared_files() - files_before)
+    complaints += [f"file {path}" for path in sorted(files)]
+    if complaints:
+        pytest.fail("the tests left behind:\n  " + "\n  ".join(complaints), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def watch_processes(request: pytest.FixtureRequest, started_in: dict[psutil.Process, str]) -> Iterator[None]:
+    """Note after which test a process was first there, so that a leak has a name."""
+    yield
+    for process in processes.survivors(SESSION):
+        started_in.setdefault(process, request.node.nodeid)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of whoever runs the tests."""
+    for name in os.environ:
+        if name in OTHER_SETTINGS or (name.startswith("ECG_") and name != processes.MARKER):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_task_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test whose event loop still runs tasks when its main coroutine is done.
+
+    `asyncio.run` would cancel them without a word.
+    """
+    left: list[str] = []
+    monkeypatch.setattr(asyncio, "run", _reporting(asyncio.run, left))
+    yield
+    assert not left, "tasks that nobody awaited: " + ", ".join(left)
+
+
+def _reporting(run: Callable[..., Any], left: list[str]) -> Callable[..., Any]:
+    async def watched(main: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await main
+        finally:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                _, pending = await asyncio.wait(others, timeout=SECONDS_FOR_TASKS_TO_END)
+                left.extend(repr(task) for task in pending)
+
+    def run_watched(main: Coroutine[Any, Any, Any], **options: Any) -> Any:
+        return run(watched(main), **options)
+
+    return run_watched
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """The npm packages that the caption page loads, as `make setup` installs them."""
+    folder = Path(ecg_renderer.__file__).parent / "page" / "node_modules"
+    for package in ("motiontext-renderer", "gsap"):
+        if not (folder / package / "package.json").is_file():
+            pytest.fail(f"{folder} holds no {package}: run `make setup`", pytrace=False)
+    return folder

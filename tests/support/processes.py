@@ -1,0 +1,117 @@
+"""Find what tests leave behind: processes, also orphaned ones, and files in shared memory.
+
+Every process that a test starts inherits an environment variable that names the test session. It is still
+readable in /proc after the process lost its parent, so a browser whose launcher was killed is found too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+MARKER = "ECG_TEST_SESSION"
+SHARED_MEMORY = Path("/dev/shm")
+OUR_PREFIX = "ecg-"
+
+# Python's own helper of multiprocessing lives until the interpreter that started it ends.
+KEPT_BY_PYTHON = "multiprocessing.resource_tracker"
+
+
+def open_session() -> str:
+    """Mark this process's future children; return the mark.
+
+    A session inside another one's child gets a longer mark: the outer session sees the inner one's processes,
+    the inner one not the outer's.
+    """
+    outer = os.environ.get(MARKER)
+    session = f"{outer}/{uuid4().hex}" if outer else uuid4().hex
+    os.environ[MARKER] = session
+    return session
+
+
+def survivors(session: str) -> set[psutil.Process]:
+    """Return the living processes that this process or its children started in `session`."""
+    found = {process for process in psutil.process_iter() if _carries(process, session)}
+    found.update(psutil.Process().children(recursive=True))
+    return {process for process in found if _counts(process)}
+
+
+def wait_until_gone(session: str, seconds: float) -> set[psutil.Process]:
+    """Give the session's processes `seconds` to end by themselves; return those that did not."""
+    deadline = time.monotonic() + seconds
+    while (left := survivors(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """End processes at once."""
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def describe(process: psutil.Process) -> str:
+    """Return a process's id and the start of its command line."""
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())[:160]}"
+    except psutil.Error:
+        return f"{process.pid} (has ended since)"
+
+
+def shared_files() -> set[Path]:
+    """Return our entries in shared memory."""
+    return set(SHARED_MEMORY.glob(f"{OUR_PREFIX}*"))
+
+
+def abandoned(paths: Iterable[Path]) -> set[Path]:
+    """Return those of `paths` that exist and that no living process but this one uses.
+
+    A process uses a path that it names in its command line or holds open, or whose name carries its id.
+    """
+    used = [text for pid in psutil.pids() if pid != os.getpid() for text in _paths_in_use(pid)]
+    return {
+        path
+        for path in paths
+        if path.exists() and not _has_other_owner(path) and not any(str(path) in text for text in used)
+    }
+
+
+def _carries(process: psutil.Process, session: str) -> bool:
+    try:
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:  # ended meanwhile, or another user's
+        return False
+    return f"\0{MARKER}={session}".encode() in b"\0" + environment
+
+
+def _counts(process: psutil.Process) -> bool:
+    if process.pid == os.getpid():
+        return False
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and KEPT_BY_PYTHON not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _has_other_owner(path: Path) -> bool:
+    owner = re.search(r"-(\d+)-", path.name)
+    return owner is not None and int(owner[1]) != os.getpid() and psutil.pid_exists(int(owner[1]))
+
+
+def _paths_in_use(pid: int) -> list[str]:
+    folder = Path(f"/proc/{pid}")
+    try:
+        texts = [(folder / "cmdline").read_text(errors="replace")]
+        texts += [str(link.readlink()) for link in (folder / "fd").iterdir()]
+    except OSError:
+        return []
+    return texts
