@@ -1,0 +1,170 @@
+"""The CustomResourceDefinition of RenderJob, built from its models; `python -m ecg_api.crd` prints it.
+
+Bounds, enums and defaults come from the models. Rules that need more than one value, and those that hold on a
+cluster only, are CEL expressions below, each with a message for the person whose manifest is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import yaml
+
+from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
+from ecg_api.status import RenderJobStatus
+from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
+
+HEADER = "# Generated from the models in ecg_api by `make manifests`; change those.\n"
+
+# What may change while a job exists; everything else of the spec would change what is being rendered.
+MUTABLE = ("suspend", "cancel", "priority", "ttl", "deadlines")
+
+# An inline scenario may have 64 KiB, but CEL cannot weigh an object of unknown fields; the API server can
+# only count cues. The shortest ones in use have 130 bytes: more than this many never fit.
+INLINE_CUES = 500
+
+PRINTER_COLUMNS = (
+    ("Phase", "string", ".status.phase", 0),
+    ("Progress", "integer", ".status.progress.percent", 0),
+    ("Segments", "string", ".status.segments.summary", 0),
+    ("FPS", "number", ".status.progress.framesPerSecond", 0),
+    ("ETA", "string", ".status.progress.eta", 0),
+    ("Encoder", "string", ".status.encoder", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Reason", "string", ".status.reason", 1),
+    ("Output", "string", ".status.output.uri", 1),
+)
+
+READABLE = ("self.matches('^(s3|https|file)://.')", "must start with s3://, https:// or file://")
+WRITABLE = ("self.matches('^(s3|file)://.')", "must start with s3:// or file://")
+WEB = ("self.matches('^https?://[^/]')", "must be an https:// or http:// address")
+
+CEL_RULES = (
+    ("source.uri", *READABLE),
+    ("scenario.uri", *READABLE),
+    ("output.uri", *WRITABLE),
+    ("output.publicBaseUrl", *WEB),
+    ("callback.url", *WEB),
+    (
+        "scenario",
+        "[has(self.inline), has(self.uri), has(self.configMapRef)].filter(given, given).size() == 1",
+        "give exactly one of inline, uri and configMapRef",
+    ),
+    (
+        "scenario",
+        "!has(self.sha256) || !has(self.inline)",
+        "sha256 belongs to uri or configMapRef, not to inline",
+    ),
+    (
+        "scenario.inline",
+        f"!has(self.cues) || size(self.cues) <= {INLINE_CUES}",
+        f"an inline scenario has at most 64 KiB, so at most {INLINE_CUES} cues; "
+        "put a longer one into storage (scenario.uri)",
+    ),
+)
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """Return the CustomResourceDefinition, ready to be written as YAML."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"renderjobs.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": "renderjobs",
+                "singular": "renderjob",
+                "shortNames": ["rj"],
+                "categories": ["all", "render"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in PRINTER_COLUMNS],
+                    "selectableFields": [{"jsonPath": ".status.phase"}],
+                    "schema": {"openAPIV3Schema": _schema()},
+                }
+            ],
+        },
+    }
+
+
+def _schema() -> Schema:
+    return {
+        "type": "object",
+        "description": RenderJob.__doc__,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "enum": [API_VERSION]},
+            "kind": {"type": "string", "enum": [KIND]},
+            "metadata": _metadata_schema(),
+            "spec": _spec_schema(),
+            "status": _status_schema(),
+        },
+    }
+
+
+def _metadata_schema() -> Schema:
+    """Return the only restriction that a definition may put on metadata: that of the name."""
+    name = input_schema(Metadata)["properties"]["name"]
+    return {"type": "object", "properties": {"name": name}}
+
+
+def _spec_schema() -> Schema:
+    spec = input_schema(RenderJobSpec)
+    _part(spec, "scenario.inline")["properties"] = {
+        "cues": {"type": "array", "items": {"type": "object", KEEP_UNKNOWN: True}}
+    }
+    for path, rule, message in CEL_RULES:
+        _part(spec, path).setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
+    spec["x-kubernetes-validations"] = [
+        _unchanged(name, name in spec["required"]) for name in spec["properties"] if name not in MUTABLE
+    ]
+    return spec
+
+
+def _status_schema() -> Schema:
+    """Return the status' schema; conditions merge by type, so that server-side apply can own single ones."""
+    status = output_schema(RenderJobStatus)
+    _part(status, "conditions").update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+    return status
+
+
+def _unchanged(name: str, required: bool) -> dict[str, str]:
+    same = f"self.{name} == oldSelf.{name}"
+    if not required:
+        same = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || {same})"
+    return {
+        "rule": same,
+        "message": "cannot be changed after creation; create another RenderJob",
+        "fieldPath": f".{name}",
+        "reason": "FieldValueForbidden",
+    }
+
+
+def _part(schema: Schema, path: str) -> Schema:
+    for name in path.split("."):
+        schema = schema["properties"][name]
+    return schema
+
+
+def _column(name: str, kind: str, json_path: str, priority: int) -> dict[str, Any]:
+    column = {"name": name, "type": kind, "jsonPath": json_path}
+    return {**column, "priority": priority} if priority else column
+
+
+def to_yaml() -> str:
+    """Return the definition as the text of `crds/renderjob.yaml`."""
+    return HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=110)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(to_yaml())

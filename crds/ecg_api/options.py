@@ -1,0 +1,108 @@
+"""What the result looks like: size, rate, quality, format; and how unusual input is met."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from ecg_api.base import ManifestModel
+from ecg_api.rational import parse_frame_rate
+
+SMALLEST_SIDE = 64
+LARGEST_SIDE = 7680
+
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+Format = Literal["mp4", "mov", "webm"]
+Encoder = Literal["auto", "nvenc", "x264"]
+Fit = Literal["cover", "contain"]
+Layout = Literal["viewport", "preview"]
+FramePolicy = Literal["block", "drop"]
+UnknownPlugins = Literal["fail", "static"]
+
+
+def _checked_rate(value: object) -> object:
+    parse_frame_rate(value)
+    return value
+
+
+_WRITTEN_RATE = (
+    r"^([1-9][0-9]?|1[01][0-9])(\.[0-9]{1,6})?$"
+    r"|^120(\.0{1,6})?$"
+    r"|^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"
+)
+# Without `type`, so that 29.97 may stand bare in a cluster's manifest (int-or-string refuses it). Bounds meet
+# numbers, the pattern meets text; the last three keep out mappings, lists and booleans.
+_RATE_SCHEMA = {
+    "minimum": 1,
+    "maximum": 120,
+    "pattern": _WRITTEN_RATE,
+    "maxProperties": 0,
+    "maxItems": 0,
+    "not": {"enum": [True, False]},
+}
+FrameRate = Annotated[int | float | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
+
+
+class Options(ManifestModel):
+    """Size, rate, quality and format of the result."""
+
+    width: int | None = Field(
+        default=None,
+        ge=SMALLEST_SIDE,
+        le=LARGEST_SIDE,
+        description="Width in pixels, 64 to 7680; odd ones are rounded up. Omitted: the source's.",
+    )
+    height: int | None = Field(
+        default=None,
+        ge=SMALLEST_SIDE,
+        le=LARGEST_SIDE,
+        description="Height in pixels, 64 to 7680; odd ones are rounded up. Omitted: the source's.",
+    )
+    fps: FrameRate | None = Field(
+        default=None,
+        description="Frames per second, 1 to 120: a number, or text such as 30000/1001; 23.976, 29.97 and "
+        "59.94 mean the exact NTSC rates. Omitted: the source's.",
+    )
+    quality: int = Field(
+        default=90,
+        ge=10,
+        le=100,
+        description="Picture quality, 10 to 100: crf = round(36.2 - 0.222 quality), so 60 is x264's crf 23.",
+    )
+    preset: Preset = Field(
+        default="veryfast",
+        description="Speed of the encoder, in x264's words; slower ones make smaller files.",
+    )
+    format: Format = Field(default="mp4", description="Container of the result.")
+    encoder: Encoder = Field(
+        default="auto",
+        description="auto takes NVENC where a test encode works, else x264; the others insist.",
+    )
+    fit: Fit = Field(
+        default="cover",
+        description="How a source of another shape fills the result: cover crops, contain adds black bars.",
+    )
+    layout: Layout = Field(
+        default="viewport",
+        description="viewport lays captions out on the result's own size; preview on a stage 360 pixels "
+        "high, as the editor's player does, scaled up: lines break as they did there.",
+    )
+    frame_policy: FramePolicy = Field(
+        default="block",
+        description="When frames come faster than they are encoded: block waits and loses none; drop repeats "
+        "the previous caption picture and counts it. The length is right either way.",
+    )
+    unknown_plugins: UnknownPlugins = Field(
+        default="fail",
+        description="When the scenario names a caption plugin that is not there: fail stops the job; static "
+        "warns and shows the text without it.",
+    )
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Exact frames per second, or None for the source's own."""
+        return None if self.fps is None else parse_frame_rate(self.fps)

@@ -1,0 +1,212 @@
+"""RenderJob, the one manifest: the same file renders on a laptop and on a cluster.
+
+    RenderJob
+     ├─ metadata   Metadata
+     ├─ spec       RenderJobSpec
+     │   ├─ source, scenario, output     what goes in, where the result goes
+     │   ├─ options                      size, rate, quality, format
+     │   ├─ callback                     who is told
+     │   ├─ segments, placement, retry, deadlines, ttl    how a cluster runs it
+     │   └─ priority, suspend, cancel    what may be changed while it runs
+     └─ status     RenderJobStatus (status.py)
+
+The descriptions below are the manual: `crd.py` puts them into the cluster's schema for `kubectl explain`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from ecg_api.base import ManifestModel
+from ecg_api.options import Options
+from ecg_api.overrides import set_path
+from ecg_api.problems import ManifestProblems, describe
+from ecg_api.running import Deadlines, Placement, Retry, Segments, Toleration, Ttl
+from ecg_api.status import RenderJobStatus
+from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
+
+__all__ = [
+    "API_VERSION", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "ManifestProblems",
+    "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Retry", "ScenarioRef",
+    "SecretRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
+]  # fmt: skip
+
+GROUP = "render.ecg.dev"
+VERSION = "v1alpha1"
+API_VERSION = "render.ecg.dev/v1alpha1"
+KIND = "RenderJob"
+
+# Child names and pod host names add to a job's name (`-segments-12345`) and must stay within 63 characters.
+NAME_LENGTH = 48
+NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(f"{name!r} is not made of lower-case letters and digits, with '-' only between them")
+    return name
+
+
+def _checked_sha256(digest: str) -> str:
+    if not re.fullmatch(SHA256_PATTERN, digest):
+        raise ValueError(f"{digest!r} is not made of 64 hexadecimal digits in lower case")
+    return digest
+
+
+class Metadata(ManifestModel):
+    """Name and labels; whatever else Kubernetes keeps here is accepted and left alone."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, AfterValidator(_checked_name)] = Field(
+        max_length=NAME_LENGTH,
+        json_schema_extra={"pattern": NAME_PATTERN},
+        description="Lower-case letters, digits and '-', at most 48 characters.",
+    )
+    namespace: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class Source(ManifestModel):
+    """The video that gets captions."""
+
+    uri: ReadableUri = Field(
+        description="Where the video is: s3://bucket/key, https://, file://, or, on one machine, a path "
+        "relative to the manifest. Any container and codec that FFmpeg decodes."
+    )
+
+
+class ConfigMapRef(ManifestModel):
+    """One entry of a ConfigMap in the job's namespace."""
+
+    name: Text = Field(description="Name of the ConfigMap.")
+    key: Text = Field(description="Entry that holds the scenario as JSON text.")
+
+
+class ScenarioRef(ManifestModel):
+    """The MotionText scenario, given in exactly one of three ways."""
+
+    inline: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="The scenario itself. For short ones: on a cluster at most 64 KiB; put longer ones into "
+        "storage (uri).",
+    )
+    uri: ReadableUri | None = Field(
+        default=None,
+        description="Where the scenario's JSON is: s3://bucket/key, https://, file://, or, on one machine, a "
+        "path relative to the manifest.",
+    )
+    config_map_ref: ConfigMapRef | None = Field(
+        default=None, description="A ConfigMap entry with the scenario's JSON; on a cluster only."
+    )
+    sha256: Annotated[str, AfterValidator(_checked_sha256)] | None = Field(
+        default=None,
+        json_schema_extra={"pattern": SHA256_PATTERN, "maxLength": 64},
+        description="SHA-256 of the bytes behind uri or configMapRef, 64 hexadecimal digits; other bytes are "
+        "then refused.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = {"inline": self.inline, "uri": self.uri, "configMapRef": self.config_map_ref}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise ValueError(f"give exactly one of inline, uri and configMapRef; found {found}")
+        if self.sha256 and self.inline is not None:
+            raise ValueError("sha256 belongs to uri or configMapRef, not to inline")
+        return self
+
+
+class Output(ManifestModel):
+    """Where the finished video goes."""
+
+    uri: WritableUri = Field(
+        description="Where to write the video: s3://bucket/key, file://, or, on one machine, a path. The "
+        "name appears only when the video is complete and checked."
+    )
+    public_base_url: WebUri | None = Field(
+        default=None,
+        description="Address of the output's folder for people, for example of a CDN; the result's url is "
+        "this plus the file's name. Omitted: a presigned URL for s3://.",
+    )
+    presign_seconds: int = Field(
+        default=604_800,
+        ge=60,
+        le=604_800,
+        description="How long a presigned URL of the output stays valid, in seconds; 7 days are S3's limit.",
+    )
+
+
+class SecretRef(ManifestModel):
+    """One entry of a Secret in the job's namespace."""
+
+    name: Text = Field(description="Name of the Secret.")
+    key: Text = Field(description="Entry that holds the signing secret.")
+
+
+class Callback(ManifestModel):
+    """Whom to tell about progress and the result; a failing callback never changes the result."""
+
+    url: WebUri = Field(description="Address that gets a POST for progress and for the result.")
+    secret_ref: SecretRef | None = Field(
+        default=None, description="Secret to sign each delivery with (Standard Webhooks). Omitted: unsigned."
+    )
+
+
+class RenderJobSpec(ManifestModel):
+    """What to render, how, and where the result goes."""
+
+    source: Source = Field(description="The video that gets captions.")
+    scenario: ScenarioRef = Field(description="The MotionText scenario, given in exactly one of three ways.")
+    options: Options = Field(default=Options(), description="Size, rate, quality, format.")
+    output: Output = Field(description="Where the finished video goes.")
+    callback: Callback | None = Field(default=None, description="Whom to tell. Omitted: nobody.")
+    segments: Segments = Field(default=Segments(), description="How far the video may be cut up.")
+    placement: Placement = Field(default=Placement(), description="Where a cluster runs the segments.")
+    retry: Retry = Field(default=Retry(), description="How often a failed segment is tried again.")
+    deadlines: Deadlines = Field(default=Deadlines(), description="After how long a job is given up.")
+    ttl: Ttl = Field(default=Ttl(), description="How long a finished RenderJob is kept.")
+    priority: int = Field(
+        default=0,
+        ge=-1000,
+        le=1000,
+        description="Jobs with a higher number are admitted first; equal ones by age.",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="True stops the pods and keeps finished segments; false goes on from there.",
+    )
+    cancel: bool = Field(
+        default=False,
+        description="True ends the job for good within seconds; the object stays, with the reason.",
+    )
+
+
+class RenderJob(ManifestModel):
+    """Burns the animated captions of a MotionText scenario into a video."""
+
+    api_version: Literal["render.ecg.dev/v1alpha1"]
+    kind: Literal["RenderJob"]
+    metadata: Metadata
+    spec: RenderJobSpec
+    status: RenderJobStatus | None = None
+
+
+def parse_render_job(data: object) -> RenderJob:
+    """Return the RenderJob that a manifest, as read from YAML or JSON, describes.
+
+    Raises ManifestProblems with one line for each problem, such as `spec.options.quality: 150 is above 100`.
+    """
+    if not isinstance(data, dict):
+        raise ManifestProblems(["manifest: must be a mapping with apiVersion, kind, metadata and spec"])
+    manifest: dict[Any, Any] = data
+    try:
+        return RenderJob.model_validate(manifest, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise ManifestProblems(describe(error, RenderJob)) from error

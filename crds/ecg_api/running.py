@@ -1,0 +1,110 @@
+"""How a cluster runs a job: cutting, placement, retries, deadlines. One machine uses `Segments` only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from ecg_api.base import ManifestModel
+from ecg_api.uris import Text
+
+Labels = Annotated[dict[str, str], Field(max_length=64)]
+
+
+class Segments(ManifestModel):
+    """How far the video may be cut up; the plan chooses within these."""
+
+    max: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="At most so many segments. Omitted: as many as there is room for.",
+    )
+    target_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        le=3600,
+        description="Wished length of a segment, in seconds of video; cuts move to where no caption is. "
+        "Omitted: chosen from the work.",
+    )
+
+
+class Toleration(ManifestModel):
+    """A node taint that segment pods accept; as in a pod's own tolerations."""
+
+    key: Text | None = Field(default=None, description="Taint's key. Omitted: all, with operator Exists.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="Exists ignores the taint's value.")
+    value: Text | None = Field(default=None, description="Taint's value, for operator Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Taint's effect. Omitted: all."
+    )
+    toleration_seconds: int | None = Field(
+        default=None, description="How long a NoExecute taint is accepted, in seconds. Omitted: for ever."
+    )
+
+
+class Placement(ManifestModel):
+    """Where a cluster runs the segments; without meaning on one machine."""
+
+    gpus: int = Field(default=1, ge=0, le=1, description="NVIDIA GPUs for each segment's pod; 0 encodes on the CPU.")
+    node_selector: Labels = Field(default_factory=dict, description="Labels that the node must have.")
+    tolerations: list[Toleration] = Field(
+        default_factory=list, max_length=32, description="Taints to accept besides that of NVIDIA GPU nodes."
+    )
+    runtime_class_name: Text | None = Field(default=None, description="RuntimeClass of the pods, for example nvidia.")
+    priority_class_name: Text | None = Field(default=None, description="PriorityClass of the pods.")
+    resources: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Requests and limits of a segment's container, as in a pod. Omitted: the operator's.",
+    )
+    pod_template_overrides: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="Merged over the pod template that the operator writes; for what has no field here.",
+    )
+
+
+class Retry(ManifestModel):
+    """How often a failed segment is tried again; failures that another try cannot mend are never retried."""
+
+    per_segment: int = Field(default=2, ge=0, le=10, description="Further tries of one segment after its first.")
+    disruptions: int = Field(
+        default=6,
+        ge=0,
+        le=100,
+        description="Lost nodes and evictions that a job survives; they do not count as tries.",
+    )
+    on_demand_after: int = Field(
+        default=2,
+        ge=0,
+        le=100,
+        description="So many disruptions move the unfinished segments to on-demand nodes.",
+    )
+
+
+class Deadlines(ManifestModel):
+    """After how long a job is given up."""
+
+    active_seconds: int = Field(
+        default=1500,
+        ge=1,
+        le=604_800,
+        description="From admission to the result, in seconds; then the job fails.",
+    )
+    pending_seconds: int = Field(
+        default=900, ge=1, le=604_800, description="How long a pod may wait for a node or image, in seconds."
+    )
+
+
+class Ttl(ManifestModel):
+    """How long a finished RenderJob stays before it is deleted; its output stays."""
+
+    succeeded_seconds: int | None = Field(
+        default=None, ge=0, le=31_536_000, description="After success, in seconds. Omitted: for ever."
+    )
+    failed_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=31_536_000,
+        description="After failure or cancel, in seconds. Omitted: for ever.",
+    )

@@ -1,0 +1,151 @@
+"""What a RenderJob's status says. Conditions are the truth; phase, reason, eta and summary are for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import ConfigDict, Field, computed_field
+
+from ecg_api.base import ApiModel
+from ecg_api.conditions import Condition
+from ecg_api.failures import Failure
+
+
+class StatusModel(ApiModel):
+    """A part of the status; fields of newer versions are passed over when read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Phase(StrEnum):
+    """Where a job stands, in one word."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    RENDERING = "Rendering"
+    MERGING = "Merging"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+class CallbackState(StrEnum):
+    """How far telling the backend has come."""
+
+    PENDING = "Pending"
+    RETRYING = "Retrying"
+    DELIVERED = "Delivered"
+    DEAD = "Dead"
+
+
+class Progress(StatusModel):
+    """How much is rendered and how fast."""
+
+    frames_done: int = Field(default=0, ge=0, description="Frames of the result rendered so far.")
+    frames_total: int = Field(default=0, ge=0, description="Frames of the whole result.")
+    percent: int = Field(default=0, ge=0, le=100, description="Whole percent; 100 only when the job has succeeded.")
+    frames_per_second: float = Field(default=0, ge=0, description="Speed of all segments together.")
+    eta_seconds: int | None = Field(default=None, ge=0, description="Seconds to go. Absent: not known.")
+
+    @computed_field(description="Time to go, for people: 75 s is 1m15s.")  # type: ignore[prop-decorator]
+    @property
+    def eta(self) -> str:
+        """Time to go, for people: 75 s is `1m15s`; empty when not known."""
+        if self.eta_seconds is None:
+            return ""
+        minutes, seconds = divmod(self.eta_seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return f"{hours}h{minutes:02}m"
+        return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+class SegmentCounts(StatusModel):
+    """How many segments are in which state."""
+
+    total: int = Field(default=0, ge=0, description="Segments of the plan.")
+    active: int = Field(default=0, ge=0, description="Segments with a running pod.")
+    succeeded: int = Field(default=0, ge=0, description="Segments in storage, reused ones included.")
+    failed: int = Field(default=0, ge=0, description="Segments given up.")
+    reused: int = Field(default=0, ge=0, description="Segments found in storage instead of rendered.")
+
+    @computed_field(description="Finished of all, for people: 3/8.")  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """Finished of all segments, for people: `3/8`."""
+        return f"{self.succeeded}/{self.total}"
+
+
+class PlanSummary(StatusModel):
+    """What the plan found out; the whole plan is in storage."""
+
+    uri: str = Field(default="", description="Where the plan is stored.")
+    width: int = Field(ge=1, description="Width of the result, in pixels.")
+    height: int = Field(ge=1, description="Height of the result, in pixels.")
+    rate: str = Field(description="Frames per second of the result, as a fraction such as 30000/1001.")
+    frames: int = Field(ge=1, description="Frames of the result.")
+    distinct_frames: int = Field(default=0, ge=0, description="Different caption pictures, estimated.")
+    estimated_seconds: float = Field(default=0, ge=0, description="Rendering time of all segments, estimated.")
+    warnings: list[str] = Field(default_factory=list, description="What was repaired or could not be kept.")
+
+
+class OutputStatus(StatusModel):
+    """The finished video."""
+
+    uri: str = Field(description="Where the video is.")
+    url: str | None = Field(default=None, description="Address under which people can fetch it, public or presigned.")
+    size_bytes: int = Field(ge=0, description="Size of the file, in bytes.")
+    duration_seconds: float = Field(ge=0, description="Length, in seconds.")
+    frames: int = Field(ge=0, description="Frames, as counted in the file.")
+    sha256: str = Field(description="SHA-256 of the file, 64 hexadecimal digits.")
+
+
+class RenderMetrics(StatusModel):
+    """What the renderers counted."""
+
+    frames_processed: int = Field(default=0, ge=0, description="Frames rendered, repeated tries included.")
+    frames_dropped: int = Field(default=0, ge=0, description="Frames that repeat the previous caption picture.")
+    drop_rate: float = Field(default=0, ge=0, le=1, description="Dropped by processed frames, 0 to 1.")
+    memory_peak_mb: float = Field(default=0, ge=0, description="Highest memory of one renderer, in MB.")
+    memory_trend: Literal["stable", "increasing", "decreasing", "unknown"] = Field(
+        default="unknown", description="How memory moved during the render."
+    )
+
+
+class Usage(StatusModel):
+    """What the job cost."""
+
+    gpu_seconds: float = Field(default=0, ge=0, description="GPUs held times seconds, all pods together.")
+    wasted_gpu_seconds: float = Field(default=0, ge=0, description="Part of it spent in pods whose result was lost.")
+
+
+class CallbackStatus(StatusModel):
+    """How far telling the backend has come."""
+
+    state: CallbackState = Field(default=CallbackState.PENDING, description="Dead: given up; can be sent again.")
+    last_delivered: str | None = Field(default=None, description="Id of the last delivery that the backend accepted.")
+    attempts: int = Field(default=0, ge=0, description="Posts made, failed ones included.")
+    last_error: str | None = Field(default=None, description="Why the last failed post failed.")
+
+
+class RenderJobStatus(StatusModel):
+    """Where the job stands; written by the operator only."""
+
+    observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this is about.")
+    phase: Phase = Field(default=Phase.PENDING, description="Where the job stands, in one word; derived, for people.")
+    reason: str = Field(default="", description="Why it waits, or how it ended, in one word; derived, for people.")
+    conditions: list[Condition] = Field(
+        default_factory=list, description="The truth. Finished is true on success, failure and cancel."
+    )
+    progress: Progress | None = Field(default=None, description="How much is rendered and how fast.")
+    segments: SegmentCounts | None = Field(default=None, description="How many segments are in which state.")
+    plan: PlanSummary | None = Field(default=None, description="What the plan found out.")
+    encoder: str | None = Field(default=None, description="FFmpeg's encoder in use: h264_nvenc, libx264, libvpx-vp9.")
+    output: OutputStatus | None = Field(default=None, description="The finished video.")
+    metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
+    usage: Usage | None = Field(default=None, description="What the job cost.")
+    failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")
+    attempts: int = Field(default=0, ge=0, description="Pods started for segments, first tries included.")
+    callback: CallbackStatus | None = Field(default=None, description="How far telling the backend has come.")
