@@ -1,0 +1,153 @@
+"""What can go wrong in a render.
+
+    RenderError                        base: carries code, message, hint, segment, frame, log tail
+     ├─ ManifestError                  VALIDATION_ERROR         the job file itself
+     ├─ OptionsError                   INVALID_RENDER_OPTIONS   a value that cannot be rendered
+     ├─ ScenarioError                  SCENARIO_PARSE_ERROR     JSON, structure, times, tracks, plugins
+     ├─ SourceMissing                  INVALID_VIDEO_URL        cannot be reached or opened
+     ├─ SourceInvalid                  INVALID_VIDEO_FORMAT     is there, but is not a usable video
+     ├─ StorageError                   STORAGE_ACCESS_ERROR     reading or writing work files or the output
+     ├─ BrowserError                   BROWSER_ERROR            Chromium missing, crashed, refused
+     ├─ FrameTimeout                   RENDERING_TIMEOUT        a frame or the whole job took too long
+     ├─ FfmpegError                    FFMPEG_ERROR             missing, failed, or its result broke a check
+     ├─ ResourceError                  SYSTEM_RESOURCE_ERROR    disk full, out of memory
+     └─ Cancelled                      JOB_CANCELLED            stopped on request
+
+Raise the class that tells the user whose move it is. Whether a retry makes sense follows from the code alone
+(`ecg_api.failures.RULES`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from ecg_api.failures import RULES, Failure, FailureCode
+
+
+class RenderError(Exception):
+    """A failure with a code; its text is one clear sentence or two for a person."""
+
+    code: ClassVar[FailureCode] = FailureCode.RENDER_ERROR
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        segment: int | None = None,
+        frame: int | None = None,
+        log_tail: list[str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.segment = segment
+        self.frame = frame
+        self.log_tail = log_tail or []
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code that stands for this failure."""
+        return RULES[self.code].exit_code
+
+    def failure(self) -> Failure:
+        """Return the failure in the form that is printed and stored."""
+        return Failure(
+            code=self.code,
+            message=self.message,
+            hint=self.hint,
+            retryable=RULES[self.code].retryable,
+            segment=self.segment,
+            frame=self.frame,
+            log_tail=self.log_tail,
+        )
+
+
+class ManifestError(RenderError):
+    """The RenderJob file cannot be read or breaks a rule of its schema."""
+
+    code = FailureCode.VALIDATION_ERROR
+
+
+class OptionsError(RenderError):
+    """The options are valid words but cannot be rendered, alone or together."""
+
+    code = FailureCode.INVALID_RENDER_OPTIONS
+
+
+class ScenarioError(RenderError):
+    """The scenario is not JSON, or breaks a rule; the message names the path."""
+
+    code = FailureCode.SCENARIO_PARSE_ERROR
+
+
+class SourceMissing(RenderError):
+    """The source video cannot be found, opened or fetched."""
+
+    code = FailureCode.INVALID_VIDEO_URL
+
+
+class SourceInvalid(RenderError):
+    """The source is there but holds no video that can be captioned."""
+
+    code = FailureCode.INVALID_VIDEO_FORMAT
+
+
+class StorageError(RenderError):
+    """A work file or the output cannot be read or written."""
+
+    code = FailureCode.STORAGE_ACCESS_ERROR
+
+
+class BrowserError(RenderError):
+    """Chromium is missing, crashed, or did not do what it was told."""
+
+    code = FailureCode.BROWSER_ERROR
+
+
+class FrameTimeout(RenderError):
+    """A frame, or the job, took longer than it may."""
+
+    code = FailureCode.RENDERING_TIMEOUT
+
+
+class FfmpegError(RenderError):
+    """FFmpeg is missing, failed, or wrote something else than planned."""
+
+    code = FailureCode.FFMPEG_ERROR
+
+
+class ResourceError(RenderError):
+    """The machine ran out of disk or memory."""
+
+    code = FailureCode.SYSTEM_RESOURCE_ERROR
+
+
+class Cancelled(RenderError):
+    """The job was stopped on request."""
+
+    code = FailureCode.JOB_CANCELLED
+
+
+def first_failure(group: BaseExceptionGroup[BaseException], *foremost: type[BaseException]) -> BaseException:
+    """Return the failure of a task group that tells most: of the types `foremost`, else ours, else the first."""
+    flat = [
+        first_failure(error, *foremost) if isinstance(error, BaseExceptionGroup) else error
+        for error in group.exceptions
+    ]
+    for kind in (*foremost, RenderError):
+        for error in flat:
+            if isinstance(error, kind):
+                return error
+    return flat[0]
+
+
+@contextmanager
+def plain_failures(*foremost: type[BaseException]) -> Iterator[None]:
+    """Let the failure that tells most out of a task group as itself, not wrapped in a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise first_failure(group, *foremost) from group

@@ -1,0 +1,65 @@
+"""Prepare a MotionText scenario: whatever a client sends becomes 2.0 data that MotionText 1.5.0 accepts.
+
+    1  load         bytes -> a clean tree, within limits                            load
+    2  inline       references into define -> what they stand for                   defines
+    3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          units, migrate, legacy
+    4  repair       types, ids, plugin names, endless times, files to load          repair, plugins
+    5  validate     tracks; a mistake that only its author can correct is an error  validate
+    6  lay out      when is each cue in the page, when do plugins run               timeline, fonts
+
+A 2.0 scenario that MotionText accepts looks the same before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fractions import Fraction
+from typing import Any
+
+from ecg_renderer.scenario.canonical import canonical_hash
+from ecg_renderer.scenario.defines import adopt_definitions, inline_defines
+from ecg_renderer.scenario.fonts import font_uses
+from ecg_renderer.scenario.load import load
+from ecg_renderer.scenario.migrate import is_legacy, migrate
+from ecg_renderer.scenario.model import CueSpan, FontUse, Scenario
+from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, repair_plugins
+from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
+from ecg_renderer.scenario.report import Report
+from ecg_renderer.scenario.timeline import keep_visible
+from ecg_renderer.scenario.tree import drop_holes
+from ecg_renderer.scenario.units import to_seconds
+from ecg_renderer.scenario.validate import check_structure, check_tracks
+
+__all__ = ["CueSpan", "FontUse", "Scenario", "canonical_hash", "prepare"]
+
+
+def prepare(
+    raw: bytes | str | dict[str, Any],
+    *,
+    duration: Fraction | float,
+    known_plugins: Collection[str],
+    unknown_plugins: UnknownPlugins = "fail",
+    origin: str = "scenario",
+) -> Scenario:
+    """Return the scenario ready to be planned and rendered; `raw` is left as it is.
+
+    `duration` is that of the video in seconds. `known_plugins` are bare names; others are an error, or with
+    "static" left out. `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
+    Errors: ScenarioError, which names the place and what to do.
+    """
+    report = Report(origin)
+    data = load(raw, report)
+    legacy = is_legacy(data, report)
+    data = inline_defines(adopt_definitions(data) if legacy else data, report)
+    check_structure(data, report)
+    to_seconds(data, report)
+    name_types(data, legacy=legacy, report=report)
+    migrate(data, legacy=legacy, report=report)
+    repair_frame(data, report)
+    plugins = PluginRules(known_plugins, unknown_plugins)
+    used = repair_plugins(data, plugins, report)
+    repair_cues(data, float(duration), report)
+    check_tracks(data, report)
+    cues = keep_visible(data, float(duration), report)
+    drop_holes(data)
+    return Scenario(data, cues, used, font_uses(data), report.warnings)

@@ -1,0 +1,61 @@
+"""Which fonts the captions ask for: they are loaded, and missing ones named, before the first frame.
+
+MotionText merges styles from the track over the groups down to the text, the nearest winning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ecg_renderer.scenario.model import FontUse
+from ecg_renderer.scenario.tree import Node, cues_of
+
+# Text without any size gets MotionText's own look, which is bold.
+UNSIZED_WEIGHT = "bold"
+DEFAULT_WEIGHT = "normal"
+
+_FAMILY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]+))\s*(?:,|$)""")
+
+
+def font_uses(data: dict[str, Any]) -> tuple[FontUse, ...]:
+    """Return every font that a text of `data` asks for, sorted, with the characters written in it."""
+    written: dict[tuple[tuple[str, ...], str], set[str]] = {}
+    tracks = {track["id"]: track for track in data["tracks"]}
+    for _, cue in cues_of(data):
+        style = _as_style(tracks[cue["track"]].get("defaultStyle"))
+        for text, used in _texts(cue["root"], style):
+            written.setdefault((families(used.get("fontFamily")), _weight(used)), set()).update(text)
+    return tuple(
+        FontUse(names, weight, "".join(sorted(characters))) for (names, weight), characters in sorted(written.items())
+    )
+
+
+def _texts(node: Node, inherited: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    style = {**inherited, **_as_style(node.get("style"))}
+    if node["eType"] == "text":
+        yield str(node.get("text", "")), style
+    if node["eType"] == "group":
+        for child in node.get("children", ()):
+            if child is not None:
+                yield from _texts(child, style)
+
+
+def _as_style(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def families(css: object) -> tuple[str, ...]:
+    """Return the family names of a CSS font-family list, without quotes."""
+    if not isinstance(css, str):
+        return ()
+    names = (next(group for group in match.groups() if group is not None) for match in _FAMILY.finditer(css))
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def _weight(style: dict[str, Any]) -> str:
+    weight = style.get("fontWeight")
+    if weight:
+        return str(weight)
+    return DEFAULT_WEIGHT if style.get("fontSize") or style.get("fontSizeRel") else UNSIZED_WEIGHT

@@ -1,0 +1,95 @@
+"""The plugins that nodes name: written in one way, and known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ecg_renderer.scenario.report import Report, did_you_mean, listed
+from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
+
+UnknownPlugins = Literal["fail", "static"]
+
+# The versions that clients name; each plugin has one, whatever is asked for.
+VERSIONS = ("", "2.0.0")
+
+_SHARE = re.compile(r"\s*-?\d+(?:\.\d+)?%?\s*")
+
+
+@dataclass(frozen=True)
+class PluginRules:
+    """Which plugins there are (bare names), and what to do with others: refuse, or show their text still."""
+
+    known: Collection[str]
+    unknown: UnknownPlugins
+
+
+def repair_plugins(data: dict[str, Any], rules: PluginRules, report: Report) -> frozenset[str]:
+    """Rewrite all plugin chains in place, and return the bare names in use.
+
+    Errors: ScenarioError for a plugin without a name, or one that is not known (unless those are left out).
+    """
+    used: set[str] = set()
+    for cue_path, cue in cues_of(data):
+        for path, node in nodes_of(cue, cue_path):
+            if "pluginChain" in node:
+                node["pluginChain"] = _repair_chain(node, f"{path}.pluginChain", rules, report)
+                used.update(plugin["name"] for plugin in node["pluginChain"])
+    return frozenset(used)
+
+
+def _repair_chain(node: Node, path: str, rules: PluginRules, report: Report) -> list[dict[str, Any]]:
+    chain = node["pluginChain"]
+    if isinstance(chain, dict | str):
+        report.warn("single plugin", path, "is one plugin, not a list, and was made a list")
+        chain = [chain]
+    if not isinstance(chain, list):
+        raise report.error(path, "must be a list of plugins")
+    repaired: list[dict[str, Any]] = []
+    for index, item in enumerate(chain):
+        plugin = None if item is None else _named(item, f"{path}[{index}]", report)
+        if plugin is not None and _is_known(plugin, f"{path}[{index}]", rules, report):
+            repaired.append(plugin)
+    return repaired
+
+
+def _named(item: object, path: str, report: Report) -> dict[str, Any]:
+    """Return the plugin with its name, with or without a version, under `name`."""
+    plugin = {"name": item} if isinstance(item, str) else item
+    if not isinstance(plugin, dict):
+        raise report.error(path, f"must be an object with a name, not {str(item)[:40]!r}")
+    if "name" not in plugin and "pluginId" in plugin:
+        plugin["name"] = plugin.pop("pluginId")
+        report.warn("plugin id", path, f'pluginId "{plugin["name"]}" was read as name')
+    name = plugin.get("name")
+    if not isinstance(name, str) or not name:
+        raise report.error(path, "names no plugin", 'Write {"name": "...", "params": {...}}.')
+    if "time_offset" in plugin and not _is_offset(plugin["time_offset"]):
+        report.warn("time_offset", f"{path}.time_offset", "is not an offset and was dropped (timeOffset counts)")
+        del plugin["time_offset"]
+    return plugin
+
+
+def _is_offset(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_bound(bound) for bound in value)
+
+
+def _is_bound(bound: object) -> bool:
+    return _SHARE.fullmatch(bound) is not None if isinstance(bound, str) else number(bound) is not None
+
+
+def _is_known(plugin: dict[str, Any], path: str, rules: PluginRules, report: Report) -> bool:
+    """Leave the bare name, and tell whether such a plugin is there."""
+    name, _, version = plugin["name"].partition("@")
+    plugin["name"] = name
+    if name in rules.known:
+        if version not in VERSIONS:
+            report.warn(f"version of {name}", path, f"asks for {name} {version}, the only version there was taken")
+        return True
+    if rules.unknown == "static":
+        report.warn(f"unknown plugin {name}", path, f'"{name}" is not there: the text is shown without it')
+        return False
+    hint = f"{did_you_mean(name, rules.known)} Plugins that are not there can be left out if you ask for that."
+    raise report.error(path, f'no plugin is called "{name}" (there: {listed(rules.known)})', hint.strip())
