@@ -1,0 +1,106 @@
+/* The page's side of the conversation with the renderer: load, measure, capture. */
+import { CanvasCapture } from '/canvas-capture.js';
+import { loadPlugins } from '/plugin-host.js';
+import { BindingSink, RingSink } from '/sinks.js';
+import { Stage } from '/stage.js';
+
+const SETTLE_FRAMES = 2;
+
+let surface = null;
+let stages = [];
+let capture = null;
+let sink = null;
+
+const realFrame = () => new Promise((resolve) => window.ecgClock.real.requestAnimationFrame(resolve));
+
+/** gsap must not run by itself: plugins are seeked by progress, and its global timeline stands still. */
+function stopGsap() {
+  window.gsap.ticker.remove(window.gsap.updateRoot);
+  window.gsap.ticker.sleep();
+}
+
+window.ecg = {
+  /**
+   * Lay out `stages` instances of the scenario.
+   *
+   * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   */
+  async load({ scenario, plugins, width, height, scale, rate, stages: count, canvas }) {
+    stopGsap();
+    await loadPlugins(plugins);
+    surface = canvas ? document.createElement('canvas') : document.body;
+    if (canvas) {
+      surface.id = 'surface';
+      // Chromium renamed the attribute; both spellings are set so that either build draws its children.
+      surface.setAttribute('layoutsubtree', '');
+      surface.setAttribute('content', 'drawable');
+      document.body.append(surface);
+    }
+    stages = [];
+    for (let k = 0; k < count; k++) {
+      const stage = new Stage(surface, { width, height, scale }, rate);
+      await stage.load(structuredClone(scenario));
+      stages.push(stage);
+    }
+    await document.fonts.ready;
+    for (let n = 0; n < SETTLE_FRAMES; n++) await realFrame();
+    window.ecgClock.settle();
+    for (const stage of stages) stage.arm();
+  },
+
+  /** Bounds [left, top, right, bottom] of everything painted at any of `frames` (ascending), or null. */
+  measure(frames) {
+    let bounds = null;
+    stages[0].preRoll(0, 0);
+    for (const frame of frames) {
+      stages[0].seek(frame);
+      const box = stages[0].paintedBox();
+      if (!box) continue;
+      bounds = bounds
+        ? [Math.min(bounds[0], box[0]), Math.min(bounds[1], box[1]), Math.max(bounds[2], box[2]), Math.max(bounds[3], box[3])]
+        : box;
+    }
+    return bounds;
+  },
+
+  /** Prepare the way out for records; `ringBytes` 0 means the binding, `weights` null means RGBA as it is. */
+  async openSink(ringBytes, weights) {
+    sink = ringBytes ? await RingSink.open(ringBytes, weights) : new BindingSink(weights);
+  },
+
+  /** Capture blocks of frames through the canvas; resolves to statistics when all records have been sent. */
+  async captureCanvas({ blocks, box, ...options }) {
+    capture = new CanvasCapture(surface, stages, box, sink, options);
+    return capture.run(blocks);
+  },
+
+  /** From now on send whole boxes: the patches were found not to add up. */
+  sendWholeBoxes() {
+    if (capture) capture.wholeBoxes = true;
+  },
+
+  /** Show `frame` on the first stage as a segment would that begins at `preRoll`. */
+  showFrame(frame, preRoll) {
+    stages[0].preRoll(preRoll, frame);
+    stages[0].seek(frame);
+    stages[0].remember();
+  },
+
+  /**
+   * Go on from frame `from` to the first frame before `end` whose picture differs.
+   *
+   * @returns {frame, box: [left, top, right, bottom]}: box null means that nothing visible changed up to `end`.
+   */
+  showNextChange(from, end) {
+    const [stage] = stages;
+    for (let frame = from; frame < end; frame++) {
+      const changes = stage.seek(frame);
+      if (!changes.length) continue;
+      const whole = stage.movesByItself();
+      const box = stage.changedBox(changes);
+      if (whole) return { frame, box: [0, 0, stage.size.width, stage.size.height] };
+      if (box) return { frame, box };
+    }
+    return { frame: end, box: null };
+  },
+};

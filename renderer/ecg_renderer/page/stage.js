@@ -1,0 +1,225 @@
+/* One MotionText instance laid out at the output's size, and what of its picture changed since the last look. */
+import { MotionTextRenderer } from '/node_modules/motiontext-renderer/dist/index.js';
+
+/** Before every cue: seeking there unmounts everything, which is the state of a fresh page. */
+const BEFORE_ALL_CUES = -1e6;
+
+/** How far in px something painted that went before anybody looked at its style. */
+const UNKNOWN_REACH = 26;
+
+/** Blur radii paint about this many times their length beyond the box (a Gaussian of sigma = radius / 2 for shadows). */
+const SHADOW_REACH = 1.5;
+const FILTER_REACH = 3;
+/** Glyphs reach beyond their line box by a share of the font size: accents, italics, swashes. */
+const GLYPH_REACH = 0.25;
+
+export class Stage {
+  /**
+   * @param parent  element to append to
+   * @param size    {width, height} of the output in px, and {scale}: output px per layout px
+   * @param rate    [numerator, denominator] of the frame rate
+   */
+  constructor(parent, size, rate) {
+    this.rate = rate;
+    this.root = document.createElement('div');
+    this.root.className = 'ecg-stage';
+    this.root.setAttribute('drawable', '');
+    this.root.style.cssText = `width:${size.width}px;height:${size.height}px`;
+    const layout = document.createElement('div');
+    layout.className = 'ecg-layout';
+    layout.style.cssText = `width:${size.width / size.scale}px;height:${size.height / size.scale}px`;
+    if (size.scale !== 1) layout.style.transform = `scale(${size.scale})`;
+    this.captions = document.createElement('div');
+    this.captions.className = 'ecg-captions';
+    layout.append(this.captions);
+    this.root.append(layout);
+    parent.append(this.root);
+    this.size = size;
+    this.renderer = new MotionTextRenderer(this.captions, { fps: rate[0] / rate[1], debugMode: false });
+    this.observer = new MutationObserver(() => {});
+    this.rects = new Map();
+    this.ink = new WeakMap();
+    this.looks = new WeakMap();
+  }
+
+  async load(scenario) {
+    await this.renderer.loadConfig(scenario);
+    // In the editor's preview the video's own shape sizes the captions' area, so it does here.
+    const { width, height } = this.size;
+    this.renderer.renderer.stage.setMedia({
+      videoWidth: width, videoHeight: height, addEventListener() {}, removeEventListener() {},
+    });
+  }
+
+  /** Start observing; loading and layout may mutate freely before. */
+  arm() {
+    this.observer.observe(this.root, { subtree: true, childList: true, attributes: true, characterData: true });
+  }
+
+  /** Show `frame` and return the mutation records that this made: none means the same picture. */
+  seek(frame) {
+    const seconds = (frame * this.rate[1]) / this.rate[0];
+    window.ecgClock.set(seconds);
+    this.renderer.seek(seconds);
+    return this.observer.takeRecords();
+  }
+
+  /** Go to the state of a fresh page, then through `from` up to, not including, `frame` on the same grid. */
+  preRoll(from, frame) {
+    this.renderer.seek(BEFORE_ALL_CUES);
+    for (let n = from; n < frame; n++) this.seek(n);
+    this.observer.takeRecords();
+  }
+
+  /** Does something move without mutating the DOM? Then every frame has to be captured whole. */
+  movesByItself() {
+    return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img, video, canvas');
+  }
+
+  /** Remember where everything is, so that the next `changedBox` can compare. */
+  remember() {
+    this.rects = this.#measure();
+  }
+
+  /**
+   * The box in output px around everything that `records` mutated, and everything that moved, came or went.
+   *
+   * All elements are compared, not only the mutated ones: a reflow shifts neighbours that nobody touched.
+   * Returns [left, top, right, bottom], or null if nothing visible changed.
+   */
+  changedBox(records) {
+    const mutated = new Set();
+    for (const { target, type } of records) {
+      const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
+      mutated.add(element);
+      // A text that is split, or gets a copy for its shadow, makes others paint what they did not before.
+      if (type === 'childList') this.ink = new WeakMap();
+    }
+    for (const element of mutated) this.#noticeStyle(element);
+    const box = new Extent();
+    const now = this.#measure();
+    for (const [element, rect] of now) {
+      const before = this.rects.get(element);
+      if (before && sameRect(before, rect) && !this.#isInside(element, mutated)) continue;
+      const ink = this.#inkOf(element, rect);
+      if (!ink.paints) continue;
+      box.add(rect, ink.reach);
+      if (before) box.add(before, ink.reach);
+    }
+    for (const [element, rect] of this.rects) {
+      const ink = this.ink.get(element);
+      if (!now.has(element) && ink?.paints !== false) box.add(rect, ink?.reach ?? UNKNOWN_REACH);
+    }
+    this.rects = now;
+    return box.bounds();
+  }
+
+  /** The box around everything that is painted now, or null. */
+  paintedBox() {
+    const box = new Extent();
+    for (const [element, rect] of this.#measure()) {
+      const ink = this.#inkOf(element, rect);
+      if (ink.paints) box.add(rect, ink.reach);
+    }
+    return box.bounds();
+  }
+
+  #measure() {
+    const rects = new Map();
+    for (const element of this.captions.querySelectorAll('*')) rects.set(element, element.getBoundingClientRect());
+    return rects;
+  }
+
+  #isInside(element, mutated) {
+    for (let e = element; e && e !== this.captions; e = e.parentElement) if (mutated.has(e)) return true;
+    return false;
+  }
+
+  /** A mutated shadow, filter, font or background changes what an element paints and how far: forget what was known. */
+  #noticeStyle(element) {
+    const { textShadow, boxShadow, filter, fontSize, webkitTextStrokeWidth, background, border } = element.style;
+    const look = `${textShadow};${boxShadow};${filter};${fontSize};${webkitTextStrokeWidth};${background};${border}`;
+    const before = this.looks.get(element);
+    if (before === look) return;
+    this.looks.set(element, look);
+    // What is inside inherits these, or is blurred by them.
+    if (before !== undefined) this.ink = new WeakMap();
+    else this.ink.delete(element);
+  }
+
+  /** {paints: has ink of its own, reach: how far in output px it paints beyond its rectangle}. */
+  #inkOf(element, rect) {
+    let ink = this.ink.get(element);
+    if (!ink) this.ink.set(element, (ink = inkOfStyle(element, this.captions)));
+    if (!ink.paints) return ink;
+    const zoom = Math.max(rect.height / (element.offsetHeight || rect.height || 1), rect.width / (element.offsetWidth || rect.width || 1));
+    ink.reach = Math.ceil(ink.cssReach * Math.max(zoom, this.size.scale)) + 2;
+    return ink;
+  }
+}
+
+function sameRect(a, b) {
+  return a.left === b.left && a.top === b.top && a.right === b.right && a.bottom === b.bottom;
+}
+
+/** What `element` paints by its computed style; filters of everything around it up to `root` count too. */
+function inkOfStyle(element, root) {
+  const style = getComputedStyle(element);
+  const hasText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  const hasBox =
+    style.backgroundColor !== 'rgba(0, 0, 0, 0)' || style.backgroundImage !== 'none' || style.boxShadow !== 'none' ||
+    parseFloat(style.borderTopWidth) > 0 || /^(IMG|VIDEO|CANVAS|svg)$/.test(element.tagName);
+  if (!hasText && !hasBox) return { paints: false, cssReach: 0, reach: 0 };
+  let cssReach = reachOfStyle(style);
+  for (let e = element.parentElement; e && e !== root; e = e.parentElement) {
+    const { filter } = getComputedStyle(e);
+    if (filter !== 'none') cssReach += reachOfFilter(filter);
+  }
+  return { paints: true, cssReach, reach: 0 };
+}
+
+const lengths = (text) => [...text.matchAll(/(-?[\d.]+)px/g)].map((match) => parseFloat(match[1]));
+
+/** The farthest reach in CSS px of a computed style's shadows, filter, stroke and glyphs. */
+function reachOfStyle(style) {
+  let reach = parseFloat(style.fontSize) * GLYPH_REACH + (parseFloat(style.webkitTextStrokeWidth) || 0);
+  for (const shadows of [style.textShadow, style.boxShadow]) {
+    if (!shadows || shadows === 'none') continue;
+    for (const shadow of shadows.split(/,(?![^(]*\))/)) {
+      const [x = 0, y = 0, blur = 0, spread = 0] = lengths(shadow);
+      reach = Math.max(reach, Math.max(Math.abs(x), Math.abs(y)) + blur * SHADOW_REACH + Math.max(0, spread));
+    }
+  }
+  return style.filter === 'none' ? reach : reach + reachOfFilter(style.filter);
+}
+
+/** How far a computed `filter` spreads a picture, in CSS px. */
+function reachOfFilter(filter) {
+  let reach = 0;
+  for (const [, radius] of filter.matchAll(/blur\((-?[\d.]+)px\)/g)) reach += parseFloat(radius) * FILTER_REACH;
+  for (const [, shadow] of filter.matchAll(/drop-shadow\(([^()]*(?:\([^)]*\)[^()]*)*)\)/g)) {
+    const [x = 0, y = 0, radius = 0] = lengths(shadow);
+    reach += Math.max(Math.abs(x), Math.abs(y)) + radius * FILTER_REACH;
+  }
+  return reach;
+}
+
+/** A growing rectangle. */
+class Extent {
+  left = Infinity;
+  top = Infinity;
+  right = -Infinity;
+  bottom = -Infinity;
+
+  add(rect, reach) {
+    if (!rect.width && !rect.height) return;
+    this.left = Math.min(this.left, rect.left - reach);
+    this.top = Math.min(this.top, rect.top - reach);
+    this.right = Math.max(this.right, rect.right + reach);
+    this.bottom = Math.max(this.bottom, rect.bottom + reach);
+  }
+
+  bounds() {
+    return this.right > this.left ? [this.left, this.top, this.right, this.bottom] : null;
+  }
+}
