@@ -1,0 +1,138 @@
+"""From ffprobe's report to SourceFacts: which stream, its size as shown, its colours, its sound."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any, Literal
+
+from ecg_api.plan import AudioFacts, Matrix, SourceFacts
+from ecg_api.rational import to_rational
+from ecg_renderer.errors import SourceInvalid
+from ecg_renderer.media.timing import Timing, fraction
+
+HD_HEIGHT = 720
+
+_MATRICES: dict[str, Matrix] = {
+    "bt709": "bt709",
+    "smpte240m": "bt709",
+    "smpte170m": "bt601",
+    "bt470bg": "bt601",
+    "fcc": "bt601",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+Rotation = Literal[0, 90, 180, 270]
+_QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
+_DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
+
+
+def video_stream(report: dict[str, Any], display: str) -> dict[str, Any]:
+    """Return the first stream that is moving pictures; raise SourceInvalid when there is none."""
+    streams = report.get("streams", [])
+    videos = [stream for stream in streams if stream.get("codec_type") == "video"]
+    moving = [stream for stream in videos if not stream["disposition"]["attached_pic"]]
+    if moving:
+        return _decodable(moving[0], display)
+    if videos:
+        raise SourceInvalid(
+            f"{display} holds sound and a cover picture, but no video.", hint="Captions need a video to go on."
+        )
+    if any(stream.get("codec_type") == "audio" for stream in streams):
+        raise SourceInvalid(f"{display} holds only sound.", hint="Captions need a video to go on.")
+    raise SourceInvalid(f"{display} holds no video stream.", hint="Name a video file.")
+
+
+def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
+    # Streams of an unknown codec, or whose headers are damaged, are listed without size or pixel format.
+    if not stream.get("width") or not stream.get("height") or not stream.get("pix_fmt"):
+        codec = stream.get("codec_name", "an unknown codec")
+        raise SourceInvalid(
+            f"{display} holds a video stream ({codec}) that FFmpeg cannot decode.",
+            hint="Convert the file to H.264 first, or check that it is complete.",
+        )
+    return stream
+
+
+def source_facts(
+    report: dict[str, Any], stream: dict[str, Any], timing: Timing, *, display: str, identity: str
+) -> SourceFacts:
+    """Put together what is known of a source whose video is `stream`."""
+    rotation = _rotation(stream)
+    pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
+    width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
+    size = report["format"].get("size")
+    return SourceFacts(
+        uri=display,
+        identity=identity,
+        size_bytes=int(size) if size else None,
+        container=report["format"]["format_name"],
+        codec=stream["codec_name"],
+        width=width,
+        height=height,
+        coded_width=stream["width"],
+        coded_height=stream["height"],
+        rotation=rotation,
+        sample_aspect=to_rational(pixel_aspect),
+        rate=to_rational(timing.rate),
+        time_base=to_rational(Fraction(stream["time_base"])),
+        start_seconds=to_rational(timing.start),
+        frames=timing.frames,
+        duration_seconds=float(timing.duration),
+        variable_rate=timing.variable,
+        pixel_format=stream["pix_fmt"],
+        bit_depth=bit_depth(stream["pix_fmt"]),
+        matrix=_matrix(stream, height),
+        full_range=_is_full_range(stream),
+        transfer=stream.get("color_transfer"),
+        audio=[_audio(each) for each in report["streams"] if each.get("codec_type") == "audio"],
+    )
+
+
+def _display_size(width: int, height: int, pixel_aspect: Fraction, rotation: Rotation) -> tuple[int, int]:
+    # As players do: the height stays, the width is stretched.
+    shown = max(1, round(width * pixel_aspect)), height
+    return shown if rotation in {0, 180} else (shown[1], shown[0])
+
+
+def _rotation(stream: dict[str, Any]) -> Rotation:
+    for side_data in stream.get("side_data_list", []):
+        if "rotation" in side_data:  # counter-clockwise
+            return _QUARTERS[round(-float(side_data["rotation"]) / 90) % 4]
+    return 0
+
+
+def bit_depth(pixel_format: str) -> int:
+    """Return the bits of one sample of an FFmpeg pixel format: 8 for yuv420p, 10 for yuv420p10le."""
+    match = _DEPTH.search(pixel_format)
+    if not match:
+        return 8
+    return 16 if match[1] == "48" else int(match[1])
+
+
+def _matrix(stream: dict[str, Any], height: int) -> Matrix:
+    untagged: Matrix = "bt709" if height >= HD_HEIGHT else "bt601"
+    return _MATRICES.get(stream.get("color_space", ""), untagged)
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Tell whether pixels are stored as red, green, blue; they become YUV of limited range before the overlay."""
+    return pixel_format.startswith(_RGB)
+
+
+def _is_full_range(stream: dict[str, Any]) -> bool:
+    if is_rgb(stream["pix_fmt"]):
+        return False
+    return stream.get("color_range") == "pc" or stream["pix_fmt"].startswith("yuvj")
+
+
+def _audio(stream: dict[str, Any]) -> AudioFacts:
+    tick = Fraction(stream["time_base"])
+    return AudioFacts(
+        index=stream["index"],
+        codec=stream.get("codec_name", "unknown"),
+        channels=stream.get("channels", 0),
+        sample_rate=int(stream.get("sample_rate", 0)),
+        start_seconds=to_rational(int(stream.get("start_pts", 0)) * tick),
+    )

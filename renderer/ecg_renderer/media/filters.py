@@ -1,0 +1,187 @@
+"""The filter graph of a segment: source frames on the output's grid, shaped, captions over them. Pure.
+
+    source ─ setpts ─ fps ─ setpts ─ (shape) ─┐
+                                              overlay ─> encoder
+    captions (sparse, exact ticks) ───────────┘
+
+Filters that would change nothing are left out. What is always there costs nothing: `fps` and `setpts` only
+rewrite time stamps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, gcd
+from typing import Any
+
+from ecg_api.options import Fit
+from ecg_api.plan import Matrix, SourceFacts
+from ecg_renderer.media.codecs import pixel_format
+from ecg_renderer.media.facts import is_rgb
+from ecg_renderer.media.inputs import INDEXED_FORMATS
+from ecg_renderer.model import Box
+
+# In containers without an index a seek may end between two key frames; what cannot be decoded from there must
+# lie before the first frame that is needed. Longer distances between key frames are rare.
+SEEK_MARGIN = Fraction(10)
+
+_LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
+_COLOUR_NAMES: dict[Matrix, str] = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+_SCALE_NAMES: dict[Matrix, str] = {"bt709": "bt709", "bt601": "bt601", "bt2020": "bt2020"}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter and its arguments."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def seek_seconds(source: SourceFacts, start: int, rate: Fraction) -> Fraction | None:
+    """Return where to begin reading for output frame `start`, on the file's clock; None for its beginning.
+
+    Half a frame early, so that a clock of whole milliseconds does not skip the frame itself.
+    """
+    margin = Fraction(0) if source.container in INDEXED_FORMATS else SEEK_MARGIN
+    seconds = (start - Fraction(1, 2)) / rate - margin
+    return source.start + seconds if seconds > 0 else None
+
+
+def grid_filters(source: SourceFacts, start: int, rate: Fraction) -> list[Filter]:
+    """Return the filters that put source frames on the output's grid, the first one at time 0.
+
+    Frame n of the output shows the source frame whose time is nearest to n / rate or, if there is none, the one
+    before. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
+    decides by the same numbers, so many segments show the same frames as one.
+    """
+    tick = _common_tick(source.tick, 1 / rate)
+    filters = [Filter("settb", (rate_text(tick),))] if tick != source.tick else []
+    if source.start:
+        filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
+    grid = {"fps": rate_text(rate), "start_time": decimal(start / rate), "round": "near"}
+    filters.append(Filter("fps", options=tuple(grid.items())))
+    if start:
+        filters.append(Filter("setpts", ("N",)))
+    return filters
+
+
+def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
+    """Return the longest tick that divides both.
+
+    The fps filter rounds the time at which it starts to a tick; where that is no whole number, frames halfway
+    between two places would fall on another side in each segment.
+    """
+    over = tick.denominator * frame.denominator
+    common = Fraction(gcd(tick.numerator * frame.denominator, frame.numerator * tick.denominator), over)
+    return common if common.denominator <= _LARGEST_DENOMINATOR else tick
+
+
+def end_filters(source: SourceFacts, end: int, rate: Fraction) -> list[Filter]:
+    """Return the filters that hold the last picture where the source ends.
+
+    A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
+    missing than those is a broken source, which the count of the encoded frames shows.
+    """
+    is_last = end + 1 >= Fraction(source.duration_seconds) * rate
+    return [Filter("tpad", options=(("stop", 2), ("stop_mode", "clone")))] if is_last else []
+
+
+def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit) -> list[Filter]:
+    """Return the filters that bring a source, already turned upright, to `width` x `height` square pixels."""
+    stored = source.coded_width, source.coded_height
+    upright = stored if source.rotation in {0, 180} else stored[::-1]
+    shown = source.width, source.height
+    if upright == shown and _is_rounding(shown, (width, height)):
+        filters = _completed_edges(width, height) if shown != (width, height) else []
+        return [*filters, *_to_yuv(source)]
+    scaled = _scaled_size(shown, (width, height), fit)
+    scale = [Filter("scale", (), (("w", scaled[0]), ("h", scaled[1]), *_yuv_options(source)))]
+    return [*scale, *_yuv_format(source), *_fitted(scaled, width, height), Filter("setsar", (1,))]
+
+
+def _is_rounding(shown: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Tell whether the result is the source with odd sides made even; scaling by one pixel would only blur."""
+    return all(0 <= new - old <= old % 2 for old, new in zip(shown, wanted, strict=True))
+
+
+def _completed_edges(width: int, height: int) -> list[Filter]:
+    return [
+        Filter("pad", (width, height, 0, 0)),
+        Filter("fillborders", options=(("right", 1), ("bottom", 1), ("mode", "smear"))),
+    ]
+
+
+def _scaled_size(shown: tuple[int, int], wanted: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    ratios = [Fraction(new, old) for old, new in zip(shown, wanted, strict=True)]
+    ratio = max(ratios) if fit == "cover" else min(ratios)
+    width, height = (2 * round(side * ratio / 2) for side in shown)
+    if fit == "cover":
+        return max(width, wanted[0]), max(height, wanted[1])
+    return max(2, min(width, wanted[0])), max(2, min(height, wanted[1]))
+
+
+def _fitted(scaled: tuple[int, int], width: int, height: int) -> list[Filter]:
+    if scaled == (width, height):
+        return []
+    # Even offsets: chroma has half the resolution.
+    x, y = abs(scaled[0] - width) // 4 * 2, abs(scaled[1] - height) // 4 * 2
+    return [Filter("crop" if scaled[0] > width or scaled[1] > height else "pad", (width, height, x, y))]
+
+
+def _yuv_options(source: SourceFacts) -> tuple[tuple[str, Any], ...]:
+    if not is_rgb(source.pixel_format):
+        return ()
+    # Left to itself, FFmpeg turns RGB into YUV by BT.601 whatever the size.
+    return (("out_color_matrix", _SCALE_NAMES[source.matrix]), ("out_range", "tv"))
+
+
+def _yuv_format(source: SourceFacts) -> list[Filter]:
+    if not is_rgb(source.pixel_format):
+        return []
+    return [Filter("format", (pixel_format(ten_bit=source.bit_depth > 8, full_range=False),))]
+
+
+def _to_yuv(source: SourceFacts) -> list[Filter]:
+    options = _yuv_options(source)
+    return [Filter("scale", (), options), *_yuv_format(source)] if options else []
+
+
+def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
+    """Return the options of the overlay that puts caption pictures of `box` over the video.
+
+    Between two pictures, and after the last, the newer one stays.
+    """
+    return {
+        "x": box.x,
+        "y": box.y,
+        "eval": "init",
+        "format": "yuv420p10" if ten_bit else "yuv420",  # the default drops to 8 bits
+        "alpha": "straight",
+        "eof_action": "repeat",
+    }
+
+
+def colour_options(source: SourceFacts) -> dict[str, str]:
+    """Return the output options that tag an untagged source's colours; tags of the source pass on by themselves."""
+    options = {"color_range": "pc" if source.full_range else "tv"}
+    if source.transfer is not None:
+        return options
+    name = _COLOUR_NAMES[source.matrix]
+    curve = "bt709" if source.matrix == "bt2020" else name
+    primaries = "bt2020" if source.matrix == "bt2020" else name
+    return options | {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
+
+
+def rate_text(rate: Fraction) -> str:
+    """Return a rate as FFmpeg reads it exactly."""
+    return f"{rate.numerator}/{rate.denominator}"
+
+
+def decimal(seconds: Fraction) -> str:
+    """Return seconds as FFmpeg reads them: six decimals, its own resolution."""
+    microseconds = ceil(seconds * 1_000_000 - Fraction(1, 2))
+    sign, whole = ("-" if microseconds < 0 else ""), abs(microseconds)
+    return f"{sign}{whole // 1_000_000}.{whole % 1_000_000:06d}"

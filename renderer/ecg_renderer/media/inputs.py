@@ -1,0 +1,78 @@
+"""How FFmpeg and ffprobe are told to open a source: names, allowed protocols and formats, network limits.
+
+A source comes from strangers. A playlist that names `/etc/passwd` or an internal address must stay unread, so
+every input says which protocols and which demuxers may be used; playlists of all kinds are not among them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ecg_renderer.errors import SourceMissing
+
+VIDEO_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "avi", "flv", "asf", "ogg", "mxf", "nut", "gif",
+)  # fmt: skip
+# These containers tell where key frames are, so that seeking ends on one. The others are searched by
+# timestamp and may end between two key frames; see SEEK_MARGIN in filters.py.
+INDEXED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "nut")
+
+# httpproxy only serves those who set https_proxy in their environment.
+_PROTOCOLS = {"file": "file", "https": "https,tls,tcp,httpproxy", "http": "http,https,tls,tcp,httpproxy"}
+NETWORK_TIMEOUT_SECONDS = 30
+
+
+def is_remote(url: str) -> bool:
+    """Tell whether `url` is fetched over the network."""
+    return urlsplit(url).scheme in {"http", "https"}
+
+
+def local_path(url: str) -> Path:
+    """Return the path of a plain path or `file://` address."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)
+
+
+def input_name(url: str) -> str:
+    """Return `url` as FFmpeg takes it; `file:` keeps names such as `a:b.mp4` or `-x.mp4` from being misread.
+
+    Raises SourceMissing for a scheme that cannot be opened.
+    """
+    if is_remote(url):
+        return url
+    scheme = urlsplit(url).scheme
+    if "://" in url and scheme != "file":
+        raise SourceMissing(
+            f"The source's address starts with {scheme}://, which cannot be opened directly.",
+            hint="Use a path, file:// or https://.",
+        )
+    return f"file:{local_path(url).absolute()}"
+
+
+def source_options(url: str) -> dict[str, str | int]:
+    """Return the input options, by name, with which a source may be opened."""
+    scheme = urlsplit(url).scheme if is_remote(url) else "file"
+    options: dict[str, str | int] = {
+        "protocol_whitelist": _PROTOCOLS[scheme],
+        "format_whitelist": ",".join(VIDEO_FORMATS),
+    }
+    if scheme == "file":
+        return options
+    options |= {
+        "rw_timeout": NETWORK_TIMEOUT_SECONDS * 1_000_000,
+        "reconnect": 1,
+        "reconnect_on_network_error": 1,
+        "reconnect_delay_max": 5,
+    }
+    if scheme == "https":
+        options |= _certificate_options()
+    return options
+
+
+def _certificate_options() -> dict[str, str | int]:
+    # FFmpeg believes any certificate unless told otherwise.
+    options: dict[str, str | int] = {"tls_verify": 1}
+    if authorities := os.environ.get("SSL_CERT_FILE"):
+        options["ca_file"] = authorities
+    return options

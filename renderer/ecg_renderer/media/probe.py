@@ -1,0 +1,135 @@
+"""Find out what a source is, with ffprobe in a process of its own: files from strangers crash decoders.
+
+    1. headers and streams   ─┐ at the same time
+    2. every frame's time    ─┘ (local files; the whole file is read, about 1 GB a second)
+    3. decide: usable? complete? constant rate?
+
+Headers alone are not believed: a truncated file still claims its full length, and browsers record videos without
+any length at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from ecg_api.plan import SourceFacts
+from ecg_renderer.errors import SourceInvalid, SourceMissing
+from ecg_renderer.media.facts import source_facts, video_stream
+from ecg_renderer.media.inputs import input_name, is_remote, local_path, source_options
+from ecg_renderer.media.process import Finished, run_ffprobe
+from ecg_renderer.media.timing import (
+    FrameTimes,
+    Timing,
+    breaks_off,
+    declared_timing,
+    parse_frame_times,
+    timing_of,
+)
+
+HEADER_SECONDS = 60
+COUNT_SECONDS = 300
+# Reading all of a longer file would take longer than it is worth; its headers are believed.
+LARGEST_COUNTED_BYTES = 4 << 30
+
+_CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
+# Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
+_CUT_OFF = ("File ended prematurely", "partial file")
+
+
+async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
+    """Return what is known of the video at `url` (a path, file://, http:// or https://).
+
+    `display` is the name for people, without secrets; `identity` changes with the content. Raises SourceMissing
+    when there is nothing to open, SourceInvalid when it is no usable video or breaks off in the middle.
+    """
+    input_name(url)
+    if not is_remote(url):
+        _check_file(local_path(url), display)
+    counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
+    async with asyncio.TaskGroup() as readers:
+        headers = readers.create_task(_ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS))
+        counting = readers.create_task(_frame_times(url)) if counted else None
+    report = _report(headers.result(), url, display)
+    stream = video_stream(report, display)
+    timing = declared_timing(stream, report) if counting is None else None
+    if timing is None:
+        times, log = await (counting or _frame_times(url))
+        timing = _counted_timing(stream, times, log, display)
+    return source_facts(report, stream, timing, display=display, identity=identity)
+
+
+def _check_file(path: Path, display: str) -> None:
+    try:
+        if path.is_dir():
+            raise SourceMissing(f"{display} is a directory, not a video file.", hint="Name the video file.")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise SourceMissing(f"{display} does not exist.", hint="Check the path.") from None
+    except OSError as error:
+        raise SourceMissing(f"{display} cannot be opened: {error.strerror}.", hint="Check its access rights.") from None
+    if empty:
+        raise SourceInvalid(f"{display} is empty.", hint="Was it fully copied or downloaded?")
+
+
+async def _ffprobe(url: str, arguments: list[str], seconds: float) -> Finished:
+    options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
+    try:
+        return await run_ffprobe([*options, *arguments, input_name(url)], seconds=seconds)
+    except TimeoutError:
+        return Finished(1, b"", [f"no answer within {seconds:.0f} seconds"])
+
+
+def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
+    if finished.code == 0:
+        report: dict[str, Any] = json.loads(finished.output)
+        return report
+    said = finished.log[-1].replace(input_name(url), display) if finished.log else "no reason given"
+    if is_remote(url) and not any("Invalid data" in line or "whitelist" in line for line in finished.log):
+        raise SourceMissing(f"{display} cannot be fetched: {said}.", hint="Is the address right, and still valid?")
+    if any("moov atom not found" in line for line in finished.log):
+        raise SourceInvalid(
+            f"{display} is no MP4, or breaks off before its table of contents (the moov atom) at its end.",
+            hint="Copy or download the file again if it is incomplete; play it to check.",
+        )
+    if any("not on whitelist" in line for line in finished.log):
+        raise SourceInvalid(f"{display} is a playlist or picture, not a video file.", hint=_CONVERT_HINT)
+    raise SourceInvalid(f"{display} is not a video that FFmpeg can read ({said}).", hint=_CONVERT_HINT)
+
+
+async def _frame_times(url: str) -> tuple[FrameTimes, list[str]]:
+    # V: the first video stream that is no cover picture, as in facts.video_stream.
+    entries = ["-select_streams", "V:0", "-show_entries", "packet=pts,dts,duration,flags", "-of", "csv=p=0"]
+    finished = await _ffprobe(url, entries, COUNT_SECONDS)
+    times = parse_frame_times(finished.output.decode(errors="replace"))
+    if times.ticks and not times.certain_start:
+        first = await _first_decoded(url)
+        times = times if first is None else times.starting_at(first)
+    return times, finished.log
+
+
+async def _first_decoded(url: str) -> int | None:
+    """Return the time of the first frame that decodes, in ticks, or None if none does within 10 seconds."""
+    entries = ["-select_streams", "V:0", "-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0"]
+    finished = await _ffprobe(url, [*entries, "-read_intervals", "%+10"], COUNT_SECONDS)
+    lines = (line.strip(",") for line in finished.output.decode(errors="replace").split())
+    return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
+
+
+def _counted_timing(stream: dict[str, Any], times: FrameTimes, log: list[str], display: str) -> Timing:
+    if not times.ticks:
+        raise SourceInvalid(f"The video stream of {display} holds no frames.", hint=_CONVERT_HINT)
+    timing = timing_of(stream, times)
+    cut_off = any(words in line for line in log for words in _CUT_OFF)
+    if cut_off or breaks_off(stream, times, timing):
+        declared = int(stream.get("nb_frames") or 0)
+        of = f" of {declared}" if declared else ""
+        raise SourceInvalid(
+            f"{display} is incomplete: it breaks off after {times.packets}{of} frames, "
+            f"{float(timing.duration):.1f} seconds in.",
+            hint="Copy or download the file again.",
+        )
+    return timing

@@ -1,0 +1,216 @@
+"""Run FFmpeg as a child that cannot outlive us: progress while it works, its last words when it fails.
+
+The child leads a session of its own, so that Ctrl-C reaches us and not it, and so that it can be ended with all
+that it started. Should we be killed ourselves, the kernel ends it (`setpriv --pdeathsig`, Linux): Python's
+preexec_fn could ask for the same, but is not safe in a process with threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
+
+LOG_LINES = 20
+TERMINATE_SECONDS = 2.0
+_LOG_BYTES = 64 * 1024
+
+_INSTALL_HINT = "Install FFmpeg 5.1 or newer: apt-get install ffmpeg, or brew install ffmpeg."
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far FFmpeg is."""
+
+    frame: int
+    fps: float
+    seconds: float
+    """Position in the output, in seconds."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a child left behind."""
+
+    code: int
+    """Exit status; negative for the signal that ended it."""
+
+    output: bytes
+    log: list[str]
+    """Last lines of its log, secrets replaced."""
+
+
+def tool_path(tool: str) -> str:
+    """Return the path of `ffmpeg` or `ffprobe`; raise FfmpegError when it is not installed.
+
+    ECG_FFMPEG and ECG_FFPROBE name others than those in PATH.
+    """
+    wanted = os.environ.get(f"ECG_{tool.upper()}") or tool
+    found = shutil.which(wanted)
+    if not found:
+        raise FfmpegError(f"{wanted} is not installed, or not in PATH.", hint=_INSTALL_HINT)
+    return found
+
+
+async def run_ffmpeg(
+    arguments: list[str],
+    *,
+    action: str = "encoding a segment",
+    stdin: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    redact: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run ffmpeg to its end.
+
+    `action` completes "FFmpeg failed while …". `stdin` is what `pipe:0` reads; it stays the caller's to close.
+    `redact` replaces texts in the log, such as a signed URL by its printable name.
+    Raises FfmpegError or ResourceError, with the last lines of the log. Cancelling ends the child.
+    """
+    plumbing = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-y"]
+    plumbing += ["-progress", "pipe:1", "-stats_period", "0.25"]
+    command = [*_ending_with_us(), tool_path("ffmpeg"), *plumbing, *arguments]
+    report = _ProgressReader(on_progress)
+    finished = await _run(command, stdin=stdin, on_line=report.line, redact=redact)
+    if finished.code != 0:
+        raise failure(finished, action)
+    return finished
+
+
+async def run_ffprobe(arguments: list[str], *, seconds: float, redact: Mapping[str, str] | None = None) -> Finished:
+    """Run ffprobe and return what it printed, also when it failed.
+
+    Raises TimeoutError after `seconds`, FfmpegError when ffprobe is not installed.
+    """
+    command = [*_ending_with_us(), tool_path("ffprobe"), "-hide_banner", "-loglevel", "error", *arguments]
+    async with asyncio.timeout(seconds):
+        return await _run(command, redact=redact)
+
+
+def failure(finished: Finished, action: str) -> RenderError:
+    """Return the error that a failed run amounts to."""
+    for line in finished.log:
+        if any(words in line for words in _DISK_FULL):
+            return ResourceError(
+                f"The disk is full, or the file may not grow further: FFmpeg stopped while {action}.",
+                hint="Free some space, or write to another disk.",
+                log_tail=finished.log,
+            )
+    if finished.code < 0:
+        name = signal.Signals(-finished.code).name
+        if name == "SIGXFSZ":
+            return ResourceError(
+                f"The file grew beyond the largest size that is allowed here: FFmpeg stopped while {action}.",
+                hint="Raise the limit (ulimit -f), or write elsewhere.",
+                log_tail=finished.log,
+            )
+        hint = "SIGKILL mostly means that memory ran out." if name == "SIGKILL" else ""
+        return FfmpegError(f"FFmpeg was ended by {name} while {action}.", hint=hint, log_tail=finished.log)
+    said = f": {finished.log[-1]}" if finished.log else ""
+    return FfmpegError(f"FFmpeg failed with exit status {finished.code} while {action}{said}", log_tail=finished.log)
+
+
+def _ending_with_us() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+class _ProgressReader:
+    """Collects the `key=value` lines of `-progress` into reports."""
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
+        self._on_progress = on_progress
+        self._values: dict[str, str] = {}
+
+    def line(self, line: bytes) -> None:
+        key, _, value = line.decode(errors="replace").strip().partition("=")
+        self._values[key] = value.strip()
+        if key == "progress" and self._on_progress:
+            self._on_progress(
+                Progress(
+                    frame=int(_number(self._values.get("frame"))),
+                    fps=_number(self._values.get("fps")),
+                    seconds=_number(self._values.get("out_time_us")) / 1_000_000,
+                )
+            )
+
+
+def _number(text: str | None) -> float:
+    # FFmpeg writes N/A before the first frame.
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
+async def _run(
+    command: list[str],
+    *,
+    stdin: int | None = None,
+    on_line: Callable[[bytes], None] | None = None,
+    redact: Mapping[str, str] | None = None,
+) -> Finished:
+    child = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout and child.stderr
+    try:
+        async with asyncio.TaskGroup() as readers:
+            errors = readers.create_task(_tail(child.stderr))
+            output = readers.create_task(_read(child.stdout, on_line))
+        code = await child.wait()
+    finally:
+        await _end(child)
+    return Finished(code, output.result(), _log_lines(errors.result(), redact or {}))
+
+
+async def _read(stream: asyncio.StreamReader, on_line: Callable[[bytes], None] | None) -> bytes:
+    if on_line is None:
+        return await stream.read()
+    async for line in stream:
+        on_line(line)
+    return b""
+
+
+async def _tail(stream: asyncio.StreamReader) -> bytes:
+    """Read to the end, keeping the last bytes: a damaged source can fill a log with warnings."""
+    tail = b""
+    while chunk := await stream.read(_LOG_BYTES):
+        tail = (tail + chunk)[-_LOG_BYTES:]
+    return tail
+
+
+def _log_lines(log: bytes, redact: Mapping[str, str]) -> list[str]:
+    text = log.decode(errors="replace")
+    for secret, shown in redact.items():
+        text = text.replace(secret, shown)
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-LOG_LINES:]
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End whatever is left of the child's session: politely, then not."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if child.returncode is not None:
+                return
+            _signal(child, number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(child.wait()), TERMINATE_SECONDS)
+    except asyncio.CancelledError:
+        _signal(child, signal.SIGKILL)
+        raise
+
+
+def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

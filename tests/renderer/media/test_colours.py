@@ -1,0 +1,135 @@
+"""Colours of captions and source come out as they went in; so do bits, range and tags."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clips import Clip, counter, ffmpeg, plain_yuva, write_nut
+from ecg_renderer.colour import Conversion, rgba_to_yuva
+from ecg_renderer.media.arguments import Overlay
+from encodes import Render
+
+GREEN = (0, 255, 0, 255)
+BT709 = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709")
+PAL = ("-color_primaries", "bt470bg", "-color_trc", "gamma28", "-colorspace", "bt470bg")
+HDR = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+HD = {"width": 1280, "height": 720, "frames": 3}
+SD = {"frames": 3}
+
+# Name: (clip, decoded Y, U, V of pure green, pixel format of the result)
+PATCHES: dict[str, tuple[Clip, tuple[int, int, int], str]] = {
+    "HD without tags": (Clip(**HD), (173, 42, 27), "yuv420p"),
+    "SD without tags": (Clip(**SD), (145, 54, 34), "yuv420p"),
+    "SD tagged as BT.709": (Clip(**SD, output=BT709), (173, 42, 27), "yuv420p"),
+    "HD tagged as PAL": (Clip(**HD, output=PAL), (145, 54, 34), "yuv420p"),
+    "10 bits, BT.2020": (Clip(**SD, pixel_format="yuv420p10le", output=HDR), (164 * 4, 47 * 4, 25 * 4), "yuv420p10le"),
+    "full range": (Clip(**SD, pixel_format="yuvj420p"), (150, 44, 21), "yuvj420p"),
+    "full chroma": (Clip(**SD, pixel_format="yuv444p", output=BT709), (173, 42, 27), "yuv420p"),
+    "RGB": (Clip(**HD, codec="libx264rgb", pixel_format="bgr24", suffix=".mkv"), (173, 42, 27), "yuv420p"),
+    "VP9": (
+        Clip(**SD, suffix=".webm", codec="libvpx-vp9", audio=None, video=("-crf", "10", "-b:v", "0")),
+        (145, 54, 34),
+        "yuv420p",
+    ),
+}
+
+
+def rendered(render: Render, pixels: bytes) -> av.VideoFrame:
+    """Return the first frame of `render` with one caption picture in its box."""
+    nut = render.folder / "caption.nut"
+    write_nut(str(nut), (render.box.width, render.box.height), render.rate, [(0, pixels)])
+    job = render.job(0, 3, Overlay(render.box, str(nut)), "patch.mp4")
+    render.encode(job)
+    return first_frame(job.output)
+
+
+def first_frame(path: Path) -> av.VideoFrame:
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0))
+
+
+def sample(frame: av.VideoFrame, x: float, y: float) -> tuple[int, ...]:
+    """Return Y, U, V at a place given as shares of width and height."""
+    kind = np.uint16 if "10" in frame.format.name else np.uint8
+    values = []
+    for plane in frame.planes:
+        rows = np.frombuffer(bytes(plane), kind).reshape(plane.height, -1)
+        values.append(int(rows[int(y * plane.height), int(x * plane.width)]))
+    return tuple(values)
+
+
+def caption(render: Render, rgba: tuple[int, int, int, int]) -> bytes:
+    conversion = Conversion.of(render.source.matrix, full_range=render.source.full_range)
+    pixels = np.full((render.box.height, render.box.width, 4), rgba, np.uint8)
+    return rgba_to_yuva(pixels, conversion).tobytes()
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_a_pure_green_caption_decodes_to_the_green_of_the_sources_matrix(name: str, tmp_path: Path) -> None:
+    clip, expected, pixel_format = PATCHES[name]
+    render = Render(counter(clip), tmp_path, options={"quality": 100})
+    frame = rendered(render, caption(render, GREEN))
+    slack = 8 if "10" in pixel_format else 2
+    assert sample(frame, 0.5, 0.7) == pytest.approx(expected, abs=slack)
+    assert frame.format.name == pixel_format
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (BT709, ("bt709", "bt709", "bt709")),
+        (PAL, ("bt470bg", "bt470bg", "bt470bg")),
+        (HDR, ("bt2020nc", "bt2020", "smpte2084")),
+        ((), ("smpte170m", "smpte170m", "smpte170m")),
+    ],
+)
+def test_the_result_is_tagged_as_the_source_or_as_players_guess(
+    tags: tuple[str, ...], expected: tuple[str, str, str], tmp_path: Path
+) -> None:
+    render = Render(counter(Clip(**SD, output=tags)), tmp_path, captions=[(0, 1)])
+    path, _ = render.merged(render.segments(2))
+    stream = first_stream_tags(path)
+    assert [stream[name] for name in ("color_space", "color_primaries", "color_transfer")] == list(expected)
+
+
+def first_stream_tags(path: Path) -> dict[str, str]:
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_streams", "-of", "json", str(path)]
+    report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    stream: dict[str, str] = json.loads(report)["streams"][0]
+    return stream
+
+
+def test_pictures_outside_the_caption_are_those_of_the_source(tmp_path: Path) -> None:
+    path = counter(Clip(**SD, video=("-qp", "0", "-preset", "ultrafast")))
+    render = Render(path, tmp_path, options={"quality": 100, "preset": "medium"})
+    source, result = first_frame(path).to_ndarray(), rendered(render, caption(render, GREEN)).to_ndarray()
+    above = render.box.y
+    difference = source[:above].astype(int) - result[:above].astype(int)
+    assert np.abs(difference).max() <= 4
+
+
+@pytest.mark.parametrize(("alpha", "luma"), [(0, 128), (128, 182), (255, 235)])
+def test_alpha_is_straight(alpha: int, luma: int, tmp_path: Path) -> None:
+    render = Render(counter(Clip(**SD)), tmp_path, options={"quality": 100})
+    picture = plain_yuva(235, 128, 128, alpha, (render.box.width, render.box.height))
+    assert sample(rendered(render, picture), 0.5, 0.7)[0] == pytest.approx(luma, abs=2)
+
+
+def test_a_still_has_the_rgb_that_was_drawn(tmp_path: Path) -> None:
+    render = Render(counter(Clip(**HD)), tmp_path)
+    nut = tmp_path / "caption.nut"
+    write_nut(str(nut), (render.box.width, render.box.height), render.rate, [(0, caption(render, (200, 60, 30, 255)))])
+    job = render.job(1, 2, Overlay(render.box, str(nut)), "still.png")
+    render.still(job)
+    rgb = ffmpeg("-i", str(job.output), "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    pixels = np.frombuffer(rgb, np.uint8).reshape(720, 1280, 3)
+    assert pixels[560, 640].tolist() == pytest.approx([200, 60, 30], abs=3)
+    # The source's own number, 1, is in the upper half: its first cell is white (limited range, 235), the rest black.
+    assert pixels[180, 20].tolist() == pytest.approx([255, 255, 255], abs=3)
+    assert pixels[180, 640].tolist() == pytest.approx([0, 0, 0], abs=3)

@@ -1,0 +1,82 @@
+"""Sources of every shape fill the result upright, undistorted, without blur where none is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import Clip, counter, derived, frames, read_counters, turned
+from encodes import Render
+
+FEW = {"frames": 4}
+
+
+def picture(render: Render) -> np.ndarray:
+    return frames(render.segments(1)[0].path)[1].astype(int)
+
+
+def test_a_turned_source_is_shown_upright(tmp_path: Path) -> None:
+    render = Render(turned(counter(Clip(**FEW))), tmp_path)
+    assert (render.source.rotation, render.width, render.height) == (90, 180, 320)
+    shown = picture(render)
+    assert shown.shape == (320, 180)
+    # Frame 1: what was the white cell at the upper left is now at the upper right; grey has come to the left.
+    assert shown[10, 135] > 220
+    assert shown[200, 135] < 30
+    assert abs(shown[160, 20] - 128) < 6
+
+
+def test_captions_lie_on_the_turned_picture(tmp_path: Path) -> None:
+    render = Render(turned(counter(Clip(**FEW))), tmp_path, captions=[(0, 5)])
+    assert picture(render)[280, 6] > 220
+
+
+def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
+    wide = counter(Clip(**FEW, width=240, filters="setsar=4/3"))
+    render = Render(wide, tmp_path)
+    assert (render.source.sample_aspect, render.width, render.height) == ("4/3", 320, 180)
+    result = render.segments(1)[0].path
+    assert [numbers.source for numbers in read_counters(result)] == [0, 1, 2, 3]
+    again = Render(result, tmp_path)
+    assert again.source.sample_aspect == "1/1"
+
+
+def test_cover_crops_both_sides_equally(tmp_path: Path) -> None:
+    shown = picture(Render(counter(Clip(**FEW)), tmp_path, options={"width": 180, "height": 180}))
+    # Frame 1: the white cell is the leftmost of 16 and is cut off; the lower half is grey from edge to edge.
+    assert shown.shape == (180, 180)
+    assert shown[40].max() < 30
+    assert np.abs(shown[140] - 128).max() < 6
+
+
+def test_contain_adds_black_bars(tmp_path: Path) -> None:
+    options = {"width": 320, "height": 320, "fit": "contain"}
+    shown = picture(Render(counter(Clip(**FEW)), tmp_path, options=options))
+    assert shown[:66].max() < 20
+    assert shown[254:].max() < 20
+    assert abs(shown[220, 160] - 128) < 6
+    assert shown[100, 10] > 220
+
+
+@pytest.mark.parametrize("fit", ["cover", "contain"])
+@pytest.mark.parametrize("size", [(360, 640), (640, 360), (426, 240), (64, 64)])
+def test_every_size_is_met_exactly(size: tuple[int, int], fit: str, tmp_path: Path) -> None:
+    render = Render(counter(Clip(**FEW)), tmp_path, options={"width": size[0], "height": size[1], "fit": fit})
+    assert picture(render).shape == size[::-1]
+
+
+def test_an_odd_size_gains_a_row_and_a_column_and_stays_sharp(tmp_path: Path) -> None:
+    odd = counter(Clip(**FEW, width=321, height=181, codec="ffv1", video=(), suffix=".mkv"))
+    render = Render(odd, tmp_path, options={"width": 322, "height": 182, "quality": 100})
+    source, shown = frames(odd)[1].astype(int), picture(render)
+    assert shown.shape == (182, 322)
+    assert np.abs(shown[:181, :321] - source).max() <= 6
+    assert np.abs(shown[181] - shown[180]).max() <= 4
+    assert np.abs(shown[:, 321] - shown[:, 320]).max() <= 4
+
+
+def test_a_turned_source_in_another_container_is_found_upright_too(tmp_path: Path) -> None:
+    render = Render(derived(turned(counter(Clip(**FEW))), ("-c", "copy"), ".mov"), tmp_path)
+    assert (render.source.rotation, render.source.width, render.source.height) == (90, 180, 320)

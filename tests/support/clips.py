@@ -1,0 +1,174 @@
+"""Small real videos, made by FFmpeg once a test run: each frame carries its own number, in binary, as cells.
+
+counter(Clip(rate="30000/1001"))   a video; its upper half tells the source's frame number
+derived(path, ("-c", "copy"), ".ts")   the same in another container, cut, tagged, rotated
+read_counters(path)                    the numbers that a video shows, frame by frame
+caption_pictures(...)                  a NUT file of caption pictures, with numbers in the lower half
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = 16
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video to make. `video` and `output` are more FFmpeg options, for the encoder and for the file."""
+
+    rate: str = "30"
+    frames: int = 60
+    width: int = 320
+    height: int = 180
+    suffix: str = ".mp4"
+    codec: str = "libx264"
+    pixel_format: str = "yuv420p"
+    audio: str | None = "aac"
+    filters: str = ""
+    video: tuple[str, ...] = ("-preset", "ultrafast", "-crf", "16", "-g", "12", "-bf", "2")
+    output: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length."""
+        return self.frames / Fraction(self.rate)
+
+
+@functools.cache
+def _directory() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="ecg-clips-")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
+
+
+@functools.cache
+def counter(clip: Clip = Clip()) -> Path:
+    """Return a video whose frame n shows n, with a tone that changes (so that every moment sounds different)."""
+    path = _directory() / f"counter-{abs(hash(clip)):x}{clip.suffix}"
+    # The numbers are in the upper half; the lower is grey, for captions.
+    picture = f"color=gray:s={CELLS}x2:r={clip.rate},format=gray,"
+    picture += f"geq=lum='if(lt(Y,1),235*mod(floor(N/pow(2,X)),2),128)',scale={clip.width}:{clip.height}:flags=neighbor"
+    picture += f",setsar=1,format={clip.pixel_format}" + (f",{clip.filters}" if clip.filters else "")
+    tone = f"aevalsrc=0.3*sin(600*t*(1+t)):s=48000:d={float(clip.seconds)}"
+    sound = ["-f", "lavfi", "-i", tone] if clip.audio else []
+    coding = ["-c:v", clip.codec, *clip.video, "-frames:v", str(clip.frames)]
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        *sound,
+        *coding,
+        *(["-c:a", clip.audio] if clip.audio else []),
+        *clip.output,
+        str(path),
+    )
+    return path
+
+
+@functools.cache
+def derived(source: Path, options: tuple[str, ...], suffix: str, *, before: tuple[str, ...] = ()) -> Path:
+    """Return a file made from `source` by FFmpeg; `before` are options of the input, `options` of the output."""
+    path = _directory() / f"derived-{abs(hash((source, options, before))):x}{suffix}"
+    ffmpeg(*before, "-i", str(source), *options, str(path))
+    return path
+
+
+@functools.cache
+def turned(source: Path) -> Path:
+    """Return the MP4 `source` with a note for players to turn it by 90 degrees clockwise."""
+    path = _directory() / f"turned-{source.name}"
+    content = bytearray(source.read_bytes())
+    # Track header, version 0: its matrix stands 44 bytes after the box's name; 16.16 and, in the last column, 2.30.
+    matrix = content.index(b"tkhd") + 44
+    values = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    content[matrix : matrix + 36] = b"".join(value.to_bytes(4, signed=True) for value in values)
+    path.write_bytes(content)
+    return path
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    """Run FFmpeg; return what it wrote to standard output."""
+    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def frames(path: Path, pixel_format: str = "gray") -> list[NDArray[np.uint8]]:
+    """Return all frames of a video: (height, width) arrays of luma, or what `pixel_format` gives."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a frame shows: its source's number, and its caption's (None where there is no caption)."""
+
+    source: int
+    caption: int | None
+
+
+def read_counters(path: Path) -> list[Numbers]:
+    """Return the numbers in the cells of every frame."""
+    return [_numbers(frame) for frame in frames(path)]
+
+
+def _numbers(picture: NDArray[np.uint8]) -> Numbers:
+    height, width = picture.shape
+    upper, lower = picture[height // 8 : height * 3 // 8], picture[height * 5 // 8 : height * 7 // 8]
+    marker = _cells(lower, width)
+    # Without a caption the lower half is grey.
+    has_caption = bool(np.all(np.abs(marker - 128) > 40))
+    return Numbers(_as_number(_cells(upper, width)), _as_number(marker) if has_caption else None)
+
+
+def _cells(rows: NDArray[np.uint8], width: int) -> NDArray[np.float64]:
+    cell = width / CELLS
+    centres = [(int(cell * (index + 0.3)), int(cell * (index + 0.7)) + 1) for index in range(CELLS)]
+    return np.array([rows[:, left:right].mean() for left, right in centres])
+
+
+def _as_number(cells: NDArray[np.float64]) -> int:
+    return sum(1 << index for index, value in enumerate(cells) if value > 110)
+
+
+def number_picture(number: int, width: int, height: int) -> bytes:
+    """Return an opaque yuva420p picture whose cells show `number`."""
+    bits = [235 if number >> index & 1 else 16 for index in range(CELLS)]
+    row = np.array([bits[x * CELLS // width] for x in range(width)], np.uint8)
+    return plain_yuva(np.tile(row, (height, 1)), 128, 128, 255)
+
+
+def plain_yuva(luma: NDArray[np.uint8] | int, u: int, v: int, alpha: int, size: tuple[int, int] = (0, 0)) -> bytes:
+    """Return a yuva420p picture of one colour, or of one chroma over the (height, width) array `luma`."""
+    if isinstance(luma, int):
+        luma = np.full(size[::-1], luma, np.uint8)
+    height, width = luma.shape
+    chroma = bytes([u]) * (width // 2 * height // 2) + bytes([v]) * (width // 2 * height // 2)
+    return luma.tobytes() + chroma + bytes([alpha]) * (width * height)
+
+
+def write_nut(target: str, size: tuple[int, int], rate: Fraction, pictures: list[tuple[int, bytes]]) -> None:
+    """Write caption pictures, (frame from which it is shown, yuva420p bytes), as the pipeline does."""
+    with av.open(target, "w", format="nut", options={"flush_packets": "1"}) as container:
+        stream = container.add_stream("rawvideo", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuva420p"
+        stream.time_base = 1 / rate
+        for frame, pixels in pictures:
+            packet = av.Packet(pixels)
+            packet.stream = stream
+            packet.pts = packet.dts = frame
+            packet.time_base = 1 / rate
+            packet.is_keyframe = True
+            container.mux(packet)
