@@ -1,0 +1,71 @@
+"""What a render costs, in one table. Estimates: they balance segments and tell a person how long to wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_api.options import Preset
+from ecg_renderer.media.codecs import EncoderName
+from ecg_renderer.planning.activity import Activity
+
+# CPU time in picoseconds for each pixel of the result, measured on one server core with ordinary footage.
+_DECODE = 4_000
+_OVERLAY = 1_000  # each frame with a caption
+_CAPTURE = 2_300  # each different caption picture: seek, paint, read, convert
+_ENCODE = {
+    "ultrafast": 3_000,
+    "superfast": 8_000,
+    "veryfast": 11_000,
+    "faster": 19_000,
+    "fast": 23_000,
+    "medium": 26_000,
+    "slow": 34_000,
+    "slower": 66_000,
+    "veryslow": 130_000,
+    "placebo": 330_000,
+}
+_ENCODE_VP9 = 6  # times x264's
+_NVENC = 200  # CPU that feeds the GPU
+_NVENC_ENGINE = 1_300  # picoseconds of the GPU's encoder: the floor of the wall clock
+_START_SECONDS = 1.5  # Python, Chromium, FFmpeg and the look at the source
+
+
+@dataclass(frozen=True)
+class FrameCosts:
+    """CPU time of one frame, in picoseconds for each pixel.
+
+    `every` is spent on all frames, `captioned` more on those with a caption alive, `distinct` more on those
+    whose caption picture is new. `engine` is time of the GPU's encoder, beside the CPU.
+    """
+
+    every: int
+    captioned: int = _OVERLAY
+    distinct: int = _CAPTURE
+    engine: int = 0
+
+    def of_frames(self, activity: Activity) -> NDArray[np.int64]:
+        """Return the cost of each frame (int64; picoseconds for each pixel)."""
+        return self.every + self.captioned * activity.alive.astype(np.int64) + self.distinct * activity.distinct
+
+
+TYPICAL_COSTS = FrameCosts(_DECODE + _ENCODE["veryfast"])
+
+
+def frame_costs(encoder: EncoderName, preset: Preset) -> FrameCosts:
+    """Return the costs of a frame that `encoder` makes with `preset`."""
+    if encoder == "nvenc":
+        return FrameCosts(_NVENC, engine=_NVENC_ENGINE)
+    factor = _ENCODE_VP9 if encoder == "vp9" else 1
+    return FrameCosts(_DECODE + factor * _ENCODE[preset])
+
+
+def estimate_seconds(
+    costs: FrameCosts, pixels: int, *, frames: int, captioned: int, distinct: int, cores: int
+) -> float:
+    """Return the seconds that a render of `frames` frames of `pixels` pixels takes on `cores` CPU cores."""
+    cpu = frames * costs.every + captioned * costs.captioned + distinct * costs.distinct
+    busy = max(cpu / max(1, cores), frames * costs.engine)
+    return _START_SECONDS + busy * pixels / 1e12
