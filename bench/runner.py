@@ -1,0 +1,106 @@
+"""Runs the commands in the order in which their figures can be compared."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from bench.commands import Renderer, captions_only, render, transcode, transcode_with_libass, write_job
+from bench.errors import BenchError
+from bench.footage import RATE
+from bench.measure import Measurement, measure
+from bench.results import CaptureCost, Comparison, Round, Run
+
+Say = Callable[[str], None]
+BROWSER_KINDS = ("chromium", "node")
+CAPTURES = (("canvas", 1), ("canvas", 2), ("canvas", 4), ("canvas", 8), ("beginframe", 1), ("screenshot", 1))
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How often, against what."""
+
+    renderer: Renderer
+    pairs: int
+    floor: bool = True
+    libass: bool = False
+
+
+def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Comparison:
+    """Run floor, libass and ours in turn, `how.pairs` times: what drifts on the machine hits all alike."""
+    rounds = []
+    for index in range(how.pairs):
+        label = f"{name} {seconds} s, round {index + 1} of {how.pairs}"
+        floor = _run(lambda _: transcode(clip), f"{label}: floor", say) if how.floor else None
+        libass = (
+            _run(lambda place: transcode_with_libass(clip, name, seconds, place), f"{label}: libass", say)
+            if how.libass
+            else None
+        )
+        ours = _run(
+            lambda place: render(how.renderer, clip, name, seconds, place),
+            f"{label}: ours",
+            say,
+            environment=how.renderer.environment,
+        )
+        rounds.append(Round(Run(ours.measured, _stats(ours.measured.stdout)), floor, libass))
+    return Comparison(name, seconds, tuple(rounds))
+
+
+def capture_costs(
+    renderer: Renderer, clip: Path, seconds: int, say: Say, captures: Sequence[tuple[str, int]] = CAPTURES
+) -> list[CaptureCost]:
+    """Take the caption pictures of the busy scenario in each way, without video."""
+    return [_capture_cost(renderer, clip, seconds, way, stages, say) for way, stages in captures]
+
+
+def _capture_cost(renderer: Renderer, clip: Path, seconds: int, way: str, stages: int, say: Say) -> CaptureCost:
+    def take(frames: int) -> Measurement:
+        def command(place: Path) -> list[str]:
+            job = write_job(clip, "busy", seconds, place)
+            return captions_only(renderer, job, frames, stages=stages, capture=way)
+
+        label = f"capture by {way}, stages: {stages}, frames: {frames}"
+        return _run(command, label, say, environment=renderer.environment).measured
+
+    startup, whole = take(1), take(seconds * RATE)
+    hashes = [line.split()[1] for line in whole.stdout.splitlines()]
+    changes = sum(a != b for a, b in pairwise(hashes))
+    return CaptureCost(
+        way=way,
+        stages=stages,
+        frames=len(hashes),
+        distinct=changes + 1,
+        browser_seconds=_browser(whole) - _browser(startup),
+        cpu_seconds=whole.cpu - startup.cpu,
+        wall_seconds=whole.wall - startup.wall,
+        startup_cpu_seconds=startup.cpu,
+    )
+
+
+def _browser(measured: Measurement) -> float:
+    return sum(seconds for kind, seconds in measured.seen.cpu.items() if kind.startswith(BROWSER_KINDS))
+
+
+def _run(command: Callable[[Path], list[str]], label: str, say: Say, environment: dict[str, str] | None = None) -> Run:
+    with tempfile.TemporaryDirectory(prefix="ecg-bench-") as directory:
+        measured = measure(command(Path(directory)), Path(directory), environment)
+    noise = f", disturbed by {measured.foreign:.1f} CPU s of others" if measured.disturbed else ""
+    leak = f", {measured.leaked} processes left behind" if measured.leaked else ""
+    say(f"{label}: {measured.wall:.2f} s, {measured.cpu:.2f} CPU s{noise}{leak}")
+    return Run(measured)
+
+
+def _stats(stdout: str) -> dict[str, Any]:
+    try:
+        stats = json.loads(stdout)
+    except json.JSONDecodeError as error:
+        raise BenchError(f"`ecg-render run --json` printed no JSON object but: {stdout[-300:]!r}") from error
+    if not isinstance(stats, dict):
+        raise BenchError("`ecg-render run --json` printed JSON, but no object.")
+    return stats

@@ -1,0 +1,78 @@
+"""Which targets are met (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from bench.results import Comparison, Quantity, Run, memory_growth, memory_peak
+from bench.table import Table
+
+TARGETS = {"typical": 1.20, "busy": 1.25}
+NEXT_GOALS = {"typical": 1.10, "busy": 1.15}
+MEMORY_LIMIT_MB = 1200.0
+FLAT = 1.05  # memory of the second half of a long run over that of the first
+SAME_RATIO = 0.03  # equal runs differ by as much from noise alone
+
+_QUANTITIES: tuple[Quantity, ...] = ("wall", "cpu")
+Verdict = tuple[str, str, str, bool]
+
+
+def verdicts(comparisons: Sequence[Comparison]) -> Table:
+    """Return the table of targets, what was measured, and whether they are met."""
+    runs = [each.ours for comparison in comparisons for each in comparison.rounds]
+    ratios = [*_ratios(comparisons), *_growth(comparisons)]
+    found = [*ratios, *_dropped(runs), *_memory(comparisons), *_leaks(runs)]
+    rows = [(what, target, measured, "yes" if met else "**no**") for what, target, measured, met in found]
+    header = ("what", "target", "measured", "met")
+    return Table("Targets", "Ratios are those of the best round.", header, rows)
+
+
+def _ratios(comparisons: Sequence[Comparison]) -> Iterable[Verdict]:
+    for each in comparisons:
+        for goals, word in ((TARGETS, "at most"), (NEXT_GOALS, "next goal")):
+            if each.name in goals and each.ratios("wall"):
+                best = [min(each.ratios(quantity)) for quantity in _QUANTITIES]
+                goal = goals[each.name]
+                measured = " / ".join(f"{ratio:.2f}" for ratio in best)
+                yield (
+                    f"{each.label}: ours / FFmpeg, wall / CPU",
+                    f"{word} {goal:.2f}",
+                    measured,
+                    max(best) <= goal,
+                )
+
+
+def _growth(comparisons: Sequence[Comparison]) -> Iterable[Verdict]:
+    by_name: dict[str, list[Comparison]] = {}
+    for each in comparisons:
+        by_name.setdefault(each.name, []).append(each)
+    for name, clips in by_name.items():
+        short, long = min(clips, key=lambda each: each.seconds), max(clips, key=lambda each: each.seconds)
+        if short is not long and short.ratios("wall") and long.ratios("wall"):
+            growth = max(median(long.ratios(q)) - median(short.ratios(q)) for q in _QUANTITIES)
+            what = f"{name}: growth of the ratio from {short.seconds} s to {long.seconds} s"
+            yield what, f"at most {SAME_RATIO}", f"{growth:+.2f}", growth <= SAME_RATIO
+
+
+def _dropped(runs: Sequence[Run]) -> Iterable[Verdict]:
+    counted = [int(run.stats["framesDropped"]) for run in runs if "framesDropped" in run.stats]
+    if counted:
+        yield "frames dropped in all runs", "0", str(sum(counted)), not any(counted)
+
+
+def _memory(comparisons: Sequence[Comparison]) -> Iterable[Verdict]:
+    for each in comparisons:
+        runs = [one.ours for one in each.rounds]
+        peak = max(map(memory_peak, runs))
+        what = f"{each.label}: peak memory of the process tree"
+        yield what, f"{MEMORY_LIMIT_MB:.0f} MB", f"{peak:.0f} MB", peak <= MEMORY_LIMIT_MB
+        growths = [growth for run in runs if (growth := memory_growth(run)) is not None]
+        if growths:
+            what = f"{each.label}: memory, second half / first half"
+            yield what, f"at most {FLAT}", f"{median(growths):.2f}", median(growths) <= FLAT
+
+
+def _leaks(runs: Sequence[Run]) -> Iterable[Verdict]:
+    leaked = sum(run.measured.leaked for run in runs)
+    yield "processes left behind by all runs", "0", str(leaked), not leaked

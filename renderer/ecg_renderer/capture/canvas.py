@@ -1,0 +1,174 @@
+"""The fast way: the page draws its stages into a canvas and hands over changed boxes (see page/canvas-capture.js)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import numpy as np
+from playwright.async_api import Page
+
+from ecg_renderer.browser import Browser, BrowserLauncher, first_line
+from ecg_renderer.capture.patches import Block, CaptureWay
+from ecg_renderer.capture.records import Kind, Record, parse
+from ecg_renderer.capture.restarting import RestartingCapture
+from ecg_renderer.capture.ring import Ring
+from ecg_renderer.capture.scene import Scene
+from ecg_renderer.colour import Conversion
+from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.model import Box
+
+log = logging.getLogger(__name__)
+
+RING_BYTES = 32 * 1024 * 1024
+HELD_BYTES = 128 * 1024 * 1024
+POLL_SECONDS = 0.004
+CHECK_EVERY = 120
+LOAD_SECONDS = 30.0
+
+
+class CanvasCapture(RestartingCapture):
+    """Captures one scene through a canvas.
+
+    Args:
+        stages: how many stages share each paint event.
+        frame_timeout: seconds without a sign of life after which the browser counts as hung.
+        ring: use shared memory if it can be had.
+    """
+
+    way = CaptureWay.CANVAS
+
+    def __init__(
+        self,
+        launcher: BrowserLauncher,
+        scene: Scene,
+        conversion: Conversion | None,
+        *,
+        stages: int,
+        frame_timeout: float,
+        ring: bool = True,
+    ) -> None:
+        super().__init__()
+        self._launcher = launcher
+        self._scene = scene
+        self._conversion = conversion
+        self._stages = stages
+        self._frame_timeout = frame_timeout
+        self._ring_wanted = ring
+        self._ring: Ring | None = None
+        self._delivered: asyncio.Queue[Record] = asyncio.Queue(maxsize=1)
+        self._browser: Browser | None = None
+        self._page: Page | None = None
+        self._whole_boxes = False
+
+    async def _open(self) -> None:
+        self._browser = await self._launcher.start()
+        self.browser_version = self._browser.version
+        self._page = await self._browser.open_page(self._scene.width, self._scene.height)
+        await self._call("config => ecg.load(config)", self._scene.page_config(stages=self._stages, canvas=True))
+        await self._open_sink()
+
+    async def _close(self) -> None:
+        if self._ring:
+            self._ring.close()
+            self._ring = None
+        self._page = None
+        if self._browser:
+            await self._browser.close()
+            self._browser = None
+
+    async def _call(self, script: str, argument: Any, seconds: float = LOAD_SECONDS) -> Any:
+        assert self._page is not None
+        try:
+            return await asyncio.wait_for(self._page.evaluate(script, argument), seconds)
+        except TimeoutError as error:
+            raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
+        except Exception as error:
+            raise BrowserError(f"The caption page failed: {first_line(error)}") from error
+
+    async def measure(self, frames: list[int]) -> Box | None:
+        """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
+        return self._scene.even_box(await self._call("frames => ecg.measure(frames)", frames))
+
+    async def send_whole_boxes(self) -> None:
+        """Send whole boxes from now on: the patches were found not to add up."""
+        self._whole_boxes = True
+        await self._call("() => ecg.sendWholeBoxes()", None)
+
+    async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
+        """Let the page capture `blocks`; yield its records until the last."""
+        assert self._page is not None
+        config = {
+            "blocks": [{"start": b.frames.start, "end": b.frames.end, "preRoll": b.pre_roll} for b in blocks],
+            "box": {"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+            "checkEvery": CHECK_EVERY,
+            "heldBytes": HELD_BYTES,
+            "wholeBoxes": self._whole_boxes,
+        }
+        run = asyncio.ensure_future(self._page.evaluate("config => ecg.captureCanvas(config)", config))
+        source = self._from_ring(run) if self._ring else self._from_binding(run)
+        try:
+            async with aclosing(source) as records:
+                async for record in records:
+                    if record.kind is Kind.OUTGROWN:
+                        raise record.outgrown()
+                    if record.kind is Kind.END:
+                        break
+                    yield record
+            self.statistics.add_page(await run)
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    async def _open_sink(self) -> None:
+        weights = self._conversion.as_page_config() if self._conversion else None
+        if self._ring_wanted:
+            assert self._browser is not None
+            size = max(RING_BYTES, 8 * self._scene.width * self._scene.height)
+            with suppress(BrowserError):
+                await self._call("a => ecg.openSink(a.size, a.weights)", {"size": size, "weights": weights})
+                self._ring = Ring.find(self._browser.profile, size)
+        if self._ring is None:
+            if self._ring_wanted:
+                log.warning("No shared memory with the browser: captions go through its debugging protocol, slowly.")
+            assert self._page is not None
+            await self._page.expose_binding("ecgDeliver", self._deliver)
+            await self._call("weights => ecg.openSink(0, weights)", weights)
+
+    async def _deliver(self, _source: object, encoded: str) -> None:
+        await self._delivered.put(parse(np.frombuffer(base64.b64decode(encoded), np.uint8)))
+
+    async def _from_ring(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
+        assert self._ring is not None
+        loop = asyncio.get_running_loop()
+        last_sign = loop.time()
+        while True:
+            for record in self._ring.records():
+                yield record
+                last_sign = loop.time()
+            _raise_if_failed(run)
+            if loop.time() - last_sign > self._frame_timeout:
+                raise self._hangs()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _from_binding(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
+        while True:
+            try:
+                yield await asyncio.wait_for(self._delivered.get(), self._frame_timeout)
+            except TimeoutError as error:
+                _raise_if_failed(run)
+                raise self._hangs() from error
+
+    def _hangs(self) -> FrameTimeout:
+        return FrameTimeout(f"No caption picture for {self._frame_timeout:g} s: the browser hangs.")
+
+
+def _raise_if_failed(run: asyncio.Future[Any]) -> None:
+    if run.done() and not run.cancelled():
+        error = run.exception()
+        if error is not None:
+            raise BrowserError(f"The caption page failed while capturing: {first_line(error)}") from error

@@ -1,0 +1,62 @@
+"""The reference: Playwright's own screenshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.async_api import Page
+
+from ecg_renderer.browser import Browser, BrowserLauncher, first_line
+from ecg_renderer.capture.patches import CaptureWay
+from ecg_renderer.capture.scene import Scene
+from ecg_renderer.capture.stepwise import StepwiseCapture
+from ecg_renderer.colour import Conversion
+from ecg_renderer.errors import BrowserError
+from ecg_renderer.model import Box
+
+
+class ScreenshotCapture(StepwiseCapture):
+    """Captures with `page.screenshot`."""
+
+    way = CaptureWay.SCREENSHOT
+
+    def __init__(
+        self, launcher: BrowserLauncher, scene: Scene, conversion: Conversion | None, *, frame_timeout: float
+    ) -> None:
+        super().__init__(scene, conversion, frame_timeout=frame_timeout)
+        self._launcher = launcher
+        self._browser: Browser | None = None
+        self._page: Page | None = None
+
+    async def _open(self) -> None:
+        self._browser = await self._launcher.start()
+        self.browser_version = self._browser.version
+        self._page = await self._browser.open_page(self._scene.width, self._scene.height)
+        await self._call("config => ecg.load(config)", self._scene.page_config(stages=1, canvas=False))
+
+    async def _close(self) -> None:
+        self._page = None
+        if self._browser:
+            await self._browser.close()
+            self._browser = None
+
+    async def _call(self, script: str, argument: Any) -> Any:
+        assert self._page is not None
+        try:
+            return await self._page.evaluate(script, argument)
+        except Exception as error:
+            raise BrowserError(f"The caption page failed: {first_line(error)}") from error
+
+    async def _picture(self, box: Box) -> bytes:
+        assert self._page is not None
+        clip = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+        try:
+            return await self._page.screenshot(
+                clip=clip,  # type: ignore[arg-type]
+                type="png",
+                omit_background=True,
+                animations="allow",
+                timeout=self._frame_timeout * 1000,
+            )
+        except Exception as error:
+            raise BrowserError(f"A screenshot failed: {first_line(error)}") from error

@@ -1,0 +1,108 @@
+"""Capture frame by frame: seek, look whether anything changed, take a picture of the changed box.
+
+Slower than the canvas by far, and right by construction: the pictures are Chromium's own screenshots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from abc import abstractmethod
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import av
+import numpy as np
+
+from ecg_renderer.capture.patches import Block, Bytes
+from ecg_renderer.capture.records import Kind, Record
+from ecg_renderer.capture.restarting import RestartingCapture
+from ecg_renderer.capture.scene import Scene
+from ecg_renderer.colour import Conversion, rgba_to_yuva
+from ecg_renderer.errors import FrameTimeout
+from ecg_renderer.model import Box
+
+NOTHING = np.empty(0, np.uint8)
+
+
+class StepwiseCapture(RestartingCapture):
+    """Captures one scene on one stage, one screenshot per changed frame.
+
+    Subclasses say how to call the page and how to take the picture.
+    """
+
+    def __init__(self, scene: Scene, conversion: Conversion | None, *, frame_timeout: float) -> None:
+        super().__init__()
+        self._scene = scene
+        self._conversion = conversion
+        self._frame_timeout = frame_timeout
+        self._whole_boxes = False
+
+    @abstractmethod
+    async def _call(self, script: str, argument: Any) -> Any:
+        """Evaluate `script`, a function of one argument, in the page."""
+
+    @abstractmethod
+    async def _picture(self, box: Box) -> bytes:
+        """Take a PNG of `box`, in output px, with a transparent background."""
+
+    async def measure(self, frames: list[int]) -> Box | None:
+        """Return the box in output px around all that is painted at any of `frames` (ascending)."""
+        return self._scene.even_box(await self._call("frames => ecg.measure(frames)", frames))
+
+    async def send_whole_boxes(self) -> None:
+        """Send whole boxes from now on."""
+        self._whole_boxes = True
+
+    async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
+        for block in blocks:
+            start = block.frames.start
+            await self._timely(self._call("a => ecg.showFrame(...a)", [start, block.pre_roll]), start)
+            yield await self._record(start, box, box, block)
+            frame = start
+            while (change := await self._next_change(frame + 1, block)) is not None:
+                frame, changed = change
+                part = _inside(changed, box) if changed and not self._whole_boxes else box
+                yield await self._record(frame, part, box, block)
+            yield Record(Kind.BLOCK_END, block.frames.end, Box(0, 0, 0, 0), start, NOTHING)
+
+    async def _next_change(self, frame: int, block: Block) -> tuple[int, Box | None] | None:
+        answer = await self._timely(self._call("a => ecg.showNextChange(...a)", [frame, block.frames.end]), frame)
+        self.statistics.frames_sought += answer["frame"] - frame + 1
+        if answer["box"] is None:
+            return None
+        return answer["frame"], self._scene.even_box(answer["box"])
+
+    async def _record(self, frame: int, part: Box, box: Box, block: Block) -> Record:
+        rgba = decode_png(await self._timely(self._picture(part), frame))
+        self.statistics.patches += 1
+        self.statistics.pixels += part.area
+        pixels = rgba_to_yuva(rgba, self._conversion) if self._conversion else rgba.ravel()
+        relative = Box(part.x - box.x, part.y - box.y, part.width, part.height)
+        return Record(Kind.PATCH, frame, relative, block.frames.start, pixels)
+
+    async def _timely(self, work: Any, frame: int) -> Any:
+        try:
+            return await asyncio.wait_for(work, self._frame_timeout)
+        except TimeoutError as error:
+            raise FrameTimeout(
+                f"Frame {frame} was not captured within {self._frame_timeout:g} s: the browser hangs.",
+                frame=frame,
+            ) from error
+
+
+def decode_png(data: bytes) -> Bytes:
+    """Return a PNG's pixels, shape (height, width, 4), straight alpha."""
+    with av.open(io.BytesIO(data), "r", format="png_pipe") as container:
+        frame = next(container.decode(video=0))
+        return np.ascontiguousarray(frame.to_ndarray(format="rgba"))
+
+
+def _inside(changed: Box, box: Box) -> Box:
+    """Return the part of `changed` inside `box`; a picture cut off here shows up as a larger box next time."""
+    left, top = max(changed.x, box.x), max(changed.y, box.y)
+    right = min(changed.x + changed.width, box.x + box.width)
+    bottom = min(changed.y + changed.height, box.y + box.height)
+    if right <= left or bottom <= top:
+        return box
+    return Box(left, top, right - left, bottom - top)

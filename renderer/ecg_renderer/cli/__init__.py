@@ -1,0 +1,24 @@
+"""The command line, `ecg-render`.
+
+app        the commands, with their help; imports next to nothing, so that --help comes at once
+ ├─ run ─────> display    the progress bar, or lines in a log
+ │         └─> summary    what was rendered
+ ├─ plan, still, frames, doctor
+ └─ ending    failures as one paragraph, exit codes, signals
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command that the arguments name; ends the process."""
+    try:
+        from ecg_renderer.cli.app import app
+
+        app(prog_name="ecg-render")
+    except KeyboardInterrupt:
+        # While modules are loaded: nothing was begun that would have to be cleaned up.
+        print("\nStopped before anything was done.", file=sys.stderr)  # noqa: T201
+        sys.exit(130)

@@ -1,0 +1,142 @@
+"""How a render is watched: a bar on a terminal, now and then a line in a log, or nothing."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import typer
+
+from ecg_renderer.progress import Observer, ProgressReport, SilentObserver, Stage
+
+STAGES = {
+    Stage.PLANNING: "Planning",
+    Stage.STARTING: "Starting Chromium",
+    Stage.RENDERING: "Rendering",
+    Stage.MERGING: "Merging",
+}
+LINE_EVERY_PERCENT = 10
+LINE_EVERY_SECONDS = 3.0
+LINE_AT_LATEST_SECONDS = 30.0
+
+
+class Display(Observer, Protocol):
+    """An observer that can also show a line of its own."""
+
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
+
+
+@contextmanager
+def shown(*, quiet: bool) -> Iterator[Display]:
+    """Show a render on standard error for the duration of the block, as fits what that is."""
+    display: Display
+    if quiet:
+        display = Silence()
+    elif sys.stderr.isatty():
+        from ecg_renderer.cli.bar import BarDisplay
+
+        with BarDisplay() as display, logs_to(display.warn):
+            yield display
+        return
+    else:
+        display = LineDisplay(lambda line: typer.echo(line, err=True))
+    with logs_to(display.warn):
+        yield display
+
+
+class Silence(SilentObserver):
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Ignore the line."""
+
+
+class LineDisplay:
+    """Writes lines for a log: each stage once, then about each tenth of the frames, but not more than it is worth."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._stage: Stage | None = None
+        self._percent = 0
+        self._written_at = clock()
+
+    def report(self, progress: ProgressReport) -> None:
+        """Write a line if it is time for one."""
+        if progress.stage is not Stage.RENDERING:
+            self._stage = progress.stage
+            return
+        now = self._clock()
+        began = self._stage is not Stage.RENDERING
+        waited = now - self._written_at
+        due = progress.percent >= self._percent + LINE_EVERY_PERCENT and waited >= LINE_EVERY_SECONDS
+        if began or due or waited >= LINE_AT_LATEST_SECONDS:
+            self._stage, self._percent, self._written_at = progress.stage, progress.percent, now
+            self._write(progress_line(progress))
+
+    def warn(self, text: str) -> None:
+        """Write a warning."""
+        self._write(f"Warning: {text}")
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
+
+
+def progress_line(progress: ProgressReport) -> str:
+    """Return a report as a line: `Rendering: 270 of 900 frames (30 %), 104 frames/s, 0:06 left, x264, canvas`."""
+    counted = f"{progress.frames_done:,} of {progress.frames_total:,} frames ({progress.percent} %)"
+    words = [
+        f"{STAGES[progress.stage]}: {counted}",
+        speed(progress),
+        remaining(progress),
+        progress.encoder,
+        progress.capture,
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def speed(progress: ProgressReport) -> str:
+    """Return `104 frames/s`, or nothing while it is unknown."""
+    per_second = progress.frames_per_second
+    return f"{per_second:.{0 if per_second >= 10 else 1}f} frames/s" if per_second else ""
+
+
+def remaining(progress: ProgressReport) -> str:
+    """Return `0:06 left`, or nothing while it is unknown."""
+    return f"{clock_time(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+
+
+def clock_time(seconds: float) -> str:
+    """Return seconds as `m:ss`, or `h:mm:ss`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def logs_to(write: Callable[[str], None]) -> Iterator[None]:
+    """Hand the renderer's own log warnings to `write`, so that they do not tear a progress bar."""
+    log = logging.getLogger("ecg_renderer")
+    handler = _Handler(write)
+    log.addHandler(handler)
+    propagate, log.propagate = log.propagate, log.getEffectiveLevel() < logging.WARNING
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(record.getMessage())

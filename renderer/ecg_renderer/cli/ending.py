@@ -1,0 +1,127 @@
+"""How a command ends: a result, one paragraph about a failure, or a signal; and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ecg_renderer.cli.interrupted import Interrupted
+
+if TYPE_CHECKING:
+    from ecg_api.failures import Failure
+
+_LOG_LINES = 5
+_RED, _PLAIN = "\033[1;31m", "\033[0m"
+
+
+@contextmanager
+def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[None]:
+    """Turn every way in which the block can fail into words on standard error and an exit status.
+
+    `as_json`: a failure is printed on standard output too, as `{"failure": {...}}`. `after_interruption` tells how
+    to go on after Ctrl-C. ECG_DEBUG=1 lets stack traces and logs through.
+    """
+    _set_up_logging()
+    try:
+        yield
+        sys.stdout.flush()
+    except (KeyboardInterrupt, Interrupted) as error:
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        _end_interrupted(number, as_json, after_interruption)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, for example `head`. Python would complain once more when it
+        # flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if _debugging():
+            traceback.print_exception(error)
+        failure = failure_of(error)
+        _print_failure(failure, as_json)
+        sys.exit(_exit_code(failure))
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what `error` amounts to; one that nobody foresaw is an UNEXPECTED_ERROR."""
+    from ecg_api.failures import RULES, Failure, FailureCode
+    from ecg_renderer.errors import RenderError, ResourceError
+
+    if isinstance(error, RenderError):
+        return error.failure()
+    if isinstance(error, MemoryError):
+        return ResourceError("Memory ran out.", hint="Give it more memory, or render a smaller picture.").failure()
+    code = FailureCode.UNEXPECTED_ERROR
+    said = str(error).strip().partition("\n")[0]
+    return Failure(
+        code=code,
+        message=f"{type(error).__name__}{': ' if said else ''}{said}. This is a mistake in the program.",
+        hint="Run the command again with ECG_DEBUG=1 and report what it prints.",
+        retryable=RULES[code].retryable,
+    )
+
+
+def failure_text(failure: Failure, *, colour: bool) -> str:
+    """Return the paragraph for a person, and below it the last log lines if they say more."""
+    red, plain = (_RED, _PLAIN) if colour else ("", "")
+    places = {"segment": failure.segment, "frame": failure.frame}
+    unnamed = [f"{name} {number}" for name, number in places.items() if number is not None]
+    unnamed = [place for place in unnamed if place.lower() not in failure.message.lower()]
+    where = f" ({', '.join(unnamed)})" if unnamed else ""
+    message = failure.message.rstrip() + where
+    if not message.endswith((".", "!", "?")):
+        message += "."
+    paragraph = f"{red}{failure.code}{plain}: {message} {failure.hint}".rstrip()
+    lines = [line for line in failure.log_tail if line not in failure.message][-_LOG_LINES:]
+    return "\n".join([paragraph, *(f"  | {line}" for line in lines)])
+
+
+def _print_failure(failure: Failure, as_json: bool) -> None:
+    if as_json:
+        _print_json(failure)
+    typer.echo(failure_text(failure, colour=is_coloured()), err=True)
+
+
+def _print_json(failure: Failure) -> None:
+    typer.echo(json.dumps({"failure": failure.model_dump(mode="json")}))
+
+
+def is_coloured() -> bool:
+    """Tell whether standard error shows colours."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _exit_code(failure: Failure) -> int:
+    from ecg_api.failures import RULES
+
+    return RULES[failure.code].exit_code
+
+
+def _end_interrupted(number: int, as_json: bool, after: str) -> None:
+    if as_json:
+        from ecg_renderer.errors import Cancelled
+
+        _print_json(Cancelled(f"Stopped by {signal.Signals(number).name}.", hint=after).failure())
+    typer.echo(f"Stopped. {after}".rstrip(), err=True)
+    sys.exit(128 + number)
+
+
+def _set_up_logging() -> None:
+    if _debugging():
+        logging.basicConfig(level=logging.INFO, format="%(relativeCreated)7d ms %(name)s: %(message)s")
+    else:
+        logging.basicConfig(level=logging.WARNING, format="Warning: %(message)s")
+        # Asyncio logs what nobody waited for any more, with a stack trace.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("ECG_DEBUG"))

@@ -1,0 +1,58 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+EncoderWord = Literal["auto", "nvenc", "x264"]
+CaptureWord = Literal["auto", "canvas", "beginframe", "screenshot"]
+
+Job = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB",
+        show_default=False,
+        help="RenderJob manifest, a YAML file; - reads it from standard input. Paths in it start at its folder.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        show_default=False,
+        help="Change a value of the manifest, such as spec.options.quality=80; may be given several times.",
+    ),
+]
+Segments = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=10_000,
+        show_default=False,
+        help="Cut the video into this many segments. Default: about one a minute.",
+    ),
+]
+Stages = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=32,
+        show_default=False,
+        help="Caption stages that share the browser, 1 to 32. Default: BROWSER_POOL_SIZE, or 4.",
+    ),
+]
+Capture = Annotated[
+    CaptureWord | None,
+    typer.Option(
+        metavar="WAY",
+        show_default=False,
+        help="How pictures leave the browser: canvas, beginframe, screenshot, or auto, the fastest that passes its "
+        "check. Default: ECG_CAPTURE, or auto.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

@@ -1,0 +1,106 @@
+"""`ecg-render run`: a whole job."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Segments, Stages
+
+if TYPE_CHECKING:
+    from ecg_renderer.cli.display import Display
+    from ecg_renderer.local import RunRequest
+    from ecg_renderer.result import RenderResult
+
+NAME = "run"
+EXAMPLES = """
+Examples:
+
+  ecg-render run job.yaml
+
+  ecg-render run job.yaml --output draft.mp4 --set spec.options.height=540
+
+  video=$(ecg-render run job.yaml --quiet)
+
+  ecg-render run job.yaml --json | jq .seconds.total
+
+Stopped with Ctrl-C, or killed: the same command goes on from the segments that were finished."""
+GO_ON = "Finished segments are kept: run the same command again to go on from there."
+
+
+def command(
+    job: Job,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            show_default=False,
+            help="Where to write the video, instead of spec.output.uri; relative to the current folder.",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+    segments: Segments = None,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(
+            show_default=False,
+            metavar="DIR",
+            help="Keep finished segments here, also after success. Default: a folder in ~/.cache/ecg-render that is "
+            "removed after success.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        EncoderWord | None,
+        typer.Option(
+            show_default=False,
+            help="auto takes NVENC where it works, else x264. Default: spec.options.encoder.",
+        ),
+    ] = None,
+    capture: Capture = None,
+    stages: Stages = None,
+    as_json: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Write nothing to standard error but a failure.")
+    ] = False,
+) -> None:
+    """Render the video of a RenderJob.
+
+    Progress and a summary go to standard error; the only line on standard output
+    is the video's path. The video gets its name when it is complete and checked.
+    """
+    with ending(as_json=as_json, after_interruption=GO_ON):
+        from ecg_renderer.cli.display import shown
+        from ecg_renderer.cli.requests import run_request
+
+        began = time.monotonic()
+        request = run_request(
+            job,
+            assignments or [],
+            output=output,
+            encoder=encoder,
+            segments=segments,
+            work_dir=work_dir,
+            capture=capture,
+            stages=stages,
+        )
+        with shown(quiet=quiet) as display:
+            result = _render(request, display)
+        if as_json:
+            typer.echo(result.model_dump_json())
+        if not quiet:
+            from ecg_renderer.cli.summary import summary
+
+            typer.echo(summary(result, time.monotonic() - began), err=True)
+        if not as_json:
+            typer.echo(result.output)
+
+
+def _render(request: RunRequest, display: Display) -> RenderResult:
+    from ecg_renderer.cli.signals import run_interruptible
+    from ecg_renderer.local import run_job
+
+    return run_interruptible(run_job(request, display), lambda: display.note("Stopping; once more stops at once."))

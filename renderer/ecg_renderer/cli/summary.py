@@ -1,0 +1,60 @@
+"""What a person wants to know of a finished render."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from ecg_renderer.cli.display import clock_time
+from ecg_renderer.result import RenderResult
+
+
+def summary(result: RenderResult, seconds: float) -> str:
+    """Return a few lines; `seconds` is what the whole command took."""
+    speed = result.duration_seconds / seconds if seconds else 0.0
+    lines = [
+        f"{length(result.duration_seconds)} of {result.width}x{result.height} at {rate_words(result.rate)} frames/s "
+        f"in {length(seconds)}: {speed:.2f} x real time, {size_words(result.size_bytes)}",
+        f"  encoder   {result.encoder} ({result.encoder_reason})",
+        f"  captions  {_captions(result)}",
+        f"  segments  {_segments(result)}",
+        f"  warnings  {_warnings(result)}",
+    ]
+    if result.frames_dropped:
+        lines.append(f"  dropped   {result.frames_dropped:,} caption pictures (options.framePolicy: drop)")
+    return "\n".join(lines)
+
+
+def _captions(result: RenderResult) -> str:
+    if not result.capture:
+        return "nothing to capture"
+    stages = f"{result.stages} stages" if result.stages > 1 else "1 stage"
+    restarts = f", browser restarted {result.browser_restarts} times" if result.browser_restarts else ""
+    return f"{result.distinct_frames:,} pictures for {result.frames:,} frames (by {result.capture}, {stages}{restarts})"
+
+
+def _segments(result: RenderResult) -> str:
+    reused = f", {result.segments_reused} of them from an earlier run" if result.segments_reused else ""
+    return f"{result.segments}{reused}"
+
+
+def _warnings(result: RenderResult) -> str:
+    return f"{len(result.warnings)}, see above" if result.warnings else "none"
+
+
+def length(seconds: float) -> str:
+    """Return `12.3 s` or, from a minute on, `2:03 min`."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{clock_time(seconds)} {'min' if seconds < 3600 else 'h'}"
+
+
+def rate_words(rate: str) -> str:
+    """Return an exact rate such as 30000/1001 as people say it: 29.97."""
+    return f"{float(Fraction(rate)):.3f}".rstrip("0").rstrip(".")
+
+
+def size_words(size: float) -> str:
+    """Return bytes as `12.3 MB`."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,67 @@
+"""How much memory a render takes: all its processes together, shared pages counted once (PSS)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import psutil
+
+from ecg_renderer.frames import MEGABYTE
+
+SAMPLE_SECONDS = 4.0
+TREND_MEGABYTES_PER_SECOND = 1.0
+
+
+class MemoryMeter:
+    """Samples the memory of this process and its descendants while it is entered."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, float]] = []
+
+    @property
+    def peak_mb(self) -> float:
+        """The largest sample, in MiB."""
+        return max((memory for _, memory in self._samples), default=0.0)
+
+    @property
+    def trend(self) -> str:
+        """The direction of the second half of the samples: increasing, stable, decreasing or unknown."""
+        recent = self._samples[len(self._samples) // 2 :]
+        if len(recent) < 3:
+            return "unknown"
+        (then, before), (now, after) = recent[0], recent[-1]
+        slope = (after - before) / (now - then)
+        if abs(slope) <= TREND_MEGABYTES_PER_SECOND:
+            return "stable"
+        return "increasing" if slope > 0 else "decreasing"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[MemoryMeter]:
+        """Sample every few seconds until the block ends."""
+        task = asyncio.create_task(self._sample())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            # In a thread: walking the tree and its mappings takes tens of milliseconds.
+            memory = await asyncio.to_thread(tree_memory_mb)
+            self._samples.append((loop.time(), memory))
+
+
+def tree_memory_mb() -> float:
+    """Return the proportional memory of this process and its descendants, in MiB."""
+    own = psutil.Process()
+    total = 0
+    for process in [own, *own.children(recursive=True)]:
+        with suppress(psutil.Error):  # it ended meanwhile
+            total += process.memory_full_info().pss
+    return total / MEGABYTE

@@ -1,0 +1,179 @@
+"""From a manifest to a plan: what every command does first.
+
+1. read the scenario and probe the source, at the same time
+2. decide on the encoder
+3. prepare the scenario for the source's length
+4. plan
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from ecg_api.options import Options
+from ecg_api.plan import Plan, SourceFacts
+from ecg_api.renderjob import RenderJob, ScenarioRef
+from ecg_renderer.browser import PAGE_FOLDER, find_chromium
+from ecg_renderer.capture.patches import Block
+from ecg_renderer.capture.scene import Scene
+from ecg_renderer.colour import Conversion
+from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
+from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
+from ecg_renderer.media.probe import probe_source
+from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.planning import Cutting, capture_blocks, make_plan, output_grid
+from ecg_renderer.plugins import known_plugins
+from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.storage import Storage, open_storage
+
+SCENARIO_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job whose inputs were read and found good.
+
+    Attributes:
+        source_url: what FFmpeg opens; may carry a signature and is never printed.
+    """
+
+    job: RenderJob
+    source_url: str
+    scenario: Scenario
+    encoder: EncoderChoice
+    plan: Plan
+
+    @property
+    def source(self) -> SourceFacts:
+        """Facts about the source."""
+        return self.plan.source
+
+    @property
+    def grid(self) -> FrameGrid:
+        """The output's frames."""
+        return FrameGrid(self.plan.exact_rate, self.plan.frames)
+
+    @property
+    def conversion(self) -> Conversion:
+        """From the browser's colours to the source's."""
+        return Conversion.of(self.source.matrix, full_range=self.source.full_range)
+
+    def scene(self) -> Scene:
+        """Return what the browser lays out."""
+        return Scene(
+            scenario=self.scenario.data,
+            plugins=tuple(sorted(self.scenario.plugins)),
+            width=self.plan.width,
+            height=self.plan.height,
+            rate=self.plan.exact_rate,
+            preview_layout=self.job.spec.options.layout == "preview",
+        )
+
+    def blocks(self, frames: FrameRange) -> list[Block]:
+        """Return the stretches of `frames` in which captions can be alive."""
+        return capture_blocks(frames, self.scenario.cues, self.grid)
+
+
+async def prepare_job(job: RenderJob, base: Path, cutting: Cutting) -> PreparedJob:
+    """Read and check the inputs of `job` and plan it; relative paths start at `base`.
+
+    Raises a RenderError that says which input is at fault.
+    """
+    spec = job.spec
+    source = open_storage(spec.source.uri, base)
+    with plain_failures():
+        async with asyncio.TaskGroup() as tasks:
+            raw = tasks.create_task(asyncio.to_thread(_read_scenario, spec.scenario, base))
+            facts = tasks.create_task(_probe(source))
+    source_url, source_facts = facts.result()
+    encoder = await choose_encoder(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
+    scenario = prepare(
+        raw.result(),
+        duration=output_duration(source_facts, spec.options),
+        known_plugins=known_plugins(),
+        unknown_plugins=spec.options.unknown_plugins,
+        origin=_origin(spec.scenario),
+    )
+    plan = make_plan(
+        job.metadata.name,
+        source_facts,
+        scenario,
+        spec.options,
+        cutting,
+        encoder=encoder.encoder,
+        versions=versions(),
+        cores=os.cpu_count() or 1,
+    )
+    return PreparedJob(job, source_url, scenario, encoder, plan)
+
+
+def output_duration(source: SourceFacts, options: Options) -> Fraction:
+    """Return how long the output is, in seconds."""
+    grid, _ = output_grid(source, options)
+    return grid.frames / grid.rate
+
+
+async def _probe(source: Storage) -> tuple[str, SourceFacts]:
+    url = await asyncio.to_thread(source.source_url)
+    identity = await asyncio.to_thread(source.identity)
+    return url, await probe_source(url, display=source.name, identity=identity)
+
+
+def _read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
+    if reference.inline is not None:
+        return dict(reference.inline)
+    if reference.uri is None:
+        raise ManifestError(
+            "spec.scenario.configMapRef names a ConfigMap, which only a cluster has.",
+            hint="On one machine give the scenario by `uri` (a file) or `inline`.",
+        )
+    storage = open_storage(reference.uri, base)
+    raw = storage.read_bytes(SCENARIO_BYTES)
+    digest = hashlib.sha256(raw).hexdigest()
+    if reference.sha256 and digest != reference.sha256:
+        raise ScenarioError(
+            f"{storage.name} has the SHA-256 {digest}, but spec.scenario.sha256 is {reference.sha256}.",
+            hint="The scenario was changed after the job was written; correct the one or the other.",
+        )
+    return raw
+
+
+def _origin(reference: ScenarioRef) -> str:
+    return Path(reference.uri).name if reference.uri and "://" not in reference.uri else "scenario"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return what a picture depends on besides the job: programs by file identity, our page by content."""
+    ffmpeg = shutil.which(os.environ.get("ECG_FFMPEG") or "ffmpeg")
+    chromium = find_chromium()
+    return {
+        "renderer": version("ecg-render"),
+        "page": page_hash(),
+        "ffmpeg": _file_identity(Path(ffmpeg)) if ffmpeg else "",
+        "chromium": _file_identity(chromium) if chromium else version("playwright"),
+    }
+
+
+@cache
+def page_hash() -> str:
+    """Return a hash over the page's own files and the lock file of its packages."""
+    digest = hashlib.sha256()
+    for file in sorted(PAGE_FOLDER.rglob("*")):
+        if file.is_file() and "node_modules" not in file.parts:
+            digest.update(str(file.relative_to(PAGE_FOLDER)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _file_identity(file: Path) -> str:
+    status = file.resolve().stat()
+    return f"{file}:{status.st_size}:{status.st_mtime_ns}"

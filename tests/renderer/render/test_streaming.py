@@ -1,0 +1,91 @@
+"""Nothing piles up between the browser and FFmpeg, whichever is slower, and nothing is lost unless asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from captions import render_job, talk
+from clips import Clip, counter, read_counters
+from ecg_renderer.local import RunRequest, run_job
+from ecg_renderer.memory import tree_memory_mb
+from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.result import RenderResult
+from ecg_renderer.settings import Settings
+
+SECONDS = 4
+BUSY = ("cwi-bouncing", "cwi-loud", "elastic", "fadein")
+
+
+class MemoryObserver:
+    """Notes the memory of the whole render at each report of its rendering."""
+
+    def __init__(self) -> None:
+        self.samples: list[float] = []
+
+    def report(self, progress: ProgressReport) -> None:
+        if progress.stage is Stage.RENDERING and progress.frames_done:
+            self.samples.append(tree_memory_mb())
+
+    def warn(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+@pytest.fixture
+def slow_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make FFmpeg read its first input at real-time speed, and so encode no faster."""
+    wrapper = tmp_path / "slow-ffmpeg"
+    wrapper.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "arguments = sys.argv[1:]\n"
+        "if 'pipe:0' in arguments:\n"
+        "    first = arguments.index('-i')\n"
+        "    arguments[first:first] = ['-readrate', '1']\n"
+        f"os.execv({shutil.which('ffmpeg')!r}, ['ffmpeg', *arguments])\n"
+    )
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setitem(os.environ, "ECG_FFMPEG", str(wrapper))
+
+
+def render(tmp_path: Path, settings: Settings, observer: MemoryObserver, **options: object) -> RenderResult:
+    source = counter(Clip(frames=SECONDS * 30, width=640, height=360))
+    job = render_job(source, talk(SECONDS, plugins=BUSY), tmp_path / "out.mp4", **options)
+    return asyncio.run(run_job(RunRequest(job, tmp_path, settings, tmp_path / "work"), observer))
+
+
+@pytest.mark.usefixtures("slow_ffmpeg")
+def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path) -> None:
+    observer = MemoryObserver()
+
+    result = render(tmp_path, Settings(queue_frames=8), observer)
+
+    assert result.seconds[Stage.RENDERING] > SECONDS * 0.8, "the encoder was not slow"
+    assert result.frames_dropped == 0
+    assert result.streaming.slowdown_peak > 1
+    assert result.streaming.peak_queue_memory_mb < 8 * 640 * 360 * 2.5 / 2**20
+    settled = observer.samples[len(observer.samples) // 3 :]
+    assert max(settled) - settled[0] < 40, observer.samples
+    assert [number.source for number in read_counters(Path(result.output))] == list(range(SECONDS * 30))
+
+
+@pytest.mark.usefixtures("slow_ffmpeg")
+def test_pictures_are_dropped_only_when_asked_for_and_the_length_stays_right(tmp_path: Path) -> None:
+    result = render(tmp_path, Settings(queue_frames=2), MemoryObserver(), framePolicy="drop")
+
+    assert result.frames_dropped > 0
+    assert result.streaming.drop_rate == pytest.approx(
+        result.frames_dropped / (result.frames_dropped + result.streaming.processed_frames)
+    )
+    assert [number.source for number in read_counters(Path(result.output))] == list(range(SECONDS * 30))
+
+
+def test_a_fast_encoder_drops_nothing_whatever_the_policy(tmp_path: Path) -> None:
+    result = render(tmp_path, Settings(), MemoryObserver(), framePolicy="drop")
+
+    assert (result.frames_dropped, result.streaming.processed_frames) == (0, result.distinct_frames)
