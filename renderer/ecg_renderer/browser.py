@@ -34,6 +34,11 @@ COMMON_ARGUMENTS = (
     "--font-render-hinting=none",  # glyphs keep their shape at every size and position
     "--force-color-profile=srgb",
     "--disable-lcd-text",  # sub-pixel anti-aliasing would colour the edges of transparent text
+    # An edge of a tile, or of what is drawn anew, that runs through a rounded corner changes the corner's pixels by up
+    # to 34/255: a picture must depend neither on where it lies nor on the picture before it.
+    "--default-tile-width=4096",
+    "--default-tile-height=4096",
+    "--disable-partial-raster",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-quic",

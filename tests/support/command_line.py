@@ -1,7 +1,7 @@
 """Run `ecg-render` as a user does: a process of its own, in a folder of its own, and see what it leaves behind.
 
-    folder = workplace(tmp_path)        a folder with video.mp4, scenario.json and job.yaml
-    ended = ecg_render("run", "job.yaml", cwd=folder)
+folder = workplace(tmp_path)        a folder with video.mp4, scenario.json and job.yaml
+ended = ecg_render("run", "job.yaml", cwd=folder)
 """
 
 from __future__ import annotations

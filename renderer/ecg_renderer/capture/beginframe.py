@@ -62,7 +62,7 @@ class BeginFrameCapture(StepwiseCapture):
         self._profile: Path | None = None
         self._devtools: DevTools | None = None
         self._session_id = ""
-        self._part: Box | None = None
+        self._view: Box | None = None
 
     async def _open(self) -> None:
         executable = find_chromium()
@@ -79,7 +79,7 @@ class BeginFrameCapture(StepwiseCapture):
 
     async def _start(self, executable: Path) -> None:
         self._profile = make_profile()
-        self._part = None
+        self._view = None
         self._devtools = await DevTools.start(
             [str(executable), *BEGIN_FRAME_ARGUMENTS, *COMMON_ARGUMENTS, f"--user-data-dir={self._profile}"]
         )
@@ -134,13 +134,13 @@ class BeginFrameCapture(StepwiseCapture):
         return answer["result"].get("value")
 
     async def _picture(self, box: Box) -> bytes:
-        if box != self._part:
+        if box != self._view:
             # The view of the page, not its layout: frames are drawn at the size of this box, all else is left out.
             view = {"x": box.x, "y": box.y, "width": box.width, "height": box.height, "scale": 1}
             size = {"width": self._scene.width, "height": self._scene.height}
             metrics = {**size, "deviceScaleFactor": 1, "mobile": False, "viewport": view}
             await self._send("Emulation.setDeviceMetricsOverride", metrics)
-            self._part = box
+            self._view = box
         answer = await self._begin_frame({"screenshot": {"format": "png", "optimizeForSpeed": True}})
         if "screenshotData" not in answer:
             raise BrowserError("Chromium drew a frame without giving its picture.")

@@ -113,13 +113,13 @@ class DevTools:
         self.fail("Chromium was closed.")
         with suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
-        self._reader.cancel()
         for task in self._handling:
             task.cancel()
-        await asyncio.gather(self._reader, *self._handling, return_exceptions=True)
         self._commands.close()
+        # The reader ends when the pipe does, that is when the last of Chromium's processes is gone.
+        ends = asyncio.gather(self._reader, self._process.wait(), *self._handling, return_exceptions=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), END_SECONDS)
+            await asyncio.wait_for(ends, END_SECONDS)
 
     async def _read(self) -> None:
         with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):

@@ -17,6 +17,10 @@ from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
 
 TOLERANCE = 3
+# Where a curve touches a pixel, Skia's coverage depends on how the picture is divided into tiles: single pixels of
+# round corners and letters differ by up to 5/255 between any two ways. A wrong picture differs in many, or by much.
+EDGE_TOLERANCE = 16
+EDGE_SHARE = 1e-4
 SAMPLES = 3
 PATCHED_FRAMES = 2
 LONGEST_REPLAY = 90
@@ -30,13 +34,15 @@ class CheckResult:
 
     Attributes:
         max_difference: the largest difference of two components, of 255, colours weighed by their opacity.
+        edge_pixels: how many components differ by more than `TOLERANCE`.
         frames: the frames compared.
         pixels: how many pixels were compared; where both ways are transparent there is nothing to compare.
-        passed: whether the difference is at most `TOLERANCE`.
+        passed: at most `TOLERANCE` apart, but for a few edges.
         detail: the same for people.
     """
 
     max_difference: int
+    edge_pixels: int
     frames: tuple[int, ...]
     pixels: int
     passed: bool
@@ -57,24 +63,25 @@ async def check_way(
     The candidate goes a few frames ahead of each, so that its patches are part of the proof. Both captures were made
     with `conversion`. Errors of either are not caught.
     """
-    worst, worst_frame, pixels = 0, 0, 0
+    worst, worst_frame, edges, pixels = 0, 0, 0, 0
     for frame in frames:
         block = next(block for block in blocks if block.frames.start <= frame < block.frames.end)
         found = await _picture(candidate, _ending_with(frame, block, PATCHED_FRAMES), box, conversion)
         wanted = await _picture(reference, _ending_with(frame, block, 0), box, conversion)
-        difference, compared = difference_of(found, wanted, box, conversion)
+        differences, compared = differences_of(found, wanted, box, conversion)
         pixels += compared
-        if difference > worst:
-            worst, worst_frame = difference, frame
-    passed = worst <= TOLERANCE
+        edges += int((differences > TOLERANCE).sum())
+        if differences.max(initial=0) > worst:
+            worst, worst_frame = int(differences.max()), frame
+    passed = worst <= TOLERANCE or (worst <= EDGE_TOLERANCE and edges <= EDGE_SHARE * pixels)
     detail = f"at most {worst}/255 from the reference on frames {', '.join(map(str, frames))}"
     if not passed:
         detail = f"its picture of frame {worst_frame} is {worst}/255 off the reference, {TOLERANCE}/255 is allowed"
-    return CheckResult(worst, tuple(frames), pixels, passed, detail)
+    return CheckResult(worst, edges, tuple(frames), pixels, passed, detail)
 
 
-def difference_of(one: Bytes, other: Bytes, box: Box, conversion: Conversion | None) -> tuple[int, int]:
-    """Return the largest difference of two flat pictures of `box`, 0 to 255, and how many pixels were compared.
+def differences_of(one: Bytes, other: Bytes, box: Box, conversion: Conversion | None) -> tuple[Signed, int]:
+    """Return by how much the components of two flat pictures of `box` differ, 0 to 255, and the pixels compared.
 
     Colours are weighed by opacity: what colour a transparent pixel has does not count.
     """
@@ -82,19 +89,22 @@ def difference_of(one: Bytes, other: Bytes, box: Box, conversion: Conversion | N
     return compare(one, other, box, conversion.black if conversion else 0)
 
 
-def _compare_rgba(one: Bytes, other: Bytes, _box: Box, _black: int) -> tuple[int, int]:
+def _compare_rgba(one: Bytes, other: Bytes, _box: Box, _black: int) -> tuple[Signed, int]:
     first, second = one.reshape(-1, 4), other.reshape(-1, 4)
     seen = (first[:, 3] | second[:, 3]) > 0
     weighed = [_weighed(pixels[:, :3], pixels[:, 3:], 0) for pixels in (first[seen], second[seen])]
-    return max(_apart(*weighed), _apart(first[seen][:, 3], second[seen][:, 3])), int(seen.sum())
+    apart = [_apart(*weighed), _apart(first[seen][:, 3], second[seen][:, 3])]
+    return np.concatenate(apart), int(seen.sum())
 
 
-def _compare_yuva(one: Bytes, other: Bytes, box: Box, black: int) -> tuple[int, int]:
+def _compare_yuva(one: Bytes, other: Bytes, box: Box, black: int) -> tuple[Signed, int]:
     luma, chroma = box.area, box.area // 4
     first, second = (np.split(picture, [luma, luma + chroma, luma + 2 * chroma]) for picture in (one, other))
     seen = (first[3] | second[3]) > 0
-    worst = _apart(first[3][seen], second[3][seen])
-    worst = max(worst, _apart(*(_weighed(planes[0][seen], planes[3][seen], black) for planes in (first, second))))
+    apart = [
+        _apart(first[3][seen], second[3][seen]),
+        _apart(*(_weighed(planes[0][seen], planes[3][seen], black) for planes in (first, second))),
+    ]
     opacities = [_quarter(planes[3], box) for planes in (first, second)]
     seen_quads = (opacities[0] | opacities[1]) > 0
     for plane in (1, 2):
@@ -102,8 +112,8 @@ def _compare_yuva(one: Bytes, other: Bytes, box: Box, black: int) -> tuple[int, 
             _weighed(planes[plane][seen_quads], opacity[seen_quads], 128)
             for planes, opacity in zip((first, second), opacities, strict=True)
         ]
-        worst = max(worst, _apart(*weighed))
-    return worst, int(seen.sum())
+        apart.append(_apart(*weighed))
+    return np.concatenate(apart), int(seen.sum())
 
 
 def _weighed(values: Bytes, opacity: Bytes, zero: int) -> Signed:
@@ -111,8 +121,9 @@ def _weighed(values: Bytes, opacity: Bytes, zero: int) -> Signed:
     return np.rint((values.astype(np.float32) - zero) * (opacity.astype(np.float32) / 255)).astype(np.int16)
 
 
-def _apart(one: Bytes | Signed, other: Bytes | Signed) -> int:
-    return int(np.abs(one.astype(np.int16) - other.astype(np.int16)).max(initial=0))
+def _apart(one: Bytes | Signed, other: Bytes | Signed) -> Signed:
+    apart: Signed = np.abs(one.astype(np.int16) - other.astype(np.int16)).ravel()
+    return apart
 
 
 def _quarter(plane: Bytes, box: Box) -> Bytes:

@@ -74,11 +74,13 @@ class StepwiseCapture(RestartingCapture):
         return answer["frame"], self._scene.even_box(answer["box"])
 
     async def _record(self, frame: int, part: Box, box: Box, block: Block) -> Record:
-        rgba = decode_png(await self._timely(self._picture(part), frame))
+        # Always a picture of the whole box: an edge that runs through a rounded corner changes its pixels.
+        whole = decode_png(await self._timely(self._picture(box), frame))
+        relative = Box(part.x - box.x, part.y - box.y, part.width, part.height)
+        rgba = whole[relative.y : relative.y + relative.height, relative.x : relative.x + relative.width]
         self.statistics.patches += 1
         self.statistics.pixels += part.area
         pixels = rgba_to_yuva(rgba, self._conversion) if self._conversion else rgba.ravel()
-        relative = Box(part.x - box.x, part.y - box.y, part.width, part.height)
         return Record(Kind.PATCH, frame, relative, block.frames.start, pixels)
 
     async def _timely(self, work: Any, frame: int) -> Any:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ecg_api.failures import Failure
 
 _LOG_LINES = 5
+# For other failures, such as a full disk, the message says it all.
+_LOG_HELPS = {"FFMPEG_ERROR", "BROWSER_ERROR", "RENDER_ERROR", "RENDERING_TIMEOUT", "STREAMING_ERROR"}
 _RED, _PLAIN = "\033[1;31m", "\033[0m"
 
 
@@ -76,11 +78,12 @@ def failure_text(failure: Failure, *, colour: bool) -> str:
     unnamed = [f"{name} {number}" for name, number in places.items() if number is not None]
     unnamed = [place for place in unnamed if place.lower() not in failure.message.lower()]
     where = f" ({', '.join(unnamed)})" if unnamed else ""
-    message = failure.message.rstrip() + where
+    message = (failure.message.rstrip().removesuffix(".") if where else failure.message.rstrip()) + where
     if not message.endswith((".", "!", "?")):
         message += "."
     paragraph = f"{red}{failure.code}{plain}: {message} {failure.hint}".rstrip()
-    lines = [line for line in failure.log_tail if line not in failure.message][-_LOG_LINES:]
+    log = failure.log_tail if failure.code in _LOG_HELPS else []
+    lines = [line for line in log if line not in failure.message][-_LOG_LINES:]
     return "\n".join([paragraph, *(f"  | {line}" for line in lines)])
 
 

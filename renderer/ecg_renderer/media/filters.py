@@ -95,7 +95,7 @@ def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit) -> lis
     upright = stored if source.rotation in {0, 180} else stored[::-1]
     shown = source.width, source.height
     if upright == shown and _is_rounding(shown, (width, height)):
-        filters = _completed_edges(width, height) if shown != (width, height) else []
+        filters = _completed_edges(shown, width, height) if shown != (width, height) else []
         return [*filters, *_to_yuv(source)]
     scaled = _scaled_size(shown, (width, height), fit)
     scale = [Filter("scale", (), (("w", scaled[0]), ("h", scaled[1]), *_yuv_options(source)))]
@@ -107,11 +107,11 @@ def _is_rounding(shown: tuple[int, int], wanted: tuple[int, int]) -> bool:
     return all(0 <= new - old <= old % 2 for old, new in zip(shown, wanted, strict=True))
 
 
-def _completed_edges(width: int, height: int) -> list[Filter]:
-    return [
-        Filter("pad", (width, height, 0, 0)),
-        Filter("fillborders", options=(("right", 1), ("bottom", 1), ("mode", "smear"))),
-    ]
+def _completed_edges(shown: tuple[int, int], width: int, height: int) -> list[Filter]:
+    # pad takes no odd size: it paints over the last column, or row, too. Both get the colours of the one before.
+    right, bottom = (2 * (side % 2) for side in shown)
+    edges = (("right", right), ("bottom", bottom), ("mode", "smear"))
+    return [Filter("pad", (width, height, 0, 0)), Filter("fillborders", options=edges)]
 
 
 def _scaled_size(shown: tuple[int, int], wanted: tuple[int, int], fit: Fit) -> tuple[int, int]:

@@ -49,15 +49,19 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     if not is_remote(url):
         _check_file(local_path(url), display)
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
-    async with asyncio.TaskGroup() as readers:
-        headers = readers.create_task(_ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS))
-        counting = readers.create_task(_frame_times(url)) if counted else None
-    report = _report(headers.result(), url, display)
-    stream = video_stream(report, display)
-    timing = declared_timing(stream, report) if counting is None else None
-    if timing is None:
-        times, log = await (counting or _frame_times(url))
-        timing = _counted_timing(stream, times, log, display)
+    counting = asyncio.create_task(_frame_times(url)) if counted else None
+    try:
+        headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
+        report = _report(headers, url, display)
+        stream = video_stream(report, display)
+        timing = None if counting else declared_timing(stream, report)
+        if timing is None:
+            times, log = await (counting or _frame_times(url))
+            timing = _counted_timing(stream, times, log, display)
+    finally:
+        if counting:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
     return source_facts(report, stream, timing, display=display, identity=identity)
 
 
@@ -65,6 +69,8 @@ def _check_file(path: Path, display: str) -> None:
     try:
         if path.is_dir():
             raise SourceMissing(f"{display} is a directory, not a video file.", hint="Name the video file.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device read for ever
+            raise SourceMissing(f"{display} is not a file.", hint="Name the video file.")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:

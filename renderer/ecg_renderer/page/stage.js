@@ -40,6 +40,7 @@ export class Stage {
     this.rects = new Map();
     this.ink = new WeakMap();
     this.looks = new WeakMap();
+    this.formerReach = new WeakMap();
   }
 
   async load(scenario) {
@@ -101,15 +102,12 @@ export class Stage {
     for (const [element, rect] of now) {
       const before = this.rects.get(element);
       if (before && sameRect(before, rect) && !this.#isInside(element, mutated)) continue;
+      // What it painted before has to go, even if it paints nothing now: a text that was split into letters.
+      if (before) box.add(before, this.#formerReach(element));
       const ink = this.#inkOf(element, rect);
-      if (!ink.paints) continue;
-      box.add(rect, ink.reach);
-      if (before) box.add(before, ink.reach);
+      if (ink.paints) box.add(rect, ink.reach);
     }
-    for (const [element, rect] of this.rects) {
-      const ink = this.ink.get(element);
-      if (!now.has(element) && ink?.paints !== false) box.add(rect, ink?.reach ?? UNKNOWN_REACH);
-    }
+    for (const [element, rect] of this.rects) if (!now.has(element)) box.add(rect, this.#formerReach(element));
     this.rects = now;
     return box.bounds();
   }
@@ -147,13 +145,22 @@ export class Stage {
     else this.ink.delete(element);
   }
 
+  /** How far an element painted beyond its rectangle when it was last looked at; -Infinity: it painted nothing. */
+  #formerReach(element) {
+    return this.formerReach.get(element) ?? UNKNOWN_REACH;
+  }
+
   /** {paints: has ink of its own, reach: how far in output px it paints beyond its rectangle}. */
   #inkOf(element, rect) {
     let ink = this.ink.get(element);
     if (!ink) this.ink.set(element, (ink = inkOfStyle(element, this.captions)));
-    if (!ink.paints) return ink;
+    if (!ink.paints) {
+      this.formerReach.set(element, -Infinity);
+      return ink;
+    }
     const zoom = Math.max(rect.height / (element.offsetHeight || rect.height || 1), rect.width / (element.offsetWidth || rect.width || 1));
     ink.reach = Math.ceil(ink.cssReach * Math.max(zoom, this.size.scale)) + 2;
+    this.formerReach.set(element, ink.reach);
     return ink;
   }
 }
@@ -212,7 +219,7 @@ class Extent {
   bottom = -Infinity;
 
   add(rect, reach) {
-    if (!rect.width && !rect.height) return;
+    if (reach === -Infinity || (!rect.width && !rect.height)) return;
     this.left = Math.min(this.left, rect.left - reach);
     this.top = Math.min(this.top, rect.top - reach);
     this.right = Math.max(this.right, rect.right + reach);

@@ -96,6 +96,14 @@ TEXTS = {
     "no hint": ({"hint": ""}, "FFMPEG_ERROR: FFmpeg failed."),
     "the segment is told": ({"segment": 3, "hint": ""}, "FFMPEG_ERROR: FFmpeg failed (segment 3)."),
     "segment and frame": ({"segment": 3, "frame": 9, "hint": ""}, "FFMPEG_ERROR: FFmpeg failed (segment 3, frame 9)."),
+    "a message with its own full stop": (
+        {"message": "FFmpeg failed.", "segment": 3, "hint": ""},
+        "FFMPEG_ERROR: FFmpeg failed (segment 3).",
+    ),
+    "a log that says no more": (
+        {"code": FailureCode.SYSTEM_RESOURCE_ERROR, "hint": "", "log_tail": ["No space left on device"]},
+        "SYSTEM_RESOURCE_ERROR: FFmpeg failed.",
+    ),
     "a frame that the message names is not told twice": (
         {"message": "Frame 9 failed.", "frame": 9, "hint": ""},
         "FFMPEG_ERROR: Frame 9 failed.",

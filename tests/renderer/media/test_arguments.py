@@ -160,7 +160,7 @@ GRAPHS = {
         {"height": 1079, "coded_height": 1079},
         {},
         "[0:V:0]fps=fps=30/1:round=near:start_time=0.000000[s0];[s0]pad=1920:1080:0:0[s1];"
-        "[s1]fillborders=bottom=1:mode=smear:right=1[s2]",
+        "[s1]fillborders=bottom=2:mode=smear:right=0[s2]",
     ),
     "RGB is converted with the matrix that is then tagged": (
         {"pixel_format": "gbrp"},

@@ -1,0 +1,215 @@
+"""Many segments make the same video as one; the source's sound comes through untouched and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from clips import Clip, counter, derived, ffmpeg, read_counters
+from ecg_renderer.errors import FfmpegError, SourceInvalid
+from ecg_renderer.media.audio import audio_options
+from ecg_renderer.media.merge import SegmentFile, concat_list
+from encodes import Render, probe
+
+NTSC = Clip(rate="30000/1001")
+
+
+def audio_packets(path: Path) -> list[str]:
+    """Return times and hash of every packet of sound."""
+    entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,data_hash", "-show_data_hash", "md5"]
+    command = ["ffprobe", "-v", "error", *entries, "-of", "csv=p=0", str(path)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+
+def decoded_sound(path: Path) -> str:
+    return hashlib.md5(ffmpeg("-i", str(path), "-map", "0:a", "-f", "s16le", "-")).hexdigest()
+
+
+def decoded_pictures(*paths: Path) -> list[str]:
+    """Return a hash of each decoded frame."""
+    lines = [
+        line for path in paths for line in ffmpeg("-i", str(path), "-map", "0:v", "-f", "framemd5", "-").splitlines()
+    ]
+    return [line.decode().split(",")[-1].strip() for line in lines if not line.startswith(b"#")]
+
+
+def late(which: str) -> Path:
+    """Return a video whose picture, or sound, begins 0.2 s after the other."""
+    base = counter(NTSC)
+    maps = ("-map", "0:v", "-map", "1:a") if which == "picture" else ("-map", "1:v", "-map", "0:a")
+    return derived(base, ("-c", "copy", *maps), ".mp4", before=("-itsoffset", "0.2", "-i", str(base)))
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_sound_is_copied_bit_for_bit(count: int, container: str, tmp_path: Path) -> None:
+    render = Render(counter(NTSC), tmp_path)
+    path, merged = render.merged(render.segments(count), container)
+    assert audio_packets(path) == audio_packets(render.path)
+    assert decoded_sound(path) == decoded_sound(render.path)
+    assert merged.warnings == ()
+    assert (merged.verified.video_codec, merged.verified.audio_codecs) == ("h264", ("aac",))
+
+
+def test_joined_segments_decode_to_the_frames_of_the_segments(tmp_path: Path) -> None:
+    render = Render(counter(NTSC), tmp_path)
+    segments = render.segments(4)
+    path, _ = render.merged(segments)
+    assert decoded_pictures(path) == decoded_pictures(*(segment.path for segment in segments))
+
+
+STARTS: dict[str, Callable[[], Path]] = {
+    "together": lambda: counter(NTSC),
+    "picture late": lambda: late("picture"),
+    "sound late": lambda: late("sound"),
+    "ts, both at 1.4 s": lambda: derived(counter(NTSC), ("-c", "copy"), ".ts"),
+    "edit list": lambda: derived(counter(NTSC), ("-c", "copy"), ".mp4", before=("-ss", "0.5")),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_sound_and_picture_keep_their_distance(name: str, tmp_path: Path) -> None:
+    render = Render(STARTS[name](), tmp_path)
+    path, _ = render.merged(render.segments(3))
+    before, after = render.source, probe(path)
+    assert decoded_sound(path) == decoded_sound(render.path)
+    distance = before.start - before.audio[0].start
+    assert float(after.start - after.audio[0].start) == pytest.approx(float(distance), abs=0.0001)
+    assert min(after.start, after.audio[0].start) == 0
+
+
+def test_no_drift_over_many_seams(tmp_path: Path) -> None:
+    render = Render(counter(replace(NTSC, frames=120)), tmp_path)
+    path, merged = render.merged(render.segments(24))
+    assert merged.verified.frames == 120
+    facts = probe(path)
+    assert (facts.rate, facts.variable_rate, facts.frames) == ("30000/1001", False, 120)
+    assert [numbers.source for numbers in read_counters(path)] == list(range(120))
+
+
+def test_titles_chapters_and_languages_are_kept(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text(";FFMETADATA1\ntitle=A film\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n")
+    told = ("-map", "0", "-map", "0:a", "-map_metadata", "1", "-c", "copy")
+    languages = ("-metadata:s:a:0", "language=kor", "-metadata:s:a:1", "language=eng")
+    path = derived(counter(NTSC), (*told, *languages), ".mp4", before=("-i", str(counter(NTSC)), "-i", str(notes)))
+    path = _retold(path, notes, tmp_path)
+    result, merged = Render(path, tmp_path).merged(Render(path, tmp_path).segments(2))
+    command = ["ffprobe", "-v", "error", "-show_entries", "format_tags=title:chapter_tags=title:stream_tags=language"]
+    said = subprocess.run([*command, "-of", "flat", str(result)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for words in ('title="A film"', 'title="One"', 'language="kor"', 'language="eng"'):
+        assert words in said
+    assert merged.verified.audio_codecs == ("aac", "aac")
+
+
+def _retold(path: Path, notes: Path, folder: Path) -> Path:
+    told = folder / "told.mp4"
+    ffmpeg(
+        "-i",
+        str(path),
+        "-i",
+        str(notes),
+        "-map",
+        "0",
+        "-map_metadata",
+        "1",
+        "-map_chapters",
+        "1",
+        "-c",
+        "copy",
+        str(told),
+    )
+    return told
+
+
+def test_a_silent_video_stays_silent(tmp_path: Path) -> None:
+    render = Render(counter(replace(NTSC, audio=None)), tmp_path)
+    _, merged = render.merged(render.segments(2))
+    assert merged.verified.audio_codecs == ()
+
+
+def test_webm_is_vp9_with_opus_and_says_that_sound_was_encoded(tmp_path: Path) -> None:
+    render = Render(counter(replace(NTSC, frames=20)), tmp_path, options={"encoder": "vp9"}, captions=[(0, 3)])
+    path, merged = render.merged(render.segments(2), "webm")
+    assert (merged.verified.video_codec, merged.verified.audio_codecs) == ("vp9", ("opus",))
+    assert merged.warnings == ("The sound (aac) cannot be kept in webm as it is; it is encoded to Opus.",)
+    assert [(numbers.source, numbers.caption) for numbers in read_counters(path)] == [(index, 3) for index in range(20)]
+    assert probe(path).container == "matroska,webm"
+
+
+def test_opus_stays_opus_in_webm(tmp_path: Path) -> None:
+    source = derived(counter(replace(NTSC, frames=20)), ("-c:v", "copy", "-c:a", "libopus"), ".mkv")
+    render = Render(source, tmp_path, options={"encoder": "vp9"})
+    path, merged = render.merged(render.segments(1), "webm")
+    assert merged.warnings == ()
+    assert decoded_sound(path) == decoded_sound(source)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "kept"),
+    [
+        ("aac", "mp4", True), ("mp3", "mp4", True), ("opus", "mp4", True), ("pcm_s16le", "mp4", False),
+        ("vorbis", "mp4", False), ("pcm_s16le", "mov", True), ("opus", "mov", False), ("opus", "webm", True),
+        ("vorbis", "webm", True), ("aac", "webm", False),
+    ],
+)  # fmt: skip
+def test_sound_is_encoded_again_only_where_the_container_asks_for_it(codec: str, container: str, kept: bool) -> None:
+    sound = probe(counter(NTSC)).audio[0].model_copy(update={"codec": codec, "channels": 6})
+    options, warning = audio_options(sound, container)
+    assert (options == {"c": "copy"}) is kept
+    assert (warning == "") is kept
+    assert kept or options["ac"] == 6
+
+
+def test_lists_escape_names_and_do_not_add_up_rounding(tmp_path: Path) -> None:
+    segments = [SegmentFile(Path(f"/work/it's {index}.mp4"), 1) for index in range(3000)]
+    lines = concat_list(segments, Fraction(30000, 1001)).splitlines()
+    assert lines[1] == r"file 'file:/work/it'\''s 0.mp4'"
+    total = sum(Fraction(line.removeprefix("duration ")) for line in lines if line.startswith("duration"))
+    assert abs(total - Fraction(3000 * 1001, 30000)) <= Fraction(1, 1_000_000)
+
+
+def test_segments_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> None:
+    render = Render(counter(NTSC), tmp_path)
+    first = render.segment(0, 30)
+    render.options["preset"] = "slow"
+    second = render.segment(30, 60)
+    with pytest.raises(FfmpegError, match=r"30-60\.mp4 was encoded otherwise than 0-30\.mp4"):
+        render.merged([first, second])
+
+
+def test_a_segment_that_lacks_frames_is_found_before_joining(tmp_path: Path) -> None:
+    render = Render(counter(NTSC), tmp_path)
+    first, second = render.segments(2)
+    with pytest.raises(FfmpegError, match=r"0-30\.mp4 has 30 frames instead of 31"):
+        render.merged([replace(first, frames=31), second])
+    assert not list(tmp_path.glob("*.segments"))
+
+
+def test_a_truncated_source_is_refused_by_the_count_even_if_its_headers_pass(tmp_path: Path) -> None:
+    whole = derived(counter(NTSC), ("-c", "copy", "-movflags", "+faststart"), ".mp4")
+    short = tmp_path / "short.mp4"
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(SourceInvalid):
+        probe(short)
+    render = Render(whole, tmp_path)
+    render.path = short
+    segment = render.segment(0, 60)
+    with pytest.raises(FfmpegError, match=r"frames instead of 60"):
+        render.merged([segment])
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    from ecg_renderer.errors import ResourceError
+    from ecg_renderer.media.process import run_ffmpeg
+
+    arguments = ["-i", f"file:{counter(NTSC)}", "-c", "copy", "-f", "nut", "/dev/full"]
+    with pytest.raises(ResourceError, match="disk is full"):
+        asyncio.run(run_ffmpeg(arguments))

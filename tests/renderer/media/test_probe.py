@@ -1,0 +1,258 @@
+"""What is found out about a source, and in which words a useless one is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import re
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from clips import Clip, counter, derived
+from ecg_renderer.errors import RenderError, SourceInvalid, SourceMissing
+from ecg_renderer.media import process
+from ecg_renderer.media.probe import probe_source
+from encodes import probe
+
+
+def refused(url: str) -> RenderError:
+    with pytest.raises(RenderError) as caught:
+        asyncio.run(probe_source(url, display="clip", identity="test"))
+    return caught.value
+
+
+def cut(path: Path, share: float, folder: Path) -> Path:
+    content = path.read_bytes()
+    short = folder / f"cut{path.suffix}"
+    short.write_bytes(content[: int(len(content) * share)])
+    return short
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def front(folder: Path) -> Path:
+    return derived(counter(Clip()), ("-c", "copy", "-movflags", "+faststart"), ".mp4")
+
+
+PICTURE = ("-frames:v", "1")
+BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
+    "a missing file": (lambda folder: folder / "none.mp4", SourceMissing, "clip does not exist"),
+    "a directory": (lambda folder: folder, SourceMissing, "clip is a directory"),
+    "a file behind a file": (lambda folder: written(folder, "a", b"x") / "b.mp4", SourceMissing, "cannot be opened"),
+    "a device": (lambda _: "/dev/zero", SourceMissing, "clip is not a file"),
+    "an unknown scheme": (lambda _: "ftp://example.org/a.mp4", SourceMissing, "starts with ftp://"),
+    "a server that is not there": (lambda _: "http://127.0.0.1:9/a.mp4", SourceMissing, "cannot be fetched"),
+    "an empty file": (lambda folder: written(folder, "a.mp4", b""), SourceInvalid, "clip is empty"),
+    "garbage": (lambda folder: written(folder, "a.bin", bytes(range(256)) * 99), SourceInvalid, "not a video"),
+    "garbage named mp4": (lambda folder: written(folder, "a.mp4", bytes(range(256)) * 99), SourceInvalid, "is no MP4"),
+    "text": (lambda folder: written(folder, "a.mp4", b"hello\n" * 99), SourceInvalid, "clip is"),
+    "sound only": (lambda _: derived(counter(), ("-vn", "-c", "copy"), ".m4a"), SourceInvalid, "holds only sound"),
+    "a cover picture": (
+        lambda _: derived(
+            counter(), ("-map", "0:a", "-map", "0:v", "-c:a", "copy", "-c:v", "png", *PICTURE,
+                        "-disposition:v", "attached_pic"), ".m4a"
+        ),
+        SourceInvalid,
+        "a cover picture, but no video",
+    ),
+    "a picture": (lambda _: derived(counter(), PICTURE, ".png"), SourceInvalid, "playlist or picture"),
+    "an mp4 cut before its index": (lambda folder: cut(counter(), 0.6, folder), SourceInvalid, "moov atom"),
+    "an mp4 cut behind its index": (lambda folder: cut(front(folder), 0.6, folder), SourceInvalid, r"after \d+ of 60"),
+    "a cut mkv": (
+        lambda folder: cut(derived(counter(), ("-c", "copy"), ".mkv"), 0.6, folder), SourceInvalid, "breaks off after",
+    ),
+    "a webm with headers only": (
+        lambda folder: cut(derived(counter(), ("-c", "copy", "-c:a", "libopus"), ".mkv"), 0.02, folder),
+        SourceInvalid,
+        "clip",
+    ),
+    "a playlist that names a file": (
+        lambda folder: written(
+            folder, "a.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/etc/hostname\n#EXT-X-ENDLIST\n"
+        ),
+        SourceInvalid,
+        "playlist",
+    ),
+    "a concat script": (
+        lambda folder: written(folder, "a.mp4", b"ffconcat version 1.0\nfile /etc/hostname\n"),
+        SourceInvalid,
+        "playlist",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_source_that_is_no_whole_video_is_refused(name: str, tmp_path: Path) -> None:
+    make, kind, words = BAD[name]
+    error = refused(str(make(tmp_path)))
+    assert type(error) is kind
+    assert re.search(words, error.message), error.message
+    assert error.hint
+    assert "\n" not in error.message
+
+
+def test_ffprobe_missing_is_said_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = counter()
+    monkeypatch.setenv("PATH", "/nowhere")
+    error = refused(str(path))
+    assert "ffprobe is not installed" in error.message
+    assert "apt-get install ffmpeg" in error.hint
+
+
+def test_a_hung_ffprobe_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "ffprobe"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("ECG_FFPROBE", str(slow))
+    monkeypatch.setattr("ecg_renderer.media.probe.HEADER_SECONDS", 0.3)
+    monkeypatch.setattr("ecg_renderer.media.probe.COUNT_SECONDS", 0.3)
+    assert "no answer within" in refused(str(counter())).message
+
+
+def test_facts_of_an_ordinary_video() -> None:
+    facts = probe(counter(Clip(rate="30000/1001")))
+    assert (facts.width, facts.height, facts.rotation, facts.sample_aspect) == (320, 180, 0, "1/1")
+    assert (facts.rate, facts.frames, facts.variable_rate, facts.start_seconds) == ("30000/1001", 60, False, "0/1")
+    assert facts.duration_seconds == pytest.approx(2.002)
+    assert (facts.codec, facts.pixel_format, facts.bit_depth) == ("h264", "yuv420p", 8)
+    assert (facts.matrix, facts.full_range, facts.transfer) == ("bt601", False, None)
+    assert [(sound.index, sound.codec, sound.channels, sound.sample_rate) for sound in facts.audio] == [
+        (1, "aac", 1, 48000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("clip", "expected"),
+    [
+        (Clip(width=1280, height=720, frames=3), ("bt709", False, 8)),
+        (Clip(frames=3, output=("-colorspace", "bt709")), ("bt709", False, 8)),
+        (Clip(frames=3, pixel_format="yuv420p10le", output=("-colorspace", "bt2020nc")), ("bt2020", False, 10)),
+        (Clip(frames=3, pixel_format="yuvj420p"), ("bt601", True, 8)),
+        (Clip(frames=3, codec="libx264rgb", pixel_format="bgr24", suffix=".mkv"), ("bt601", False, 8)),
+    ],
+)
+def test_colours(clip: Clip, expected: tuple[str, bool, int]) -> None:
+    facts = probe(counter(clip))
+    assert (facts.matrix, facts.full_range, facts.bit_depth) == expected
+
+
+def test_a_recording_without_any_duration_is_counted(tmp_path: Path) -> None:
+    # As browsers write it: to a stream that cannot be rewound, so that no length is ever filled in.
+    clip = counter(Clip(suffix=".webm", codec="libvpx", audio="libopus", video=("-b:v", "1M", "-cpu-used", "8")))
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy", "-f", "webm", "-live", "1", "pipe:1"]
+    path = written(tmp_path, "recording.webm", subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    facts = probe(path)
+    assert (facts.frames, facts.rate, facts.duration_seconds) == (60, "30/1", 2.0)
+
+
+def test_a_cover_picture_before_the_video_is_skipped() -> None:
+    base = counter()
+    cover = derived(base, ("-vf", "scale=64:64", *PICTURE), ".png")
+    both = derived(
+        base,
+        ("-map", "1:v", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic"),
+        ".mp4",
+        before=("-i", str(base), "-i", str(cover)),
+    )
+    assert (probe(both).codec, probe(both).frames, probe(both).audio[0].codec) == ("h264", 60, "aac")
+
+
+def test_an_uneven_rate_is_noticed() -> None:
+    uneven = "select='not(mod(n,7))+not(mod(n,3))',settb=1/90000"
+    facts = probe(counter(Clip(filters=uneven, output=("-fps_mode", "passthrough", "-enc_time_base", "1/90000"))))
+    assert facts.variable_rate
+    assert facts.rate == "24000/1001"
+
+
+def test_a_name_that_looks_like_an_option_or_a_protocol_is_a_file(tmp_path: Path) -> None:
+    for name in ("-i.mp4", "http:x.mp4", "a b%d.mp4"):
+        path = written(tmp_path, name, counter().read_bytes())
+        assert probe(path).frames == 60
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves one file, whole or in ranges."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        body = self.content[start:]
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *values: object) -> None:  # noqa: A002
+        pass
+
+    def handle(self) -> None:
+        # FFmpeg hangs up when it has read enough.
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            super().handle()
+
+
+@pytest.fixture
+def server() -> Iterator[http.server.ThreadingHTTPServer]:
+    RangeHandler.content = counter().read_bytes()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RangeHandler) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield served
+        served.shutdown()
+        thread.join()
+
+
+def test_a_source_from_the_web_is_described_by_its_headers(server: http.server.ThreadingHTTPServer) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/clip.mp4?signature=secret"
+    facts = asyncio.run(probe_source(url, display="clip", identity="test"))
+    assert (facts.uri, facts.frames, facts.rate, facts.variable_rate) == ("clip", 60, "30/1", False)
+    assert Fraction(facts.start_seconds) == 0
+
+
+def test_a_missing_page_is_named_without_its_signature(server: http.server.ThreadingHTTPServer) -> None:
+    error = refused(f"http://127.0.0.1:{server.server_port}/missing.mp4?signature=secret")
+    assert type(error) is SourceMissing
+    assert "404" in error.message
+    assert "secret" not in error.message
+
+
+def test_a_certificate_that_nobody_signed_is_refused(
+    server: http.server.ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    request += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(request, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://localhost:{server.server_port}/clip.mp4"
+    assert type(refused(url)) is SourceMissing
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert asyncio.run(probe_source(url, display="clip", identity="test")).frames == 60
+
+
+def test_ffprobe_dying_of_a_signal_is_no_crash_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = tmp_path / "ffprobe"
+    dying.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setenv("ECG_FFPROBE", str(dying))
+    assert process.tool_path("ffprobe") == str(dying)
+    assert type(refused(str(counter()))) is SourceInvalid

@@ -1,0 +1,139 @@
+"""Exact rates from what packets say, whatever the headers claim."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from ecg_renderer.media.timing import (
+    FrameTimes,
+    breaks_off,
+    declared_timing,
+    parse_frame_times,
+    standard_rate,
+    timing_of,
+)
+
+MILLISECOND, NINETY_KHZ = Fraction(1, 1000), Fraction(1, 90000)
+
+
+def timed(ticks: list[int], last: int = 0) -> FrameTimes:
+    return FrameTimes(ticks, last, len(ticks), decoding_times=False, starts_on_key=True)
+
+
+def stream(tick: Fraction, real: str = "0/0", average: str = "0/0", **more: Any) -> dict[str, Any]:
+    return {"time_base": f"1/{tick.denominator}", "r_frame_rate": real, "avg_frame_rate": average, **more}
+
+
+def grid(rate: Fraction, tick: Fraction, frames: int, start: int = 0) -> list[int]:
+    return [start + round(index / rate / tick) for index in range(frames)]
+
+
+@pytest.mark.parametrize("tick", [MILLISECOND, NINETY_KHZ, Fraction(1, 15360)])
+@pytest.mark.parametrize("text", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "15", "12"])
+def test_a_constant_rate_is_found_from_times_alone(text: str, tick: Fraction) -> None:
+    rate = Fraction(text)
+    timing = timing_of(stream(tick), timed(grid(rate, tick, 1800, start=77)))
+    assert (timing.rate, timing.variable, timing.frames) == (rate, False, 1800)
+    assert (timing.start, timing.duration) == (77 * tick, 1800 / rate)
+
+
+def test_the_containers_word_counts_where_the_clock_is_too_coarse_to_tell() -> None:
+    times = timed(grid(Fraction(30000, 1001), MILLISECOND, 20))
+    assert timing_of(stream(MILLISECOND, real="30000/1001"), times).rate == Fraction(30000, 1001)
+    assert timing_of(stream(MILLISECOND, real="30/1"), times).rate == 30
+
+
+def test_a_field_rate_is_not_the_frame_rate() -> None:
+    assert (
+        timing_of(stream(NINETY_KHZ, real="50/1", average="25/1"), timed(grid(Fraction(25), NINETY_KHZ, 50))).rate == 25
+    )
+
+
+def test_one_missing_frame_makes_the_rate_variable() -> None:
+    ticks = grid(Fraction(30), NINETY_KHZ, 60)
+    del ticks[30]
+    timing = timing_of(stream(NINETY_KHZ, real="30/1", average="885/30"), timed(ticks, last=3000))
+    assert (timing.rate, timing.variable, timing.frames, timing.duration) == (30, True, 59, 2)
+
+
+def test_jitter_below_half_a_frame_is_no_variable_rate() -> None:
+    ticks = [tick + (-1) ** index * 600 for index, tick in enumerate(grid(Fraction(30), NINETY_KHZ, 60, start=600))]
+    assert not timing_of(stream(NINETY_KHZ), timed(ticks)).variable
+
+
+def test_a_single_frame_lasts_as_long_as_the_container_says() -> None:
+    timing = timing_of(stream(NINETY_KHZ, real="25/1"), timed([0]))
+    assert (timing.rate, timing.frames, timing.duration) == (25, 1, Fraction(1, 25))
+
+
+def test_a_single_frame_without_any_rate_still_has_one() -> None:
+    timing = timing_of(stream(NINETY_KHZ), timed([0]))
+    assert timing.frames == 1
+    assert timing.rate > 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "standard"),
+    [
+        ("29.9", "30000/1001"),
+        ("30.3", "30"),
+        ("35", "48"),
+        ("7", "24000/1001"),
+        ("90", "60"),
+        ("1000", "60"),
+        ("60", "60"),
+    ],
+)
+def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
+    assert standard_rate(Fraction(rate)) == Fraction(standard)
+
+
+def test_packets_are_read_as_ffprobe_writes_them() -> None:
+    lines = "0,-1000,1000,K_\n2000,0,1000,__\n1000,1000,1000,__,\n\n3000,2000,500,_D\n"
+    assert parse_frame_times(lines) == FrameTimes([0, 1000, 2000], 1000, 4, decoding_times=False, starts_on_key=True)
+
+
+def test_decoding_times_stand_in_for_presentation_times_and_move_by_the_decoders_delay() -> None:
+    times = parse_frame_times("N/A,0,1,K_\n2,1,1,__\nN/A,2,N/A,__\n")
+    assert times.decoding_times
+    assert times.starting_at(1).ticks == [1, 2, 3]
+
+
+def test_frames_before_the_first_that_decodes_are_left_out() -> None:
+    times = parse_frame_times("0,0,1,__\n1,1,1,K_\n2,2,1,__\n")
+    assert not times.certain_start
+    assert times.starting_at(1).ticks == [1, 2]
+
+
+def test_nothing_readable_is_no_frames() -> None:
+    assert parse_frame_times("garbage\n,,\n").ticks == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "seconds", "cut"),
+    [("60", "2.0", False), ("120", "4.0", True), ("61", "2.03", False), ("90", "2.0", False)],
+)
+def test_a_table_of_contents_that_promises_more_means_a_cut(declared: str, seconds: str, cut: bool) -> None:
+    times = timed(grid(Fraction(30), NINETY_KHZ, 60))
+    declaring = stream(NINETY_KHZ, real="30/1", nb_frames=declared, duration=seconds)
+    assert breaks_off(declaring, times, timing_of(declaring, times)) is cut
+
+
+def test_headers_alone_tell_rate_frames_and_length() -> None:
+    headers = stream(NINETY_KHZ, "30/1", "30/1", nb_frames="60", duration="2.0", start_pts=900)
+    timing = declared_timing(headers, {"format": {}})
+    assert timing is not None
+    assert (timing.rate, timing.variable, timing.frames, timing.duration, timing.start) == (
+        30,
+        False,
+        60,
+        2,
+        Fraction(1, 100),
+    )
+
+
+def test_headers_without_a_length_tell_nothing() -> None:
+    assert declared_timing(stream(NINETY_KHZ, "30/1", "30/1"), {"format": {}}) is None
