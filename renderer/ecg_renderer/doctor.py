@@ -182,6 +182,8 @@ async def _shared_memory(browser: Browser) -> Check:
     try:
         page = await browser.open_page(*_SIZE)
         await asyncio.wait_for(page.evaluate("size => ecg.openSink(size, null)", _RING_BYTES), TRY_SECONDS)
+    except RenderError as error:
+        return Check(name, State.NOTE, f"not tried: {error.message}", meaning, error.hint)
     except Exception as error:  # whatever Playwright raises, the answer is the same
         return Check(name, State.NOTE, f"not usable: {first_line(error)}", meaning, _SHM_FIX)
     ring = Ring.find(browser.profile, _RING_BYTES)

@@ -196,7 +196,11 @@ class StreamingPipeline:
     async def _encode_with(self, box: Box | None, pipe: int | None) -> None:
         encode = replace(self._encode, overlay=Overlay(box, "pipe:0") if box else None)
         frames = f"encoding frames {encode.start} to {encode.end - 1}"
-        await run_ffmpeg(segment_arguments(encode), action=frames, stdin=pipe, on_progress=self._on_progress)
+        try:
+            await run_ffmpeg(segment_arguments(encode), action=frames, stdin=pipe, on_progress=self._on_progress)
+        finally:
+            if pipe is not None:
+                os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
 
 
 class NutWriter:

@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ecg_renderer.capture.patches import Block, Bytes
+from ecg_renderer.capture.patches import Block, BoxOutgrownError, Bytes
 from ecg_renderer.capture.records import Kind, Record
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.scene import Scene
@@ -57,21 +57,31 @@ class StepwiseCapture(RestartingCapture):
     async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
         for block in blocks:
             start = block.frames.start
-            await self._timely(self._call("a => ecg.showFrame(...a)", [start, block.pre_roll]), start)
+            painted = await self._timely(self._call("a => ecg.showFrame(...a)", [start, block.pre_roll]), start)
+            self._reach(painted, start, box)
             yield await self._record(start, box, box, block)
             frame = start
-            while (change := await self._next_change(frame + 1, block)) is not None:
-                frame, changed = change
-                part = _inside(changed, box) if changed and not self._whole_boxes else box
+            while (change := await self._next_change(frame + 1, block, box)) is not None:
+                frame, part = change
                 yield await self._record(frame, part, box, block)
             yield Record(Kind.BLOCK_END, block.frames.end, Box(0, 0, 0, 0), start, NOTHING)
 
-    async def _next_change(self, frame: int, block: Block) -> tuple[int, Box | None] | None:
+    async def _next_change(self, frame: int, block: Block, box: Box) -> tuple[int, Box] | None:
         answer = await self._timely(self._call("a => ecg.showNextChange(...a)", [frame, block.frames.end]), frame)
-        self.statistics.frames_sought += answer["frame"] - frame + 1
-        if answer["box"] is None:
+        self.statistics.frames_sought += min(answer["frame"], block.frames.end - 1) - frame + 1
+        if answer["box"] is None and not answer["moving"]:
             return None
-        return answer["frame"], self._scene.even_box(answer["box"])
+        changed = self._reach(answer["box"], answer["frame"], box)
+        if changed is None or answer["moving"] or self._whole_boxes:
+            return answer["frame"], box
+        return answer["frame"], changed
+
+    def _reach(self, bounds: list[float] | None, frame: int, box: Box) -> Box | None:
+        """Return page bounds as a box, None outside the picture; raises BoxOutgrownError if it is not inside `box`."""
+        reached = self._scene.even_box(bounds)
+        if reached and not box.contains(reached):
+            raise BoxOutgrownError(frame, reached)
+        return reached
 
     async def _record(self, frame: int, part: Box, box: Box, block: Block) -> Record:
         # Always a picture of the whole box: an edge that runs through a rounded corner changes its pixels.
@@ -98,13 +108,3 @@ def decode_png(data: bytes) -> Bytes:
     with av.open(io.BytesIO(data), "r", format="png_pipe") as container:
         frame = next(container.decode(video=0))
         return np.ascontiguousarray(frame.to_ndarray(format="rgba"))
-
-
-def _inside(changed: Box, box: Box) -> Box:
-    """Return the part of `changed` inside `box`; a picture cut off here shows up as a larger box next time."""
-    left, top = max(changed.x, box.x), max(changed.y, box.y)
-    right = min(changed.x + changed.width, box.x + box.width)
-    bottom = min(changed.y + changed.height, box.y + box.height)
-    if right <= left or bottom <= top:
-        return box
-    return Box(left, top, right - left, bottom - top)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from ecg_renderer.cli.ending import ending
@@ -34,4 +36,4 @@ def command(as_json: Json = False) -> None:
         else:
             print_examination(examination)
         if not examination.can_render:
-            raise typer.Exit(1)
+            sys.exit(1)

@@ -77,6 +77,11 @@ class SegmentEncode:
         """More than 8 bits of the source are kept as 10."""
         return self.source.bit_depth > 8
 
+    @property
+    def full_range(self) -> bool:
+        """The result has the full range, as the source; the other encoders take 8 bits in limited range only."""
+        return self.source.full_range and self.encoder == "x264"
+
 
 @dataclass(frozen=True)
 class Merge:
@@ -105,11 +110,11 @@ def segment_arguments(job: SegmentEncode) -> list[str]:
             f"NVENC encodes H.264 with 8 bits only, and the source has {job.source.bit_depth}.",
             hint="Set options.encoder to auto or x264.",
         )
-    pixels = pixel_format(ten_bit=job.ten_bit, full_range=job.source.full_range)
+    pixels = pixel_format(ten_bit=job.ten_bit, full_range=job.full_range)
     coding = Coding(job.encoder, job.quality, job.preset, job.rate, pixels, job.threads)
     options: dict[str, Any] = {
         **encoder_options(coding),
-        **colour_options(job.source),
+        **colour_options(job.source, full_range=job.full_range),
         "frames:v": job.end - job.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.
         "fps_mode": "passthrough",
@@ -117,7 +122,10 @@ def segment_arguments(job: SegmentEncode) -> list[str]:
         "movie_timescale": movie_timescale(job.rate),
         "format": "mp4",
     }
-    return _arguments(ffmpeg.output(_composed(job), f"file:{job.output}", **options))
+    pictures = _composed(job)
+    if job.source.full_range and not job.full_range:
+        pictures = pictures.filter("scale", in_range="pc", out_range="tv").filter("format", pixels)
+    return _arguments(ffmpeg.output(pictures, f"file:{job.output}", **options))
 
 
 def still_arguments(job: SegmentEncode) -> list[str]:
@@ -154,7 +162,7 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
     return [
         "-copyts",
         *(*_words(pictures), "-i", f"file:{job.segments.absolute()}"),
-        *(*_words(source_options(job.url)), "-i", input_name(job.url)),
+        *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
         *("-map", "0:v:0", *maps, *_words(options), "-f", job.format, f"file:{job.output}"),
     ]
 
@@ -187,7 +195,7 @@ def movie_timescale(rate: Fraction) -> int:
 
 def _composed(job: SegmentEncode) -> Any:
     """Return the stream of finished pictures."""
-    options: dict[str, Any] = dict(source_options(job.url))
+    options: dict[str, Any] = dict(source_options(job.url, insist=True))
     seek = seek_seconds(job.source, job.start, job.rate)
     if seek is not None:
         # From the key frame before: what comes too early is dropped by the fps filter, which must see it to know

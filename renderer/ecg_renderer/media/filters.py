@@ -164,9 +164,9 @@ def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
     }
 
 
-def colour_options(source: SourceFacts) -> dict[str, str]:
+def colour_options(source: SourceFacts, *, full_range: bool) -> dict[str, str]:
     """Return the output options that tag an untagged source's colours; tags of the source pass on by themselves."""
-    options = {"color_range": "pc" if source.full_range else "tv"}
+    options = {"color_range": "pc" if full_range else "tv"}
     if source.transfer is not None:
         return options
     name = _COLOUR_NAMES[source.matrix]

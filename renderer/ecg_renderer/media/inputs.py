@@ -50,8 +50,11 @@ def input_name(url: str) -> str:
     return f"file:{local_path(url).absolute()}"
 
 
-def source_options(url: str) -> dict[str, str | int]:
-    """Return the input options, by name, with which a source may be opened."""
+def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:
+    """Return the input options, by name, with which a source may be opened.
+
+    `insist`: connect again when the network fails, rather than say so at once.
+    """
     scheme = urlsplit(url).scheme if is_remote(url) else "file"
     options: dict[str, str | int] = {
         "protocol_whitelist": _PROTOCOLS[scheme],
@@ -61,10 +64,9 @@ def source_options(url: str) -> dict[str, str | int]:
         return options
     options |= {
         "rw_timeout": NETWORK_TIMEOUT_SECONDS * 1_000_000,
-        "reconnect": 1,
-        "reconnect_on_network_error": 1,
-        "reconnect_delay_max": 5,
     }
+    if insist:
+        options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_delay_max": 10}
     if scheme == "https":
         options |= _certificate_options()
     return options

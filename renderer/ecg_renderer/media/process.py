@@ -78,7 +78,8 @@ async def run_ffmpeg(
     command = [*_ending_with_us(), tool_path("ffmpeg"), *plumbing, *arguments]
     report = _ProgressReader(on_progress)
     finished = await _run(command, stdin=stdin, on_line=report.line, redact=redact)
-    if finished.code != 0:
+    # Written to the last buffer only, a full disk leaves exit status 0.
+    if finished.code != 0 or _disk_was_full(finished.log):
         raise failure(finished, action)
     return finished
 
@@ -95,13 +96,12 @@ async def run_ffprobe(arguments: list[str], *, seconds: float, redact: Mapping[s
 
 def failure(finished: Finished, action: str) -> RenderError:
     """Return the error that a failed run amounts to."""
-    for line in finished.log:
-        if any(words in line for words in _DISK_FULL):
-            return ResourceError(
-                f"The disk is full, or the file may not grow further: FFmpeg stopped while {action}.",
-                hint="Free some space, or write to another disk.",
-                log_tail=finished.log,
-            )
+    if _disk_was_full(finished.log):
+        return ResourceError(
+            f"The disk is full, or the file may not grow further: FFmpeg stopped while {action}.",
+            hint="Free some space, or write to another disk.",
+            log_tail=finished.log,
+        )
     if finished.code < 0:
         name = signal.Signals(-finished.code).name
         if name == "SIGXFSZ":
@@ -114,6 +114,10 @@ def failure(finished: Finished, action: str) -> RenderError:
         return FfmpegError(f"FFmpeg was ended by {name} while {action}.", hint=hint, log_tail=finished.log)
     said = f": {finished.log[-1]}" if finished.log else ""
     return FfmpegError(f"FFmpeg failed with exit status {finished.code} while {action}{said}", log_tail=finished.log)
+
+
+def _disk_was_full(log: list[str]) -> bool:
+    return any(words in line for line in log for words in _DISK_FULL)
 
 
 def _ending_with_us() -> list[str]:

@@ -154,18 +154,18 @@ def _jitter(ticks: list[int], tick_in_frames: Fraction) -> Fraction:
 def _typical_rate(ticks: list[int], tick: Fraction) -> Fraction:
     """Return a rate for constant output from the usual distance of frames that come irregularly."""
     steps = [later - earlier for earlier, later in pairwise(ticks) if later > earlier]
-    return standard_rate(1 / (median_low(steps) * tick))
+    return standard_rate(1 / (median_low(steps) * tick)) if steps else HIGHEST_GUESSED_RATE / 2
 
 
 def standard_rate(rate: Fraction) -> Fraction:
     """Return the standard rate within 2 percent of `rate`, else the next higher one, 60 at most.
 
-    Never below 24000/1001: a recording of a still screen has few frames, but captions on it shall move smoothly.
+    Never below 24: a recording of a still screen has few frames, but captions on it shall move smoothly.
     """
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
     if abs(nearest - rate) <= nearest / 50:
         return min(nearest, HIGHEST_GUESSED_RATE)
-    higher = (standard for standard in STANDARD_RATES if standard > rate)
+    higher = (standard for standard in STANDARD_RATES if standard > rate and standard.denominator == 1)
     return min(next(higher, HIGHEST_GUESSED_RATE), HIGHEST_GUESSED_RATE)
 
 

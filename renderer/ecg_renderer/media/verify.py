@@ -119,10 +119,10 @@ def _wrong_count(name: str, found: int, wanted: int) -> RenderError:
 
 def _check_times(times: list[int], tick: Fraction, rate: Fraction, name: str, *, start: Fraction) -> None:
     """Check that frame n is shown n frames after the first, to the tick where the clock can say it."""
-    exact_step = 1 / rate / tick
-    slack = Fraction(0) if exact_step.denominator == 1 else Fraction(1)
+    step, ticks = (1 / rate / tick).as_integer_ratio()
+    slack = 0 if ticks == 1 else ticks
     for index, time in enumerate(times):
-        if abs(time - times[0] - index * exact_step) > slack:
+        if abs((time - times[0]) * ticks - index * step) > slack:
             seconds = float((time - times[0]) * tick)
             raise FfmpegError(
                 f"Frame {index} of {name[0].lower()}{name[1:]} is shown at {seconds:.6f} seconds "

@@ -9,6 +9,7 @@ const SETTLE_FRAMES = 2;
 let surface = null;
 let stages = [];
 let capture = null;
+let moving = false;
 let sink = null;
 
 const realFrame = () => new Promise((resolve) => window.ecgClock.real.requestAnimationFrame(resolve));
@@ -26,6 +27,9 @@ window.ecg = {
    * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
    */
   async load({ scenario, plugins, width, height, scale, rate, stages: count, canvas }) {
+    if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
+      throw new Error('this Chromium cannot draw elements into a canvas');
+    }
     stopGsap();
     await loadPlugins(plugins);
     surface = canvas ? document.createElement('canvas') : document.body;
@@ -79,28 +83,30 @@ window.ecg = {
     if (capture) capture.wholeBoxes = true;
   },
 
-  /** Show `frame` on the first stage as a segment would that begins at `preRoll`. */
+  /** Show `frame` on the first stage as a segment would that begins at `preRoll`; return the bounds of what is painted. */
   showFrame(frame, preRoll) {
-    stages[0].preRoll(preRoll, frame);
-    stages[0].seek(frame);
-    stages[0].remember();
+    const [stage] = stages;
+    stage.preRoll(preRoll, frame);
+    stage.seek(frame);
+    stage.remember();
+    moving = stage.movesByItself();
+    return stage.paintedBox();
   },
 
   /**
    * Go on from frame `from` to the first frame before `end` whose picture differs.
    *
-   * @returns {frame, box: [left, top, right, bottom]}: box null means that nothing visible changed up to `end`.
+   * @returns {frame, box: [left, top, right, bottom] of the change, moving: anything may differ}: neither a box nor
+   * moving means that nothing visible changed up to `end`.
    */
   showNextChange(from, end) {
     const [stage] = stages;
     for (let frame = from; frame < end; frame++) {
       const changes = stage.seek(frame);
-      if (!changes.length) continue;
-      const whole = stage.movesByItself();
-      const box = stage.changedBox(changes);
-      if (whole) return { frame, box: [0, 0, stage.size.width, stage.size.height] };
-      if (box) return { frame, box };
+      if (changes.length) moving = stage.movesByItself();
+      const box = changes.length ? stage.changedBox(changes) : null;
+      if (box || moving) return { frame, box, moving };
     }
-    return { frame: end, box: null };
+    return { frame: end, box: null, moving: false };
   },
 };

@@ -1,4 +1,4 @@
-"""What a user gets for every kind of bad input: one clear paragraph, a code, an exit status, and nothing left behind."""
+"""What a user gets for every kind of bad input: one clear paragraph, its code and exit status, and nothing left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def replace_video(make: Callable[[Path], object]) -> Callable[[Path], None]:
 
 
 def truncated(path: Path) -> None:
-    """Write an MP4 whose table of contents is at its start, without its last third: FFmpeg reads it and exits with 0."""
+    """Write an MP4 with its table of contents at the start, without its last third: FFmpeg exits with 0 on it."""
     whole = clips.derived(clips.counter(command_line.CLIP), ("-c", "copy", "-movflags", "+faststart"), ".mp4")
     data = whole.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def on_terminal(command: list[str], folder: Path) -> str:
         pass
     os.close(ours)
     assert child.wait(command_line.SECONDS) == 0, shown
-    return shown.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_a_plan_shows_source_segments_and_warnings(tmp_path: Path) -> None:

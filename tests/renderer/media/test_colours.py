@@ -70,6 +70,13 @@ def caption(render: Render, rgba: tuple[int, int, int, int]) -> bytes:
     return rgba_to_yuva(pixels, conversion).tobytes()
 
 
+def test_vp9_takes_the_limited_range_only(tmp_path: Path) -> None:
+    render = Render(counter(Clip(**SD, pixel_format="yuvj420p")), tmp_path, options={"quality": 100, "encoder": "vp9"})
+    frame = rendered(render, caption(render, GREEN))
+    assert sample(frame, 0.5, 0.7) == pytest.approx((145, 54, 34), abs=2)
+    assert (frame.format.name, first_stream_tags(tmp_path / "patch.mp4")["color_range"]) == ("yuv420p", "tv")
+
+
 @pytest.mark.parametrize("name", PATCHES)
 def test_a_pure_green_caption_decodes_to_the_green_of_the_sources_matrix(name: str, tmp_path: Path) -> None:
     clip, expected, pixel_format = PATCHES[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import subprocess
 from collections.abc import Callable
@@ -86,12 +85,12 @@ def test_sound_and_picture_keep_their_distance(name: str, tmp_path: Path) -> Non
 
 
 def test_no_drift_over_many_seams(tmp_path: Path) -> None:
-    render = Render(counter(replace(NTSC, frames=120)), tmp_path)
-    path, merged = render.merged(render.segments(24))
-    assert merged.verified.frames == 120
+    render = Render(counter(replace(NTSC, frames=90)), tmp_path)
+    path, merged = render.merged(render.segments(15))
+    assert merged.verified.frames == 90
     facts = probe(path)
-    assert (facts.rate, facts.variable_rate, facts.frames) == ("30000/1001", False, 120)
-    assert [numbers.source for numbers in read_counters(path)] == list(range(120))
+    assert (facts.rate, facts.variable_rate, facts.frames) == ("30000/1001", False, 90)
+    assert [numbers.source for numbers in read_counters(path)] == list(range(90))
 
 
 def test_titles_chapters_and_languages_are_kept(tmp_path: Path) -> None:
@@ -204,12 +203,3 @@ def test_a_truncated_source_is_refused_by_the_count_even_if_its_headers_pass(tmp
     segment = render.segment(0, 60)
     with pytest.raises(FfmpegError, match=r"frames instead of 60"):
         render.merged([segment])
-
-
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    from ecg_renderer.errors import ResourceError
-    from ecg_renderer.media.process import run_ffmpeg
-
-    arguments = ["-i", f"file:{counter(NTSC)}", "-c", "copy", "-f", "nut", "/dev/full"]
-    with pytest.raises(ResourceError, match="disk is full"):
-        asyncio.run(run_ffmpeg(arguments))

@@ -71,8 +71,7 @@ def test_a_single_frame_lasts_as_long_as_the_container_says() -> None:
 
 def test_a_single_frame_without_any_rate_still_has_one() -> None:
     timing = timing_of(stream(NINETY_KHZ), timed([0]))
-    assert timing.frames == 1
-    assert timing.rate > 0
+    assert (timing.frames, timing.rate) == (1, 30)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_a_single_frame_without_any_rate_still_has_one() -> None:
         ("29.9", "30000/1001"),
         ("30.3", "30"),
         ("35", "48"),
-        ("7", "24000/1001"),
+        ("7", "24"),
         ("90", "60"),
         ("1000", "60"),
         ("60", "60"),

@@ -1,0 +1,76 @@
+"""`ecg-render doctor`: what it finds, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command_line import Ended, ecg_render
+
+NEEDED = ("Python", "FFmpeg", "Encoders", "npm packages", "Chromium", "Capture")
+WANTED = ("NVENC", "Shared memory", "Beginframe", "Latin font", "CJK font", "Emoji font", "/dev/shm", "Disk")
+
+
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The doctor's findings on this machine."""
+    return ecg_render("doctor", "--json", cwd=tmp_path_factory.mktemp("doctor"))
+
+
+def states(ended: Ended) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in ended.json["checks"]}
+
+
+def test_a_machine_that_renders_is_said_to(examined: Ended) -> None:
+    assert examined.code == 0
+    assert examined.json["canRender"] is True
+    assert {states(examined)[name] for name in NEEDED} == {"ok"}
+
+
+def test_everything_is_looked_at_and_explained(examined: Ended) -> None:
+    assert set(states(examined)) == {*NEEDED, *WANTED}
+    for check in examined.json["checks"]:
+        assert check["found"], check
+        assert check["meaning"], check
+        assert check["fix"] or check["state"] == "ok", check
+
+
+def test_a_person_gets_a_table_and_a_conclusion(tmp_path: Path) -> None:
+    ended = ecg_render("doctor", cwd=tmp_path)
+    for words in ("Chromium", "started in", "libx264", "A render can work here."):
+        assert words in ended.out
+
+
+MISSING = {
+    "Chromium": ({"ECG_CHROMIUM": "/nonexistent"}, "Chromium", "/nonexistent"),
+    "FFmpeg": ({"ECG_FFMPEG": "/nonexistent"}, "FFmpeg", "not installed"),
+    "a Chromium that does not start": ({"ECG_CHROMIUM": "/bin/false"}, "Chromium", "did not start"),
+    "an FFmpeg that is none": ({"ECG_FFMPEG": "/bin/true"}, "FFmpeg", "does not start"),
+}
+
+
+@pytest.mark.parametrize(("changes", "name", "found"), MISSING.values(), ids=MISSING)
+def test_what_is_missing_is_named_with_its_fix(tmp_path: Path, changes: dict[str, str], name: str, found: str) -> None:
+    ended = ecg_render("doctor", "--json", cwd=tmp_path, changes=changes)
+    assert ended.code == 1
+    assert name in ended.json["missing"]
+    check = next(check for check in ended.json["checks"] if check["name"] == name)
+    assert found in check["found"]
+    assert check["fix"]
+
+
+def test_missing_fonts_and_encoders_are_noted(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("ffmpeg", "ffprobe", "setpriv"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    (tools / "fc-match").write_text('#!/bin/sh\necho "DejaVu Sans"\n')
+    (tools / "fc-match").chmod(0o755)
+    chromium = shutil.which("chromium-headless-shell") or os.environ.get("ECG_CHROMIUM", "")
+    ended = ecg_render("doctor", cwd=tmp_path, changes={"PATH": f"{tools}:/bin", "ECG_CHROMIUM": chromium})
+    assert ended.code == 0, ended.out
+    for words in ("only DejaVu Sans for Arial", "apt-get install fonts-noto-cjk"):
+        assert words in ended.out

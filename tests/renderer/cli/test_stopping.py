@@ -1,0 +1,152 @@
+"""Ctrl-C and SIGTERM: everything is gone within seconds, and the next run goes on from the finished segments."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import clips
+import command_line
+import processes
+from command_line import ecg_render, files, scenario, workplace
+
+SESSION = os.environ[processes.MARKER]
+SECONDS_TO_STOP = 10.0
+CLIP = clips.Clip(frames=180, width=640, height=360)
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start a render of six segments, slow enough to be stopped in between."""
+    command = command_line.command("run", "job.yaml", "--segments", "6", *options)
+    environment = command_line.environment(folder)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
+
+
+def press_ctrl_c(render: subprocess.Popen[str]) -> None:
+    """Send what a terminal sends: SIGINT to the whole process group, the browser's driver included."""
+    os.killpg(render.pid, signal.SIGINT)
+
+
+def terminate(render: subprocess.Popen[str]) -> None:
+    """Send what a container's runtime sends: SIGTERM to the process alone."""
+    render.terminate()
+
+
+def wait_for_a_segment(folder: Path, render: subprocess.Popen[str]) -> None:
+    """Wait until the first segment is finished, and the second has begun."""
+    deadline = time.monotonic() + command_line.SECONDS
+    while not list(folder.glob("cache/ecg-render/work/*/segments/[0-9a-f]*.mp4")):
+        assert render.poll() is None, render.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A workplace for a render that takes a while."""
+    captions = scenario(*"abcdef", seconds=6, plugin="elastic")
+    # Large pictures, so that the pipe to FFmpeg is full when the render is stopped.
+    captions["tracks"][0]["defaultStyle"]["fontSizeRel"] = 0.5
+    return workplace(tmp_path, CLIP, captions, preset="slower")
+
+
+@pytest.mark.parametrize(("stop", "status"), [(press_ctrl_c, 130), (terminate, 143)])
+def test_a_stopped_render_leaves_nothing_running_and_the_next_one_goes_on(
+    folder: Path, stop: Callable[[subprocess.Popen[str]], None], status: int
+) -> None:
+    before, running = files(folder), processes.survivors(SESSION)
+    render = start(folder)
+    wait_for_a_segment(folder, render)
+    assert processes.survivors(SESSION) > running, "the browser and FFmpeg are at work"
+
+    stopped_at = time.monotonic()
+    stop(render)
+    out, err = render.communicate(timeout=SECONDS_TO_STOP)
+    assert time.monotonic() - stopped_at < SECONDS_TO_STOP
+    assert render.returncode == status
+    assert out == ""
+    assert "Finished segments are kept: run the same command again" in err
+    assert "Traceback" not in err
+    assert processes.wait_until_gone(SESSION, 2.0) <= running
+    assert files(folder) == before
+
+    ended = ecg_render("run", "job.yaml", "--segments", "6", "--json", cwd=folder)
+    assert ended.code == 0, ended.err
+    assert 1 <= ended.json["segmentsReused"] < 6
+    assert len(clips.frames(folder / "out/captioned.mp4")) == 180
+
+
+def test_json_says_that_the_job_was_cancelled(folder: Path) -> None:
+    render = start(folder, "--json")
+    wait_for_a_segment(folder, render)
+    press_ctrl_c(render)
+    out, _ = render.communicate(timeout=SECONDS_TO_STOP)
+    assert json.loads(out)["failure"]["code"] == "JOB_CANCELLED"
+
+
+def test_a_killed_render_leaves_nothing_running_and_the_next_one_goes_on(folder: Path) -> None:
+    running = processes.survivors(SESSION)
+    render = start(folder)
+    wait_for_a_segment(folder, render)
+    render.kill()
+    render.communicate()
+    assert processes.wait_until_gone(SESSION, SECONDS_TO_STOP) <= running
+    assert not (folder / "out/captioned.mp4").exists()
+
+    ended = ecg_render("run", "job.yaml", "--segments", "6", "--json", cwd=folder)
+    assert ended.code == 0, ended.err
+    assert ended.json["segmentsReused"] >= 1
+    assert files(folder) == {"video.mp4", "scenario.json", "job.yaml", "out/captioned.mp4"}
+
+
+def test_a_stop_before_the_first_frame_is_as_clean(folder: Path) -> None:
+    before, running = files(folder), processes.survivors(SESSION)
+    render = start(folder)
+    time.sleep(0.9)
+    press_ctrl_c(render)
+    _, err = render.communicate(timeout=SECONDS_TO_STOP)
+    # Python ends itself by the signal when that came while it was importing; a shell shows 130 for both.
+    assert render.returncode in {130, -signal.SIGINT}
+    assert "Traceback" not in err
+    assert processes.wait_until_gone(SESSION, 2.0) <= running
+    assert files(folder) == before
+
+
+STUBBORN = """
+import asyncio
+from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.signals import run_interruptible
+
+async def clean_up_for_ever():
+    try:
+        print("working", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        print("cleaning up", flush=True)
+        await asyncio.sleep(60)
+
+with ending():
+    run_interruptible(clean_up_for_ever())
+"""
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], env=command_line.environment(tmp_path), stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout
+    for line in ("working\n", "cleaning up\n"):
+        assert child.stdout.readline() == line
+        child.send_signal(signal.SIGINT)
+    assert child.wait(5) == 130
+    child.stdout.close()

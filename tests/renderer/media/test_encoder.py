@@ -1,0 +1,109 @@
+"""Which encoder a job gets, and in which words another one is announced."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ecg_renderer.errors import FfmpegError, OptionsError
+from ecg_renderer.media import encoder
+from ecg_renderer.media.encoder import EncoderChoice, choose_encoder, meaning_of
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "_nvenc_test", encoder._NvencTest())
+
+
+def chosen(wanted: str, container: str = "mp4", bit_depth: int = 8) -> EncoderChoice:
+    return asyncio.run(choose_encoder(wanted, container, bit_depth=bit_depth))
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Path:
+    """Pretend that there is a GPU, on which ffmpeg does what `script` does; return a file with a line a run."""
+    runs = folder / "runs"
+    tool = folder / "ffmpeg"
+    tool.write_text(f"#!/bin/sh\necho run >> {runs}\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("ECG_FFMPEG", str(tool))
+    monkeypatch.setattr(encoder, "_has_nvidia_device", lambda: True)
+    return runs
+
+
+def test_without_a_gpu_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "_has_nvidia_device", lambda: False)
+    assert chosen("auto") == EncoderChoice("x264", "NVENC is not available: no NVIDIA device")
+
+
+def test_without_a_gpu_nvenc_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "_has_nvidia_device", lambda: False)
+    with pytest.raises(FfmpegError, match="does not work on this machine: no NVIDIA device"):
+        chosen("nvenc")
+
+
+@pytest.mark.parametrize("wanted", ["auto", "nvenc"])
+def test_a_test_encode_that_works_decides_for_nvenc(
+    wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gpu(monkeypatch, tmp_path, 'case "$*" in *320x240*h264_nvenc*) exit 0;; *) exit 9;; esac')
+    assert chosen(wanted).encoder == "nvenc"
+
+
+def test_a_test_encode_that_fails_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gpu(monkeypatch, tmp_path, 'echo "[h264_nvenc @ 0x1] No capable devices found" >&2; exit 1')
+    assert chosen("auto").reason == "NVENC is not available: this GPU has no NVENC (A100, H100 and H200 have none)"
+
+
+def test_a_test_encode_that_hangs_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(encoder, "TEST_SECONDS", 0.3)
+    gpu(monkeypatch, tmp_path, "exec sleep 60")
+    assert "did not end" in chosen("auto").reason
+
+
+def test_the_test_encode_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs = gpu(monkeypatch, tmp_path, "exit 0")
+    chosen("auto")
+    chosen("auto")
+    assert runs.read_text() == "run\n"
+
+
+def test_this_machines_own_answer_is_a_reason_in_words() -> None:
+    choice = chosen("auto")
+    assert choice.encoder in {"nvenc", "x264"}
+    assert len(choice.reason) > 10
+
+
+def test_x264_is_taken_without_asking_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs = gpu(monkeypatch, tmp_path, "exit 0")
+    assert chosen("x264").encoder == "x264"
+    assert not runs.exists()
+
+
+def test_webm_is_vp9() -> None:
+    assert chosen("auto", "webm").encoder == "vp9"
+    assert chosen("x264", "webm").encoder == "vp9"
+    with pytest.raises(OptionsError, match=r"WebM holds no H\.264"):
+        chosen("nvenc", "webm")
+
+
+def test_ten_bits_are_left_to_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gpu(monkeypatch, tmp_path, "exit 0")
+    assert chosen("auto", bit_depth=10).encoder == "x264"
+    with pytest.raises(OptionsError, match="the source has 10"):
+        chosen("nvenc", bit_depth=10)
+
+
+@pytest.mark.parametrize(
+    ("log", "meaning"),
+    [
+        (["Unknown encoder 'h264_nvenc'"], "built without h264_nvenc"),
+        (["[h264_nvenc @ 0x5] Cannot load libnvidia-encode.so.1"], "NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"),
+        (["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)"], "no further encoding session"),
+        (["something else"], "a test encode failed (something else)"),
+        ([], "no reason given"),
+    ],
+)
+def test_the_drivers_words_are_translated(log: list[str], meaning: str) -> None:
+    assert meaning in meaning_of(log)
