@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import mimetypes
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,10 @@ COMMON_ARGUMENTS = (
     "--default-tile-width=4096",
     "--default-tile-height=4096",
     "--disable-partial-raster",
+    # Requests are answered or refused before they are sent. What is not a request of the page (windows that it opens,
+    # WebRTC) finds no network: nothing resolves, not even an address, and UDP would need a proxy.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-quic",
@@ -82,6 +88,16 @@ def page_file(path: str) -> Path | None:
     relative = path.lstrip("/") or "index.html"
     file = (PAGE_FOLDER / relative).resolve()
     return file if file.is_relative_to(PAGE_FOLDER.resolve()) and file.is_file() else None
+
+
+@cache
+def page_hash() -> str:
+    """Return a hash over the page's own files; the lock file among them stands for its packages."""
+    digest = hashlib.sha256()
+    for pattern in ("*.*", "plugins/**/*.mjs"):
+        for file in sorted(PAGE_FOLDER.glob(pattern)):
+            digest.update(str(file.relative_to(PAGE_FOLDER)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def content_type(file: Path) -> str:
@@ -218,6 +234,6 @@ class BrowserLauncher:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without Playwright's log below it."""
+    """Return what an error says, without the call that Playwright puts before it and the log below it."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0].removeprefix("Page.evaluate: ").removeprefix("Error: ") if lines else type(error).__name__

@@ -69,7 +69,8 @@ def rgba_to_yuva(rgba: NDArray[np.uint8], conversion: Conversion) -> NDArray[np.
     divisor = np.maximum(opacity, 1).astype(np.float64)
     means = [_quad_sum(channel * alpha) / divisor for channel in (red, green, blue)]
     u, v = (
-        sum(mean * (weight / _ONE) for mean, weight in zip(means, weights, strict=True)) + 128.5
+        # In full range, half a step above 255 is left for pure blue and pure red.
+        np.minimum(sum(mean * (weight / _ONE) for mean, weight in zip(means, weights, strict=True)) + 128.5, 255)
         for weights in (conversion.u, conversion.v)
     )
     planes = [np.asarray(plane).astype(np.uint8).ravel() for plane in (y, u, v, alpha)]

@@ -91,9 +91,10 @@ async def examine() -> Examination:
     """Look at this machine; takes a few seconds, because browser and encoders are tried."""
     ffmpeg = await asyncio.to_thread(_ffmpeg)
     encoders = [] if ffmpeg.state is State.MISSING else [await asyncio.to_thread(_software_encoders), await _nvenc()]
-    browser = await _browser()
+    page = _page_packages()
+    browser = await _browser(with_page=page.state is not State.MISSING)
     machine = await asyncio.to_thread(_machine)
-    return Examination([_python(), ffmpeg, *encoders, _page_packages(), *browser, *machine])
+    return Examination([_python(), ffmpeg, *encoders, page, *browser, *machine])
 
 
 def _python() -> Check:
@@ -158,8 +159,8 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
-async def _browser() -> list[Check]:
-    """Start Chromium, and only if that works try what it is needed for."""
+async def _browser(*, with_page: bool) -> list[Check]:
+    """Start Chromium and, if that works and there is a page to load, try what it is needed for."""
     meaning = "Draws the captions."
     began = time.monotonic()
     try:
@@ -168,12 +169,12 @@ async def _browser() -> list[Check]:
     except RenderError as error:
         return [Check("Chromium", State.MISSING, error.message, meaning, error.hint)]
     started = f"{browser.version} ({executable}), started in {time.monotonic() - began:.1f} s"
+    chromium = Check("Chromium", State.OK, started, meaning)
     try:
-        shared = await _shared_memory(browser)
+        shared = [await _shared_memory(browser)] if with_page else []
     finally:
         await browser.close()
-    checks = [Check("Chromium", State.OK, started, meaning), shared]
-    return [*checks, await _automatic_capture(), await _beginframe()]
+    return [chromium, *shared, await _automatic_capture(), await _beginframe()] if with_page else [chromium]
 
 
 async def _shared_memory(browser: Browser) -> Check:

@@ -21,7 +21,7 @@ from pathlib import Path
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
-from ecg_renderer.browser import PAGE_FOLDER, find_chromium
+from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion
@@ -161,17 +161,6 @@ def versions() -> dict[str, str]:
         "ffmpeg": _file_identity(Path(ffmpeg)) if ffmpeg else "",
         "chromium": _file_identity(chromium) if chromium else version("playwright"),
     }
-
-
-@cache
-def page_hash() -> str:
-    """Return a hash over the page's own files and the lock file of its packages."""
-    digest = hashlib.sha256()
-    for file in sorted(PAGE_FOLDER.rglob("*")):
-        if file.is_file() and "node_modules" not in file.parts:
-            digest.update(str(file.relative_to(PAGE_FOLDER)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _file_identity(file: Path) -> str:

@@ -14,7 +14,7 @@ class StreamingStatistics(ApiModel):
     dropped_frames: int = 0
     drop_rate: float = 0.0
     peak_queue_memory_mb: float = 0.0
-    slowdown_peak: float = Field(1.0, description="Largest factor by which the producer was slowed down.")
+    slowdown_peak: float = Field(default=1.0, description="Largest factor by which the producer was slowed down.")
     slowdown_seconds: float = 0.0
 
 

@@ -36,7 +36,7 @@ class RenderedSegments:
     capture_milliseconds: dict[str, float] = field(default_factory=dict)
     browser_restarts: int = 0
     first_frame_seconds: float | None = None
-    streaming: StreamingStatistics = field(default_factory=lambda: StreamingStatistics())
+    streaming: StreamingStatistics = field(default_factory=StreamingStatistics)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, outcome: SegmentOutcome) -> None:

@@ -7,6 +7,7 @@ async with open_way("canvas", shot) as capture:
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+from playwright.async_api import Page
 
 from captions import talk
-from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, Capture, CaptureWay
@@ -53,6 +55,26 @@ class Film:
         return [frame for block in self.blocks for frame in range(block.frames.start, block.frames.end)]
 
 
+class Tampering(BrowserLauncher):
+    """Starts browsers in whose pages a script runs first."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__()
+        self._script = script
+
+    async def start(self) -> Browser:
+        browser = await super().start()
+        open_page = browser.open_page
+
+        async def open_and_tamper(width: int, height: int) -> Page:
+            page = await open_page(width, height)
+            await page.evaluate(self._script)
+            return page
+
+        browser.open_page = open_and_tamper  # type: ignore[method-assign]
+        return browser
+
+
 def film(
     seconds: float = 1.6,
     *,
@@ -73,7 +95,7 @@ def cut(shot: Film, count: int) -> Film:
     """Return `shot` with its frames in about `count` blocks of equal length, each with its own pre-roll from 0."""
     frames = shot.frames
     borders = [frames[len(frames) * index // count] for index in range(count)] + [frames[-1] + 1]
-    pairs = zip(borders, borders[1:], strict=False)
+    pairs = itertools.pairwise(borders)
     return replace(shot, blocks=[Block(FrameRange(start, end), frames[0]) for start, end in pairs])
 
 
@@ -85,17 +107,19 @@ def open_way(
     stages: int = 1,
     ring: bool = True,
     frame_timeout: float = PATIENCE,
+    launcher: BrowserLauncher | None = None,
 ) -> RestartingCapture:
     """Return a capture, not yet open."""
+    launcher = launcher or BrowserLauncher()
     match CaptureWay(way):
         case CaptureWay.CANVAS:
             return CanvasCapture(
-                BrowserLauncher(), shot.scene, conversion, stages=stages, frame_timeout=frame_timeout, ring=ring
+                launcher, shot.scene, conversion, stages=stages, frame_timeout=frame_timeout, ring=ring
             )
         case CaptureWay.BEGINFRAME:
             return BeginFrameCapture(shot.scene, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            return ScreenshotCapture(BrowserLauncher(), shot.scene, conversion, frame_timeout=frame_timeout)
+            return ScreenshotCapture(launcher, shot.scene, conversion, frame_timeout=frame_timeout)
 
 
 async def pictures_of(capture: Capture, blocks: list[Block], box: Box) -> dict[int, Picture]:

@@ -157,11 +157,15 @@ class CanvasCapture(RestartingCapture):
 
     async def _from_binding(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
         while True:
+            delivered = asyncio.ensure_future(self._delivered.get())
             try:
-                yield await asyncio.wait_for(self._delivered.get(), self._frame_timeout)
-            except TimeoutError as error:
-                _raise_if_failed(run)
-                raise self._hangs() from error
+                await asyncio.wait({delivered, run}, timeout=self._frame_timeout, return_when=asyncio.FIRST_COMPLETED)
+                if not delivered.done():
+                    _raise_if_failed(run)
+                    raise self._hangs()
+                yield delivered.result()
+            finally:
+                delivered.cancel()
 
     def _hangs(self) -> FrameTimeout:
         return FrameTimeout(f"No caption picture for {self._frame_timeout:g} s: the browser hangs.")

@@ -20,14 +20,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ecg_renderer.browser import PAGE_FOLDER, Browser, BrowserLauncher
+from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, BrowserLauncher, page_hash
 from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics, CaptureWay
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.screenshot import ScreenshotCapture
-from ecg_renderer.capture.selfcheck import CheckResult, check_way, sample_frames
+from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_measure, sample_frames
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, OptionsError
 from ecg_renderer.model import Box
@@ -158,17 +158,19 @@ async def _doubt(capture: RestartingCapture, request: _Request, launcher: _LentL
 async def _check(
     capture: RestartingCapture, request: _Request, launcher: _LentLauncher, frames: list[int]
 ) -> CheckResult:
-    whole = Box(0, 0, request.scene.width, request.scene.height)
+    scene, conversion = request.scene, request.conversion
+    reference: ScreenshotCapture
     if launcher.lent is None:
-        reference: ScreenshotCapture = ScreenshotCapture(
-            launcher, request.scene, request.conversion, frame_timeout=request.frame_timeout
-        )
+        reference = ScreenshotCapture(launcher, scene, conversion, frame_timeout=request.frame_timeout)
     else:
-        reference = _ReferencePage(
-            launcher.lent, request.scene, request.conversion, frame_timeout=request.frame_timeout
-        )
+        reference = _ReferencePage(launcher.lent, scene, conversion, frame_timeout=request.frame_timeout)
     async with reference:
-        return await check_way(capture, reference, request.blocks, frames, box=whole, conversion=request.conversion)
+        whole = Box(0, 0, scene.width, scene.height)
+        box = await reference.measure(frames_to_measure(frames))
+        if box:  # screenshots of what matters take a fraction of the time
+            with suppress(BoxOutgrownError):
+                return await check_way(capture, reference, request.blocks, frames, box=box, conversion=conversion)
+        return await check_way(capture, reference, request.blocks, frames, box=whole, conversion=conversion)
 
 
 class _LentLauncher(BrowserLauncher):
@@ -217,21 +219,13 @@ def check_key(way: CaptureWay, browser_version: str, scene: Scene) -> str:
     parts = [
         way,
         browser_version,
-        _page_hash(),
+        page_hash(),
+        *COMMON_ARGUMENTS,
         *sorted(scene.plugins),
         f"{scene.width}x{scene.height} {scene.preview_layout}",
         *sorted(set(_style_names(scene.scenario))),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _page_hash() -> str:
-    """Return a hash of the page's own files; the lock file among them stands for the packages."""
-    digest = hashlib.sha256()
-    for pattern in ("*.*", "plugins/**/*.mjs"):
-        for file in sorted(PAGE_FOLDER.glob(pattern)):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _style_names(part: Any) -> Iterator[str]:

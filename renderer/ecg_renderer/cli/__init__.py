@@ -20,5 +20,5 @@ def main() -> None:
         app(prog_name="ecg-render")
     except KeyboardInterrupt:
         # While modules are loaded: nothing was begun that would have to be cleaned up.
-        print("\nStopped before anything was done.", file=sys.stderr)  # noqa: T201
+        sys.stderr.write("\nStopped before anything was done.\n")
         sys.exit(130)

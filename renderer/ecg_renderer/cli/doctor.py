@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Json
 
 NAME = "doctor"
@@ -32,7 +30,7 @@ def command(as_json: Json = False) -> None:
 
         examination = run_interruptible(examine())
         if as_json:
-            typer.echo(examination_json(examination))
+            put(examination_json(examination))
         else:
             print_examination(examination)
         if not examination.can_render:

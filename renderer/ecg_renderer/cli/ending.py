@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
 _LOG_LINES = 5
 # For other failures, such as a full disk, the message says it all.
 _LOG_HELPS = {"FFMPEG_ERROR", "BROWSER_ERROR", "RENDER_ERROR", "RENDERING_TIMEOUT", "STREAMING_ERROR"}
+_USED_UP = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _RED, _PLAIN = "\033[1;31m", "\033[0m"
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output has seen enough, for example `head`."""
+
+
+def put(line: str) -> None:
+    """Write a line to standard output; raise ReaderGone if nobody reads it."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError as error:
+        raise ReaderGone from error
 
 
 @contextmanager
@@ -35,13 +49,11 @@ def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[N
     _set_up_logging()
     try:
         yield
-        sys.stdout.flush()
     except (KeyboardInterrupt, Interrupted) as error:
         number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
         _end_interrupted(number, as_json, after_interruption)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough, for example `head`. Python would complain once more when it
-        # flushes standard output at its end.
+    except ReaderGone:
+        # Python would complain once more when it flushes standard output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
@@ -55,17 +67,21 @@ def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[N
 def failure_of(error: Exception) -> Failure:
     """Return what `error` amounts to; one that nobody foresaw is an UNEXPECTED_ERROR."""
     from ecg_api.failures import RULES, Failure, FailureCode
-    from ecg_renderer.errors import RenderError, ResourceError
+    from ecg_renderer.errors import RenderError, ResourceError, first_failure
 
-    if isinstance(error, RenderError):
-        return error.failure()
-    if isinstance(error, MemoryError):
+    cause = first_failure(error) if isinstance(error, ExceptionGroup) else error
+    if isinstance(cause, RenderError):
+        return cause.failure()
+    if isinstance(cause, MemoryError):
         return ResourceError("Memory ran out.", hint="Give it more memory, or render a smaller picture.").failure()
+    if isinstance(cause, OSError) and cause.errno in _USED_UP:
+        where = f" ({cause.filename})" if cause.filename else ""
+        return ResourceError(f"The machine has nothing left: {cause.strerror}{where}.", hint="Free some.").failure()
     code = FailureCode.UNEXPECTED_ERROR
-    said = str(error).strip().partition("\n")[0]
+    said = str(cause).strip().partition("\n")[0]
     return Failure(
         code=code,
-        message=f"{type(error).__name__}{': ' if said else ''}{said}. This is a mistake in the program.",
+        message=f"{type(cause).__name__}{': ' if said else ''}{said}. This is a mistake in the program.",
         hint="Run the command again with ECG_DEBUG=1 and report what it prints.",
         retryable=RULES[code].retryable,
     )
@@ -90,15 +106,14 @@ def failure_text(failure: Failure, *, colour: bool) -> str:
 def _print_failure(failure: Failure, as_json: bool) -> None:
     if as_json:
         _print_json(failure)
-    typer.echo(failure_text(failure, colour=is_coloured()), err=True)
+    typer.echo(failure_text(failure, colour=_is_coloured()), err=True)
 
 
 def _print_json(failure: Failure) -> None:
-    typer.echo(json.dumps({"failure": failure.model_dump(mode="json")}))
+    put(json.dumps({"failure": failure.model_dump(mode="json")}))
 
 
-def is_coloured() -> bool:
-    """Tell whether standard error shows colours."""
+def _is_coloured() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 

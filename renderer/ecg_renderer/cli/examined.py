@@ -40,12 +40,11 @@ def conclusion(examination: Examination) -> str:
     """Return in a sentence whether a render can work."""
     if examination.missing:
         return f"A render cannot work here yet; to be put right first: {', '.join(examination.missing)}."
-    notes = sum(check.state is State.NOTE for check in examination.checks)
-    return "A render can work here." + (f" {notes} notes say what could be better." if notes else "")
+    notes = any(check.state is State.NOTE for check in examination.checks)
+    return "A render can work here." + (" The notes say what could be better." if notes else "")
 
 
 def _words(check: Check) -> str:
-    lines = [escape(check.found), f"[dim]{escape(check.meaning)}[/]"]
-    if check.fix:
-        lines.append(f"[cyan]{escape(check.fix)}[/]")
-    return "\n".join(lines)
+    if check.state is State.OK:
+        return escape(check.found)
+    return f"{escape(check.found)}\n[dim]{escape(check.meaning)}[/]\n[cyan]{escape(check.fix)}[/]"

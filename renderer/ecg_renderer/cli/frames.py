@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Capture, Job, Segments, Stages
 
 NAME = "frames"
@@ -35,7 +35,7 @@ def command(
             "--range",
             metavar="A:B",
             show_default=False,
-            help="Only frames A up to, not including, B; either may be left out. [default: all]",
+            help="Only frames A up to, not including, B; either may be left out. Default: all.",
         ),
     ] = None,
     assignments: Assignments = None,
@@ -62,6 +62,6 @@ def command(
             prepared = await prepare_job(request.job, request.base, request.cutting)
             wanted = frame_range(frames, prepared.plan.frames)
             async for index, digest in hash_frames(prepared, request.settings, wanted):
-                typer.echo(f"{index} {digest}")
+                put(f"{index} {digest}")
 
         run_interruptible(list_hashes())

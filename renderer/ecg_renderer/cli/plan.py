@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Job, Json, Segments
 
 NAME = "plan"
@@ -33,7 +31,7 @@ def command(job: Job, assignments: Assignments = None, segments: Segments = None
         if as_json:
             from ecg_renderer.cli.planned import plan_json
 
-            typer.echo(plan_json(prepared))
+            put(plan_json(prepared))
         else:
             from ecg_renderer.cli.planned import print_plan
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Segments, Stages
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def command(
         with shown(quiet=quiet) as display:
             result = _render(request, display)
         if as_json:
-            typer.echo(result.model_dump_json())
+            put(result.model_dump_json())
         if not quiet:
             from ecg_renderer.cli.summary import summary
 
             typer.echo(summary(result, time.monotonic() - began), err=True)
         if not as_json:
-            typer.echo(result.output)
+            put(result.output)
 
 
 def _render(request: RunRequest, display: Display) -> RenderResult:

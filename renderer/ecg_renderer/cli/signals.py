@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ecg_renderer.cli.interrupted import Interrupted
 
 T = TypeVar("T")
 
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\033[?25h\n"  # a progress bar hides it
 
 
 def run_interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], None] = lambda: None) -> T:
@@ -31,8 +33,7 @@ async def _interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], Non
 
     def stop(number: int) -> None:
         if received:
-            # FFmpeg and Chromium are made to end with us; files of ours that stay are removed by the next run.
-            os._exit(128 + number)
+            _exit_at_once(128 + number)
         received.append(number)
         on_stop()
         task.cancel()
@@ -47,3 +48,10 @@ async def _interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], Non
         if received:
             raise Interrupted(received[0]) from error
         raise
+
+
+def _exit_at_once(status: int) -> NoReturn:
+    # FFmpeg and Chromium are made to end with us; files of ours that stay are removed by the next run.
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(status)

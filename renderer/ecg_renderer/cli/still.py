@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli.ending import ending
+from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Capture, Job
 
 NAME = "still"
@@ -49,4 +49,4 @@ def command(
         still = StillRequest(
             request.job, request.base, request.settings, at, output.expanduser().absolute(), captions_only
         )
-        typer.echo(run_interruptible(make_still(still)))
+        put(run_interruptible(make_still(still)))

@@ -84,7 +84,8 @@ def _check_file(path: Path, display: str) -> None:
 async def _ffprobe(url: str, arguments: list[str], seconds: float) -> Finished:
     options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
     try:
-        return await run_ffprobe([*options, *arguments, input_name(url)], seconds=seconds)
+        name = input_name(url)
+        return await run_ffprobe([*options, *arguments, name], seconds=seconds, redact={f"{name}: ": ""})
     except TimeoutError:
         return Finished(1, b"", [f"no answer within {seconds:.0f} seconds"])
 
@@ -93,7 +94,7 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
     if finished.code == 0:
         report: dict[str, Any] = json.loads(finished.output)
         return report
-    said = finished.log[-1].replace(input_name(url), display) if finished.log else "no reason given"
+    said = finished.log[-1] if finished.log else "no reason given"
     if is_remote(url) and not any("Invalid data" in line or "whitelist" in line for line in finished.log):
         raise SourceMissing(f"{display} cannot be fetched: {said}.", hint="Is the address right, and still valid?")
     if any("moov atom not found" in line for line in finished.log):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ _LOG_BYTES = 64 * 1024
 
 _INSTALL_HINT = "Install FFmpeg 5.1 or newer: apt-get install ffmpeg, or brew install ffmpeg."
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+# What may carry a password or a signature: user@ before the host, and all behind the path.
+_URL_SECRETS = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ async def run_ffmpeg(
     """Run ffmpeg to its end.
 
     `action` completes "FFmpeg failed while …". `stdin` is what `pipe:0` reads; it stays the caller's to close.
-    `redact` replaces texts in the log, such as a signed URL by its printable name.
+    `redact` replaces texts in the log, such as an address by the name that the user gave it; signatures and passwords
+    of addresses never stay in it.
     Raises FfmpegError or ResourceError, with the last lines of the log. Cancelling ends the child.
     """
     plumbing = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-y"]
@@ -198,6 +202,7 @@ def _log_lines(log: bytes, redact: Mapping[str, str]) -> list[str]:
     text = log.decode(errors="replace")
     for secret, shown in redact.items():
         text = text.replace(secret, shown)
+    text = _URL_SECRETS.sub(r"\1\2", text)
     return [line.rstrip() for line in text.splitlines() if line.strip()][-LOG_LINES:]
 
 

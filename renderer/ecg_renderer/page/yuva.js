@@ -61,8 +61,9 @@ function writeChroma(source, out, width, height, { u, v }) {
         g = (((p >>> 8) & 255) * pa + ((q >>> 8) & 255) * qa + ((s >>> 8) & 255) * sa + ((t >>> 8) & 255) * ta) / opacity;
         b = (((p >>> 16) & 255) * pa + ((q >>> 16) & 255) * qa + ((s >>> 16) & 255) * sa + ((t >>> 16) & 255) * ta) / opacity;
       }
-      out[uAt] = r * ur + g * ug + b * ub + 128.5;
-      out[vAt] = r * vr + g * vg + b * vb + 128.5;
+      // In full range, half a step above 255 is left for pure blue and pure red.
+      out[uAt] = Math.min(r * ur + g * ug + b * ub + 128.5, 255);
+      out[vAt] = Math.min(r * vr + g * vg + b * vb + 128.5, 255);
     }
   }
 }

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,28 @@ from command_line import ecg_render, files, scenario, workplace
 
 SESSION = os.environ[processes.MARKER]
 SECONDS_TO_STOP = 10.0
-CLIP = clips.Clip(frames=180, width=640, height=360)
+CLIP = clips.Clip(frames=120, width=640, height=360)
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """Start a render of six segments, slow enough to be stopped in between."""
-    command = command_line.command("run", "job.yaml", "--segments", "6", *options)
+@contextmanager
+def started(folder: Path, *options: str, segments: int = 3) -> Iterator[subprocess.Popen[str]]:
+    """Start a render, slow enough to be stopped in between; end it with the block at the latest."""
+    command = command_line.command("run", "job.yaml", "--segments", str(segments), *options)
     environment = command_line.environment(folder)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env=environment, text=True, start_new_session=True, **pipes)
+    render = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with render:
+        try:
+            yield render
+        finally:
+            render.kill()
 
 
 def press_ctrl_c(render: subprocess.Popen[str]) -> None:
@@ -48,16 +62,14 @@ def wait_for_a_segment(folder: Path, render: subprocess.Popen[str]) -> None:
         assert render.poll() is None, render.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.3)
+    time.sleep(0.2)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A workplace for a render that takes a while."""
-    captions = scenario(*"abcdef", seconds=6, plugin="elastic")
-    # Large pictures, so that the pipe to FFmpeg is full when the render is stopped.
-    captions["tracks"][0]["defaultStyle"]["fontSizeRel"] = 0.5
-    return workplace(tmp_path, CLIP, captions, preset="slower")
+    captions = scenario(*"abcd", seconds=4, plugin="elastic")
+    return workplace(tmp_path, CLIP, captions, preset="slow")
 
 
 @pytest.mark.parametrize(("stop", "status"), [(press_ctrl_c, 130), (terminate, 143)])
@@ -65,14 +77,11 @@ def test_a_stopped_render_leaves_nothing_running_and_the_next_one_goes_on(
     folder: Path, stop: Callable[[subprocess.Popen[str]], None], status: int
 ) -> None:
     before, running = files(folder), processes.survivors(SESSION)
-    render = start(folder)
-    wait_for_a_segment(folder, render)
-    assert processes.survivors(SESSION) > running, "the browser and FFmpeg are at work"
-
-    stopped_at = time.monotonic()
-    stop(render)
-    out, err = render.communicate(timeout=SECONDS_TO_STOP)
-    assert time.monotonic() - stopped_at < SECONDS_TO_STOP
+    with started(folder) as render:
+        wait_for_a_segment(folder, render)
+        assert processes.survivors(SESSION) > running, "the browser and FFmpeg are at work"
+        stop(render)
+        out, err = render.communicate(timeout=SECONDS_TO_STOP)
     assert render.returncode == status
     assert out == ""
     assert "Finished segments are kept: run the same command again" in err
@@ -80,30 +89,45 @@ def test_a_stopped_render_leaves_nothing_running_and_the_next_one_goes_on(
     assert processes.wait_until_gone(SESSION, 2.0) <= running
     assert files(folder) == before
 
-    ended = ecg_render("run", "job.yaml", "--segments", "6", "--json", cwd=folder)
+    ended = ecg_render("run", "job.yaml", "--segments", "3", "--json", cwd=folder)
     assert ended.code == 0, ended.err
-    assert 1 <= ended.json["segmentsReused"] < 6
-    assert len(clips.frames(folder / "out/captioned.mp4")) == 180
+    assert 1 <= ended.json["segmentsReused"] < 3
+    assert len(clips.frames(folder / "out/captioned.mp4")) == 120
 
 
 def test_json_says_that_the_job_was_cancelled(folder: Path) -> None:
-    render = start(folder, "--json")
-    wait_for_a_segment(folder, render)
-    press_ctrl_c(render)
-    out, _ = render.communicate(timeout=SECONDS_TO_STOP)
+    with started(folder, "--json") as render:
+        wait_for_a_segment(folder, render)
+        press_ctrl_c(render)
+        out, _ = render.communicate(timeout=SECONDS_TO_STOP)
     assert json.loads(out)["failure"]["code"] == "JOB_CANCELLED"
+
+
+def test_a_render_stops_while_pictures_wait_for_a_slow_encoder(tmp_path: Path) -> None:
+    captions = scenario("WIDE", seconds=4, plugin="elastic")
+    captions["tracks"][0]["defaultStyle"]["fontSizeRel"] = 0.5
+    workplace(tmp_path, CLIP, captions, preset="placebo")
+    before, running = files(tmp_path), processes.survivors(SESSION)
+    with started(tmp_path, segments=1) as render:
+        assert render.stderr
+        assert "Rendering: 0 of 120 frames" in render.stderr.readline()
+        time.sleep(1.5)
+        press_ctrl_c(render)
+        render.communicate(timeout=SECONDS_TO_STOP)
+    assert render.returncode == 130
+    assert processes.wait_until_gone(SESSION, 2.0) <= running
+    assert files(tmp_path) == before
 
 
 def test_a_killed_render_leaves_nothing_running_and_the_next_one_goes_on(folder: Path) -> None:
     running = processes.survivors(SESSION)
-    render = start(folder)
-    wait_for_a_segment(folder, render)
-    render.kill()
-    render.communicate()
+    with started(folder) as render:
+        wait_for_a_segment(folder, render)
+        render.kill()
     assert processes.wait_until_gone(SESSION, SECONDS_TO_STOP) <= running
     assert not (folder / "out/captioned.mp4").exists()
 
-    ended = ecg_render("run", "job.yaml", "--segments", "6", "--json", cwd=folder)
+    ended = ecg_render("run", "job.yaml", "--segments", "3", "--json", cwd=folder)
     assert ended.code == 0, ended.err
     assert ended.json["segmentsReused"] >= 1
     assert files(folder) == {"video.mp4", "scenario.json", "job.yaml", "out/captioned.mp4"}
@@ -111,10 +135,10 @@ def test_a_killed_render_leaves_nothing_running_and_the_next_one_goes_on(folder:
 
 def test_a_stop_before_the_first_frame_is_as_clean(folder: Path) -> None:
     before, running = files(folder), processes.survivors(SESSION)
-    render = start(folder)
-    time.sleep(0.9)
-    press_ctrl_c(render)
-    _, err = render.communicate(timeout=SECONDS_TO_STOP)
+    with started(folder) as render:
+        time.sleep(0.9)
+        press_ctrl_c(render)
+        _, err = render.communicate(timeout=SECONDS_TO_STOP)
     # Python ends itself by the signal when that came while it was importing; a shell shows 130 for both.
     assert render.returncode in {130, -signal.SIGINT}
     assert "Traceback" not in err

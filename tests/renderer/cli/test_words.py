@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from ecg_api.failures import Failure, FailureCode
@@ -130,6 +132,10 @@ CODES = [
     (FfmpegError("x"), FailureCode.FFMPEG_ERROR),
     (RenderError("x"), FailureCode.RENDER_ERROR),
     (MemoryError(), FailureCode.SYSTEM_RESOURCE_ERROR),
+    (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), FailureCode.SYSTEM_RESOURCE_ERROR),
+    (OSError(errno.EIO, "Input/output error"), FailureCode.UNEXPECTED_ERROR),
+    (BrokenPipeError(errno.EPIPE, "Broken pipe"), FailureCode.UNEXPECTED_ERROR),
+    (ExceptionGroup("x", [KeyError("x"), ScenarioError("x")]), FailureCode.SCENARIO_PARSE_ERROR),
     (KeyError("x"), FailureCode.UNEXPECTED_ERROR),
 ]
 

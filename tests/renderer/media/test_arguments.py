@@ -251,7 +251,7 @@ def test_a_still_is_one_frame_in_the_right_colours() -> None:
 
 
 def a_merge(count: int, **source: Any) -> Merge:
-    return Merge(Path("/work/list"), count, a_source(**source), "/in/clip.mp4", NTSC, "mp4", Path("/out/x.mp4"))
+    return Merge(Path("/parts/list"), count, a_source(**source), "/in/clip.mp4", NTSC, "mp4", Path("/out/x.mp4"))
 
 
 SOUND = [{"index": 1, "codec": "aac", "channels": 2, "sample_rate": 48000, "start_seconds": "0/1"}]
@@ -260,7 +260,7 @@ SOUND = [{"index": 1, "codec": "aac", "channels": 2, "sample_rate": 48000, "star
 def test_many_segments_are_joined_from_a_list() -> None:
     assert merge_arguments(a_merge(3, audio=SOUND), {1: {"c": "copy"}}) == [
         *("-copyts", "-f", "concat", "-safe", "0", "-auto_convert", "0", "-protocol_whitelist", "file"),
-        *("-i", "file:/work/list", "-protocol_whitelist", "file", "-format_whitelist", FORMATS),
+        *("-i", "file:/parts/list", "-protocol_whitelist", "file", "-format_whitelist", FORMATS),
         *("-i", "file:/in/clip.mp4", "-map", "0:v:0", "-map", "1:1", "-map_metadata", "1", "-map_chapters", "1"),
         *("-c:v", "copy", "-movflags", "+faststart", "-movie_timescale", "90000", "-c:a:0", "copy"),
         *("-f", "mp4", "file:/out/x.mp4"),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from clips import Clip, counter
 from ecg_renderer.errors import FfmpegError, OptionsError
 from ecg_renderer.media import encoder
+from ecg_renderer.media.arguments import segment_arguments
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder, meaning_of
+from encodes import Render
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +111,22 @@ def test_ten_bits_are_left_to_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 )
 def test_the_drivers_words_are_translated(log: list[str], meaning: str) -> None:
     assert meaning in meaning_of(log)
+
+
+def test_ffmpeg_knows_every_option_that_nvenc_is_given(tmp_path: Path) -> None:
+    # Without a GPU the encoder cannot be opened, but its options are read before.
+    job = Render(counter(Clip(frames=3)), tmp_path, options={"encoder": "nvenc"}).job(0, 3, None, "x.mp4")
+    arguments = segment_arguments(job)
+    place = arguments.index("-hwaccel")
+    del arguments[place : place + 2]
+    command = ["ffmpeg", "-nostdin", "-y", *arguments]
+    said = subprocess.run(command, stderr=subprocess.PIPE, text=True).stderr
+    assert "h264_nvenc" in said
+    for complaint in (
+        "Unrecognized option",
+        "Error setting option",
+        "Unable to parse",
+        "Undefined constant",
+        "not found",
+    ):
+        assert complaint not in said

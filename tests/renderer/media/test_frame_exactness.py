@@ -136,6 +136,15 @@ def test_a_still_stretch_across_a_cut_shows_the_frame_from_before_it(tmp_path: P
     assert {numbers.source for numbers in read_counters(middle.path)} == {9}
 
 
+def test_a_long_last_frame_is_held_to_the_end(tmp_path: Path) -> None:
+    base = counter(Clip(frames=20, audio=None, video=("-preset", "ultrafast", "-bf", "0")))
+    held = ("-c", "copy", "-bsf:v", "setts=duration=if(eq(N\\,19)\\,15360*2\\,DURATION):ts=TS+eq(N\\,19)*512*7")
+    render = Render(derived(base, held, ".mp4"), tmp_path)
+    expected = [*range(19), *([18] * 7), *([19] * 60)]
+    assert [numbers.source for numbers in shown(render, 1)] == expected
+    assert [numbers.source for numbers in shown(render, 3)] == expected
+
+
 def test_captions_before_their_first_frame_are_not_shown(tmp_path: Path) -> None:
     render = Render(counter(Clip()), tmp_path, captions=[(37, 5)])
     assert [numbers.caption for numbers in shown(render, 1)] == [None] * 37 + [5] * 23

@@ -168,9 +168,9 @@ def test_sound_is_encoded_again_only_where_the_container_asks_for_it(codec: str,
 
 
 def test_lists_escape_names_and_do_not_add_up_rounding(tmp_path: Path) -> None:
-    segments = [SegmentFile(Path(f"/work/it's {index}.mp4"), 1) for index in range(3000)]
+    segments = [SegmentFile(Path(f"/parts/it's {index}.mp4"), 1) for index in range(3000)]
     lines = concat_list(segments, Fraction(30000, 1001)).splitlines()
-    assert lines[1] == r"file 'file:/work/it'\''s 0.mp4'"
+    assert lines[1] == r"file 'file:/parts/it'\''s 0.mp4'"
     total = sum(Fraction(line.removeprefix("duration ")) for line in lines if line.startswith("duration"))
     assert abs(total - Fraction(3000 * 1001, 30000)) <= Fraction(1, 1_000_000)
 

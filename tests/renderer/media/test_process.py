@@ -55,6 +55,29 @@ def test_a_failure_has_the_last_words_of_the_log_and_no_secrets() -> None:
     assert "secret" not in caught.value.message + "".join(caught.value.log_tail)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://host/a.mp4?X-Signature=secret&x=1", "https://host/a.mp4"),
+        ("http://user:secret@host/a.mp4", "http://host/a.mp4"),
+        ("https://host/a.mp4#secret", "https://host/a.mp4"),
+    ],
+)
+def test_signatures_and_passwords_never_stay_in_a_log(
+    address: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = tmp_path / "ffmpeg"
+    failing.write_text(f"#!/bin/sh\necho '{address}: Server returned 403 Forbidden' >&2\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("ECG_FFMPEG", str(failing))
+    with pytest.raises(FfmpegError) as caught:
+        asyncio.run(run_ffmpeg([]))
+    (line,) = caught.value.log_tail
+    assert line.startswith(shown)
+    assert line.endswith("403 Forbidden")
+    assert "secret" not in line + caught.value.message
+
+
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chatty = tmp_path / "ffmpeg"
     chatty.write_text("#!/bin/sh\nseq 200000 >&2\nexit 3\n")

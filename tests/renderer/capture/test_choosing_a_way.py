@@ -1,0 +1,232 @@
+"""`auto` takes the fastest way that gives the reference's pictures, and says why when that is not the fastest."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from captures import EVERY_PLUGIN, Film, Tampering, browser_processes, film, pictures_of
+from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.capture import beginframe, selfcheck, ways
+from ecg_renderer.capture.patches import CaptureWay
+from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
+from ecg_renderer.colour import Conversion
+from ecg_renderer.errors import BrowserError, OptionsError
+
+CONVERSION = Conversion.of("bt709", full_range=False)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "ecg-render" / "selfcheck"
+
+
+@pytest.fixture(scope="module")
+def shot() -> Film:
+    return film(0.8)
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[CaptureWay]:
+    """The ways that were checked."""
+    checked: list[CaptureWay] = []
+    check_way = ways.check_way
+
+    async def note(candidate: ways.Capture, *arguments: object, **options: object) -> selfcheck.CheckResult:
+        checked.append(candidate.way)
+        return await check_way(candidate, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ways, "check_way", note)
+    return checked
+
+
+@asynccontextmanager
+async def opened(
+    shot: Film,
+    way: CaptureWay | None = None,
+    launcher: BrowserLauncher | None = None,
+    conversion: Conversion | None = None,
+) -> AsyncIterator[CaptureChoice]:
+    async with open_capture(
+        way,
+        shot.scene,
+        conversion,
+        stages=2,
+        frame_timeout=20,
+        launcher=launcher or BrowserLauncher(),
+        blocks=shot.blocks,
+    ) as choice:
+        yield choice
+
+
+def chosen(shot: Film, **options: object) -> tuple[CaptureWay, list[str]]:
+    """Return the way that is chosen and its notes; it has to work."""
+
+    async def choose() -> tuple[CaptureWay, list[str]]:
+        async with opened(shot, **options) as choice:  # type: ignore[arg-type]
+            assert choice.capture.statistics.patches == 0, "the check is counted as work"
+            if options.get("conversion") is None:
+                assert (await pictures_of(choice.capture, shot.blocks[:1], shot.box))[0].any()
+            return choice.capture.way, choice.notes
+
+    return asyncio.run(choose())
+
+
+@pytest.mark.parametrize("conversion", [None, CONVERSION], ids=["RGBA", "planes"])
+def test_the_canvas_is_checked_and_taken(
+    conversion: Conversion | None, shot: Film, checks: list[CaptureWay], cache: Path
+) -> None:
+    assert chosen(shot, conversion=conversion) == (CaptureWay.CANVAS, [])
+    assert checks == [CaptureWay.CANVAS]
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("policy", "count"), [("always", 2), ("never", 0), ("cached", 1)])
+def test_how_often_is_checked_can_be_said(
+    policy: str, count: int, shot: Film, checks: list[CaptureWay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECG_SELFCHECK", policy)
+
+    assert {chosen(shot)[0], chosen(shot)[0]} == {CaptureWay.CANVAS}
+
+    assert len(checks) == count
+
+
+def test_another_word_for_how_often_is_refused(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_SELFCHECK", "sometimes")
+
+    with pytest.raises(OptionsError, match="sometimes") as caught:
+        chosen(shot)
+
+    assert "cached, always, never" in caught.value.hint
+
+
+def test_without_a_cache_folder_it_works_all_the_same(
+    shot: Film, checks: list[CaptureWay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    assert chosen(shot) == (CaptureWay.CANVAS, [])
+    assert checks == [CaptureWay.CANVAS]
+
+
+@pytest.mark.parametrize("way", CaptureWay)
+def test_a_way_that_is_asked_for_is_taken_unchecked(way: CaptureWay, shot: Film, checks: list[CaptureWay]) -> None:
+    assert chosen(shot, way=way) == (way, [])
+    assert checks == []
+
+
+def test_a_chromium_that_cannot_draw_elements_falls_back_at_once(shot: Film, checks: list[CaptureWay]) -> None:
+    began = time.monotonic()
+
+    way, notes = chosen(shot, launcher=BrowserLauncher(arguments=()))
+
+    assert way == CaptureWay.BEGINFRAME
+    assert len(notes) == 1
+    assert "canvas: The caption page failed: this Chromium cannot draw elements into a canvas" in notes[0]
+    assert checks == [CaptureWay.BEGINFRAME], "what is taken instead is checked too"
+    assert time.monotonic() - began < 15
+
+
+# Each is a function that replaces `draw`, the canvas's own drawElementImage.
+WRONG_CANVASES = {
+    "draws nothing": "() => {}",
+    "draws a pixel beside": "function (e, x, y) { draw.call(this, e, x + 1, y); }",
+    "draws half transparent": "function (...a) { this.globalAlpha = 0.5; draw.apply(this, a); }",
+    "draws the picture before": """function (...a) {
+        const before = this.last ?? document.createElement('canvas');
+        const { width, height } = this.canvas;
+        draw.apply(this, a);
+        this.last = new OffscreenCanvas(width, height);
+        this.last.getContext('2d').drawImage(this.canvas, 0, 0);
+        this.clearRect(0, 0, width, height);
+        this.drawImage(before, 0, 0);
+    }""",
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "conversion"), [*((fault, None) for fault in WRONG_CANVASES), ("draws half transparent", CONVERSION)]
+)
+def test_a_canvas_is_not_taken_that(fault: str, conversion: Conversion | None, shot: Film) -> None:
+    context = "CanvasRenderingContext2D.prototype"
+    script = (
+        f"() => {{ const draw = {context}.drawElementImage; {context}.drawElementImage = {WRONG_CANVASES[fault]}; }}"
+    )
+
+    way, notes = chosen(shot, launcher=Tampering(script), conversion=conversion)
+
+    assert way == CaptureWay.BEGINFRAME
+    assert "is not the reference's" in notes[0]
+
+
+def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "CHECK_SECONDS", 4.0)
+    launcher = Tampering("() => Object.defineProperty(HTMLCanvasElement.prototype, 'onpaint', { set() {} })")
+
+    way, notes = chosen(shot, launcher=launcher)
+
+    assert way == CaptureWay.BEGINFRAME
+    assert "more than 4 s" in notes[0]
+
+
+def test_screenshots_are_the_last_resort_and_both_reasons_are_given(
+    shot: Film, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beginframe, "BEGIN_FRAME_ARGUMENTS", ("--version",))
+
+    way, notes = chosen(shot, launcher=BrowserLauncher(arguments=()))
+
+    assert way == CaptureWay.SCREENSHOT
+    assert "canvas: " in notes[0]
+    assert "beginframe: Chromium ended unexpectedly" in notes[0]
+
+
+def test_no_chromium_at_all_is_an_error_that_says_what_to_do(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECG_CHROMIUM", "/bin/false")
+
+    with pytest.raises(BrowserError, match="/bin/false") as caught:
+        chosen(shot)
+
+    assert "chromium-headless-shell" in caught.value.hint
+
+
+def test_nothing_runs_while_nothing_is_captured(shot: Film) -> None:
+    async def browsers() -> list[int]:
+        counts = []
+        async with opened(shot) as choice:
+            counts.append(len(browser_processes(None)))
+            assert choice.capture.way == CaptureWay.CANVAS
+        counts.append(len(browser_processes(None)))
+        return counts
+
+    during, after = asyncio.run(browsers())
+
+    assert during in (1, 2), "a wrapper script may stand before the one browser"
+    assert after == 0
+
+
+def test_a_verdict_holds_for_what_it_was_made_for(shot: Film) -> None:
+    plain = film(0.8, plugins=("fadein",))
+    styled_captions = {**plain.scene.scenario, "tracks": [{**track} for track in plain.scene.scenario["tracks"]]}
+    styled_captions["tracks"][0]["defaultStyle"] = {"stroke": {"widthRel": 0.01}}
+    keys = [
+        check_key(CaptureWay.CANVAS, "156.0", shot.scene),
+        check_key(CaptureWay.BEGINFRAME, "156.0", shot.scene),
+        check_key(CaptureWay.CANVAS, "157.0", shot.scene),
+        check_key(CaptureWay.CANVAS, "156.0", plain.scene),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, size=(320, 180)).scene),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, captions=styled_captions).scene),
+    ]
+
+    assert len(set(keys)) == len(keys)
+    assert check_key(CaptureWay.CANVAS, "156.0", film(1.6, plugins=EVERY_PLUGIN[:4]).scene) == keys[0], (
+        "more words, the same kind of scene"
+    )

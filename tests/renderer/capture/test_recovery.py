@@ -1,0 +1,183 @@
+"""A browser that dies or hangs is replaced, and the pictures are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from captures import Film, Picture, browser_processes, cut, differing, film, open_way, pictures_of
+from ecg_renderer.browser import PROFILE_PREFIX, make_profile
+from ecg_renderer.capture.patches import Block, BoxOutgrownError, Patch
+from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
+from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.model import Box
+
+FRAME_TIMEOUT = 1.5
+AFTER_PATCHES = 5
+
+
+@pytest.fixture(scope="module")
+def shot() -> Film:
+    return cut(film(1.2), 2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shot: Film) -> dict[int, Picture]:
+    return asyncio.run(capture_disturbed(shot, "canvas", lambda: None))[0]
+
+
+class Disturbed:
+    """A capture in which something happens once, after a few patches."""
+
+    def __init__(self, capture: RestartingCapture, disturb: Callable[[], None], times: int) -> None:
+        self._capture = capture
+        self._disturb = disturb
+        self._times = times
+        self.way = capture.way
+        self.statistics = capture.statistics
+
+    async def patches(self, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
+        count = 0
+        async for patch in self._capture.patches(blocks, box):
+            count += 1
+            yield patch
+            if count % AFTER_PATCHES == 0 and count // AFTER_PATCHES <= self._times:
+                self._disturb()
+
+    async def measure(self, frames: list[int]) -> Box | None:
+        return await self._capture.measure(frames)
+
+    async def send_whole_boxes(self) -> None:
+        await self._capture.send_whole_boxes()
+
+
+async def capture_disturbed(
+    shot: Film, way: str, disturb: Callable[[], None], *, ring: bool = True, times: int = 1
+) -> tuple[dict[int, Picture], int]:
+    """Return the pictures, and how often the browser was started again."""
+    async with open_way(way, shot, ring=ring, frame_timeout=FRAME_TIMEOUT) as capture:
+        pictures = await pictures_of(Disturbed(capture, disturb, times), shot.blocks, shot.box)
+        return pictures, capture.statistics.restarts
+
+
+def kill_page() -> None:
+    for process in browser_processes("renderer"):
+        process.kill()
+
+
+def kill_browser() -> None:
+    for process in browser_processes(None):
+        process.kill()
+
+
+def freeze_page() -> None:
+    for process in browser_processes("renderer"):
+        process.suspend()
+
+
+DISTURBANCES = {"its page is killed": kill_page, "it is killed": kill_browser, "its page hangs": freeze_page}
+
+
+@pytest.mark.parametrize("ring", [True, False], ids=["shared memory", "debugging protocol"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_the_canvas_goes_on_when(happens: str, ring: bool, shot: Film, undisturbed: dict[int, Picture]) -> None:
+    pictures, restarts = asyncio.run(capture_disturbed(shot, "canvas", DISTURBANCES[happens], ring=ring))
+
+    assert restarts == 1
+    assert differing(pictures, undisturbed) == []
+
+
+@pytest.mark.parametrize("way", ["beginframe", "screenshot"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_capturing_step_by_step_goes_on_when(happens: str, way: str, shot: Film) -> None:
+    short = Film(shot.scene, cut(shot, 4).blocks[:1])
+    reference, _ = asyncio.run(capture_disturbed(short, way, lambda: None))
+
+    pictures, restarts = asyncio.run(capture_disturbed(short, way, DISTURBANCES[happens]))
+
+    assert restarts == 1
+    assert differing(pictures, reference) == []
+
+
+@pytest.mark.parametrize(("way", "ring"), [("canvas", True), ("canvas", False), ("beginframe", False)])
+def test_a_death_is_noticed_long_before_the_frame_timeout(way: str, ring: bool, shot: Film) -> None:
+    async def seconds() -> float:
+        async with open_way(way, shot, ring=ring, frame_timeout=60) as capture:
+            began = time.monotonic()
+            await pictures_of(Disturbed(capture, kill_page, 1), shot.blocks, shot.box)
+            return time.monotonic() - began
+
+    assert asyncio.run(seconds()) < 20
+
+
+def test_a_browser_that_keeps_dying_is_given_up(shot: Film) -> None:
+    with pytest.raises(BrowserError, match=r"caption page|Chromium"):
+        asyncio.run(capture_disturbed(shot, "canvas", kill_page, times=RESTARTS + 1))
+
+
+def test_a_page_that_keeps_hanging_ends_with_a_timeout(shot: Film) -> None:
+    with pytest.raises(FrameTimeout, match=r"1\.5 s"):
+        asyncio.run(capture_disturbed(shot, "beginframe", freeze_page, times=RESTARTS + 1))
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
+def test_a_caption_that_reaches_out_of_the_box_is_not_cut_off(way: str, shot: Film) -> None:
+    async def outgrown() -> BoxOutgrownError:
+        async with open_way(way, shot) as capture:
+            first = await capture.measure([0])
+            assert first is not None
+            with pytest.raises(BoxOutgrownError) as caught:
+                await pictures_of(capture, shot.blocks, first)
+            assert not first.contains(caught.value.box)
+            whole = await pictures_of(capture, shot.blocks[:1], shot.box)  # and the capture is still good
+            assert whole[0].any()
+            return caught.value
+
+    error = asyncio.run(outgrown())
+
+    assert 0 < error.frame < 36
+    assert Box(0, 0, 640, 360).contains(error.box)
+
+
+HOLD_A_BROWSER = """
+    import asyncio, os, sys
+    from captures import film, open_way
+
+    async def main():
+        async with open_way(sys.argv[1], film(0.4)) as capture:
+            print("open", flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe"])
+def test_when_the_renderer_is_killed_chromium_ends_and_the_next_one_clears_up(way: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", textwrap.dedent(HOLD_A_BROWSER), way]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        started = psutil.Process(holder.pid).children(recursive=True)
+        assert any("--type=renderer" in word for process in started for word in process.cmdline())
+
+        holder.send_signal(signal.SIGKILL)
+
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert [process.name() for process in alive] == []
+
+    ours = make_profile()
+    shutil.rmtree(ours)
+    assert list(ours.parent.glob(f"{PROFILE_PREFIX}{holder.pid}-*")) == []

@@ -1,0 +1,115 @@
+"""However the work is cut up and sent, the pictures are the same to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from captions import talk
+from captures import Film, Picture, cut, differing, distinct, film, open_way, pictures_of
+from ecg_renderer.capture.patches import CaptureWay
+from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+
+SECONDS = 1.6
+
+
+@pytest.fixture(scope="module")
+def shot() -> Film:
+    """Two captions, one block each."""
+    return film(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def whole(shot: Film) -> dict[int, Picture]:
+    """The picture of every frame, each drawn and read as a whole, one after the other."""
+    return captured(shot, whole_boxes=True)
+
+
+def captured(
+    shot: Film, *, way: str = "canvas", stages: int = 1, ring: bool = True, whole_boxes: bool = False
+) -> dict[int, Picture]:
+    async def capture() -> dict[int, Picture]:
+        async with open_way(way, shot, stages=stages, ring=ring) as opened:
+            if whole_boxes:
+                await opened.send_whole_boxes()
+            pictures = await pictures_of(opened, shot.blocks, shot.box)
+            whole_area = opened.statistics.patches * shot.box.area
+            assert (opened.statistics.pixels == whole_area) == whole_boxes
+            return pictures
+
+    return asyncio.run(capture())
+
+
+def test_the_captions_keep_moving(whole: dict[int, Picture]) -> None:
+    assert distinct(whole) > 0.9 * len(whole)
+
+
+@pytest.mark.parametrize("way", CaptureWay)
+def test_patches_add_up_to_the_whole_picture_of_every_frame(way: str) -> None:
+    shot = film(0.8, plugins=("cwi-bouncing", "cwi-loud", "elastic", "fadein"))
+
+    assert differing(captured(shot, way=way), captured(shot, way=way, whole_boxes=True)) == []
+
+
+@pytest.mark.parametrize("radius", ["4px", "40px"])
+def test_patches_add_up_across_round_corners(radius: str) -> None:
+    captions = talk(SECONDS, plugins=("cwi-bouncing", "cwi-color", "cwi-loud", "fadein"))
+    for cue in captions["cues"]:
+        cue["root"]["boxStyle"]["borderRadius"] = radius
+    shot = film(SECONDS, captions=captions)
+
+    assert differing(captured(shot), captured(shot, whole_boxes=True)) == []
+
+
+@pytest.mark.parametrize("stages", [1, 4, 8])
+def test_any_number_of_stages_gives_the_same_pictures(stages: int, shot: Film, whole: dict[int, Picture]) -> None:
+    assert differing(captured(cut(shot, 9), stages=stages), whole) == []
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 13])
+def test_blocks_cut_anywhere_give_the_same_pictures(blocks: int, shot: Film, whole: dict[int, Picture]) -> None:
+    pieces = cut(shot, blocks)
+    assert len(pieces.blocks) == blocks
+
+    assert differing(captured(pieces, stages=2), whole) == []
+
+
+def test_frames_on_command_depend_little_on_the_frames_before_them(shot: Film) -> None:
+    """Chromium's compositor keeps some of the last frame: opacities are rounded in another order after a jump."""
+    through, jumping = captured(shot, way="beginframe"), captured(cut(shot, 3), way="beginframe")
+
+    for frame in shot.frames:
+        comparison = compare(jumping[frame].ravel(), through[frame].ravel(), shot.box, None)
+        assert comparison.worst <= TOLERANCE, f"frame {frame}: {comparison}"
+
+
+def test_the_blocks_that_a_plan_makes_give_the_same_pictures(whole: dict[int, Picture]) -> None:
+    planned = film(SECONDS, longest=8)
+    assert len(planned.blocks) > 5
+
+    assert differing(captured(planned, stages=4), whole) == []
+
+
+def test_a_part_of_the_video_alone_gives_the_same_pictures(shot: Film, whole: dict[int, Picture]) -> None:
+    part = Film(shot.scene, cut(shot, 4).blocks[2:3])
+
+    alone = captured(part)
+
+    assert differing(alone, {frame: whole[frame] for frame in alone}) == []
+
+
+def test_the_debugging_protocol_gives_the_same_pictures_as_shared_memory(shot: Film, whole: dict[int, Picture]) -> None:
+    assert differing(captured(shot, ring=False, stages=2), whole) == []
+
+
+@pytest.mark.parametrize("ring", [True, False])
+def test_a_capture_can_be_used_again(ring: bool, shot: Film, whole: dict[int, Picture]) -> None:
+    async def twice() -> list[dict[int, Picture]]:
+        async with open_way("canvas", shot, ring=ring) as capture:
+            return [await pictures_of(capture, shot.blocks, shot.box) for _ in range(2)]
+
+    first, second = asyncio.run(twice())
+
+    assert differing(first, whole) == []
+    assert differing(second, whole) == []
