@@ -20,7 +20,7 @@ from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.ways import CaptureChoice, open_capture
 from ecg_renderer.media.merge import SegmentFile, merge
 from ecg_renderer.media.verify import Verified
-from ecg_renderer.memory import MemoryMeter
+from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.model import FrameRange
 from ecg_renderer.planning import Cutting
 from ecg_renderer.planning.keys import job_key
@@ -61,6 +61,7 @@ async def run_job(request: RunRequest, observer: Observer) -> RenderResult:
 
     Raises a RenderError; then nothing is left under the final name, and finished segments stay for the next run.
     """
+    keep_freed_memory()
     launcher = BrowserLauncher()
     launcher.warm()
     try:

@@ -40,7 +40,7 @@ class RenderResult(ApiModel):
     seconds: dict[str, float] = Field(description="Wall time by stage of the render.")
     capture_milliseconds: dict[str, float] = Field(description="Time inside the page by kind of work.")
     first_frame_seconds: float | None = Field(description="From the start to the first encoded frame.")
-    peak_memory_mb: float = Field(description="Proportional memory of all processes of the render, at its peak.")
+    peak_memory_mb: float = Field(description="Memory of all processes of the render together, at its peak, MiB.")
     memory_trend: str = Field(description="increasing, stable, decreasing or unknown.")
     streaming: StreamingStatistics
     browser_restarts: int

@@ -11,7 +11,7 @@ from ecg_api.renderjob import RenderJob, parse_render_job
 
 Json = dict[str, Any]
 
-WORDS = "every word moves in its own time and none of them is ever late".split()
+WORDS = ["every", "word", "moves", "in", "its", "own", "time", "and", "none", "of", "them", "is", "ever", "late"]
 PALETTE = {"anna": "#ffcc00", "ben": "#38bdf8"}
 
 
@@ -36,7 +36,9 @@ def scenario(cues: list[Json]) -> Json:
     }
 
 
-def talk(seconds: float, *, plugins: tuple[str, ...] = ("cwi-color", "cwi-loud", "elastic"), cue_seconds: float = 0.8) -> Json:
+def talk(
+    seconds: float, *, plugins: tuple[str, ...] = ("cwi-color", "cwi-loud", "elastic"), cue_seconds: float = 0.8
+) -> Json:
     """Return cues of four words without gaps; each word has the next of `plugins`."""
     cues = []
     for index in range(int(seconds / cue_seconds)):
@@ -113,7 +115,11 @@ def _number_cue(number: int, rate: Fraction) -> Json:
             "id": f"cell-{number}-{bit}",
             "eType": "group",
             "displayTime": window,
-            "layout": {"anchor": "tl", "position": {"x": bit / CELLS, "y": 0}, "size": {"width": 1 / CELLS, "height": 1}},
+            "layout": {
+                "anchor": "tl",
+                "position": {"x": bit / CELLS, "y": 0},
+                "size": {"width": 1 / CELLS, "height": 1},
+            },
             "boxStyle": {"backgroundColor": "#ffffff" if number >> bit & 1 else "#000000"},
             "children": [],
         }

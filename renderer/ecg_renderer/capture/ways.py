@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, BrowserLauncher, page_hash
-from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics, CaptureWay
 from ecg_renderer.capture.restarting import RestartingCapture
@@ -132,6 +131,9 @@ def _capture(way: CaptureWay, request: _Request, launcher: BrowserLauncher) -> R
         case CaptureWay.CANVAS:
             return CanvasCapture(launcher, scene, conversion, stages=request.stages, frame_timeout=frame_timeout)
         case CaptureWay.BEGINFRAME:
+            # Imported when it is needed: most runs start faster without it.
+            from ecg_renderer.capture.beginframe import BeginFrameCapture
+
             return BeginFrameCapture(scene, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
             return ScreenshotCapture(launcher, scene, conversion, frame_timeout=frame_timeout)
