@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "https://ecg.invalid"
 PAGE_FOLDER = Path(__file__).parent / "page"
+PAGE_PACKAGES = ("motiontext-renderer", "gsap")
 PROFILE_PREFIX = "ecg-profile-"
 MEMORY_FILES = Path("/dev/shm")  # noqa: S108  a memory file system: the ring file in it is plain memory
 MINIMUM_MEMORY_FILES_BYTES = 256 * 1024 * 1024
@@ -128,6 +129,15 @@ def make_profile() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{PROFILE_PREFIX}{os.getpid()}-", dir=parent))
 
 
+def _check_packages() -> None:
+    for package in PAGE_PACKAGES:
+        if not (PAGE_FOLDER / "node_modules" / package / "package.json").is_file():
+            raise BrowserError(
+                f"The npm package {package}, which the caption page loads, is not in {PAGE_FOLDER / 'node_modules'}.",
+                hint=f"Run `npm ci` in {PAGE_FOLDER}, or `make setup` in a clone.",
+            )
+
+
 class Browser:
     """A running Chromium with a profile and a driver of its own.
 
@@ -151,6 +161,7 @@ class Browser:
         """
         from playwright.async_api import async_playwright
 
+        _check_packages()
         executable = find_chromium()
         playwright = await async_playwright().start()
         profile = make_profile()
@@ -191,7 +202,7 @@ class Browser:
         except Exception as error:
             raise BrowserError(
                 f"The caption page did not load: {problems[0] if problems else first_line(error)}",
-                hint="Are the npm packages installed (renderer/ecg_renderer/page: `npm ci`)?",
+                hint="`ecg-render doctor` tells what is missing.",
             ) from error
         return page
 

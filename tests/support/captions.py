@@ -56,10 +56,11 @@ def word_cue(index: int, start: float, end: float, plugins: tuple[str, ...]) -> 
         begin = round(start + position * each, 3)
         chain = [
             {
-                "name": f"{plugins[number % len(plugins)]}@2.0.0",
+                "name": f"{name}@2.0.0",
                 "params": {"speaker": "anna", "palette": "define.speakerPalette"},
                 "timeOffset": [-0.05, 0.1],
             }
+            for name in plugins[number % max(1, len(plugins)) :][:1]
         ]
         words.append(
             {
@@ -68,7 +69,7 @@ def word_cue(index: int, start: float, end: float, plugins: tuple[str, ...]) -> 
                 "text": WORDS[number % len(WORDS)],
                 "displayTime": [start, end],
                 "baseTime": [begin, round(begin + each, 3)],
-                "pluginChain": chain if plugins else [],
+                "pluginChain": chain,
             }
         )
     layout = {

@@ -9,11 +9,14 @@ app        the commands, with their help; imports next to nothing, so that --hel
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command that the arguments name; ends the process."""
+    # numpy's linear algebra, which nothing here uses, would start a thread for each core, and they spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from ecg_renderer.cli.app import app
 

@@ -10,7 +10,7 @@ import { toYuva } from '/yuva.js';
 const CONTROL_BYTES = 4096;
 const MAGIC = 0x52474345;
 const VERSION = 1;
-const POLL_MS = 1;
+const POLL_MS = 20;
 
 let file;
 let size;
@@ -35,15 +35,16 @@ function publish() {
   file.write(new BigUint64Array([BigInt(written)]), { at: 16 });
 }
 
+/** Wait until `bytes` more fit. The reader is behind by a whole ring then: looking often would only cost CPU time. */
 async function room(bytes) {
-  while (written + bytes - acknowledged > size) {
-    const word = new BigUint64Array(1);
+  if (written + bytes - acknowledged <= size) return;
+  publish();
+  const word = new BigUint64Array(1);
+  for (;;) {
     file.read(word, { at: 24 });
-    if (Number(word[0]) === acknowledged) {
-      publish();
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
     acknowledged = Number(word[0]);
+    if (written + bytes - acknowledged <= size) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 

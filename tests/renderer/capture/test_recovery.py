@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from captures import Film, Picture, browser_processes, cut, differing, film, open_way, pictures_of
+from ecg_renderer import browser
 from ecg_renderer.browser import PROFILE_PREFIX, make_profile
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
@@ -35,6 +36,22 @@ def shot() -> Film:
 @pytest.fixture(scope="module")
 def undisturbed(shot: Film) -> dict[int, Picture]:
     return asyncio.run(capture_disturbed(shot, "canvas", lambda: None))[0]
+
+
+@pytest.fixture(scope="module")
+def short(shot: Film) -> Film:
+    return Film(shot.scene, cut(shot, 4).blocks[:1])
+
+
+@pytest.fixture(scope="module")
+def short_undisturbed(short: Film) -> dict[str, dict[int, Picture]]:
+    """By capture way."""
+    return {way: asyncio.run(capture_disturbed(short, way, lambda: None))[0] for way in ("beginframe", "screenshot")}
+
+
+@pytest.fixture(autouse=True)
+def little_patience_with_a_hung_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "CLOSE_SECONDS", 1.0)
 
 
 class Disturbed:
@@ -100,14 +117,13 @@ def test_the_canvas_goes_on_when(happens: str, ring: bool, shot: Film, undisturb
 
 @pytest.mark.parametrize("way", ["beginframe", "screenshot"])
 @pytest.mark.parametrize("happens", DISTURBANCES)
-def test_capturing_step_by_step_goes_on_when(happens: str, way: str, shot: Film) -> None:
-    short = Film(shot.scene, cut(shot, 4).blocks[:1])
-    reference, _ = asyncio.run(capture_disturbed(short, way, lambda: None))
-
+def test_capturing_step_by_step_goes_on_when(
+    happens: str, way: str, short: Film, short_undisturbed: dict[str, dict[int, Picture]]
+) -> None:
     pictures, restarts = asyncio.run(capture_disturbed(short, way, DISTURBANCES[happens]))
 
     assert restarts == 1
-    assert differing(pictures, reference) == []
+    assert differing(pictures, short_undisturbed[way]) == []
 
 
 @pytest.mark.parametrize(("way", "ring"), [("canvas", True), ("canvas", False), ("beginframe", False)])

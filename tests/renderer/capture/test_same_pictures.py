@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from captions import talk
-from captures import Film, Picture, cut, differing, distinct, film, open_way, pictures_of
+from captures import Film, Picture, Tampering, cut, differing, distinct, film, open_way, pictures_of
 from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
 
@@ -113,3 +113,18 @@ def test_a_capture_can_be_used_again(ring: bool, shot: Film, whole: dict[int, Pi
 
     assert differing(first, whole) == []
     assert differing(second, whole) == []
+
+
+@pytest.mark.parametrize("way", ["canvas", "screenshot"])
+def test_what_moves_without_a_trace_in_the_document_is_captured_whole_on_every_frame(way: str) -> None:
+    shot = film(0.8, plugins=())
+    moving = "async () => { (await import('/stage.js')).Stage.prototype.movesByItself = () => true; }"
+
+    async def patches(script: str) -> int:
+        async with open_way(way, shot, launcher=Tampering(script)) as capture:
+            await pictures_of(capture, shot.blocks, shot.box)
+            assert capture.statistics.pixels == capture.statistics.patches * shot.box.area
+            return capture.statistics.patches
+
+    assert asyncio.run(patches("() => {}")) == 1
+    assert asyncio.run(patches(moving)) == len(shot.frames)

@@ -1,0 +1,141 @@
+"""The debugging protocol over a pipe: commands, events, and an end that leaves nothing running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
+from ecg_renderer.capture.cdp import DevTools, Json
+from ecg_renderer.errors import BrowserError
+
+
+@asynccontextmanager
+async def chromium(profile: Path) -> AsyncIterator[DevTools]:
+    executable = find_chromium()
+    assert executable is not None
+    arguments = ["--headless", "--remote-debugging-pipe", *COMMON_ARGUMENTS, f"--user-data-dir={profile}"]
+    devtools = await DevTools.start([str(executable), *arguments])
+    try:
+        yield devtools
+    finally:
+        await devtools.close()
+
+
+async def new_page(devtools: DevTools) -> str:
+    """Return the session of a new page."""
+    target = await devtools.send("Target.createTarget", {"url": "about:blank"})
+    attached = await devtools.send("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
+    session: str = attached["sessionId"]
+    return session
+
+
+async def evaluate(devtools: DevTools, session: str, script: str) -> Json:
+    parameters = {"expression": script, "returnByValue": True, "awaitPromise": True}
+    return (await devtools.send("Runtime.evaluate", parameters, session=session))["result"]
+
+
+def test_commands_are_answered_or_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with chromium(tmp_path) as devtools:
+            assert "Chrome" in (await devtools.send("Browser.getVersion"))["product"]
+            with pytest.raises(BrowserError, match=r"refused Browser\.fly"):
+                await devtools.send("Browser.fly")
+            session = await new_page(devtools)
+            answers = await asyncio.gather(*(evaluate(devtools, session, f"{n} + 1") for n in range(50)))
+            assert [answer["value"] for answer in answers] == list(range(1, 51))
+
+    asyncio.run(run())
+
+
+def test_an_answer_may_be_large(tmp_path: Path) -> None:
+    async def run() -> int:
+        async with chromium(tmp_path) as devtools:
+            answer = await evaluate(devtools, await new_page(devtools), "'x'.repeat(20 << 20)")
+            return len(answer["value"])
+
+    assert asyncio.run(run()) == 20 << 20
+
+
+def test_events_reach_their_handler_and_no_others_are_kept(tmp_path: Path) -> None:
+    async def run() -> list[str]:
+        async with chromium(tmp_path) as devtools:
+            session = await new_page(devtools)
+            heard: list[str] = []
+
+            async def note(event: Json) -> None:
+                heard.append(event["args"][0]["value"])
+                await devtools.send("Browser.fly")  # a handler that fails disturbs nobody
+
+            devtools.on("Runtime.consoleAPICalled", note)
+            await devtools.send("Runtime.enable", session=session)
+            await devtools.send("Network.enable", session=session)
+            await evaluate(devtools, session, "for (const n of 'abc') console.log(n)")
+            await devtools.send("Browser.getVersion")
+            return heard
+
+    assert asyncio.run(run()) == ["a", "b", "c"]
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_dropped(tmp_path: Path) -> None:
+    async def run() -> Json:
+        async with chromium(tmp_path) as devtools:
+            session = await new_page(devtools)
+            slow = evaluate(devtools, session, "new Promise((resolve) => setTimeout(resolve, 200))")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(slow, 0.05)
+            await asyncio.sleep(0.3)
+            return await evaluate(devtools, session, "'still there'")
+
+    assert asyncio.run(run())["value"] == "still there"
+
+
+def test_the_end_of_chromium_fails_what_waits_and_what_comes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with chromium(tmp_path) as devtools:
+            session = await new_page(devtools)
+            waiting = asyncio.ensure_future(evaluate(devtools, session, "new Promise(() => {})"))
+            await asyncio.sleep(0.1)
+            for process in [psutil.Process(devtools.group), *psutil.Process(devtools.group).children(recursive=True)]:
+                process.kill()
+            with pytest.raises(BrowserError, match="ended unexpectedly"):
+                await asyncio.wait_for(waiting, 5)
+            with pytest.raises(BrowserError, match="ended unexpectedly"):
+                await devtools.send("Browser.getVersion")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("command", [["/no/such/chromium"], ["/bin/false"], ["/bin/echo", "hello"]])
+def test_what_is_no_chromium_fails_at_the_first_command(command: list[str]) -> None:
+    async def run() -> None:
+        devtools = await DevTools.start(command)
+        try:
+            with pytest.raises(BrowserError, match="ended unexpectedly"):
+                await asyncio.wait_for(devtools.send("Browser.getVersion"), 5)
+        finally:
+            await devtools.close()
+
+    asyncio.run(run())
+
+
+def test_closing_ends_every_process_even_stopped_ones(tmp_path: Path) -> None:
+    async def run() -> list[psutil.Process]:
+        async with chromium(tmp_path) as devtools:
+            await new_page(devtools)
+            group = psutil.Process(devtools.group)
+            processes = [group, *group.children(recursive=True)]
+            for process in processes[1:]:
+                process.suspend()
+            return processes
+
+    processes = asyncio.run(run())
+
+    assert len(processes) > 3
+    _, alive = psutil.wait_procs(processes, timeout=3)
+    assert alive == []
