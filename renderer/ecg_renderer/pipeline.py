@@ -18,9 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import av
 import psutil
-from av.error import FFmpegError as LibavError
 
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture
 from ecg_renderer.colour import Conversion
@@ -37,6 +35,7 @@ from ecg_renderer.frames import (
 from ecg_renderer.media.arguments import Overlay, SegmentEncode, segment_arguments
 from ecg_renderer.media.process import Progress, run_ffmpeg
 from ecg_renderer.model import Box
+from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import YuvaPicture
 
 log = logging.getLogger(__name__)
@@ -158,7 +157,11 @@ class StreamingPipeline:
             await queue.put(CaptionFrame(frame - self._encode.start, picture.to_bytes()))
 
         assert self._capture is not None
+        corrected: int | None = None
         async for patch in self._capture.patches(self._blocks, box):
+            if corrected is not None and corrected < min([patch.frame, *ends[:1]]):
+                await queue_picture(corrected)
+            corrected = None
             while ends and ends[0] <= patch.frame:
                 picture.clear()
                 await queue_picture(ends.pop(0))
@@ -166,16 +169,23 @@ class StreamingPipeline:
                 picture.apply(patch.box, patch.pixels)
                 await queue_picture(patch.frame)
             elif not picture.shows(patch.box, patch.pixels):
-                self._warnings.append(
-                    f"At frame {patch.frame} the changed boxes did not add up to the whole picture; "
-                    "whole boxes are captured from there on."
-                )
-                await self._capture.send_whole_boxes()
+                await self._distrust_patches(patch.frame)
                 picture.apply(patch.box, patch.pixels)
+                corrected = patch.frame + 1
+        if corrected is not None and corrected < min([self._encode.end, *ends[:1]]):
+            await queue_picture(corrected)
         for frame in ends:
             picture.clear()
             await queue_picture(frame)
         await queue.close()
+
+    async def _distrust_patches(self, frame: int) -> None:
+        self._warnings.append(
+            f"At frame {frame} the changed boxes did not add up to the whole picture; "
+            "whole boxes are captured from there on."
+        )
+        assert self._capture is not None
+        await self._capture.send_whole_boxes()
 
     async def _write(self, queue: FrameQueue, box: Box, pipe: int) -> None:
         """Send queued pictures to FFmpeg; when it stops reading, the rest is discarded without a word.
@@ -201,49 +211,6 @@ class StreamingPipeline:
         finally:
             if pipe is not None:
                 os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
-
-
-class NutWriter:
-    """Muxes pictures as sparse raw video: each has the time from which it is shown, and none is repeated."""
-
-    def __init__(self, pipe: int, box: Box, rate: Fraction) -> None:
-        self._pipe = pipe
-        self._box = box
-        self._rate = rate
-        self._container: av.container.OutputContainer | None = None
-        self._broken = False
-
-    def write(self, frame: CaptionFrame) -> None:
-        """Write one picture; blocks until the reader takes it, does nothing once the reader is gone."""
-        if self._broken:
-            return
-        try:
-            container = self._container or self._open()
-            stream = container.streams.video[0]
-            packet = av.Packet(frame.pixels)
-            packet.stream = stream
-            packet.pts = packet.dts = frame.index
-            packet.time_base = 1 / self._rate
-            packet.is_keyframe = True
-            container.mux(packet)
-        except LibavError as error:
-            log.debug("FFmpeg takes no more captions: %s", error)
-            self._broken = True
-
-    def close(self) -> None:
-        """End the stream and close the pipe."""
-        with suppress(LibavError):
-            if self._container:
-                self._container.close()
-        os.close(self._pipe)
-
-    def _open(self) -> av.container.OutputContainer:
-        # Flushed packet by packet: a picture that sits in a buffer would hold up FFmpeg.
-        self._container = av.open(f"pipe:{self._pipe}", "w", format="nut", options={"flush_packets": "1"})
-        stream = self._container.add_stream("rawvideo", rate=self._rate)
-        stream.width, stream.height, stream.pix_fmt = self._box.width, self._box.height, "yuva420p"
-        stream.time_base = 1 / self._rate
-        return self._container
 
 
 class LoadMeter:

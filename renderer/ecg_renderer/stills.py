@@ -28,7 +28,7 @@ from ecg_renderer.hashes import normalised
 from ecg_renderer.media.arguments import Overlay, SegmentEncode, still_arguments
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.model import Box, FrameGrid, FrameRange
-from ecg_renderer.pipeline import NutWriter
+from ecg_renderer.nut import NutWriter
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.settings import Settings

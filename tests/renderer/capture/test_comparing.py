@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from captures import Film, Picture, film, open_way, pictures_of
+from captions import Json, talk
+from captures import Picture, film, open_way, pictures_of
 from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.selfcheck import Comparison, compare, frames_to_measure, sample_frames
@@ -20,13 +21,13 @@ CONVERSION = Conversion.of("bt709", full_range=False)
 
 
 @pytest.fixture(scope="module")
-def shot() -> Film:
-    return film(0.8, size=(1280, 720))
+def picture() -> Picture:
+    """A real caption: white words with a soft shadow on a half-transparent black box."""
+    return captured(talk(0.8))
 
 
-@pytest.fixture(scope="module")
-def picture(shot: Film) -> Picture:
-    """A real caption: white words on a half-transparent black box."""
+def captured(captions: Json) -> Picture:
+    shot = film(0.8, size=(1280, 720), captions=captions)
 
     async def capture() -> Picture:
         async with open_way("canvas", shot) as opened:
@@ -107,6 +108,16 @@ def test_a_picture_is_wrong_with(
     assert not comparing(picture, wrong).same
 
 
+def test_a_missing_shadow_is_noticed(picture: Picture) -> None:
+    captions = talk(0.8)
+    captions["tracks"][0]["defaultStyle"]["textShadow"] = "none"
+
+    bare = captured(captions)
+
+    for comparing in (in_rgba, in_planes):
+        assert not comparing(bare, picture).same
+
+
 @pytest.mark.parametrize("comparing", [in_rgba, in_planes])
 def test_a_picture_is_the_same_as_itself(comparing: Callable[[Picture, Picture], Comparison], picture: Picture) -> None:
     comparison = comparing(picture, picture.copy())
@@ -128,7 +139,7 @@ def test_the_colour_of_what_is_transparent_does_not_count(
 
 def test_three_steps_of_255_are_no_difference(picture: Picture) -> None:
     other = picture.copy()
-    other[..., 3][picture[..., 3] > 0] -= 3
+    other[..., 3][picture[..., 3] > 3] -= 3
 
     comparison = in_rgba(other, picture)
 
