@@ -31,14 +31,14 @@ from ecg_renderer.browser import (
     find_chromium,
     first_line,
 )
-from ecg_renderer.capture.patches import Block, CaptureWay
+from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.ring import Ring
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.media.encoder import nvenc_problem
 from ecg_renderer.media.process import tool_path
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.model import Box, CaptureWay, FrameRange
 from ecg_renderer.scenario import prepare
 from ecg_renderer.storage import default_work_root
 

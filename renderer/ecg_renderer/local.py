@@ -13,58 +13,31 @@ import gc
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.ways import CaptureChoice, open_capture
 from ecg_renderer.media.merge import SegmentFile, merge
 from ecg_renderer.media.verify import Verified
 from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.model import FrameRange
-from ecg_renderer.planning import Cutting
 from ecg_renderer.planning.keys import job_key
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.progress import Observer, ProgressReport, Stage
+from ecg_renderer.request import RunRequest
 from ecg_renderer.result import RenderResult
 from ecg_renderer.segments import RenderedSegments, RenderProgress, SegmentRenderer
-from ecg_renderer.settings import Settings
 from ecg_renderer.storage import Output, WorkDir, default_work_root, open_storage
 
-TARGET_SECONDS = 60.0
 
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What to render and how this machine goes about it.
-
-    `base` is the folder that relative paths in the manifest start from. `segments` forces their number.
-    """
-
-    job: RenderJob
-    base: Path
-    settings: Settings
-    work_dir: Path | None = None
-    segments: int | None = None
-
-    @property
-    def cutting(self) -> Cutting:
-        """How the video is cut: by the manifest where it says so, else into minutes, which a rerun can reuse."""
-        wanted = self.job.spec.segments
-        return Cutting(
-            max_segments=wanted.max, target_seconds=wanted.target_seconds or TARGET_SECONDS, forced=self.segments
-        )
-
-
-async def run_job(request: RunRequest, observer: Observer) -> RenderResult:
+async def run_job(request: RunRequest, observer: Observer, launcher: BrowserLauncher | None = None) -> RenderResult:
     """Render the job; the output has its final name when this returns.
 
-    Raises a RenderError; then nothing is left under the final name, and finished segments stay for the next run.
+    `launcher` may be one that was warmed before; it is closed here. Raises a RenderError; then nothing is left under
+    the final name, and finished segments stay for the next run.
     """
     keep_freed_memory()
     gc.freeze()  # what was imported stays: looking through it again and again would cost 1 percent of the run
-    launcher = BrowserLauncher()
+    launcher = launcher or BrowserLauncher()
     launcher.warm()
     try:
         return await _LocalRun(request, observer, launcher).run()

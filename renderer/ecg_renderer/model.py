@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from math import ceil
 
@@ -63,3 +64,11 @@ class FrameRange:
 
     def __len__(self) -> int:
         return self.end - self.start
+
+
+class CaptureWay(StrEnum):
+    """How pixels leave Chromium."""
+
+    CANVAS = "canvas"
+    BEGINFRAME = "beginframe"
+    SCREENSHOT = "screenshot"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from ecg_api.plan import SegmentPlan
 from ecg_renderer.capture.patches import Capture
 from ecg_renderer.errors import RenderError
 from ecg_renderer.media.arguments import SegmentEncode
+from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.merge import SegmentFile
 from ecg_renderer.media.process import Progress
 from ecg_renderer.media.verify import Shape, check_segment
@@ -176,4 +178,5 @@ class SegmentRenderer:
             encoder=self._prepared.encoder.encoder,
             output=output,
             fit=options.fit,
+            threads=encoder_threads(os.cpu_count() or 1),
         )

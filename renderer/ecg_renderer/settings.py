@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import MEGABYTE
+from ecg_renderer.model import CaptureWay
 
 LARGEST_POOL = 32
 

@@ -21,12 +21,12 @@ from captions import talk
 from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
-from ecg_renderer.capture.patches import Block, Capture, CaptureWay
+from ecg_renderer.capture.patches import Block, Capture
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.model import Box, FrameGrid, FrameRange
+from ecg_renderer.model import Box, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
 from ecg_renderer.planning import capture_blocks
 from ecg_renderer.plugins import known_plugins

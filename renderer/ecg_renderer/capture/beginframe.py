@@ -24,12 +24,11 @@ from ecg_renderer.browser import (
     page_file,
 )
 from ecg_renderer.capture.cdp import DevTools, Json
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, CaptureWay
 
 LOAD_SECONDS = 30.0
 PUMP_SECONDS = 0.004

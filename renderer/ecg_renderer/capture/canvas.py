@@ -13,14 +13,14 @@ import numpy as np
 from playwright.async_api import Page
 
 from ecg_renderer.browser import Browser, BrowserLauncher, first_line
-from ecg_renderer.capture.patches import Block, CaptureWay
+from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.records import Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.ring import Ring
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, CaptureWay
 
 log = logging.getLogger(__name__)
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.model import Box, CaptureWay, FrameRange
 
 Bytes = NDArray[np.uint8]
-
-
-class CaptureWay(StrEnum):
-    """How pixels leave Chromium."""
-
-    CANVAS = "canvas"
-    BEGINFRAME = "beginframe"
-    SCREENSHOT = "screenshot"
 
 
 @dataclass(frozen=True)

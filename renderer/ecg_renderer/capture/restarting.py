@@ -9,10 +9,10 @@ from contextlib import aclosing
 from typing import Self
 
 from ecg_renderer.capture.order import BlockOrder
-from ecg_renderer.capture.patches import Block, CaptureStatistics, CaptureWay, Patch
+from ecg_renderer.capture.patches import Block, CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, CaptureWay
 
 log = logging.getLogger(__name__)
 

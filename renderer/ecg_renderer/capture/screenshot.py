@@ -7,12 +7,11 @@ from typing import Any
 from playwright.async_api import Page
 
 from ecg_renderer.browser import Browser, BrowserLauncher, first_line
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, CaptureWay
 
 
 class ScreenshotCapture(StepwiseCapture):

@@ -22,14 +22,14 @@ from typing import Any
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, BrowserLauncher, page_hash
 from ecg_renderer.capture.canvas import CanvasCapture
-from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics, CaptureWay
+from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_measure, sample_frames
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, OptionsError
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, CaptureWay
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecg_renderer.errors import OptionsError
-from ecg_renderer.local import RunRequest
 from ecg_renderer.manifest import read_manifest
 from ecg_renderer.model import FrameRange
+from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings, capture_way
 
 

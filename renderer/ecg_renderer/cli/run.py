@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Jso
 
 if TYPE_CHECKING:
     from ecg_renderer.cli.display import Display
-    from ecg_renderer.local import RunRequest
+    from ecg_renderer.request import RunRequest
     from ecg_renderer.result import RenderResult
 
 NAME = "run"
@@ -101,6 +102,17 @@ def command(
 
 def _render(request: RunRequest, display: Display) -> RenderResult:
     from ecg_renderer.cli.signals import run_interruptible
+
+    return run_interruptible(_run(request, display), lambda: display.note("Stopping; once more stops at once."))
+
+
+async def _run(request: RunRequest, display: Display) -> RenderResult:
+    from ecg_renderer.browser import BrowserLauncher
+
+    # Chromium and its driver come up while the rest is imported.
+    launcher = BrowserLauncher()
+    launcher.warm()
+    await asyncio.sleep(0)
     from ecg_renderer.local import run_job
 
-    return run_interruptible(run_job(request, display), lambda: display.note("Stopping; once more stops at once."))
+    return await run_job(request, display, launcher)

@@ -13,10 +13,10 @@ import pytest
 from captures import EVERY_PLUGIN, Film, Tampering, browser_processes, film, pictures_of
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture import beginframe, selfcheck, ways
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
+from ecg_renderer.model import CaptureWay
 
 CONVERSION = Conversion.of("bt709", full_range=False)
 

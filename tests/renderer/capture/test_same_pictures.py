@@ -8,8 +8,8 @@ import pytest
 
 from captions import talk
 from captures import Film, Picture, Tampering, cut, differing, distinct, film, open_way, pictures_of
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.model import CaptureWay
 
 SECONDS = 1.6
 

@@ -6,8 +6,8 @@ import asyncio
 
 from captions import Json, talk
 from captures import EVERY_PLUGIN, Film, Picture, distinct, film, open_way, pictures_of
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.model import CaptureWay
 
 # One for each cue in turn. Words without a style have a shadow too, MotionText's own.
 STYLES: list[Json] = [

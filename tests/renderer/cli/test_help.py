@@ -13,8 +13,8 @@ import pytest
 import command_line
 from command_line import ecg_render
 from ecg_api.options import Encoder
-from ecg_renderer.capture.patches import CaptureWay
 from ecg_renderer.cli.options import CaptureWord, EncoderWord
+from ecg_renderer.model import CaptureWay
 
 COMMANDS = ("run", "plan", "still", "frames", "doctor")
 # Loading these takes longer than help may take. Typer itself loads pydantic once options are read.

@@ -66,7 +66,7 @@ def test_a_segment_from_the_start_decodes_overlays_and_encodes_in_one_pass() -> 
         f"[0:V:0]fps=fps=30/1:round=near:start_time=0.000000[s0];[s0][1:v:0]{OVERLAY}[s1]",
         *("-map", "[s1]", "-f", "mp4", "-c:v", "libx264", "-color_range", "tv", "-crf", "23"),
         *("-fps_mode", "passthrough", "-frames:v", "100", "-map_metadata", "-1"),
-        *("-movie_timescale", "90000", "-pix_fmt", "yuv420p", "-preset", "veryfast", "-threads", "8"),
+        *("-movie_timescale", "90000", "-pix_fmt", "yuv420p", "-preset", "veryfast", "-threads", "4"),
         *("file:/out/0.mp4", "-copyts"),
     ]
 

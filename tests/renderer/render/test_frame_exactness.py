@@ -10,8 +10,9 @@ import pytest
 
 from captions import frame_numbers, render_job
 from clips import Clip, Numbers, counter, read_counters
-from ecg_renderer.local import RunRequest, run_job
+from ecg_renderer.local import run_job
 from ecg_renderer.progress import SilentObserver
+from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings
 
 FRAMES = 90

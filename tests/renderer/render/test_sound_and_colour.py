@@ -12,8 +12,9 @@ import pytest
 
 from captions import box_cue, render_job, scenario, talk
 from clips import Clip, counter, frames
-from ecg_renderer.local import RunRequest, run_job
+from ecg_renderer.local import run_job
 from ecg_renderer.progress import SilentObserver
+from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from captions import render_job, talk
 from clips import Clip, counter, read_counters
-from ecg_renderer.local import RunRequest, run_job
+from ecg_renderer.local import run_job
 from ecg_renderer.memory import tree_memory_mb
 from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.request import RunRequest
 from ecg_renderer.result import RenderResult
 from ecg_renderer.settings import Settings
 

@@ -1,0 +1,39 @@
+"""What to render, and how this machine goes about it. Imports little: Chromium is started before the rest is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecg_api.renderjob import RenderJob
+from ecg_renderer.settings import Settings
+
+if TYPE_CHECKING:
+    from ecg_renderer.planning import Cutting
+
+TARGET_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A job to run here.
+
+    `base` is the folder that relative paths in the manifest start from. `segments` forces their number.
+    """
+
+    job: RenderJob
+    base: Path
+    settings: Settings
+    work_dir: Path | None = None
+    segments: int | None = None
+
+    @property
+    def cutting(self) -> Cutting:
+        """How the video is cut: by the manifest where it says so, else into minutes, which a rerun can reuse."""
+        from ecg_renderer.planning import Cutting
+
+        wanted = self.job.spec.segments
+        return Cutting(
+            max_segments=wanted.max, target_seconds=wanted.target_seconds or TARGET_SECONDS, forced=self.segments
+        )
