@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,6 +106,8 @@ def _render(request: RunRequest, display: Display) -> RenderResult:
 
 
 async def _run(request: RunRequest, display: Display) -> RenderResult:
+    import asyncio
+
     from ecg_renderer.browser import BrowserLauncher
 
     # Chromium and its driver come up while the rest is imported.

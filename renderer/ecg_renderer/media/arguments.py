@@ -33,8 +33,6 @@ from ecg_renderer.media.filters import (
 from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.model import Box
 
-_WAITING_BYTES = 32 << 20
-
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
@@ -218,15 +216,7 @@ def _composed(job: SegmentEncode) -> Any:
 
 def _caption_input(overlay: Overlay) -> Any:
     # The NUT header says everything: nothing to find out from the first frames, which may be seconds away.
-    # A few pictures more than FFmpeg's 8 may wait inside it, or it runs dry whenever we are not scheduled in time.
-    waiting = max(8, min(64, _WAITING_BYTES // (overlay.box.area * 5 // 2)))
-    options = {
-        "format": "nut",
-        "probesize": 32,
-        "analyzeduration": 0,
-        "protocol_whitelist": "file,pipe",
-        "thread_queue_size": waiting,
-    }
+    options = {"format": "nut", "probesize": 32, "analyzeduration": 0, "protocol_whitelist": "file,pipe"}
     name = overlay.input if overlay.input.startswith("pipe:") else input_name(overlay.input)
     return ffmpeg.input(name, **options)["v:0"]
 
