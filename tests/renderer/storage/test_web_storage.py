@@ -96,7 +96,7 @@ def test_a_redirect_is_held_to_the_same_rules(site: Site, location: str, said: s
 @pytest.mark.parametrize(("status", "said"), [(404, "answered 404"), (403, "answered 403"), (500, "answered 500")])
 def test_a_refusal_is_told_without_the_links_secrets(site: Site, status: int, said: str) -> None:
     site.pages["/clip.mp4?sign=secret"] = (status, {}, b"")
-    url = site.url.replace("127", "me:secret@127") + "/clip.mp4?sign=secret"
+    url = site.url.replace("127", "me:secret@127", 1) + "/clip.mp4?sign=secret"
 
     with pytest.raises(SourceMissing, match=said) as refused:
         open_storage(url, Path()).source_url()
