@@ -54,7 +54,7 @@ class MemoryMeter:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
-            # In a thread: walking the tree and its mappings takes tens of milliseconds.
+            # In a thread: walking the process tree takes milliseconds, in which captions would wait.
             memory = await asyncio.to_thread(tree_memory_mb)
             self._samples.append((loop.time(), memory))
 

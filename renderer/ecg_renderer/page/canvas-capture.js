@@ -60,10 +60,7 @@ export class CanvasCapture {
   }
 
   #held() {
-    let bytes = 0;
-    for (const lane of this.lanes) if (lane.block && lane.block.index !== this.earliest) bytes += lane.block.bytes;
-    for (let i = this.earliest + 1; i < this.blocks.length && this.blocks[i].bytes; i++) if (this.blocks[i].done) bytes += this.blocks[i].bytes;
-    return bytes;
+    return this.blocks.slice(this.earliest + 1).reduce((bytes, block) => bytes + block.bytes, 0);
   }
 
   /** Seek the lane's stage on to the next frame whose picture differs, or to the end of its blocks. */
