@@ -39,7 +39,7 @@ VERSION = "v1alpha1"
 API_VERSION = "render.ecg.dev/v1alpha1"
 KIND = "RenderJob"
 
-# Child names and pod host names add to a job's name (`-segments-12345`) and must stay within 63 characters.
+# Child names and pod host names add to a job's name (`-seg-999-999`) and must stay within 63 characters.
 NAME_LENGTH = 48
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SHA256_PATTERN = "^[0-9a-f]{64}$"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -130,6 +131,22 @@ class CallbackStatus(StatusModel):
     last_error: str | None = Field(default=None, description="Why the last failed post failed.")
 
 
+class Run(StatusModel):
+    """What the operator must remember between two looks at a job, and cannot read off its children."""
+
+    admitted_at: datetime | None = Field(default=None, description="When the job was let in; its deadline runs.")
+    finished_at: datetime | None = Field(default=None, description="When the job ended; its ttl runs.")
+    waiting_since: datetime | None = Field(
+        default=None, description="Since when pods wait for a node or an image; the pending deadline runs."
+    )
+    round: int = Field(default=0, ge=0, description="The segment Job in use; a resume or a rescue starts another.")
+    on_demand: bool = Field(default=False, description="Segments go to on-demand nodes only, after many disruptions.")
+    completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
+    disrupted: list[str] = Field(
+        default_factory=list, description="Pods lost to evictions and lost nodes, by name; each counts once."
+    )
+
+
 class RenderJobStatus(StatusModel):
     """Where the job stands; written by the operator only."""
 
@@ -148,4 +165,5 @@ class RenderJobStatus(StatusModel):
     usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")
     attempts: int = Field(default=0, ge=0, description="Pods started for segments, first tries included.")
+    run: Run | None = Field(default=None, description="The operator's own notes.")
     callback: CallbackStatus | None = Field(default=None, description="How far telling the backend has come.")

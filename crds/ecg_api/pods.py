@@ -1,0 +1,177 @@
+"""What the operator and the renderer pods say to each other.
+
+    operator ── environment (JOB, WORK_URI, SEGMENTS) ──> pod
+    operator <── /progress on port 8091 (PodProgress) ── pod
+    operator <── termination message (a report) ──────── pod
+    pods ── work files below the work URI (WorkFiles) ── pods
+
+A report is one line of JSON of at most 4,096 bytes, the most that Kubernetes keeps of a termination message.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ecg_api.failures import Failure
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, StatusModel
+
+PROGRESS_PORT = 8091
+TERMINATION_LOG = "/dev/termination-log"
+REPORT_BYTES = 4096
+
+JOB_VARIABLE = "ECG_RENDER_JOB"
+"""The RenderJob as JSON, without status; inline scenarios only in the plan pod's."""
+WORK_VARIABLE = "ECG_WORK_URI"
+"""Folder of this job's work files, `s3://bucket/prefix/namespace/name-uid` or `file://`."""
+SEGMENTS_VARIABLE = "ECG_SEGMENTS"
+"""Segments of this round, as ranges: `0-3,7`. The pod's completion index counts within them."""
+SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
+"""Path of the mounted ConfigMap entry with the scenario; JSON, or JSON compressed by gzip."""
+MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
+"""The plan makes at most so many segments, if the manifest does not say less."""
+
+SIGTERM_EXIT_CODE = 143
+"""How a pod ends that was told to stop: counted as a try, never as a failure that would repeat."""
+
+
+class WorkFiles:
+    """Where the work files of a job are, relative to its work URI."""
+
+    PLAN = "plan.json"
+    SCENARIO = "scenario.json"
+    ENCODER = "encoder.json"
+
+    @staticmethod
+    def segment(content_key: str, encoder: str) -> str:
+        """Return the name of a finished segment; the encoder is part of it, since the plan cannot know it."""
+        return f"segments/{content_key}-{encoder}.mp4"
+
+    @staticmethod
+    def segment_report(content_key: str, encoder: str) -> str:
+        """Return the name of the report about a finished segment."""
+        return f"segments/{content_key}-{encoder}.json"
+
+
+class PlanReport(StatusModel):
+    """The plan is in storage."""
+
+    kind: Literal["plan"] = "plan"
+    plan: PlanSummary
+    segments: int = Field(ge=1, description="Segments of the plan.")
+
+
+class SegmentReport(StatusModel):
+    """One segment is in storage."""
+
+    kind: Literal["segment"] = "segment"
+    segment: int = Field(ge=0)
+    frames: int = Field(ge=1)
+    encoder: str
+    encoder_reason: str = Field(default="", description="Why this encoder and not another.")
+    reused: bool = Field(default=False, description="It was in storage already.")
+    metrics: RenderMetrics
+
+
+class MergeReport(StatusModel):
+    """The output has its final name."""
+
+    kind: Literal["merge"] = "merge"
+    output: OutputStatus
+    warnings: list[str] = Field(default_factory=list)
+
+
+class CleanReport(StatusModel):
+    """The work files are gone."""
+
+    kind: Literal["clean"] = "clean"
+    files: int = Field(ge=0, description="Files removed.")
+
+
+class FailureReport(StatusModel):
+    """The pod failed; its exit code belongs to the failure's code."""
+
+    kind: Literal["failure"] = "failure"
+    failure: Failure
+
+
+Report = PlanReport | SegmentReport | MergeReport | CleanReport | FailureReport
+_REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
+
+
+class PodProgress(StatusModel):
+    """What a renderer pod answers on /progress."""
+
+    stage: str = Field(default="starting", description="planning, starting, rendering, uploading or merging.")
+    segment: int | None = Field(default=None, ge=0)
+    frames_done: int = Field(default=0, ge=0, description="Frames of this pod's segment, or of the merge.")
+    frames_total: int = Field(default=0, ge=0)
+    frames_per_second: float | None = Field(default=None, ge=0)
+    encoder: str = ""
+    encoder_reason: str = ""
+    capture: str = ""
+    frames_dropped: int = Field(default=0, ge=0)
+    memory_mb: float = Field(default=0, ge=0)
+
+
+def encode_report(report: Report) -> str:
+    """Return `report` as one line of at most REPORT_BYTES bytes; log lines, then long texts, are shortened to fit."""
+    text = _dumped(report)
+    if len(text.encode()) <= REPORT_BYTES:
+        return text
+    if isinstance(report, FailureReport):
+        return _dumped(_shortened_failure(report))
+    if isinstance(report, PlanReport):
+        plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, 2400)})
+        return _dumped(report.model_copy(update={"plan": plan}))
+    if isinstance(report, MergeReport):
+        return _dumped(report.model_copy(update={"warnings": _shortened(report.warnings, 800)}))
+    raise ValueError(f"a {report.kind} report of {len(text)} characters does not fit")
+
+
+def decode_report(text: str | None) -> Report | None:
+    """Return the report in a termination message; None if it holds none, as when a container was killed."""
+    try:
+        return _REPORT.validate_json(text or "")
+    except ValidationError:
+        return None
+
+
+def _dumped(report: Report) -> str:
+    return report.model_dump_json(exclude_none=True)
+
+
+def _shortened_failure(report: FailureReport) -> FailureReport:
+    failure = report.failure
+    changes = {
+        "message": _cut(failure.message, 1200),
+        "hint": _cut(failure.hint, 400),
+        "log_tail": _shortened(failure.log_tail[::-1], 1200)[::-1],
+    }
+    return report.model_copy(update={"failure": failure.model_copy(update=changes)})
+
+
+def _shortened(texts: list[str], limit: int) -> list[str]:
+    """Return the first of `texts` that take at most `limit` bytes in JSON together, each cut at 300."""
+    kept: list[str] = []
+    for text in texts:
+        cut = _cut(text, 300)
+        limit -= _json_bytes(cut) + 1
+        if limit < 0:
+            break
+        kept.append(cut)
+    return kept
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return the beginning of `text` that takes at most `limit` bytes in JSON, with an ellipsis if it is cut."""
+    if _json_bytes(text) <= limit:
+        return text
+    while text and _json_bytes(text) > limit - 3:
+        text = text[: len(text) - max(1, (_json_bytes(text) - limit) // 6)]
+    return f"{text}…"
+
+
+def _json_bytes(text: str) -> int:
+    return len(TypeAdapter(str).dump_json(text))

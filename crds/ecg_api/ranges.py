@@ -1,0 +1,25 @@
+"""Sets of segment numbers as short text, the way Kubernetes writes completed indexes: `0-3,7`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def format_ranges(numbers: Iterable[int]) -> str:
+    """Return the numbers as sorted ranges; empty for none."""
+    parts: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def parse_ranges(text: str) -> frozenset[int]:
+    """Return the numbers that `text` stands for; raises ValueError for anything but ranges."""
+    numbers: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)

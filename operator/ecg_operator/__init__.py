@@ -1,0 +1,1 @@
+"""The Kubernetes operator: turns RenderJobs into Jobs on GPU nodes and keeps the truth in their status."""

@@ -1,0 +1,205 @@
+"""What passes between observing, deciding and acting. Plain values: no client, no clock, no input or output.
+
+observe -> Observation -> decide -> Decision -> act
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from ecg_api.names import Role
+from ecg_api.pods import PodProgress
+from ecg_api.renderjob import RenderJob
+from ecg_api.status import RenderJobStatus
+
+
+class Key(NamedTuple):
+    """Which RenderJob."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PodView:
+    """What matters of a pod of ours.
+
+    Attributes:
+        index: completion index within its Job; None for plan, merge and clean pods.
+        exit_code: of the renderer's container, None until it terminated.
+        ended: why the container terminated, in Kubernetes' word: Completed, Error, OOMKilled, ...
+        message: its termination message, a report in JSON if it came so far.
+        waiting: why the container does not run yet, in Kubernetes' word: ImagePullBackOff, ...; empty if it runs.
+        waiting_message: what Kubernetes adds to that.
+        unschedulable: the scheduler's sentence while no node takes the pod, else empty.
+        disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
+    """
+
+    name: str
+    uid: str
+    role: Role
+    round: int
+    index: int | None
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    ended: str = ""
+    message: str = ""
+    waiting: str = ""
+    waiting_message: str = ""
+    unschedulable: str = ""
+    disrupted: bool = False
+    deleting: bool = False
+    ip: str = ""
+    node: str = ""
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What matters of a child Job.
+
+    Attributes:
+        owned: its owner is this very RenderJob, not an earlier one of the same name.
+        segments: segments that this round renders, by completion index.
+        completed: completion indexes that succeeded.
+        failed_indexes: completion indexes that were given up.
+        complete: all pods succeeded, and the Job controller says so.
+        failed: the Job controller gave up; `reason` and `message` are its words.
+    """
+
+    name: str
+    uid: str
+    role: Role
+    round: int
+    created_at: datetime
+    owned: bool = True
+    segments: tuple[int, ...] = ()
+    parallelism: int = 1
+    active: int = 0
+    completed: frozenset[int] = frozenset()
+    failed_indexes: frozenset[int] = frozenset()
+    complete: bool = False
+    failed: bool = False
+    reason: str = ""
+    message: str = ""
+    deleting: bool = False
+    on_demand: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What admission says about a job.
+
+    Attributes:
+        admitted: the job may have pods.
+        segments: pods that may render segments for it at a time.
+        position: place in the queue, 1 is next; 0 when admitted.
+        reason: why it waits, a sentence for a person.
+    """
+
+    admitted: bool
+    segments: int = 0
+    position: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that a decision about one RenderJob may depend on.
+
+    Attributes:
+        job: the RenderJob, or None if it breaks a rule that the API server does not know; then `problems` says which.
+        rival: name of an older, unfinished RenderJob that writes to the same output, else empty.
+        scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
+        progress: what running pods last said, by pod name.
+    """
+
+    key: Key
+    uid: str
+    generation: int
+    created_at: datetime
+    now: datetime
+    status: RenderJobStatus
+    job: RenderJob | None
+    problems: tuple[str, ...] = ()
+    deleting: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[JobView, ...] = ()
+    pods: tuple[PodView, ...] = ()
+    progress: Mapping[str, PodProgress] = field(default_factory=dict)
+    verdict: Verdict = Verdict(admitted=False)
+    rival: str = ""
+    scenario_problem: str = ""
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Create a child Job; that it exists already and is ours is success."""
+
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the Job."""
+        return str(self.manifest["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete a child Job with its pods; that it is gone already is success."""
+
+    name: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class SetParallelism:
+    """Let a segment Job run so many pods at a time."""
+
+    name: str
+    parallelism: int
+
+
+@dataclass(frozen=True)
+class DeleteChildren:
+    """Delete all child Jobs of the RenderJob but those of `keep`, in one call."""
+
+    keep: frozenset[Role] = frozenset()
+
+
+@dataclass(frozen=True)
+class DeleteRenderJob:
+    """Delete the RenderJob itself: its time to live is over."""
+
+
+Action = CreateJob | DeleteJob | SetParallelism | DeleteChildren | DeleteRenderJob
+
+
+@dataclass(frozen=True)
+class EventNote:
+    """Something to tell on the RenderJob (`kubectl describe`); equal ones are counted, not repeated."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to write and do, in this order: status, actions, events.
+
+    Attributes:
+        status: the status to write; written only if it differs from the observed one.
+        due: seconds after which to look again although nothing happened; None for not at all.
+    """
+
+    status: RenderJobStatus
+    actions: tuple[Action, ...] = ()
+    events: tuple[EventNote, ...] = ()
+    due: float | None = None

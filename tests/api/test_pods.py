@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ecg_api.failures import Failure, FailureCode
+from ecg_api.names import Role, child_name
+from ecg_api.pods import (
+    REPORT_BYTES,
+    CleanReport,
+    FailureReport,
+    MergeReport,
+    PlanReport,
+    Report,
+    SegmentReport,
+    WorkFiles,
+    decode_report,
+    encode_report,
+)
+from ecg_api.ranges import format_ranges, parse_ranges
+from ecg_api.renderjob import NAME_LENGTH
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics
+
+PLAN = PlanSummary(width=1920, height=1080, rate="30000/1001", frames=900)
+OUTPUT = OutputStatus(uri="s3://b/o.mp4", size_bytes=9, duration_seconds=1.5, frames=45, sha256="0" * 64)
+FAILURE = Failure(code=FailureCode.FFMPEG_ERROR, message="FFmpeg failed.", retryable=True, segment=3, frame=71)
+
+REPORTS = [
+    PlanReport(plan=PLAN, segments=4),
+    SegmentReport(segment=3, frames=225, encoder="libx264", metrics=RenderMetrics(frames_processed=225)),
+    MergeReport(output=OUTPUT, warnings=["one"]),
+    CleanReport(files=7),
+    FailureReport(failure=FAILURE),
+]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.kind)
+def test_a_report_reads_back_as_it_was(report: Report) -> None:
+    text = encode_report(report)
+    assert "\n" not in text
+    assert decode_report(text) == report
+
+
+@pytest.mark.parametrize("filler", ["x", "한", "\x01", '"'], ids=["plain", "three bytes", "escaped", "quotes"])
+def test_however_long_its_texts_a_report_fits_a_termination_message(filler: str) -> None:
+    lines = [f"line {number} {filler * 700}" for number in range(40)]
+    failure = FAILURE.model_copy(update={"message": filler * 9000, "hint": filler * 9000, "log_tail": lines})
+    reports = [
+        FailureReport(failure=failure),
+        PlanReport(plan=PLAN.model_copy(update={"uri": "s3://b/plan.json", "warnings": lines}), segments=1000),
+        MergeReport(output=OUTPUT.model_copy(update={"url": f"https://h/{'u' * 1500}"}), warnings=lines),
+    ]
+    for report in reports:
+        text = encode_report(report)
+        assert len(text.encode()) <= REPORT_BYTES
+        assert decode_report(text) is not None
+
+
+def test_of_a_long_log_the_last_lines_are_kept() -> None:
+    lines = [f"line {number} {'x' * 200}" for number in range(40)]
+    report = decode_report(encode_report(FailureReport(failure=FAILURE.model_copy(update={"log_tail": lines}))))
+    assert isinstance(report, FailureReport)
+    assert report.failure.log_tail[-1] == lines[-1]
+    assert len(report.failure.log_tail) >= 3
+    assert (report.failure.segment, report.failure.frame) == (3, 71)
+
+
+@pytest.mark.parametrize("text", [None, "", "Killed", '{"kind":"segment"}', '{"kind":"plan"', '{"kind":"other"}', "[]"])
+def test_what_is_no_report_is_none(text: str | None) -> None:
+    assert decode_report(text) is None
+
+
+def test_a_newer_pods_additional_words_are_passed_over() -> None:
+    text = json.dumps({**json.loads(encode_report(CleanReport(files=1))), "bytes": 10})
+    assert decode_report(text) == CleanReport(files=1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], ""), ([4], "4"), ([1, 2], "1-2"), ([7, 0, 3, 1, 2], "0-3,7"), ([5, 5, 3], "3,5"), (range(1000), "0-999")],
+)
+def test_segment_numbers_are_written_as_ranges_and_read_back(numbers: list[int], text: str) -> None:
+    assert format_ranges(numbers) == text
+    assert parse_ranges(text) == frozenset(numbers)
+
+
+@pytest.mark.parametrize("text", ["a", "1-b", "-3", "1;2"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        parse_ranges(text)
+
+
+def test_the_longest_name_leaves_room_for_the_host_name_of_every_child() -> None:
+    job = "a" * NAME_LENGTH
+    hosts = [f"{child_name(job, role, 999)}-999" for role in Role]
+    assert max(map(len, hosts)) <= 63
+    assert len(set(hosts)) == len(Role)
+
+
+def test_a_segment_made_by_another_encoder_is_another_file() -> None:
+    names = {WorkFiles.segment("k", "libx264"), WorkFiles.segment("k", "h264_nvenc"), WorkFiles.segment("l", "libx264")}
+    assert len(names) == 3
