@@ -1,0 +1,153 @@
+"""What passes between the HTTP surface, the backends that render, and the relay that calls back.
+
+POST /render -> Submission -> Backend ─> JobState -> GET status
+                                      └> JobState -> relay -> callbacks
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from ecg_api.failures import Failure
+from ecg_api.options import Options
+from ecg_api.status import RenderMetrics
+
+
+class JobStatus(StrEnum):
+    """Where a job stands, in the words of the service's clients."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Nothing follows."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A render that a client asked for.
+
+    Attributes:
+        video_url: None if the client gave none; a resolver may know it.
+        options: as the client wrote them; checked, with the service's defaults filled in, by `render_options`.
+        payload_hash: SHA-256 of all that the result depends on; tells a repeated POST from a changed one.
+    """
+
+    job_id: str
+    video_url: str | None
+    scenario: Mapping[str, Any]
+    options: Mapping[str, Any]
+    callback_url: str
+    payload_hash: str
+
+
+@dataclass(frozen=True)
+class RenderOrder:
+    """A checked submission: what a backend renders."""
+
+    job_id: str
+    video_url: str
+    scenario: Mapping[str, Any]
+    options: Options
+    callback_url: str
+    payload_hash: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """The finished video.
+
+    Attributes:
+        path: the file on this machine, or None if it is in storage.
+        url: address under which a browser can fetch it.
+    """
+
+    url: str
+    size_bytes: int
+    duration_seconds: float
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Where one job stands; `version` grows with every change, so that a relay can tell what it has told.
+
+    Attributes:
+        progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
+        eta_seconds: seconds to go, None while unknown.
+    """
+
+    job_id: str
+    status: JobStatus
+    version: int
+    created_at: datetime
+    progress: int = 0
+    message: str = ""
+    eta_seconds: int | None = None
+    output: Output | None = None
+    failure: Failure | None = None
+    metrics: RenderMetrics = field(default_factory=RenderMetrics)
+    callback_url: str = ""
+    payload_hash: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """How busy the service is.
+
+    Attributes:
+        wait_seconds: until a job sent now would begin, from measured render times.
+    """
+
+    pending: int
+    processing: int
+    total: int
+    max_concurrent: int
+    wait_seconds: int
+
+
+class Conflict(Exception):
+    """The job id is in use for another, unfinished render."""
+
+
+class Backend(Protocol):
+    """Who renders: processes of this machine, or a cluster. All calls answer within a second at full load."""
+
+    async def submit(self, order: RenderOrder) -> JobState:
+        """Take a job; the same job again is the same job, rendered once. Raises Conflict."""
+
+    async def reject(self, submission: Submission, failure: Failure) -> JobState:
+        """Note a job that cannot be rendered, so that its failure is told like any other."""
+
+    async def get(self, job_id: str) -> JobState | None:
+        """Return where the job stands; None if it is not known."""
+
+    async def cancel(self, job_id: str) -> bool:
+        """Stop the job; False if it is not known or has ended. An unknown id is remembered for 30 minutes."""
+
+    async def list_jobs(self, limit: int) -> list[JobState]:
+        """Return the newest jobs first."""
+
+    async def queue(self) -> QueueState:
+        """Return how busy the service is."""
+
+    async def clear(self) -> int:
+        """Cancel all jobs that wait; return how many."""
+
+    def changes(self) -> AsyncIterator[JobState]:
+        """Yield each job that changes, first those that are unfinished or untold; for the relay."""
+
+    async def health(self) -> Mapping[str, Any]:
+        """Return what /health says about this backend: `healthy` (bool), `problems`, gpu and streaming blocks."""
