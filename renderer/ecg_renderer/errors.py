@@ -7,9 +7,12 @@
      ├─ SourceMissing                  INVALID_VIDEO_URL        cannot be reached or opened
      ├─ SourceInvalid                  INVALID_VIDEO_FORMAT     is there, but is not a usable video
      ├─ StorageError                   STORAGE_ACCESS_ERROR     reading or writing work files or the output
+     ├─ ServiceUnreachable             CONNECTION_ERROR         storage does not answer, or is overloaded
+     ├─ UploadFailed                   S3_UPLOAD_ERROR          the same, in the middle of an upload
      ├─ BrowserError                   BROWSER_ERROR            Chromium missing, crashed, refused
      ├─ FrameTimeout                   RENDERING_TIMEOUT        a frame or the whole job took too long
      ├─ FfmpegError                    FFMPEG_ERROR             missing, failed, or its result broke a check
+     ├─ GpuUnavailable                 GPU_NOT_AVAILABLE        this node cannot encode as the job's others do
      ├─ ResourceError                  SYSTEM_RESOURCE_ERROR    disk full, out of memory
      └─ Cancelled                      JOB_CANCELLED            stopped on request
 
@@ -101,6 +104,18 @@ class StorageError(RenderError):
     code = FailureCode.STORAGE_ACCESS_ERROR
 
 
+class ServiceUnreachable(RenderError):
+    """Storage does not answer, breaks off, or asks to be left alone for a while."""
+
+    code = FailureCode.CONNECTION_ERROR
+
+
+class UploadFailed(RenderError):
+    """Storage went away, or was overloaded, while something was uploaded to it."""
+
+    code = FailureCode.S3_UPLOAD_ERROR
+
+
 class BrowserError(RenderError):
     """Chromium is missing, crashed, or did not do what it was told."""
 
@@ -117,6 +132,12 @@ class FfmpegError(RenderError):
     """FFmpeg is missing, failed, or wrote something else than planned."""
 
     code = FailureCode.FFMPEG_ERROR
+
+
+class GpuUnavailable(RenderError):
+    """NVENC is what the job encodes with, and it does not work on this node."""
+
+    code = FailureCode.GPU_NOT_AVAILABLE
 
 
 class ResourceError(RenderError):

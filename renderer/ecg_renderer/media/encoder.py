@@ -43,6 +43,25 @@ async def choose_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8)
     `auto` takes NVENC where it works and says why where it does not. Raises OptionsError when `nvenc` cannot make
     what is asked for, FfmpegError when it does not work on this machine.
     """
+    settled = settled_encoder(wanted, format, bit_depth=bit_depth)
+    if settled:
+        return settled
+    problem = await nvenc_problem()
+    if not problem:
+        return EncoderChoice("nvenc", "a test encode on this GPU worked")
+    if wanted == "nvenc":
+        raise FfmpegError(
+            f"The NVENC encoder does not work on this machine: {problem}.",
+            hint="Set options.encoder to auto to fall back to x264, or run on a machine with a fitting GPU.",
+        )
+    return without_nvenc(problem)
+
+
+def settled_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice | None:  # noqa: A002
+    """Return the encoder if the job alone decides it, None if that takes a test encode.
+
+    Raises OptionsError when `nvenc` cannot make what is asked for.
+    """
     unsuited = _unsuited(format, bit_depth)
     if wanted == "nvenc" and unsuited:
         raise OptionsError(
@@ -52,14 +71,11 @@ async def choose_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8)
         return EncoderChoice("vp9", "WebM holds no H.264; VP9 is encoded on the CPU")
     if wanted == "x264":
         return EncoderChoice("x264", "as asked")
-    problem = unsuited or await nvenc_problem()
-    if not problem:
-        return EncoderChoice("nvenc", "a test encode on this GPU worked")
-    if wanted == "nvenc":
-        raise FfmpegError(
-            f"The NVENC encoder does not work on this machine: {problem}.",
-            hint="Set options.encoder to auto to fall back to x264, or run on a machine with a fitting GPU.",
-        )
+    return without_nvenc(unsuited) if unsuited else None
+
+
+def without_nvenc(problem: str) -> EncoderChoice:
+    """Return x264 with the reason why it is not NVENC."""
     return EncoderChoice("x264", f"NVENC is not available: {problem}")
 
 

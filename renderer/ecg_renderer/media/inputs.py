@@ -66,7 +66,9 @@ def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:
         "rw_timeout": NETWORK_TIMEOUT_SECONDS * 1_000_000,
     }
     if insist:
-        options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_delay_max": 10}
+        # 5xx: S3 says SlowDown with it. Broken off while it is read, a source may be away for half a minute.
+        options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_on_http_error": "5xx"}
+        options |= {"reconnect_delay_max": 10}
     if scheme == "https":
         options |= _certificate_options()
     return options

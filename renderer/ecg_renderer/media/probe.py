@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import SourceInvalid, SourceMissing
+from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.facts import source_facts, video_stream
 from ecg_renderer.media.inputs import input_name, is_remote, local_path, source_options
 from ecg_renderer.media.process import Finished, run_ffprobe
@@ -37,13 +37,16 @@ LARGEST_COUNTED_BYTES = 4 << 30
 _CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
+# Said of a server that is away or overloaded; the address was found good just before.
+_AWAY = ("Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within")
 
 
 async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     """Return what is known of the video at `url` (a path, file://, http:// or https://).
 
     `display` is the name for people, without secrets; `identity` changes with the content. Raises SourceMissing
-    when there is nothing to open, SourceInvalid when it is no usable video or breaks off in the middle.
+    when there is nothing to open, SourceInvalid when it is no usable video or breaks off in the middle,
+    ServiceUnreachable when it cannot be fetched at the moment.
     """
     input_name(url)
     if not is_remote(url):
@@ -95,6 +98,8 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(finished.output)
         return report
     said = finished.log[-1] if finished.log else "no reason given"
+    if is_remote(url) and any(words in line for line in finished.log for words in _AWAY):
+        raise ServiceUnreachable(f"{display} cannot be fetched at the moment: {said}.", hint="Try again later.")
     if is_remote(url) and not any("Invalid data" in line or "whitelist" in line for line in finished.log):
         raise SourceMissing(f"{display} cannot be fetched: {said}.", hint="Is the address right, and still valid?")
     if any("moov atom not found" in line for line in finished.log):

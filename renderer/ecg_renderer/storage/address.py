@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -29,6 +31,11 @@ class UrlPolicy:
     read_seconds: float = 30
     total_seconds: float = 120
     max_redirects: int = 5
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> UrlPolicy:
+        """Return the strict policy where ECG_PRIVATE_ADDRESSES is `refuse`: a service says so to its renderers."""
+        return cls(allow_private=environment.get("ECG_PRIVATE_ADDRESSES", "").strip().lower() != "refuse")
 
 
 def printable(url: str) -> str:

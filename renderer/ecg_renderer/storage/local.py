@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ecg_renderer.errors import SourceMissing, StorageError
+from ecg_renderer.storage.base import below
 from ecg_renderer.storage.failures import refusal
 from ecg_renderer.storage.output import OutputFile
 
@@ -71,6 +72,10 @@ class FileStorage:
             refused = refusal(error, "read", self.path)
             raise SourceMissing(refused.message, hint="Check spec.source.uri.") from error
         return f"file:{digest.hexdigest()}"
+
+    def public_url(self, base: str | None, presign_seconds: int) -> str | None:
+        """Return the file's address in the published folder `base`, or None."""
+        return below(base, self.path.name)
 
     def output(self, key: str, *, source: str = "", needed_bytes: int = 0) -> OutputFile:
         """Return the output file of the job `key` (see `Storage.output`)."""

@@ -11,7 +11,7 @@ from ecg_renderer.storage.address import UrlPolicy, printable
 from ecg_renderer.storage.base import Storage
 from ecg_renderer.storage.local import FileStorage
 
-SUPPORTED = "plain paths and file:// (read and write), https:// (read)"
+SUPPORTED = "plain paths, file:// and s3:// (read and write), https:// (read)"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -30,10 +30,14 @@ def open_storage(uri: str, base: Path, policy: UrlPolicy | None = None) -> Stora
     if scheme == "file":
         return FileStorage(_file_uri_path(uri))
     if scheme in ("https", "http"):
-        # Imported here: an HTTP client takes time to load that a render of local files need not wait for.
+        # Imported here: clients take time to load that a render of local files need not wait for.
         from ecg_renderer.storage.web import WebStorage
 
-        return WebStorage(uri, policy or UrlPolicy())
+        return WebStorage(uri, policy or UrlPolicy.from_environment())
+    if scheme == "s3":
+        from ecg_renderer.storage.s3 import S3Storage
+
+        return S3Storage(uri)
     raise StorageError(
         f"{printable(uri)} cannot be opened: {scheme}:// is not supported.",
         hint=f"Supported are {SUPPORTED}.",

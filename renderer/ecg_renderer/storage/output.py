@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from ecg_renderer.errors import RenderError, ResourceError, StorageError
+from ecg_renderer.storage.base import TransferProgress
 from ecg_renderer.storage.failures import refusal
 from ecg_renderer.storage.lock import open_locked, remove_abandoned
 
@@ -58,8 +59,8 @@ class OutputFile:
         """Remove what was not committed."""
         self._abort()
 
-    def commit(self) -> str:
-        """Flush the file to the disk, put it under its final name, and return that name.
+    def commit(self, progress: TransferProgress | None = None) -> str:
+        """Flush the file to the disk, put it under its final name, and return that name; nothing for `progress`.
 
         Raises StorageError or ResourceError; the destination is then what it was before.
         """

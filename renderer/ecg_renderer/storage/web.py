@@ -6,12 +6,13 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from ecg_renderer.errors import SourceMissing, StorageError
 from ecg_renderer.storage.address import UrlPolicy, check_peer, check_url, printable
+from ecg_renderer.storage.base import below
 from ecg_renderer.storage.output import OutputFile
 
 _FIRST_BYTE = {"Range": "bytes=0-0"}
@@ -70,6 +71,10 @@ class WebStorage:
         # The query is left out: signed links change with every request for the same object.
         digest = hashlib.sha256("\n".join([self.name, *words]).encode())
         return f"web:{digest.hexdigest()}"
+
+    def public_url(self, base: str | None, presign_seconds: int) -> str | None:
+        """Return the file's address in the published folder `base`, or None: its own may not be for everybody."""
+        return below(base, urlsplit(self._url).path)
 
     def output(self, key: str, *, source: str = "", needed_bytes: int = 0) -> OutputFile:
         """Raise StorageError: nothing is written to the web."""

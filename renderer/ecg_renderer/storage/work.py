@@ -20,8 +20,17 @@ from ecg_renderer.storage.output import OutputFile
 
 def default_work_root() -> Path:
     """Return the directory for work directories: `ecg-render/work` in the user's cache."""
+    return _cache() / "work"
+
+
+def default_upload_root() -> Path:
+    """Return the directory in which outputs wait for their upload: `ecg-render/uploads` in the user's cache."""
+    return _cache() / "uploads"
+
+
+def _cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "ecg-render" / "work"
+    return Path(cache).expanduser() / "ecg-render"
 
 
 class WorkDir:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from clips import Clip, counter, derived
-from ecg_renderer.errors import RenderError, SourceInvalid, SourceMissing
+from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media import process
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
@@ -52,7 +52,7 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
     "a file behind a file": (lambda folder: written(folder, "a", b"x") / "b.mp4", SourceMissing, "cannot be opened"),
     "a device": (lambda _: "/dev/zero", SourceMissing, "clip is not a file"),
     "an unknown scheme": (lambda _: "ftp://example.org/a.mp4", SourceMissing, "starts with ftp://"),
-    "a server that is not there": (lambda _: "http://127.0.0.1:9/a.mp4", SourceMissing, "cannot be fetched"),
+    "a server that is not there": (lambda _: "http://127.0.0.1:9/a.mp4", ServiceUnreachable, "cannot be fetched"),
     "an empty file": (lambda folder: written(folder, "a.mp4", b""), SourceInvalid, "clip is empty"),
     "garbage": (lambda folder: written(folder, "a.bin", bytes(range(256)) * 99), SourceInvalid, "not a video"),
     "garbage named mp4": (lambda folder: written(folder, "a.mp4", bytes(range(256)) * 99), SourceInvalid, "is no MP4"),

@@ -33,7 +33,6 @@ def test_a_path_is_found_from_the_manifests_directory(uri: str, path: str) -> No
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("s3://bucket/clip.mp4", "s3:// is not supported"),
         ("ftp://host/clip.mp4", "ftp:// is not supported"),
         ("gs://user:secret@bucket/clip.mp4?token=secret", "gs://bucket/clip.mp4"),
         ("", "names no file"),

@@ -1,0 +1,204 @@
+"""Where the pods of one job leave files for each other: a folder in S3, or on a disk that all of them see.
+
+Every file is there whole or not at all, whoever is killed when; a file that all want to write has one winner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Protocol
+
+from ecg_renderer.errors import StorageError
+from ecg_renderer.storage.address import printable
+from ecg_renderer.storage.base import TransferProgress
+from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.local import FileStorage
+from ecg_renderer.storage.open import open_storage
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_UNFINISHED = ".unfinished-"
+
+
+class WorkStore(Protocol):
+    """The work files of one job, by names such as `plan.json` or `segments/abc.mp4`.
+
+    Every method may be called from any thread, and raises StorageError when storage says no, ResourceError when a
+    disk is full, ServiceUnreachable (or UploadFailed, from `upload`) when storage is away for long, Cancelled after
+    `stop()`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The folder's URI; it holds no secrets."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return the content of a file, or None if it is not there."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file, in place of the one that was there."""
+
+    def put_if_absent(self, name: str, data: bytes) -> bytes:
+        """Write a file unless it is there; return its content, which is the same for all who ask, whoever was first."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a file is there."""
+
+    def download(self, name: str, path: Path, progress: TransferProgress | None = None) -> None:
+        """Write a file's content to the local `path`, whose folder exists; StorageError if the file is not there."""
+
+    def upload(self, path: Path, name: str, progress: TransferProgress | None = None) -> None:
+        """Write a file from the local `path`."""
+
+    def clean(self, keep: str = "") -> int:
+        """Remove the folder with everything in it, half-written files too; return how many files that were.
+
+        `keep` names a file that stays: a note for whoever comes after a removal that was cut short.
+        """
+
+    def stop(self) -> None:
+        """End what other threads are doing here, and every further wait for storage: the process is to end."""
+
+
+def open_work_store(uri: str) -> WorkStore:
+    """Return the store in the folder `uri`: `s3://bucket/folder` or `file:///folder`. Opens nothing yet.
+
+    Raises StorageError for a URI that names no folder, or cannot be written.
+    """
+    if uri.lower().startswith("s3://"):
+        # Imported here: the client takes time to load that others need not wait for.
+        from ecg_renderer.storage.s3_work_store import S3WorkStore
+
+        return S3WorkStore(uri)
+    storage = open_storage(uri, Path.cwd()) if uri.lower().startswith("file://") else None
+    if not isinstance(storage, FileStorage):
+        raise StorageError(f"Work files cannot be kept in {printable(uri)}.", hint="Use s3:// or file://.")
+    if storage.path == Path(storage.path.anchor):
+        raise StorageError(f"{uri} is the whole disk, not a folder on it.", hint="Write file:///folder.")
+    return FolderWorkStore(storage.path)
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it names a file within the folder, else raise ValueError: our own code made it."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for a work file")
+    return name
+
+
+class FolderWorkStore:
+    """Work files in a folder on a disk; see `WorkStore`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def name(self) -> str:
+        """The folder's URI."""
+        return self._folder.as_uri()
+
+    def get(self, name: str) -> bytes | None:
+        """Return the content of a file, or None if it is not there."""
+        path = self._path(name)
+        with _said("read", path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file, in place of the one that was there."""
+        path = self._path(name)
+        with self._unfinished(path) as unfinished:
+            unfinished.write_bytes(data)
+            unfinished.replace(path)
+
+    def put_if_absent(self, name: str, data: bytes) -> bytes:
+        """Write a file unless it is there; return the content of what is there then."""
+        path = self._path(name)
+        with self._unfinished(path) as unfinished:
+            unfinished.write_bytes(data)
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(unfinished)  # unlike a rename, it never replaces
+            return path.read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a file is there."""
+        path = self._path(name)
+        with _said("read", path):
+            return path.is_file()
+
+    def download(self, name: str, path: Path, progress: TransferProgress | None = None) -> None:
+        """Copy a file to the local `path`, which has its name when it is complete."""
+        _copy(self._path(name), path, progress)
+
+    def upload(self, path: Path, name: str, progress: TransferProgress | None = None) -> None:
+        """Write a file from the local `path`."""
+        target = self._path(name)
+        with _said("write", target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(path, target, progress)
+
+    def clean(self, keep: str = "") -> int:
+        """Remove the folder with everything in it but the file `keep`; return how many files that were."""
+        kept = self._path(keep) if keep else None
+        with _said("remove", self._folder):
+            files = [path for path in self._folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+            files = [path for path in files if path != kept]
+            with contextlib.suppress(FileNotFoundError):
+                if kept is None:
+                    shutil.rmtree(self._folder)
+            for path in files:
+                path.unlink(missing_ok=True)
+            return sum(not path.name.startswith(_UNFINISHED) for path in files)
+
+    def stop(self) -> None:
+        """Do nothing: a disk is not waited for."""
+
+    def _path(self, name: str) -> Path:
+        return self._folder / checked_name(name)
+
+    @contextmanager
+    def _unfinished(self, path: Path) -> Iterator[Path]:
+        with _said("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(path) as unfinished:
+                yield unfinished
+
+
+def _copy(source: Path, target: Path, progress: TransferProgress | None) -> None:
+    with _said("write", target), _temporary(target) as unfinished:
+        try:
+            shutil.copyfile(source, unfinished)
+        except FileNotFoundError as error:
+            raise refusal(error, "read", source) from error
+        unfinished.replace(target)
+        if progress:
+            size = target.stat().st_size
+            progress(size, size)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Make a file of its own beside `path`, and remove it if it is still there in the end."""
+    descriptor, name = mkstemp(prefix=_UNFINISHED, dir=path.parent)
+    os.close(descriptor)
+    unfinished = Path(name)
+    try:
+        unfinished.chmod(0o644)  # the pods of one job may run as different users
+        yield unfinished
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, action, path) from error
