@@ -56,6 +56,17 @@ def read_manifest(
     return Manifest(job, Path.cwd() if path == STDIN else Path(path).absolute().parent)
 
 
+def checked_job(data: object, name: str) -> RenderJob:
+    """Return the RenderJob that `data`, as read from JSON or YAML, describes; `name` is how messages call it.
+
+    Raises ManifestError, or OptionsError if only options are out of range.
+    """
+    try:
+        return parse_render_job(data)
+    except ManifestProblems as problems:
+        raise _refusal(problems.problems, name) from problems
+
+
 def parse_yaml(raw: bytes, name: str) -> object:
     """Return the one value that the YAML text `raw` holds; `name` is how messages call it.
 

@@ -28,6 +28,11 @@ class MemoryMeter:
         return max((memory for _, memory in self._samples), default=0.0)
 
     @property
+    def latest_mb(self) -> float:
+        """The last sample, in MiB; 0 before the first."""
+        return self._samples[-1][1] if self._samples else 0.0
+
+    @property
     def trend(self) -> str:
         """The direction of the second half of the samples: increasing, stable, decreasing or unknown."""
         recent = self._samples[len(self._samples) // 2 :]

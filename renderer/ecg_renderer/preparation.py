@@ -12,13 +12,15 @@ import asyncio
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
-from ecg_api.options import Options
+from ecg_api.options import Encoder, Format, Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
@@ -35,6 +37,15 @@ from ecg_renderer.scenario import Scenario, prepare
 from ecg_renderer.storage import Storage, open_storage
 
 SCENARIO_BYTES = 16 * 1024 * 1024
+
+ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
+
+
+class EncoderChooser(Protocol):
+    """Decides on the encoder, as `choose_encoder` does."""
+
+    async def __call__(self, wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice:  # noqa: A002
+        """Return the encoder for a container and a source's bit depth."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +93,27 @@ class PreparedJob:
         return capture_blocks(frames, self.scenario.cues, self.grid)
 
 
-async def prepare_job(job: RenderJob, base: Path, cutting: Cutting) -> PreparedJob:
+async def prepare_job(
+    job: RenderJob,
+    base: Path,
+    cutting: Cutting,
+    *,
+    reader: ScenarioReader | None = None,
+    chooser: EncoderChooser = choose_encoder,
+) -> PreparedJob:
     """Read and check the inputs of `job` and plan it; relative paths start at `base`.
 
-    Raises a RenderError that says which input is at fault.
+    `reader` returns the scenario of a reference, and `chooser` decides on the encoder, where that is done otherwise
+    than on one machine. Raises a RenderError that says which input is at fault.
     """
     spec = job.spec
     source = open_storage(spec.source.uri, base)
     with plain_failures():
         async with asyncio.TaskGroup() as tasks:
-            raw = tasks.create_task(asyncio.to_thread(_read_scenario, spec.scenario, base))
+            raw = tasks.create_task(asyncio.to_thread(reader or read_scenario, spec.scenario, base))
             facts = tasks.create_task(_probe(source))
     source_url, source_facts = facts.result()
-    encoder = await choose_encoder(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
+    encoder = await chooser(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
     scenario = prepare(
         raw.result(),
         duration=output_duration(source_facts, spec.options),
@@ -127,7 +146,11 @@ async def _probe(source: Storage) -> tuple[str, SourceFacts]:
     return url, await probe_source(url, display=source.name, identity=identity)
 
 
-def _read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
+def read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
+    """Return the scenario that `reference` holds, or the bytes behind it; a relative path starts at `base`.
+
+    Raises StorageError, ScenarioError for bytes with another hash than asked for, ManifestError for a ConfigMap.
+    """
     if reference.inline is not None:
         return dict(reference.inline)
     if reference.uri is None:
@@ -137,13 +160,18 @@ def _read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, obje
         )
     storage = open_storage(reference.uri, base)
     raw = storage.read_bytes(SCENARIO_BYTES)
+    check_digest(raw, reference, storage.name)
+    return raw
+
+
+def check_digest(raw: bytes, reference: ScenarioRef, name: str) -> None:
+    """Raise ScenarioError if `reference` asks for another SHA-256 than that of `raw`, which came from `name`."""
     digest = hashlib.sha256(raw).hexdigest()
     if reference.sha256 and digest != reference.sha256:
         raise ScenarioError(
-            f"{storage.name} has the SHA-256 {digest}, but spec.scenario.sha256 is {reference.sha256}.",
+            f"{name} has the SHA-256 {digest}, but spec.scenario.sha256 is {reference.sha256}.",
             hint="The scenario was changed after the job was written; correct the one or the other.",
         )
-    return raw
 
 
 def _origin(reference: ScenarioRef) -> str:

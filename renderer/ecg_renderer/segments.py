@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecg_api.plan import SegmentPlan
 from ecg_renderer.capture.patches import Capture
 from ecg_renderer.errors import RenderError
+from ecg_renderer.frames import QueueStatistics
 from ecg_renderer.media.arguments import SegmentEncode
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.merge import SegmentFile
@@ -59,7 +61,11 @@ class RenderedSegments:
 
 
 class RenderProgress:
-    """Turns FFmpeg's progress within segments into progress of the whole output."""
+    """Turns FFmpeg's progress within segments into progress of the whole output.
+
+    Attributes:
+        queue: tells what waits for FFmpeg; None where nobody asks.
+    """
 
     def __init__(self, observer: Observer, prepared: PreparedJob, began: float) -> None:
         self._observer = observer
@@ -69,6 +75,7 @@ class RenderProgress:
         self._speed: Speedometer | None = None
         self._segment: SegmentPlan | None = None
         self.capture = ""
+        self.queue: Callable[[], QueueStatistics | None] | None = None
         self.first_frame_seconds: float | None = None
 
     def begin(self, segment: SegmentPlan) -> None:
@@ -86,6 +93,7 @@ class RenderProgress:
         self._report(done, *self._speed.note(done))
 
     def _report(self, done: int, speed: float | None, eta: float | None) -> None:
+        queue = self.queue() if self.queue else None
         self._observer.report(
             ProgressReport(
                 Stage.RENDERING,
@@ -97,33 +105,49 @@ class RenderProgress:
                 capture=self.capture,
                 segment=self._segment.index if self._segment else 0,
                 segments=len(self._plan.segments),
+                queued_frames=queue.queue_size if queue else 0,
             )
         )
 
 
 class SegmentRenderer:
-    """Renders what is missing in a work directory.
+    """Renders what is missing in a work directory: of all segments, or of those in `only`.
 
     Attributes:
         capture: where caption pictures come from; needed only if `need_captions`.
     """
 
-    def __init__(self, prepared: PreparedJob, work: WorkDir, settings: Settings, progress: RenderProgress) -> None:
+    def __init__(
+        self,
+        prepared: PreparedJob,
+        work: WorkDir,
+        settings: Settings,
+        progress: RenderProgress,
+        *,
+        only: Collection[int] | None = None,
+    ) -> None:
         self._prepared = prepared
+        self._segments = [s for s in prepared.plan.segments if only is None or s.index in only]
         self._work = work
         self._settings = settings
         self._progress = progress
-        self._missing = {s.index for s in prepared.plan.segments if not work.finished(s.content_key, SUFFIX)}
+        self._missing = {s.index for s in self._segments if not work.finished(s.content_key, SUFFIX)}
+        self._pipeline: StreamingPipeline | None = None
         self.capture: Capture | None = None
 
     @property
     def need_captions(self) -> bool:
         """Tell whether a segment that is to be rendered has captions."""
-        return any(s.captioned_frames for s in self._prepared.plan.segments if s.index in self._missing)
+        return any(s.captioned_frames for s in self._segments if s.index in self._missing)
+
+    def queue(self) -> QueueStatistics | None:
+        """Return what went through the queue of the segment at hand so far; None before the first."""
+        running = self._pipeline.queue if self._pipeline else None
+        return running.statistics() if running else None
 
     async def render_all(self) -> RenderedSegments:
         """Render the missing segments in order; each is committed to the work directory as soon as it is checked."""
-        segments = self._prepared.plan.segments
+        segments = self._segments
         done = RenderedSegments(reused=len(segments) - len(self._missing))
         if self.capture:
             self._progress.capture = done.capture = self.capture.way
@@ -143,7 +167,7 @@ class SegmentRenderer:
         options = self._prepared.job.spec.options
         try:
             with self._work.segment(segment.content_key, SUFFIX) as output:
-                pipeline = StreamingPipeline(
+                self._pipeline = StreamingPipeline(
                     self.capture,
                     self._prepared.blocks(FrameRange(segment.start, segment.end)),
                     self._encode(segment, output.path),
@@ -151,7 +175,7 @@ class SegmentRenderer:
                     PipelineSettings(self._settings.queue_frames, self._settings.memory_bytes, options.frame_policy),
                     self._progress.frames,
                 )
-                outcome = await pipeline.run()
+                outcome = await self._pipeline.run()
                 # FFmpeg's success is not believed: it ends well on a truncated source too.
                 shape = Shape(
                     self._prepared.plan.width, self._prepared.plan.height, segment.frames, self._prepared.grid.rate

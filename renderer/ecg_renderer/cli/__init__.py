@@ -4,17 +4,25 @@ app        the commands, with their help; imports next to nothing, so that --hel
  ├─ run ─────> display    the progress bar, or lines in a log
  │         └─> summary    what was rendered
  ├─ plan, still, frames, doctor
+ ├─ worker     the steps that pods run, with a report each
  └─ ending    failures as one paragraph, exit codes, signals
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from typing import NoReturn
+
+SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 
 
 def main() -> None:
     """Run the command that the arguments name; ends the process."""
+    if os.getpid() == 1:
+        # The first process of a container hears no signal that it has no handler for; imports take a while.
+        signal.signal(signal.SIGTERM, _stop_at_once)
     # numpy's linear algebra, which nothing here uses, would start a thread for each core, and they spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -25,3 +33,7 @@ def main() -> None:
         # While modules are loaded: nothing was begun that would have to be cleaned up.
         sys.stderr.write("\nStopped before anything was done.\n")
         sys.exit(130)
+
+
+def _stop_at_once(_number: int, _frame: object) -> NoReturn:
+    os._exit(SIGTERM_EXIT_CODE)

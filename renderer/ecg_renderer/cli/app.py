@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli import doctor, frames, plan, run, still
+from ecg_renderer.cli import doctor, frames, plan, run, serve, still, worker
 
 PURPOSE = """Burn animated, word-timed captions into a video.
 
@@ -27,6 +27,8 @@ Examples:
   ecg-render still job.yaml --at 3.2 -o look.png
 
   ecg-render run job.yaml             render; prints the path of the video
+
+  ecg-render serve                    take jobs over HTTP: http://localhost:8090
 
 Exit status: 0 done; 1 not ready to render (doctor); 2 wrong usage; 64 to 95 the same input fails again; 96 to 113 \
 another try may work; 130 and 143 stopped.
@@ -64,3 +66,5 @@ def _options(
 
 for command in (run, plan, still, frames, doctor):
     app.command(command.NAME, epilog=command.EXAMPLES)(command.command)
+app.command(serve.NAME, context_settings=serve.SETTINGS)(serve.command)
+app.add_typer(worker.app)

@@ -1,0 +1,295 @@
+"""`ecg-render worker`: the steps that pods of a cluster run; each can be tried on one machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ecg_renderer.cli import SIGTERM_EXIT_CODE
+from ecg_renderer.cli.ending import ReaderGone, ending, failure_of, put
+from ecg_renderer.cli.interrupted import Interrupted
+
+if TYPE_CHECKING:
+    from ecg_api.pods import Report
+    from ecg_renderer.worker.assignment import Assignment
+    from ecg_renderer.worker.live import Live
+
+NAME = "worker"
+# The names of ecg_api.pods, which would take longer to load than help may take to answer.
+JOB_VARIABLE = "ECG_RENDER_JOB"
+WORK_VARIABLE = "ECG_WORK_URI"
+SEGMENTS_VARIABLE = "ECG_SEGMENTS"
+SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
+MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+PROGRESS_PORT = 8091
+SECONDS_TO_STOP = 8.0
+GO_ON = "Nothing half-done is left; another pod goes on from what is among the work files."
+
+HELP = """Run one step of a job, as the pods of a cluster do.
+
+A job's steps share a folder of work files, in S3 or on a disk: `plan` writes the plan there, `segment` one segment of \
+it, `merge` makes the output of all segments and removes the folder, `clean` removes it without an output."""
+EXAMPLES = f"""
+Examples, on one machine with a folder for the work files:
+
+  ecg-render worker plan --job job.yaml --work /scratch/clip
+
+  ecg-render worker segment --job job.yaml --work /scratch/clip --segments 0
+
+  ecg-render worker merge --job job.yaml --work /scratch/clip
+
+Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {SEGMENTS_VARIABLE}, \
+{INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, ECG_PROGRESS_PORT and ECG_TERMINATION_LOG, \
+as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to \
+S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE and \
+ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
+
+Each step ends with a report, one line of JSON: on standard output, and in the file that ECG_TERMINATION_LOG names \
+(in a pod /dev/termination-log). The log is on standard error.
+
+Exit status: 0 done; 64 to 95 the same input fails again; 96 to 113 another try may work; 143 stopped by SIGTERM, \
+within 10 seconds."""
+
+app = typer.Typer(name=NAME, help=HELP, epilog=EXAMPLES, no_args_is_help=True)
+
+Job = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help=f"RenderJob manifest, a YAML file, instead of {JOB_VARIABLE}, which holds the RenderJob as JSON.",
+    ),
+]
+Work = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        envvar=WORK_VARIABLE,
+        show_default=False,
+        help="Folder of this job's work files: s3://bucket/folder, file:///folder or a path.",
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        envvar="ECG_PROGRESS_PORT",
+        min=0,
+        max=65535,
+        help="Port for /progress (JSON), /metrics (Prometheus) and /healthz; 0 takes a free one.",
+    ),
+]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        envvar="ECG_TERMINATION_LOG",
+        show_default=False,
+        help="Also write the report to this file. Default: /dev/termination-log, where it exists.",
+    ),
+]
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  ecg-render worker plan --job job.yaml --work /scratch/clip
+
+  ecg-render worker plan --job job.yaml --work /scratch/clip --scenario-file captions.json.gz"""
+)
+def plan(
+    job: Job = None,
+    work: Work = None,
+    scenario_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar=SCENARIO_FILE_VARIABLE,
+            show_default=False,
+            help="The mounted ConfigMap entry that spec.scenario.configMapRef names: JSON, or JSON compressed by "
+            "gzip. spec.scenario.sha256 is that of the entry as it is, compressed or not.",
+        ),
+    ] = None,
+    most_segments: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            envvar=MOST_SEGMENTS_VARIABLE,
+            show_default=False,
+            help="Cut the video into at most so many segments, if the manifest does not say less.",
+        ),
+    ] = None,
+    progress_port: Port = PROGRESS_PORT,
+    report: Log = None,
+) -> None:
+    """Check the inputs and the output, and cut the video into segments.
+
+    Needs neither GPU nor browser. Reads the scenario from the manifest, from
+    storage, or from a ConfigMap's mounted entry. Writes scenario.json, prepared
+    for all segments, and plan.json.
+    """
+    with _step(report) as end:
+        from ecg_renderer.worker.plan import plan_job
+
+        def work_on(live: Live) -> Coroutine[Any, Any, Report]:
+            assignment = _assignment(job, work, with_scenario=True)
+            return plan_job(assignment, live, scenario_file=scenario_file, most_segments=most_segments)
+
+        end(_run(work_on, progress_port))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  ecg-render worker segment --job job.yaml --work /scratch/clip --segments 0
+
+  ecg-render worker segment --job job.yaml --work /scratch/clip --segments 0-3,7 --index 4"""
+)
+def segment(
+    job: Job = None,
+    work: Work = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGES",
+            envvar=SEGMENTS_VARIABLE,
+            show_default=False,
+            help="The segments that this round of pods renders, such as 0-3,7.",
+        ),
+    ] = None,
+    index: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            envvar=INDEX_VARIABLE,
+            show_default=False,
+            help="Which of them is this pod's, counted from 0; not needed for one.",
+        ),
+    ] = None,
+    progress_port: Port = PROGRESS_PORT,
+    report: Log = None,
+) -> None:
+    """Render one segment.
+
+    The first segment of a job tries whether NVENC works on its machine and
+    settles the encoder in encoder.json; the others follow. Writes
+    segments/KEY-ENCODER.mp4 and a report about it, .json. A segment that is
+    there already is not rendered again.
+    """
+    with _step(report) as end:
+        from ecg_renderer.settings import Settings
+        from ecg_renderer.worker.assignment import segment_number
+        from ecg_renderer.worker.segment import render_segment
+
+        def work_on(live: Live) -> Coroutine[Any, Any, Report]:
+            assignment = _assignment(job, work, with_scenario=False)
+            number = segment_number(segments, index)
+            return render_segment(assignment, number, Settings.from_environment(), live)
+
+        end(_run(work_on, progress_port))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  ecg-render worker merge --job job.yaml --work /scratch/clip"""
+)
+def merge(job: Job = None, work: Work = None, progress_port: Port = PROGRESS_PORT, report: Log = None) -> None:
+    """Join all segments, add the source's sound, write the output.
+
+    The output gets its name when it is complete and checked; then the work files
+    are removed.
+    """
+    with _step(report) as end:
+        from ecg_renderer.worker.merge import merge_job
+
+        def work_on(live: Live) -> Coroutine[Any, Any, Report]:
+            assignment = _assignment(job, work, with_scenario=False)
+            return merge_job(assignment, live, lambda merged: _leave(merged, report))
+
+        end(_run(work_on, progress_port))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+  ecg-render worker clean --work s3://bucket/work/clip"""
+)
+def clean(work: Work = None, report: Log = None) -> None:
+    """Remove the work files of a job that ended early. That there are none is success too."""
+    with _step(report) as end:
+        from ecg_renderer.worker.assignment import read_work_uri
+        from ecg_renderer.worker.clean import clean_job
+
+        end(_run(lambda live: clean_job(read_work_uri(work), live), None))
+
+
+def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> Assignment:
+    from ecg_renderer.worker.assignment import read_assignment
+
+    return read_assignment(os.environ.get(JOB_VARIABLE), job, work, with_scenario=with_scenario)
+
+
+def _run(work_on: Callable[[Live], Coroutine[Any, Any, Report]], port: int | None) -> Report:
+    """Do the work, watched on `port` if there is one; SIGTERM ends it within SECONDS_TO_STOP."""
+    from ecg_renderer.cli.display import logs_to
+    from ecg_renderer.cli.signals import run_interruptible
+    from ecg_renderer.worker.live import Live
+    from ecg_renderer.worker.scratch import writable_caches
+    from ecg_renderer.worker.served import served
+
+    live = Live(_say)
+    with logs_to(live.warn), writable_caches(), served(live, port) if port is not None else nullcontext():
+        return run_interruptible(work_on(live), _stop_in_time)
+
+
+@contextmanager
+def _step(log: str | None) -> Iterator[Callable[[Report], None]]:
+    """Let the block end with a report, or with one about its failure; give what takes the former."""
+    with ending(after_interruption=GO_ON):
+        try:
+            yield lambda report: _end(report, log)
+        except (Interrupted, ReaderGone):
+            raise  # stopped on request, or not listened to: no failure of the step
+        except Exception as error:
+            from ecg_api.pods import FailureReport
+
+            _end(FailureReport(failure=failure_of(error)), log)
+            raise
+
+
+def _end(report: Report, log: str | None) -> None:
+    from ecg_renderer.worker.reports import printed
+
+    _leave(report, log)
+    put(printed(report))
+
+
+def _leave(report: Report, log: str | None) -> None:
+    from ecg_renderer.worker.reports import leave_report, termination_log
+
+    leave_report(report, termination_log(log), lambda text: _say(f"Warning: {text}"))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _stop_in_time() -> None:
+    """Give what is cleaned up a few seconds, and no more: storage may be what does not answer."""
+    _say("Stopping.")
+    end = threading.Timer(SECONDS_TO_STOP, os._exit, [SIGTERM_EXIT_CODE])
+    end.daemon = True
+    end.start()

@@ -1,0 +1,14 @@
+"""`ecg-render worker clean`: remove the work files of a job that ended early."""
+
+from __future__ import annotations
+
+from ecg_api.pods import CleanReport
+from ecg_renderer.worker.live import Live
+from ecg_renderer.worker.work import Work
+
+
+async def clean_job(work_uri: str, live: Live) -> CleanReport:
+    """Remove all work files below `work_uri`; that there are none is success too."""
+    files = await Work(work_uri).do(lambda store: store.clean())
+    live.say(f"{files} work files removed." if files else "There were no work files.")
+    return CleanReport(files=files)

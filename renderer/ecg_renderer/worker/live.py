@@ -1,0 +1,115 @@
+"""What a pod is doing at this moment: for whoever polls it, and as lines for whoever reads its log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ecg_api.plan import SegmentPlan
+from ecg_api.pods import PodProgress
+from ecg_renderer.frames import QueueStatistics
+from ecg_renderer.media.encoder import EncoderChoice
+from ecg_renderer.memory import MemoryMeter
+from ecg_renderer.progress import ProgressReport, Stage
+
+LINE_SECONDS = 10.0
+UPLOADING = "uploading"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Progress, and what only /metrics shows: pictures that wait for FFmpeg."""
+
+    progress: PodProgress
+    queue: QueueStatistics | None
+
+
+class Live:
+    """Takes the progress of one pod; an `Observer`.
+
+    Attributes:
+        queue: asks for the state of the queue before FFmpeg; set while a segment is rendered.
+        memory: measures all of the pod's processes; set while that is worth it.
+
+    `moment` may be called from any thread: what it reads is replaced as a whole, never changed.
+    """
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._said_at = clock()
+        self._first_frame = 0
+        self._progress = PodProgress()
+        self.queue: Callable[[], QueueStatistics | None] | None = None
+        self.memory: MemoryMeter | None = None
+
+    def moment(self) -> Moment:
+        """Return where the pod stands."""
+        queue = self.queue() if self.queue else None
+        measured = {
+            "frames_dropped": queue.dropped_frames if queue else self._progress.frames_dropped,
+            "memory_mb": self.memory.latest_mb if self.memory else 0.0,
+        }
+        return Moment(self._progress.model_copy(update=measured), queue)
+
+    def stage(self, name: str, what: str) -> None:
+        """Enter a stage and say so: `what` is a sentence for the log."""
+        self._change(stage=name)
+        self.say(what)
+
+    def say(self, line: str) -> None:
+        """Write a line to the log."""
+        self._said_at = self._clock()
+        self._say(line)
+
+    def begin_segment(self, segment: SegmentPlan) -> None:
+        """Count frames from the first one of `segment` on."""
+        self._first_frame = segment.start
+        self._change(segment=segment.index, frames_total=segment.frames)
+
+    def encode_with(self, choice: EncoderChoice) -> None:
+        """Show the encoder and why it is that one."""
+        self._change(encoder=choice.encoder, encoder_reason=choice.reason)
+        self.say(f"Encoder: {choice.encoder} ({choice.reason}).")
+
+    def count(self, done: int, total: int) -> None:
+        """Show that `done` of `total` frames are worked off."""
+        self._change(frames_done=done, frames_total=total)
+
+    def report(self, progress: ProgressReport) -> None:
+        """Take the renderer's progress, which counts over the whole job; now and then, write a line about it."""
+        if progress.stage is not Stage.RENDERING:
+            self._change(stage=progress.stage.value)
+            return
+        entered = self._progress.stage != Stage.RENDERING
+        self._change(
+            stage=Stage.RENDERING.value,
+            frames_done=progress.frames_done - self._first_frame,
+            frames_per_second=progress.frames_per_second,
+            capture=progress.capture,
+        )
+        if entered or self._clock() - self._said_at >= LINE_SECONDS:
+            self.say(progress_line(self._progress))
+
+    def transferred(self, done: int, total: int) -> None:
+        """Take the bytes of a transfer, in whichever thread; now and then, write a line about them."""
+        if done < total and self._clock() - self._said_at >= LINE_SECONDS:
+            self.say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB ({100 * done // total} %)")
+
+    def warn(self, text: str) -> None:
+        """Write a warning to the log."""
+        self.say(f"Warning: {text}")
+
+    def _change(self, **values: object) -> None:
+        self._progress = self._progress.model_copy(update=values)
+
+
+def progress_line(progress: PodProgress) -> str:
+    """Return `Rendering segment 3: 120 of 300 frames (40 %), 85 frames/s, x264, canvas`."""
+    done, total = progress.frames_done, progress.frames_total
+    speed = f"{progress.frames_per_second:.0f} frames/s" if progress.frames_per_second else ""
+    dropped = f"{progress.frames_dropped} dropped" if progress.frames_dropped else ""
+    counted = f"{done} of {total} frames ({100 * done // max(1, total)} %)"
+    words = [f"Rendering segment {progress.segment}: {counted}", speed, progress.encoder, progress.capture, dropped]
+    return ", ".join(word for word in words if word)
