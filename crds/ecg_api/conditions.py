@@ -45,6 +45,9 @@ class Reason(StrEnum):
     IMAGE_PULLING = "ImagePulling"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     UNSCHEDULABLE = "Unschedulable"
+    POD_CONFIG_ERROR = "PodConfigError"
+    NAME_TAKEN = "NameTaken"
+    CREATION_REFUSED = "CreationRefused"
     PODS_RUNNING = "PodsRunning"
 
     RENDERING = "Rendering"
@@ -56,6 +59,7 @@ class Reason(StrEnum):
 
     COMPLETED = "Completed"
     INVALID_INPUT = "InvalidInput"
+    RESULT_LOST = "ResultLost"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     DISRUPTIONS_EXHAUSTED = "DisruptionsExhausted"
     ACTIVE_DEADLINE_EXCEEDED = "ActiveDeadlineExceeded"

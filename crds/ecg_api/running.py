@@ -60,14 +60,17 @@ class Placement(ManifestModel):
     )
     pod_template_overrides: dict[str, JsonValue] | None = Field(
         default=None,
-        description="Merged over the pod template that the operator writes; for what has no field here.",
+        description="Merged over the pod template that the operator writes, for what has no field here: affinity, "
+        "topology spread, DNS, volumes, environment. Image, command, rights and accounts cannot be changed.",
     )
 
 
 class Retry(ManifestModel):
     """How often a failed segment is tried again; failures that another try cannot mend are never retried."""
 
-    per_segment: int = Field(default=2, ge=0, le=10, description="Further tries of one segment after its first.")
+    per_segment: int = Field(
+        default=2, ge=0, le=10, description="Further tries after the first, for each segment, the plan and the merge."
+    )
     disruptions: int = Field(
         default=6,
         ge=0,
@@ -89,7 +92,7 @@ class Deadlines(ManifestModel):
         default=1500,
         ge=1,
         le=604_800,
-        description="From admission to the result, in seconds; then the job fails.",
+        description="From admission to the result, in seconds; then the job fails. A suspended job is admitted anew.",
     )
     pending_seconds: int = Field(
         default=900, ge=1, le=604_800, description="How long a pod may wait for a node or image, in seconds."

@@ -131,6 +131,15 @@ class CallbackStatus(StatusModel):
     last_error: str | None = Field(default=None, description="Why the last failed post failed.")
 
 
+class WorkFilesState(StrEnum):
+    """Whether a job has work files in storage; Left: removing them failed."""
+
+    NONE = "None"
+    WRITTEN = "Written"
+    REMOVED = "Removed"
+    LEFT = "Left"
+
+
 class Run(StatusModel):
     """What the operator must remember between two looks at a job, and cannot read off its children."""
 
@@ -142,8 +151,24 @@ class Run(StatusModel):
     round: int = Field(default=0, ge=0, description="The segment Job in use; a resume or a rescue starts another.")
     on_demand: bool = Field(default=False, description="Segments go to on-demand nodes only, after many disruptions.")
     completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
+    frames: int = Field(default=0, ge=0, description="Frames of the finished segments.")
+    settled: list[str] = Field(
+        default_factory=list, description="Pods whose cost and outcome are taken in, by end of name."
+    )
     disrupted: list[str] = Field(
         default_factory=list, description="Pods lost to evictions and lost nodes, by name; each counts once."
+    )
+    redone: list[str] = Field(
+        default_factory=list, description="Jobs run again because a report or a node was lost, by uid."
+    )
+    unseen_since: datetime | None = Field(
+        default=None, description="Since when a Job is over, but what its pod reported was not seen."
+    )
+    written_at: datetime | None = Field(
+        default=None, description="When this status was last written; progress alone waits for a moment."
+    )
+    work_files: WorkFilesState = Field(
+        default=WorkFilesState.NONE, description="Whether work files are in storage: None, Written, Removed or Left."
     )
 
 
@@ -159,7 +184,8 @@ class RenderJobStatus(StatusModel):
     progress: Progress | None = Field(default=None, description="How much is rendered and how fast.")
     segments: SegmentCounts | None = Field(default=None, description="How many segments are in which state.")
     plan: PlanSummary | None = Field(default=None, description="What the plan found out.")
-    encoder: str | None = Field(default=None, description="FFmpeg's encoder in use: h264_nvenc, libx264, libvpx-vp9.")
+    encoder: str | None = Field(default=None, description="The encoder in use: nvenc, x264 or vp9.")
+    encoder_reason: str | None = Field(default=None, description="Why this encoder and not another.")
     output: OutputStatus | None = Field(default=None, description="The finished video.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
     usage: Usage | None = Field(default=None, description="What the job cost.")

@@ -36,6 +36,8 @@ class PodView:
         waiting_message: what Kubernetes adds to that.
         unschedulable: the scheduler's sentence while no node takes the pod, else empty.
         disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
+        deleting: somebody deleted the pod; it may still run.
+        gone_by: when a pod that is deleted should have ended (its deletionTimestamp, grace period included).
     """
 
     name: str
@@ -55,6 +57,7 @@ class PodView:
     unschedulable: str = ""
     disrupted: bool = False
     deleting: bool = False
+    gone_by: datetime | None = None
     ip: str = ""
     node: str = ""
     gpus: int = 0
@@ -71,6 +74,7 @@ class JobView:
         failed_indexes: completion indexes that were given up.
         complete: all pods succeeded, and the Job controller says so.
         failed: the Job controller gave up; `reason` and `message` are its words.
+        suspended: Kueue holds the Job back (`spec.suspend`).
     """
 
     name: str
@@ -86,6 +90,7 @@ class JobView:
     failed_indexes: frozenset[int] = frozenset()
     complete: bool = False
     failed: bool = False
+    suspended: bool = False
     reason: str = ""
     message: str = ""
     deleting: bool = False
@@ -118,6 +123,8 @@ class Observation:
         rival: name of an older, unfinished RenderJob that writes to the same output, else empty.
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
         progress: what running pods last said, by pod name.
+        refusal: what the API server said when it last refused to create a child Job (rights, quota, a wrong override);
+            empty if it did not. Creating is tried again with growing pauses.
     """
 
     key: Key
@@ -136,6 +143,7 @@ class Observation:
     verdict: Verdict = Verdict(admitted=False)
     rival: str = ""
     scenario_problem: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,9 +176,10 @@ class SetParallelism:
 
 @dataclass(frozen=True)
 class DeleteChildren:
-    """Delete all child Jobs of the RenderJob but those of `keep`, in one call."""
+    """Delete all child Jobs of the RenderJob with their pods, but those of `keep`, in one call."""
 
     keep: frozenset[Role] = frozenset()
+    grace_seconds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ FAILURE = Failure(code=FailureCode.FFMPEG_ERROR, message="FFmpeg failed.", retry
 
 REPORTS = [
     PlanReport(plan=PLAN, segments=4),
-    SegmentReport(segment=3, frames=225, encoder="libx264", metrics=RenderMetrics(frames_processed=225)),
+    SegmentReport(segment=3, frames=225, encoder="x264", metrics=RenderMetrics(frames_processed=225)),
     MergeReport(output=OUTPUT, warnings=["one"]),
     CleanReport(files=7),
     FailureReport(failure=FAILURE),
@@ -99,5 +99,5 @@ def test_the_longest_name_leaves_room_for_the_host_name_of_every_child() -> None
 
 
 def test_a_segment_made_by_another_encoder_is_another_file() -> None:
-    names = {WorkFiles.segment("k", "libx264"), WorkFiles.segment("k", "h264_nvenc"), WorkFiles.segment("l", "libx264")}
+    names = {WorkFiles.segment("k", "x264"), WorkFiles.segment("k", "nvenc"), WorkFiles.segment("l", "x264")}
     assert len(names) == 3

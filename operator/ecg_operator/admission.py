@@ -1,0 +1,123 @@
+"""Which RenderJobs may have pods, and how many segments each may render at a time.
+
+A job that was let in stays in, and what it holds is never taken back: lowering a Job's parallelism would kill pods
+in the middle of their work. So room is kept for those who come later, and what becomes free goes to whoever has least.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ecg_operator.model import Key, Verdict
+
+_NEXT = 3
+_GROUPS = (10, 100, 1000, 10_000)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one unfinished, unsuspended RenderJob holds and wants.
+
+    Attributes:
+        admitted: it was let in before (`status.run.admittedAt` is set); it is never sent back.
+        holds: segment pods that it may run now: its segment Job's parallelism.
+        wants: segments that are not finished; 1 while there is no plan, 0 when only merging is left.
+    """
+
+    key: Key
+    created_at: datetime
+    priority: int = 0
+    admitted: bool = False
+    holds: int = 0
+    wants: int = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may run at a time.
+
+    Attributes:
+        jobs: RenderJobs (MAX_CONCURRENT_JOBS).
+        segments: segment pods of all RenderJobs together (MAX_ACTIVE_SEGMENTS).
+        jobs_per_namespace: RenderJobs of one namespace; 0 for no limit.
+    """
+
+    jobs: int
+    segments: int
+    jobs_per_namespace: int = 0
+
+
+def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
+    """Return the verdict on each claim: higher priority first, then older; O(n log n)."""
+    in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.created_at, claim.key))
+    admitted = [claim for claim in in_order if claim.admitted]
+    waiting: list[tuple[Claim, str]] = []
+    in_namespace = Counter(claim.key.namespace for claim in admitted)
+    taken = sum(_floor(claim) for claim in admitted)
+    for claim in in_order:
+        if claim.admitted:
+            continue
+        obstacle = _obstacle(claim, budget, len(admitted), taken, in_namespace)
+        if obstacle:
+            waiting.append((claim, obstacle))
+            continue
+        admitted.append(claim)
+        in_namespace[claim.key.namespace] += 1
+        taken += _floor(claim)
+    return _shares(admitted, budget) | _queue(waiting)
+
+
+def _obstacle(claim: Claim, budget: Budget, jobs: int, taken: int, in_namespace: Mapping[str, int]) -> str:
+    """Return what keeps `claim` out, a sentence; empty for nothing."""
+    namespace = claim.key.namespace
+    if jobs >= budget.jobs:
+        return f"{_counted(budget.jobs, 'job')} running, which is the limit"
+    if taken + _floor(claim) > budget.segments:
+        return f"{_counted(budget.segments, 'segment')} being rendered, which is the limit"
+    if 0 < budget.jobs_per_namespace <= in_namespace[namespace]:
+        return f"{_counted(budget.jobs_per_namespace, 'job')} running in namespace {namespace}, which is its limit"
+    return ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what} is" if number == 1 else f"{number} {what}s are"
+
+
+def _floor(claim: Claim) -> int:
+    return max(min(claim.holds, claim.wants), min(1, claim.wants))
+
+
+def _shares(admitted: Sequence[Claim], budget: Budget) -> dict[Key, Verdict]:
+    """Give what is free, one by one, to the job that has least; equal ones in the order of the queue."""
+    shares = [_floor(claim) for claim in admitted]
+    # One for each job that may still come, but no more than a quarter of all.
+    kept = min(max(budget.jobs - len(admitted), 0), budget.segments // 4)
+    free = budget.segments - kept - sum(shares)
+    hungry = [(shares[rank], rank) for rank, claim in enumerate(admitted) if shares[rank] < claim.wants]
+    heapq.heapify(hungry)
+    while free > 0 and hungry:
+        share, rank = heapq.heappop(hungry)
+        shares[rank] = share + 1
+        free -= 1
+        if shares[rank] < admitted[rank].wants:
+            heapq.heappush(hungry, (shares[rank], rank))
+    return {claim.key: Verdict(admitted=True, segments=share) for claim, share in zip(admitted, shares, strict=True)}
+
+
+def _queue(waiting: Sequence[tuple[Claim, str]]) -> dict[Key, Verdict]:
+    return {
+        claim.key: Verdict(admitted=False, position=position, reason=f"{_place(position)}: {obstacle}")
+        for position, (claim, obstacle) in enumerate(waiting, start=1)
+    }
+
+
+def _place(position: int) -> str:
+    # Coarse further back: each change is a write to the API server, and everybody moves when one job ends.
+    if position <= _NEXT:
+        return f"Position {position} in the queue"
+    group = next((group for group in _GROUPS if position <= group), None)
+    return f"Among the next {group} in the queue" if group else f"After the next {_GROUPS[-1]} in the queue"

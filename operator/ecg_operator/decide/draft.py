@@ -1,0 +1,145 @@
+"""A decision in the making: what was observed, what the status is to become, what is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from ecg_api.conditions import ConditionStatus, ConditionType, Reason, set_condition
+from ecg_api.names import Role, child_name
+from ecg_api.ranges import format_ranges, parse_ranges
+from ecg_api.renderjob import RenderJob, RenderJobSpec
+from ecg_api.status import RenderJobStatus, Run
+from ecg_operator.manifests import Owner
+from ecg_operator.model import Action, EventNote, JobView, Observation, PodView
+from ecg_operator.policy import Policy
+
+
+@dataclass
+class Draft:
+    """What the steps of a decision work on.
+
+    Attributes:
+        status: the status as it is to become; starts as the observed one.
+        newly_failed: pods whose failure is taken in by this decision, for the first time.
+    """
+
+    observation: Observation
+    policy: Policy
+    status: RenderJobStatus
+    actions: list[Action] = field(default_factory=list)
+    events: list[EventNote] = field(default_factory=list)
+    newly_failed: list[PodView] = field(default_factory=list)
+    due: float | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time of the observation, in whole seconds of UTC, as Kubernetes writes times."""
+        return self.observation.now.astimezone(UTC).replace(microsecond=0)
+
+    @property
+    def job(self) -> RenderJob:
+        """The RenderJob; only for steps that come after the refusal of broken ones."""
+        assert self.observation.job is not None
+        return self.observation.job
+
+    @property
+    def spec(self) -> RenderJobSpec:
+        """The RenderJob's spec."""
+        return self.job.spec
+
+    @property
+    def owner(self) -> Owner:
+        """The RenderJob as the owner of Jobs."""
+        return Owner(self.observation.key, self.observation.uid, self.observation.labels)
+
+    @property
+    def run(self) -> Run:
+        """The operator's notes, as they are to become."""
+        return self.status.run or Run()
+
+    @property
+    def total(self) -> int:
+        """Segments of the plan; 0 while there is none."""
+        return self.status.segments.total if self.status.segments else 0
+
+    @property
+    def completed(self) -> frozenset[int]:
+        """Segments that are in storage."""
+        return parse_ranges(self.run.completed)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Segments that are not in storage yet, in order."""
+        return tuple(sorted(set(range(self.total)) - self.completed))
+
+    @property
+    def stage(self) -> Role:
+        """What the job is at now: planning, rendering segments, or merging."""
+        if self.status.plan is None:
+            return Role.PLAN
+        return Role.SEGMENTS if self.missing else Role.MERGE
+
+    def child(self, role: Role) -> JobView | None:
+        """Return the Job that has the name of the one of `role`, of the current round if it is the segments'."""
+        name = child_name(self.observation.key.name, role, self.run.round)
+        return next((job for job in self.observation.jobs if job.name == name), None)
+
+    def current(self) -> JobView | None:
+        """Return the Job of the current stage if it is ours and stays."""
+        job = self.child(self.stage)
+        return job if job is not None and job.owned and not job.deleting else None
+
+    def pods_of(self, job: JobView) -> tuple[PodView, ...]:
+        """Return the pods of `job`; those of an earlier Job of the same name are older than it."""
+        return tuple(
+            pod
+            for pod in self.observation.pods
+            if pod.role is job.role and pod.round == job.round and pod.created_at >= job.created_at
+        )
+
+    def change(self, **fields: Any) -> None:
+        """Set fields of the status."""
+        self.status = self.status.model_copy(update=fields)
+
+    def note(self, **fields: Any) -> None:
+        """Set fields of the operator's notes."""
+        self.change(run=self.run.model_copy(update=fields))
+
+    def complete(self, segments: frozenset[int], frames: int) -> None:
+        """Note that `segments` are in storage, `frames` frames more than before; nothing is unseen any more."""
+        completed = format_ranges(self.completed | segments)
+        self.note(completed=completed, frames=self.run.frames + frames, unseen_since=None)
+
+    def condition(self, kind: ConditionType, status: ConditionStatus, reason: Reason, message: str) -> None:
+        """Set a condition."""
+        generation = self.observation.generation
+        conditions = set_condition(self.status.conditions, kind, status, reason, message, self.now, generation)
+        self.change(conditions=conditions)
+
+    def reason_of(self, kind: ConditionType) -> str:
+        """Return the reason of a condition as it is to become; empty if it is not there."""
+        return next((condition.reason for condition in self.status.conditions if condition.type == kind), "")
+
+    def act(self, *actions: Action) -> None:
+        """Add actions."""
+        self.actions.extend(actions)
+
+    def tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Add an event."""
+        self.events.append(EventNote(kind, reason, message))
+
+    def look_again(self, seconds: float) -> None:
+        """Ask for another look after `seconds` at the latest."""
+        seconds = max(seconds, 0.1)
+        self.due = seconds if self.due is None else min(self.due, seconds)
+
+    def reached(self, since: datetime | None, seconds: float) -> bool:
+        """Tell whether `seconds` have gone by since `since`; if not, ask for another look when they have."""
+        if since is None:
+            return False
+        left = (since + timedelta(seconds=seconds) - self.observation.now).total_seconds()
+        if left > 0:
+            self.look_again(left)
+        return left <= 0

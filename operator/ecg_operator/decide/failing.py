@@ -1,0 +1,118 @@
+"""When a running job has to be given up, in the order in which the reasons are looked for.
+
+1. a pod failed in a way that would repeat      at once, whatever the Job controller does
+2. a pod failed too often                       retry.perSegment
+3. the Job controller gave up                   in words of the pod that failed, or its own
+4. too many disruptions                         retry.disruptions
+5. too late                                     deadlines
+"""
+
+from __future__ import annotations
+
+from ecg_api.conditions import ConditionType, Reason
+from ecg_api.failures import Failure, FailureCode
+from ecg_api.names import Role
+from ecg_api.pods import SIGTERM_EXIT_CODE
+from ecg_operator.decide.draft import Draft
+from ecg_operator.decide.ending import fail, failure
+from ecg_operator.decide.failures import failure_of, never_again, segment_of
+from ecg_operator.decide.jobs import out_of_time
+from ecg_operator.decide.pods import failed
+from ecg_operator.model import JobView, PodView
+
+_STAGE_REASONS = {
+    Role.PLAN: Reason.PLAN_FAILED,
+    Role.SEGMENTS: Reason.SEGMENT_FAILED,
+    Role.MERGE: Reason.MERGE_FAILED,
+}
+
+Ending = tuple[Failure, Reason]
+
+
+def give_up(draft: Draft) -> bool:
+    """Fail the job if something has happened that cannot be mended; tell of tries that are repeated."""
+    job = draft.current()
+    found = (_from_pods(draft, job) or _from_job(draft, job)) if job is not None else None
+    found = found or _disruptions(draft) or _deadlines(draft)
+    if found is not None:
+        fail(draft, *found)
+        return True
+    for pod in draft.newly_failed:
+        _tell_retry(draft, pod)
+    return False
+
+
+def _from_pods(draft: Draft, job: JobView) -> Ending | None:
+    pods = _failed_pods(draft, job)
+    final = next((pod for pod in pods if never_again(pod)), None)
+    if final is not None:
+        return failure_of(draft, final), _STAGE_REASONS[job.role]
+    tries = draft.spec.retry.per_segment + 1
+    # Who was told to stop may have been so by Kueue, which takes no try away; the Job controller knows.
+    unforced = [pod for pod in pods if pod.exit_code != SIGTERM_EXIT_CODE]
+    for pod in unforced:
+        count = sum(other.index == pod.index for other in unforced)
+        if count >= tries:
+            return _exhausted(draft, pod, count)
+    return None
+
+
+def _from_job(draft: Draft, job: JobView) -> Ending | None:
+    if not (job.failed or job.failed_indexes) or out_of_time(job):
+        return None
+    pods = _failed_pods(draft, job)
+    given_up = [pod for pod in pods if pod.index in job.failed_indexes] or pods
+    if given_up:
+        return _exhausted(draft, given_up[0], sum(pod.index == given_up[0].index for pod in pods))
+    # The Jobs' watch may be ahead of the pods'.
+    if draft.run.unseen_since is None:
+        draft.note(unseen_since=draft.now)
+    if not draft.reached(draft.run.unseen_since, draft.policy.unseen_seconds):
+        return None
+    message = f"Job {job.name} failed ({job.reason or 'no reason given'}), and no pod of it is left: {job.message}"
+    return failure(FailureCode.UNEXPECTED_ERROR, message), Reason.RESULT_LOST
+
+
+def _failed_pods(draft: Draft, job: JobView) -> list[PodView]:
+    """Return failed pods of what is not done yet, the latest first."""
+    pods = [pod for pod in draft.pods_of(job) if failed(pod)]
+    if job.role is Role.SEGMENTS:
+        done = draft.completed
+        pods = [pod for pod in pods if segment_of(draft, pod) not in done]
+    return sorted(pods, key=lambda pod: (pod.finished_at or pod.created_at, pod.name), reverse=True)
+
+
+def _exhausted(draft: Draft, pod: PodView, count: int) -> Ending:
+    found = failure_of(draft, pod)
+    times = "1 try" if count == 1 else f"{count} tries"
+    return found.model_copy(update={"message": f"{found.message} Given up after {times}."}), Reason.RETRIES_EXHAUSTED
+
+
+def _disruptions(draft: Draft) -> Ending | None:
+    count, limit = len(draft.run.disrupted), draft.spec.retry.disruptions
+    if count <= limit:
+        return None
+    message = f"Kubernetes took away {count} pods (lost nodes, evictions); spec.retry.disruptions allows {limit}."
+    hint = "Render on nodes that stay, or allow more."
+    return failure(FailureCode.SYSTEM_RESOURCE_ERROR, message, hint), Reason.DISRUPTIONS_EXHAUSTED
+
+
+def _deadlines(draft: Draft) -> Ending | None:
+    deadlines = draft.spec.deadlines
+    if draft.reached(draft.run.admitted_at, deadlines.active_seconds):
+        message = f"Not finished {deadlines.active_seconds} s after admission (spec.deadlines.activeSeconds)."
+        hint = "Allow more time, more segments, or a faster encoder."
+        return failure(FailureCode.RENDERING_TIMEOUT, message, hint), Reason.ACTIVE_DEADLINE_EXCEEDED
+    if not draft.reached(draft.run.waiting_since, deadlines.pending_seconds):
+        return None
+    scheduled = next(c for c in draft.status.conditions if c.type == ConditionType.SCHEDULED)
+    no_gpu = scheduled.reason == Reason.GPU_UNAVAILABLE
+    code = FailureCode.GPU_NOT_AVAILABLE if no_gpu else FailureCode.TIMEOUT_ERROR
+    message = f"No pod could run for {deadlines.pending_seconds} s (spec.deadlines.pendingSeconds). {scheduled.message}"
+    return failure(code, message), Reason.PENDING_DEADLINE_EXCEEDED
+
+
+def _tell_retry(draft: Draft, pod: PodView) -> None:
+    found = failure_of(draft, pod)
+    what = "Segment" if pod.role is Role.SEGMENTS else pod.role.capitalize()
+    draft.tell("Warning", f"{what}Retried", f"{found.code}: {found.message} It is tried again.")

@@ -1,0 +1,114 @@
+"""Takes in what pods reported and what the Job controller counted. What was taken in before is passed over."""
+
+from __future__ import annotations
+
+from ecg_api.conditions import ConditionType, Reason
+from ecg_api.names import Role
+from ecg_api.pods import PlanReport, SegmentReport, decode_report
+from ecg_api.status import Progress, RenderMetrics, SegmentCounts
+from ecg_operator.decide.draft import Draft
+from ecg_operator.decide.pods import ended, succeeded
+from ecg_operator.decide.usage import settle_ended
+from ecg_operator.model import JobView
+
+_ON_CPU = "x264"
+
+
+def harvest(draft: Draft) -> bool:
+    """Take everything in; other steps come after."""
+    _take_plan(draft)
+    _take_segments(draft)
+    _take_counts(draft)
+    _take_disruptions(draft)
+    settle_ended(draft)
+    return False
+
+
+def use_encoder(draft: Draft, encoder: str, reason: str) -> None:
+    """Note the encoder, once, and tell if a GPU is held that does not encode."""
+    if draft.status.encoder is not None or not encoder:
+        return
+    draft.change(encoder=encoder, encoder_reason=reason or None)
+    if draft.observation.job is None or _ON_CPU not in encoder:
+        return
+    if draft.spec.placement.gpus and draft.spec.options.encoder == "auto":
+        draft.tell("Warning", "EncoderFallback", f"The segments are encoded by {encoder}: {reason}")
+
+
+def _take_plan(draft: Draft) -> None:
+    if draft.status.plan is not None:
+        return
+    for pod in draft.observation.pods:
+        report = decode_report(pod.message) if pod.role is Role.PLAN and succeeded(pod) else None
+        if not isinstance(report, PlanReport):
+            continue
+        plan = report.plan
+        message = f"{report.segments} segments, {plan.frames} frames, {plan.width}x{plan.height} at {plan.rate} fps."
+        draft.change(
+            plan=plan,
+            segments=SegmentCounts(total=report.segments),
+            progress=Progress(frames_total=plan.frames),
+        )
+        draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))
+        draft.note(unseen_since=None)
+        draft.tell("Normal", "Planned", message)
+        return
+
+
+def _take_segments(draft: Draft) -> None:
+    missing = set(draft.missing)
+    for pod in draft.observation.pods:
+        report = decode_report(pod.message) if pod.role is Role.SEGMENTS and succeeded(pod) else None
+        if not isinstance(report, SegmentReport) or report.segment not in missing:
+            continue
+        missing.remove(report.segment)
+        draft.complete(frozenset({report.segment}), report.frames)
+        draft.change(metrics=_added(draft.status.metrics or RenderMetrics(), report.metrics))
+        use_encoder(draft, report.encoder, report.encoder_reason)
+        counts = draft.status.segments
+        if report.reused and counts is not None:
+            draft.change(segments=counts.model_copy(update={"reused": counts.reused + 1}))
+
+
+def _take_counts(draft: Draft) -> None:
+    """Believe the Job controller where a pod is gone before its report was seen; its frames are estimated."""
+    if draft.status.plan is None:
+        return
+    for job in draft.observation.jobs:
+        if job.role is not Role.SEGMENTS or not job.owned or not job.completed <= set(range(len(job.segments))):
+            continue
+        silent = (index for index in job.completed if not _may_report(draft, job, index))
+        unreported = frozenset(job.segments[index] for index in silent) & frozenset(draft.missing)
+        if unreported:
+            draft.complete(unreported, draft.status.plan.frames * len(unreported) // draft.total)
+
+
+def _may_report(draft: Draft, job: JobView, index: int) -> bool:
+    return any(pod.index == index and not ended(pod) for pod in draft.pods_of(job))
+
+
+def _take_disruptions(draft: Draft) -> None:
+    for pod in draft.observation.pods:
+        of_old_round = pod.role is Role.SEGMENTS and pod.round != draft.run.round
+        if pod.role is Role.CLEAN or of_old_round or not pod.disrupted or succeeded(pod):
+            continue
+        if pod.name not in draft.run.disrupted:
+            draft.note(disrupted=[*draft.run.disrupted, pod.name])
+            where = f" from node {pod.node}" if pod.node else ""
+            draft.tell("Warning", "Disrupted", f"Kubernetes took pod {pod.name}{where}; that does not count as a try.")
+
+
+def _added(one: RenderMetrics, other: RenderMetrics) -> RenderMetrics:
+    processed = one.frames_processed + other.frames_processed
+    dropped = one.frames_dropped + other.frames_dropped
+    trends = {one.memory_trend, other.memory_trend}
+    worst = next((trend for trend in ("increasing", "decreasing", "stable") if trend in trends), "unknown")
+    return RenderMetrics.model_validate(
+        {
+            "frames_processed": processed,
+            "frames_dropped": dropped,
+            "drop_rate": round(dropped / processed, 6) if processed else 0.0,
+            "memory_peak_mb": max(one.memory_peak_mb, other.memory_peak_mb),
+            "memory_trend": worst,
+        }
+    )

@@ -1,0 +1,100 @@
+"""Whether pods run and, if not, why they wait: condition Scheduled, and since when (the pending deadline runs)."""
+
+from __future__ import annotations
+
+from ecg_api.conditions import ConditionType, Reason
+from ecg_operator.decide.draft import Draft
+from ecg_operator.decide.pods import ended, running
+from ecg_operator.model import JobView, PodView
+
+_GPU = "nvidia.com/gpu"
+_PULL_FAILURES = frozenset({
+    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+    "RegistryUnavailable", "SignatureValidationFailed",
+})  # fmt: skip
+_STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
+_QUOTA = "exceeded quota"
+
+Wait = tuple[Reason, str]
+
+
+def watch_pods(draft: Draft) -> bool:
+    """Say on the condition Scheduled whether the current stage has a running pod, and why not."""
+    job = draft.child(draft.stage)
+    pods = [pod for pod in draft.pods_of(job) if not ended(pod)] if job is not None and job.owned else []
+    if any(running(pod) for pod in pods):
+        draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "The pods have nodes and run.")
+        draft.note(waiting_since=None)
+        return False
+    held_back = job is not None and job.owned and job.suspended
+    wait = _held_back(job) if held_back and job is not None else _wait(draft, job, pods)
+    if wait is not None and not _is_said(draft, wait):
+        draft.condition(ConditionType.SCHEDULED, "False", *wait)
+    if wait is None or held_back:
+        draft.note(waiting_since=None)
+    elif draft.run.waiting_since is None:
+        draft.note(waiting_since=draft.now)
+    return False
+
+
+def _is_said(draft: Draft, wait: Wait) -> bool:
+    # The kubelet words a failing pull differently every few seconds; the first words are as good as the next.
+    return wait[0] is Reason.IMAGE_PULL_FAILED and draft.reason_of(ConditionType.SCHEDULED) == wait[0]
+
+
+def _held_back(job: JobView) -> Wait:
+    return Reason.QUOTA_EXCEEDED, f"Job {job.name} is suspended; a queue (Kueue) has not let it start yet."
+
+
+def _wait(draft: Draft, job: JobView | None, pods: list[PodView]) -> Wait | None:
+    """Return why nothing runs; None if there is nothing to say yet."""
+    if job is None:
+        return _refusal(draft.observation.refusal)
+    if not job.owned:
+        return Reason.NAME_TAKEN, f"Job {job.name} is not this RenderJob's, but has the name that is needed; delete it."
+    if job.deleting or job.complete or job.failed:
+        return None
+    reasons = [found for found in (_pod_waits(draft, pod) for pod in pods) if found is not None]
+    if reasons:
+        return min(reasons, key=lambda found: _URGENCY.index(found[0]))
+    if not draft.pods_of(job) and _is_old_enough(draft, job):
+        return Reason.NODE_PROVISIONING, f"Job {job.name} has no pod yet; `kubectl describe job {job.name}` says why."
+    return None
+
+
+_URGENCY = (
+    Reason.IMAGE_PULL_FAILED,
+    Reason.POD_CONFIG_ERROR,
+    Reason.GPU_UNAVAILABLE,
+    Reason.UNSCHEDULABLE,
+    Reason.IMAGE_PULLING,
+    Reason.NODE_PROVISIONING,
+)
+
+
+def _refusal(said: str) -> Wait | None:
+    if not said:
+        return None
+    return (Reason.QUOTA_EXCEEDED if _QUOTA in said else Reason.CREATION_REFUSED), said
+
+
+def _pod_waits(draft: Draft, pod: PodView) -> Wait | None:
+    if pod.unschedulable:
+        reason = Reason.GPU_UNAVAILABLE if _GPU in pod.unschedulable else Reason.UNSCHEDULABLE
+        what = f"no node with a free {_GPU}" if reason is Reason.GPU_UNAVAILABLE else "no node takes the pod"
+        return reason, f"{what[0].upper()}{what[1:]}: {pod.unschedulable}"
+    if pod.waiting in _PULL_FAILURES:
+        image = draft.policy.renderer_image
+        return Reason.IMAGE_PULL_FAILED, f"Image {image} cannot be pulled ({pod.waiting}): {pod.waiting_message}"
+    if pod.waiting not in _STARTING:
+        return Reason.POD_CONFIG_ERROR, f"The pod cannot start ({pod.waiting}): {pod.waiting_message}"
+    if not _is_old_enough(draft, pod):
+        return None
+    if pod.node:
+        return Reason.IMAGE_PULLING, f"Node {pod.node} is getting the image and starting the pod."
+    return Reason.NODE_PROVISIONING, "The pod waits for a node."
+
+
+def _is_old_enough(draft: Draft, what: JobView | PodView) -> bool:
+    """Tell whether a start takes long enough to be worth a word; most starts do not."""
+    return draft.reached(what.created_at, draft.policy.start_seconds)

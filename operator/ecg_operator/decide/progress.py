@@ -1,0 +1,94 @@
+"""How far the job is, for people; and how often that is written.
+
+Percent only grows: what a lost pod had rendered is not taken back from it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ecg_api.conditions import ConditionType, Reason
+from ecg_api.names import Role
+from ecg_api.status import Progress, RenderJobStatus, Run
+from ecg_operator.decide.draft import Draft
+from ecg_operator.decide.failures import segment_of
+from ecg_operator.decide.harvest import use_encoder
+from ecg_operator.decide.pods import running
+from ecg_operator.decide.usage import attempts
+
+# They change all the time and lose nothing by being written a little later: they are counted anew at each look.
+_VOLATILE: dict[str, Any] = {
+    "progress": True,
+    "segments": True,
+    "metrics": True,
+    "usage": True,
+    "attempts": True,
+    "encoder": True,
+    "encoder_reason": True,
+    "run": {"completed", "frames", "settled", "written_at"},
+    "conditions": {"__all__": {"message"}},
+}
+_STARTING = frozenset({Reason.NODE_PROVISIONING, Reason.IMAGE_PULLING, Reason.PODS_RUNNING})
+
+
+def measure(draft: Draft) -> bool:
+    """Set frames, percent, speed and time to go, the counts of segments, and the encoder."""
+    plan, counts = draft.status.plan, draft.status.segments
+    if plan is None or counts is None:
+        return False
+    done = draft.completed
+    active = [
+        pod
+        for pod in draft.observation.pods
+        if pod.role is Role.SEGMENTS and pod.round == draft.run.round and running(pod)
+    ]
+    said = [draft.observation.progress[pod.name] for pod in active if pod.name in draft.observation.progress]
+    for one in said:
+        use_encoder(draft, one.encoder, one.encoder_reason)
+    unfinished = {pod.name for pod in active if segment_of(draft, pod) not in done}
+    live = sum(draft.observation.progress[name].frames_done for name in unfinished & draft.observation.progress.keys())
+    speed = sum(one.frames_per_second or 0.0 for one in said)
+    draft.change(
+        progress=_progress(draft.status.progress or Progress(), draft.run.frames + live, plan.frames, speed),
+        segments=counts.model_copy(update={"active": len(active), "succeeded": len(done)}),
+        attempts=attempts(draft),
+    )
+    return False
+
+
+def paced(draft: Draft) -> RenderJobStatus:
+    """Return the status to write now: the observed one if only progress has changed and was written a moment ago."""
+    before, after = draft.observation.status, draft.status
+    if after == before:
+        return before
+    if not draft.events and _lasting(before) == _lasting(after):
+        last = (before.run or Run()).written_at
+        if last is not None and not draft.reached(last, draft.policy.progress_seconds):
+            return before
+    draft.note(written_at=draft.observation.now)
+    return draft.status
+
+
+def _progress(before: Progress, frames: int, total: int, speed: float) -> Progress:
+    frames = max(before.frames_done, min(frames, total))
+    speed = round(speed, 1)
+    return Progress(
+        frames_done=frames,
+        frames_total=total,
+        percent=max(before.percent, min(100 * frames // total, 99)),
+        frames_per_second=speed,
+        eta_seconds=math.ceil((total - frames) / speed) if speed and frames < total else None,
+    )
+
+
+def _lasting(status: RenderJobStatus) -> dict[str, Any]:
+    """Return what is written at once when it changes: neither progress nor how pods start one after another."""
+    shown = status.model_dump(exclude=_VOLATILE)
+    for condition in shown["conditions"]:
+        if condition["type"] == ConditionType.SCHEDULED and condition["reason"] in _STARTING:
+            condition.clear()
+            shown["reason"] = ""
+            if status.run is not None:
+                shown["run"]["waitingSince"] = None
+    return shown

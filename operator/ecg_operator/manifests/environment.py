@@ -1,0 +1,62 @@
+"""What a pod's process is told, as environment variables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ecg_api.names import Role
+from ecg_api.pods import (
+    JOB_VARIABLE,
+    MOST_SEGMENTS_VARIABLE,
+    SCENARIO_FILE_VARIABLE,
+    SEGMENTS_VARIABLE,
+    WORK_VARIABLE,
+)
+from ecg_api.ranges import format_ranges
+from ecg_api.renderjob import RenderJob
+from ecg_operator.policy import Policy
+
+SCENARIO_FOLDER = "/scenario"
+SCENARIO_ENTRY = "scenario"
+SCRATCH = "/tmp"  # noqa: S108 (a path in the pod, on a volume of its own)
+
+
+def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], policy: Policy) -> dict[str, str]:
+    """Return the variables of a pod, but for the work URI; ours win over the settings' own."""
+    variables = dict(policy.worker_env)
+    # The root file system is read-only; Chromium and fontconfig want a home that is not.
+    variables |= {"HOME": SCRATCH, "TMPDIR": SCRATCH}
+    if role is not Role.CLEAN and job is not None:
+        variables[JOB_VARIABLE] = _job_json(job, with_scenario=role is Role.PLAN)
+    if role is Role.PLAN and job is not None:
+        variables[MOST_SEGMENTS_VARIABLE] = str(policy.most_segments)
+        if job.spec.scenario.config_map_ref is not None:
+            variables[SCENARIO_FILE_VARIABLE] = f"{SCENARIO_FOLDER}/{SCENARIO_ENTRY}"
+    if role is Role.SEGMENTS:
+        variables[SEGMENTS_VARIABLE] = format_ranges(segments)
+        if job is not None and job.spec.placement.gpus:
+            # NVENC and NVDEC need `video`; NVIDIA_VISIBLE_DEVICES is the device plugin's to set.
+            variables["NVIDIA_DRIVER_CAPABILITIES"] = "compute,video,utility"
+    return variables
+
+
+def variables_of(variables: dict[str, str], work_folder: str) -> list[dict[str, str]]:
+    """Return `variables` and the work URI as a container's `env`, in a fixed order."""
+    return [{"name": name, "value": value} for name, value in sorted({**variables, WORK_VARIABLE: work_folder}.items())]
+
+
+def _job_json(job: RenderJob, *, with_scenario: bool) -> str:
+    spec: dict[str, Any] = job.spec.model_dump(
+        mode="json", exclude_none=True, include={"source", "scenario", "options", "output", "segments"}
+    )
+    if job.spec.scenario.inline is not None and not with_scenario:
+        # After the plan the prepared scenario is in storage; the manifest stays readable without it.
+        spec["scenario"] = {"inline": {}}
+    manifest = {
+        "apiVersion": job.api_version,
+        "kind": job.kind,
+        "metadata": {"name": job.metadata.name, "namespace": job.metadata.namespace},
+        "spec": spec,
+    }
+    return json.dumps(manifest, ensure_ascii=False, separators=(",", ":"))

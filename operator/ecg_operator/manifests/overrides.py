@@ -1,0 +1,134 @@
+"""What `placement.podTemplateOverrides` may change about a segment's pod, and how it is merged.
+
+Whoever may create a RenderJob need not be somebody who may create pods. So overrides choose where and how a pod
+runs, never what it runs, as whom, or with which rights: image, command, security contexts, host access and service
+account stay the operator's. What is not listed here is refused, with its path, before anything starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecg_api.names import CONTAINER
+
+_PATH = "spec.placement.podTemplateOverrides"
+_TEMPLATE = frozenset({"metadata", "spec"})
+_METADATA = frozenset({"annotations", "labels"})
+_POD = frozenset({
+    "affinity", "containers", "dnsConfig", "dnsPolicy", "hostAliases", "nodeSelector", "schedulerName", "tolerations",
+    "topologySpreadConstraints", "volumes",
+})  # fmt: skip
+_CONTAINER = frozenset({"env", "name", "resources", "volumeMounts"})
+_VOLUME = frozenset({"configMap", "csi", "emptyDir", "ephemeral", "name", "persistentVolumeClaim", "secret"})
+_OUR_LABELS = ("render.ecg.dev/", "app.kubernetes.io/managed-by", "batch.kubernetes.io/", "kueue.x-k8s.io/")
+_OUR_VARIABLES = "ECG_"
+_OUR_MOUNTS = ("/tmp", "/dev", "/scenario")  # noqa: S108 (paths in the pod)
+
+
+def override_problems(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return a sentence for each thing in `overrides` that may not be changed; empty if all may."""
+    if not overrides:
+        return ()
+    found = _unknown(overrides, _TEMPLATE, _PATH)
+    metadata, spec = overrides.get("metadata") or {}, overrides.get("spec") or {}
+    if not isinstance(metadata, Mapping) or not isinstance(spec, Mapping):
+        return (*found, f"{_PATH}: metadata and spec must be mappings")
+    found += _metadata_problems(metadata)
+    found += _unknown(spec, _POD, f"{_PATH}.spec")
+    found += _container_problems(spec.get("containers") or [])
+    found += _volume_problems(spec.get("volumes") or [])
+    return tuple(found)
+
+
+def merged(template: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `template` with `overrides` over it.
+
+    Mappings are merged key by key; lists of named items by name (tolerations and the like have none: theirs are
+    added); anything else is replaced.
+    """
+    result = dict(template)
+    for key, value in overrides.items():
+        result[key] = _merged_value(result.get(key), value)
+    return result
+
+
+def _merged_value(old: Any, new: Any) -> Any:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return merged(old, new)
+    if isinstance(old, list) and isinstance(new, list):
+        return _merged_list(old, new)
+    return new
+
+
+def _merged_list(old: list[Any], new: list[Any]) -> list[Any]:
+    result = list(old)
+    for item in new:
+        name = item.get("name") if isinstance(item, Mapping) else None
+        place = next((i for i, other in enumerate(result) if name is not None and _name(other) == name), None)
+        if place is not None:
+            result[place] = merged(result[place], item)
+        elif item not in result:
+            result.append(item)
+    return result
+
+
+def _name(item: Any) -> Any:
+    return item.get("name") if isinstance(item, Mapping) else None
+
+
+def _unknown(given: Mapping[str, Any], allowed: frozenset[str], path: str) -> list[str]:
+    return [
+        f"{path}.{key}: may not be overridden; {', '.join(sorted(allowed))} may" for key in given if key not in allowed
+    ]
+
+
+def _metadata_problems(metadata: Mapping[str, Any]) -> list[str]:
+    found = _unknown(metadata, _METADATA, f"{_PATH}.metadata")
+    for part in sorted(_METADATA & set(metadata)):
+        entries = metadata[part]
+        if not isinstance(entries, Mapping):
+            found.append(f"{_PATH}.metadata.{part}: must be a mapping")
+            continue
+        found += [
+            f"{_PATH}.metadata.{part}.{key}: is the operator's" for key in entries if str(key).startswith(_OUR_LABELS)
+        ]
+    return found
+
+
+def _container_problems(containers: Any) -> list[str]:
+    path = f"{_PATH}.spec.containers"
+    if not _is_list_of_mappings(containers):
+        return [f"{path}: must be a list of mappings"]
+    found = []
+    for container in containers:
+        if container.get("name") != CONTAINER:
+            found.append(f"{path}: {container.get('name')!r} cannot be added; there is one container, {CONTAINER}")
+            continue
+        found += _unknown(container, _CONTAINER, f"{path}[{CONTAINER}]")
+        variables, mounts = container.get("env") or [], container.get("volumeMounts") or []
+        if not _is_list_of_mappings(variables) or not _is_list_of_mappings(mounts):
+            found.append(f"{path}[{CONTAINER}]: env and volumeMounts must be lists of mappings")
+            continue
+        found += [
+            f"{path}[{CONTAINER}].env: {variable.get('name')} is the operator's"
+            for variable in variables
+            if str(variable.get("name")).startswith(_OUR_VARIABLES)
+        ]
+        found += [
+            f"{path}[{CONTAINER}].volumeMounts: nothing can be mounted at {mount.get('mountPath')}"
+            for mount in mounts
+            if str(mount.get("mountPath")).rstrip("/").startswith(_OUR_MOUNTS) or mount.get("mountPath") == "/"
+        ]
+    return found
+
+
+def _volume_problems(volumes: Any) -> list[str]:
+    path = f"{_PATH}.spec.volumes"
+    if not _is_list_of_mappings(volumes):
+        return [f"{path}: must be a list of mappings"]
+    return [problem for volume in volumes for problem in _unknown(volume, _VOLUME, f"{path}[{volume.get('name')}]")]
+
+
+def _is_list_of_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)

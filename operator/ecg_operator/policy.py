@@ -1,0 +1,79 @@
+"""What the operator's settings say about every job: numbers and names for decisions and manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Resources = Mapping[str, Mapping[str, str]]
+
+
+def _resources(cpu: str, memory: str, memory_limit: str) -> Resources:
+    # No CPU limit: throttling Chromium and FFmpeg would only make every job slower.
+    return MappingProxyType({"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Settings that decisions and manifests depend on.
+
+    Attributes:
+        renderer_image: image of all pods; its entry point is `ecg-render`.
+        work_uri: folder for the work files of all jobs, `s3://bucket/prefix` or `file://`.
+        worker_secret: name of a Secret in the job's namespace whose entries become environment variables of the
+            pods (AWS_ACCESS_KEY_ID, ...); empty for none.
+        worker_env: further environment variables of the pods; nothing secret.
+        service_account: ServiceAccount of the pods, for clouds that hand out storage access by it; empty for
+            the namespace's default. Its token is never mounted.
+        segment_resources: requests and limits of a segment's container unless the RenderJob says others. The
+            memory limit includes /dev/shm.
+        on_demand_node_selector: labels of nodes that are not taken away; empty: no rescue rounds.
+        shm_size: size limit of the memory-backed /dev/shm of a segment's pod, a Kubernetes quantity.
+        scratch_size: size limit of /tmp, a Kubernetes quantity.
+        user_id: user and group of the pods' processes.
+        most_segments: a plan makes at most so many segments, if the manifest does not say less.
+        progress_seconds: progress alone is written at most every so many seconds.
+        stop_grace_seconds: how long pods of cancelled and failed jobs may take to end.
+        start_seconds: for so long a starting pod is nothing to talk about.
+        reference_seconds: for so long a ConfigMap may be missing after its RenderJob was created.
+        unseen_seconds: for so long the report of a finished Job may be missing.
+        lost_pod_seconds: a pod that is still there so long after it should have ended is on a dead node.
+        backstop_seconds: a Job's own deadline is so much later than the RenderJob's.
+        clean_ttl_seconds: how long a finished clean Job stays.
+    """
+
+    renderer_image: str
+    work_uri: str
+    image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    worker_secret: str = ""
+    worker_env: Mapping[str, str] = field(default_factory=dict)
+    service_account: str = ""
+    plan_resources: Resources = field(default_factory=lambda: _resources("500m", "512Mi", "2Gi"))
+    segment_resources: Resources = field(default_factory=lambda: _resources("2", "3Gi", "6Gi"))
+    merge_resources: Resources = field(default_factory=lambda: _resources("500m", "512Mi", "2Gi"))
+    clean_resources: Resources = field(default_factory=lambda: _resources("100m", "128Mi", "512Mi"))
+    on_demand_node_selector: Mapping[str, str] = field(
+        default_factory=lambda: {"karpenter.sh/capacity-type": "on-demand"}
+    )
+    shm_size: str = "1Gi"
+    scratch_size: str = "20Gi"
+    user_id: int = 10001
+    most_segments: int = 64
+    progress_seconds: float = 3.0
+    stop_grace_seconds: int = 2
+    start_seconds: float = 7.0
+    reference_seconds: float = 5.0
+    unseen_seconds: float = 30.0
+    lost_pod_seconds: float = 60.0
+    backstop_seconds: int = 600
+    clean_ttl_seconds: int = 300
+
+    def work_folder(self, namespace: str, name: str, uid: str) -> str:
+        """Return where the work files of one RenderJob are."""
+        return f"{self.work_uri.rstrip('/')}/{namespace}/{name}-{uid}"
+
+
+Manifest = dict[str, Any]

@@ -1,0 +1,72 @@
+"""Input that the API server could not refuse is refused by the first look, with a code, the field and the rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ecg_api.failures import FailureCode
+from ecg_api.status import Phase
+from ecg_operator.model import Observation
+from observations import NOW, condition, decided, later, observed, planning, reasons, rendering
+
+LONG = {"inline": {"cues": ["x" * 70_000]}}
+
+
+def refused(**fields: Any) -> Observation:
+    return observed(now=NOW + timedelta(seconds=6), **fields)
+
+
+@pytest.mark.parametrize(
+    ("observation", "code", "words"),
+    [
+        (refused(job=None, problems=("spec.options.colour: unknown",)), FailureCode.VALIDATION_ERROR, "options.colour"),
+        (refused(job=None), FailureCode.VALIDATION_ERROR, "cannot be read"),
+        (refused(spec={"scenario": LONG}), FailureCode.VALIDATION_ERROR, "spec.scenario.inline: is 70013 bytes long"),
+        (refused(rival="other"), FailureCode.JOB_ALREADY_EXISTS, "RenderJob other is writing to s3://videos/out"),
+        (refused(scenario_problem="there is no ConfigMap x"), FailureCode.SCENARIO_PARSE_ERROR, "no ConfigMap x"),
+        (
+            refused(spec={"placement": {"podTemplateOverrides": {"spec": {"hostNetwork": True}}}}),
+            FailureCode.VALIDATION_ERROR,
+            "spec.placement.podTemplateOverrides.spec.hostNetwork: may not be overridden",
+        ),
+    ],
+)
+def test_bad_input_fails_at_once_with_nothing_started(observation: Observation, code: FailureCode, words: str) -> None:
+    decision = decided(observation)
+    assert decision.status.phase is Phase.FAILED
+    assert decision.status.reason == "InvalidInput"
+    assert decision.status.failure is not None
+    assert decision.status.failure.code is code
+    assert words in decision.status.failure.message
+    for kind, state in {"Failed": "True", "Finished": "True", "Succeeded": "False"}.items():
+        assert condition(decision.status, kind).status == state
+        assert words in condition(decision.status, kind).message
+    assert reasons(decision.events) == ["Failed"]
+    assert decision.actions == ()
+
+
+def test_a_config_map_that_comes_a_moment_after_its_job_is_waited_for() -> None:
+    early = observed(now=NOW + timedelta(seconds=2), scenario_problem="there is no ConfigMap x in namespace render")
+    decision = decided(early)
+    assert decision.status.phase is Phase.PENDING
+    assert condition(decision.status, "Scheduled").message == (
+        "spec.scenario.configMapRef: there is no ConfigMap x in namespace render."
+    )
+    assert decision.due == 3.0
+    assert decided(later(early, 1, scenario_problem="")).status.phase is Phase.PLANNING
+
+
+def test_a_config_map_deleted_while_the_plan_is_made_fails_the_job() -> None:
+    decision = decided(replace(planning(), scenario_problem="there is no ConfigMap x"))
+    assert decision.status.failure is not None
+    assert decision.status.failure.code is FailureCode.SCENARIO_PARSE_ERROR
+    assert condition(decision.status, "Planned").reason == "PlanFailed"
+
+
+@pytest.mark.parametrize("problem", [{"scenario_problem": "there is no ConfigMap x"}, {"rival": "other"}])
+def test_what_only_matters_before_the_plan_does_not_stop_a_job_that_renders(problem: dict[str, Any]) -> None:
+    assert decided(replace(rendering(), **problem)).status.phase is Phase.RENDERING

@@ -1,0 +1,224 @@
+"""A job's way from admission to the output, one Job after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecg_api.names import SEGMENTS_ANNOTATION, Role
+from ecg_api.ranges import format_ranges
+from ecg_api.status import Phase, Progress, WorkFilesState
+from ecg_operator.model import CreateJob, DeleteChildren, SetParallelism, Verdict
+from observations import (
+    condition,
+    decided,
+    ended_pod,
+    finished,
+    job_view,
+    later,
+    merge_report,
+    merging,
+    observed,
+    plan_report,
+    planning,
+    pod,
+    reasons,
+    rendering,
+    segment_report,
+    segments_job,
+)
+
+WAITING = Verdict(admitted=False, position=3, reason="Position 3 in the queue: 8 jobs are running, which is the limit")
+
+
+def test_a_job_that_is_not_let_in_says_its_place_in_the_queue_and_has_no_children() -> None:
+    decision = decided(observed(verdict=WAITING))
+    assert decision.status.phase is Phase.PENDING
+    assert decision.status.reason == "Queued"
+    assert condition(decision.status, "Scheduled").message == f"{WAITING.reason}."
+    assert decision.actions == ()
+    assert decision.due is None
+
+
+def test_a_job_that_was_let_in_stays_in_whatever_admission_says_later() -> None:
+    decision = decided(replace(planning(), verdict=WAITING))
+    assert decision.status.phase is Phase.PLANNING
+
+
+def test_an_admitted_job_is_planned_first() -> None:
+    decision = decided(observed())
+    assert [action.name for action in decision.actions if isinstance(action, CreateJob)] == ["clip-plan"]
+    assert decision.status.phase is Phase.PLANNING
+    assert decision.status.run is not None
+    assert decision.status.run.work_files is WorkFilesState.WRITTEN
+    assert reasons(decision.events) == ["Admitted"]
+
+
+def test_the_plan_is_taken_over_and_all_segments_are_started() -> None:
+    plan = plan_report(4, warnings=["cue 7 was too long"])
+    decision = decided(replace(planning(), pods=(ended_pod(Role.PLAN, plan),)))
+    assert decision.status.plan == plan.plan
+    assert decision.status.phase is Phase.RENDERING
+    assert "cue 7 was too long" in condition(decision.status, "Planned").message
+    (create,) = decision.actions
+    assert isinstance(create, CreateJob)
+    assert create.name == "clip-seg-0"
+    assert create.manifest["metadata"]["annotations"] == {SEGMENTS_ANNOTATION: "0-3"}
+    assert create.manifest["spec"]["completions"] == 4
+    assert reasons(decision.events) == ["Planned", "SegmentsStarted"]
+
+
+@pytest.mark.parametrize(("room", "segments", "parallelism"), [(0, 4, 1), (3, 8, 3), (9, 4, 4)])
+def test_segments_run_as_many_at_a_time_as_admission_allows(room: int, segments: int, parallelism: int) -> None:
+    start = planning(verdict=Verdict(admitted=True, segments=room))
+    (create,) = decided(replace(start, pods=(ended_pod(Role.PLAN, plan_report(segments)),))).actions
+    assert isinstance(create, CreateJob)
+    assert create.manifest["spec"]["parallelism"] == parallelism
+
+
+@pytest.mark.parametrize(
+    ("room", "labels", "wanted"),
+    [
+        (6, {}, (SetParallelism("clip-seg-0", 6),)),
+        (99, {}, (SetParallelism("clip-seg-0", 8),)),
+        (2, {}, ()),
+        (1, {}, ()),
+        (6, {"kueue.x-k8s.io/queue-name": "captions"}, ()),
+    ],
+)
+def test_room_that_becomes_free_is_used_and_never_given_back_while_pods_run(
+    room: int, labels: dict[str, str], wanted: tuple[SetParallelism, ...]
+) -> None:
+    start = rendering(8)
+    job = segments_job(8, parallelism=2)
+    observation = replace(
+        start, jobs=(start.jobs[0], job), verdict=Verdict(admitted=True, segments=room), labels=labels
+    )
+    assert decided(observation).actions == wanted
+
+
+def test_finished_segments_are_counted_with_their_frames_metrics_and_encoder() -> None:
+    start = rendering()
+    done = (ended_pod(Role.SEGMENTS, segment_report(1), 1), ended_pod(Role.SEGMENTS, segment_report(3, reused=True), 3))
+    status = decided(later(replace(start, pods=(*start.pods[:1], *done)), 3)).status
+    assert status.segments is not None
+    assert (status.segments.succeeded, status.segments.reused, status.segments.total) == (2, 1, 4)
+    assert status.run is not None
+    assert status.run.completed == "1,3"
+    assert status.encoder == "h264_nvenc"
+    assert status.metrics is not None
+    assert (status.metrics.frames_processed, status.metrics.frames_dropped) == (200, 2)
+    assert (status.metrics.drop_rate, status.metrics.memory_peak_mb) == (0.01, 503)
+    assert status.progress == Progress(frames_done=200, frames_total=400, percent=50)
+
+
+def test_a_segment_that_the_job_controller_counts_though_its_pod_is_gone_is_finished() -> None:
+    start = rendering()
+    job = segments_job(completed=frozenset({0, 2}))
+    left = tuple(one for one in start.pods if one.index != 2)  # that of 0 still runs: it will report
+    status = decided(later(replace(start, jobs=(start.jobs[0], job), pods=left), 3)).status
+    assert status.run is not None
+    assert status.run.completed == "2"
+    assert status.run.frames == 100
+
+
+def test_when_all_segments_are_there_they_are_merged() -> None:
+    start = rendering()
+    done = tuple(ended_pod(Role.SEGMENTS, segment_report(index), index) for index in range(4))
+    decision = decided(replace(start, pods=done))
+    assert [action.name for action in decision.actions if isinstance(action, CreateJob)] == ["clip-merge"]
+    assert decision.status.phase is Phase.MERGING
+    assert condition(decision.status, "Rendered").status == "True"
+    assert decision.status.progress is not None
+    assert decision.status.progress.percent == 99
+    assert reasons(decision.events) == ["Merging"]
+
+
+def test_when_the_output_is_there_the_job_has_succeeded_and_its_children_go() -> None:
+    start = merging()
+    report = merge_report("The audio was encoded again.")
+    decision = decided(replace(start, pods=(*start.pods[:-1], ended_pod(Role.MERGE, report))))
+    status = decision.status
+    assert (status.phase, status.reason) == (Phase.SUCCEEDED, "Completed")
+    assert status.output == report.output
+    assert "The audio was encoded again." in condition(status, "Merged").message
+    assert condition(status, "Finished").status == "True"
+    assert status.progress == Progress(frames_done=400, frames_total=400, percent=100)
+    assert decision.actions == (DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=2),)
+    assert reasons(decision.events) == ["Succeeded"]
+
+
+def test_a_merge_pod_that_was_killed_after_its_report_has_done_its_work_but_for_the_work_files() -> None:
+    start = merging()
+    killed = ended_pod(Role.MERGE, merge_report(), phase="Failed", exit_code=137, ended="Error")
+    status = decided(replace(start, pods=(*start.pods[:-1], killed))).status
+    assert status.phase is Phase.SUCCEEDED
+    assert status.run is not None
+    assert status.run.work_files is WorkFilesState.WRITTEN
+
+
+def test_a_finished_job_is_left_alone() -> None:
+    over = finished()
+    decision = decided(over)
+    assert (decision.status, decision.actions, decision.events, decision.due) == (over.status, (), (), None)
+
+
+def test_a_finished_job_that_is_edited_says_that_it_was_seen() -> None:
+    decision = decided(replace(finished(), generation=2))
+    assert decision.status.observed_generation == 2
+    assert decision.status.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("start", [observed, planning, rendering, merging])
+def test_nothing_is_told_or_created_twice(start: Any) -> None:
+    again = later(start(), 10)
+    decision = decided(again)
+    assert decision.events == ()
+    if start is not observed:  # there the plan Job is still to be seen
+        assert decision.actions == ()
+
+
+def test_jobs_of_an_earlier_job_of_the_same_name_are_waited_for_and_not_adopted() -> None:
+    theirs = job_view(Role.PLAN, owned=False, complete=True)
+    start = later(observed(), 1, jobs=(theirs,))
+    decision = decided(start)
+    assert decision.actions == ()
+    assert decision.due == 2.0
+    assert decision.status.reason == "NameTaken"
+    assert "Job clip-plan is not this RenderJob's" in condition(decision.status, "Scheduled").message
+    (create,) = decided(later(start, 2, jobs=())).actions
+    assert isinstance(create, CreateJob)
+
+
+def test_a_child_that_somebody_deleted_is_made_again_with_what_is_missing() -> None:
+    start = rendering()
+    done = replace(start, pods=(ended_pod(Role.SEGMENTS, segment_report(1), 1),))
+    going = later(done, 3, jobs=(start.jobs[0], segments_job(deleting=True)))
+    assert decided(going).actions == ()
+    (create,) = decided(later(going, 1, jobs=start.jobs[:1])).actions
+    assert isinstance(create, CreateJob)
+    assert create.manifest["metadata"]["annotations"][SEGMENTS_ANNOTATION] == format_ranges({0, 2, 3})
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ({"encoder": "x264", "encoder_reason": "NVENC is not available: no GPU"}, ["EncoderFallback"]),
+        ({"encoder": "vp9", "encoder_reason": "WebM holds no H.264"}, []),
+        ({"encoder": "nvenc", "encoder_reason": "a test encode on this GPU worked"}, []),
+    ],
+)
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_an_encoder_that_is_not_the_gpus_is_told_once_with_its_reason(
+    report: dict[str, str], told: list[str], gpus: int
+) -> None:
+    start = rendering(spec={"placement": {"gpus": gpus}})
+    first = replace(start, pods=(ended_pod(Role.SEGMENTS, segment_report(0, **report), 0), pod(Role.SEGMENTS, 1)))
+    decision = decided(first)
+    assert reasons(decision.events) == (told if gpus else [])
+    assert decision.status.encoder == report["encoder"]
+    assert f"by {report['encoder']} ({report['encoder_reason']})" in condition(decision.status, "Rendered").message
+    second = later(first, 3, pods=(*first.pods, ended_pod(Role.SEGMENTS, segment_report(2, **report), 2)))
+    assert decided(second).events == ()
