@@ -6,7 +6,7 @@ POST /render -> Submission -> Backend ─> JobState -> GET status
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -39,13 +39,15 @@ class Submission:
 
     Attributes:
         video_url: None if the client gave none; a resolver may know it.
+        scenario: JSON text as the client wrote it, at most 5 MB. It stays text until a renderer reads it: parsing and
+            writing fifty of them would keep clients waiting for seconds.
         options: as the client wrote them; checked, with the service's defaults filled in, by `render_options`.
         payload_hash: SHA-256 of all that the result depends on; tells a repeated POST from a changed one.
     """
 
     job_id: str
     video_url: str | None
-    scenario: Mapping[str, Any]
+    scenario: bytes
     options: Mapping[str, Any]
     callback_url: str
     payload_hash: str
@@ -53,11 +55,16 @@ class Submission:
 
 @dataclass(frozen=True)
 class RenderOrder:
-    """A checked submission: what a backend renders."""
+    """A checked submission: what a backend renders, once it was admitted.
+
+    Attributes:
+        video_url: empty if the client gave none; admission finds it.
+        scenario: JSON text of an object, see Submission.
+    """
 
     job_id: str
     video_url: str
-    scenario: Mapping[str, Any]
+    scenario: bytes
     options: Options
     callback_url: str
     payload_hash: str
@@ -79,6 +86,14 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Streaming:
+    """What a running renderer uses right now. `queue_size`: pictures that wait for the encoder, None if not known."""
+
+    memory_mb: float
+    queue_size: int | None = None
+
+
+@dataclass(frozen=True)
 class JobState:
     """Where one job stands; `version` grows with every change, so that a relay can tell what it has told.
 
@@ -97,6 +112,7 @@ class JobState:
     output: Output | None = None
     failure: Failure | None = None
     metrics: RenderMetrics = field(default_factory=RenderMetrics)
+    streaming: Streaming | None = None
     callback_url: str = ""
     payload_hash: str = ""
     started_at: datetime | None = None
@@ -120,6 +136,24 @@ class QueueState:
 
 class Conflict(Exception):
     """The job id is in use for another, unfinished render."""
+
+
+class Unavailable(Exception):
+    """The backend can neither take nor tell jobs now; the text says why and what to do."""
+
+
+class Admission(Protocol):
+    """The last look before a job is rendered. It may wait for other services, which no request may."""
+
+    async def __call__(self, order: RenderOrder) -> RenderOrder | Failure:
+        """Return the order with its video's address, or why it cannot be rendered; never raises."""
+
+
+class Told(Protocol):
+    """Who must know that a client has its answer: callbacks of a job may start some time after that only."""
+
+    async def answered(self, job_id: str) -> None:
+        """Note that the 200 for this job's POST was sent."""
 
 
 class Backend(Protocol):
@@ -146,7 +180,7 @@ class Backend(Protocol):
     async def clear(self) -> int:
         """Cancel all jobs that wait; return how many."""
 
-    def changes(self) -> AsyncIterator[JobState]:
+    def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield each job that changes, first those that are unfinished or untold; for the relay."""
 
     async def health(self) -> Mapping[str, Any]:

@@ -22,7 +22,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """A moment of a render; frames count over the whole output, seconds are None while unknown."""
+    """A moment of a render; frames count over the whole output, seconds are None while unknown.
+
+    `queued_frames` are caption pictures that wait for FFmpeg.
+    """
 
     stage: Stage
     frames_done: int = 0
@@ -33,6 +36,7 @@ class ProgressReport:
     capture: str = ""
     segment: int = 0
     segments: int = 0
+    queued_frames: int = 0
 
     @property
     def percent(self) -> int:

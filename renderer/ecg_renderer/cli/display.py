@@ -1,10 +1,12 @@
-"""How a render is watched: a bar on a terminal, now and then a line in a log, or nothing."""
+"""How a render is watched: a bar on a terminal, now and then a line in a log, objects for a program, or nothing."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -22,6 +24,8 @@ STAGES = {
 LINE_EVERY_PERCENT = 10
 LINE_EVERY_SECONDS = 3.0
 LINE_AT_LATEST_SECONDS = 30.0
+# A stage's own line is always written; with the four of them, no second has more than four lines.
+OBJECTS_A_SECOND = 2
 
 
 class Display(Observer, Protocol):
@@ -32,11 +36,13 @@ class Display(Observer, Protocol):
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Display]:
-    """Show a render on standard error for the duration of the block, as fits what that is."""
+def shown(*, quiet: bool, as_json: bool = False) -> Iterator[Display]:
+    """Show a render on standard error for the duration of the block, as fits what that is, or as JSON lines."""
     display: Display
     if quiet:
         display = Silence()
+    elif as_json:
+        display = ObjectDisplay(lambda line: typer.echo(line, err=True))
     elif sys.stderr.isatty():
         from ecg_renderer.cli.bar import BarDisplay
 
@@ -86,6 +92,49 @@ class LineDisplay:
     def note(self, text: str) -> None:
         """Write a line."""
         self._write(text)
+
+
+class ObjectDisplay:
+    """Writes one JSON object a line, for a program that watches: `event` is progress, warning or note."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._stage: Stage | None = None
+        self._written = deque([float("-inf")] * OBJECTS_A_SECOND, OBJECTS_A_SECOND)
+
+    def report(self, progress: ProgressReport) -> None:
+        """Write where the render stands, if the stage is new or the last lines are old enough."""
+        now = self._clock()
+        if progress.stage is self._stage and now - self._written[0] < 1:
+            return
+        self._stage = progress.stage
+        self._written.append(now)
+        self._put(
+            "progress",
+            stage=progress.stage,
+            framesDone=progress.frames_done,
+            framesTotal=progress.frames_total,
+            percent=progress.percent,
+            framesPerSecond=progress.frames_per_second,
+            etaSeconds=progress.eta_seconds,
+            encoder=progress.encoder,
+            capture=progress.capture,
+            segment=progress.segment,
+            segments=progress.segments,
+            queuedFrames=progress.queued_frames,
+        )
+
+    def warn(self, text: str) -> None:
+        """Write a warning."""
+        self._put("warning", text=text)
+
+    def note(self, text: str) -> None:
+        """Write a remark."""
+        self._put("note", text=text)
+
+    def _put(self, event: str, **values: object) -> None:
+        self._write(json.dumps({"event": event, **values}))
 
 
 def progress_line(progress: ProgressReport) -> str:

@@ -8,6 +8,7 @@ import typer
 
 EncoderWord = Literal["auto", "nvenc", "x264"]
 CaptureWord = Literal["auto", "canvas", "beginframe", "screenshot"]
+ProgressWord = Literal["auto", "json"]
 
 Job = Annotated[
     str,
@@ -53,6 +54,14 @@ Capture = Annotated[
         show_default=False,
         help="How pictures leave the browser: canvas, beginframe, screenshot, or auto, the fastest that passes its "
         "check. Default: ECG_CAPTURE, or auto.",
+    ),
+]
+Progress = Annotated[
+    ProgressWord,
+    typer.Option(
+        metavar="WAY",
+        help="How progress is shown: auto is a bar on a terminal and now and then a line in a log; json is for "
+        "programs, one JSON object a line on standard error, at most four a second, and a line for each warning.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecg_renderer.cli.ending import ending, put
-from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Segments, Stages
+from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Progress, Segments, Stages
 
 if TYPE_CHECKING:
+    from ecg_renderer.browser import BrowserLauncher
     from ecg_renderer.cli.display import Display
     from ecg_renderer.request import RunRequest
     from ecg_renderer.result import RenderResult
@@ -27,6 +29,8 @@ Examples:
   video=$(ecg-render run job.yaml --quiet)
 
   ecg-render run job.yaml --json | jq .seconds.total
+
+  ecg-render run job.yaml --progress json 2> >(jq .percent)
 
 Stopped with Ctrl-C, or killed: the same command goes on from the segments that were finished."""
 GO_ON = "Finished segments are kept: run the same command again to go on from there."
@@ -62,6 +66,7 @@ def command(
     ] = None,
     capture: Capture = None,
     stages: Stages = None,
+    progress: Progress = "auto",
     as_json: Json = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Write nothing to standard error but a failure.")
@@ -87,11 +92,11 @@ def command(
             capture=capture,
             stages=stages,
         )
-        with shown(quiet=quiet) as display:
+        with shown(quiet=quiet, as_json=progress == "json") as display:
             result = _render(request, display)
         if as_json:
             put(result.model_dump_json())
-        if not quiet:
+        if not quiet and progress != "json":
             from ecg_renderer.cli.summary import summary
 
             typer.echo(summary(result, time.monotonic() - began), err=True)
@@ -110,10 +115,17 @@ async def _run(request: RunRequest, display: Display) -> RenderResult:
 
     from ecg_renderer.browser import BrowserLauncher
 
-    # Chromium and its driver come up while the rest is imported.
     launcher = BrowserLauncher()
     launcher.warm()
-    await asyncio.sleep(0)
+    try:
+        # Imported in a thread: meanwhile Chromium comes up and is served its page.
+        run_job = await asyncio.to_thread(_load_run_job)
+        return await run_job(request, display, launcher)
+    finally:
+        await launcher.close()
+
+
+def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:
     from ecg_renderer.local import run_job
 
-    return await run_job(request, display, launcher)
+    return run_job

@@ -1,0 +1,125 @@
+"""The last look before a job is rendered: find its video, follow redirects, see that the address may be contacted.
+
+It asks other services and may take seconds, so it happens when a job's turn has come, never while a client waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
+
+import httpx
+
+from ecg_api.failures import Failure, FailureCode
+from ecg_shim.intake import Unrenderable, checked_video_url, failure
+from ecg_shim.model import RenderOrder
+from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
+from ecg_shim.security.addresses import AddressPolicy, AddressRefused
+from ecg_shim.security.client import checked_client
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+SECONDS_BETWEEN_TRIES = 1.0
+REDIRECTS = 5
+SECONDS = 10.0
+GIGABYTE = 1024**3
+
+
+class _NotNow(Exception):
+    """Another try may work."""
+
+
+@dataclass(frozen=True)
+class VideoAdmission:
+    """Admits orders whose video may be read.
+
+    Attributes:
+        resolver: finds videos that the client did not name; None if there is none.
+        seconds_between_tries: before the second try; doubles.
+    """
+
+    videos: AddressPolicy
+    resolver: VideoResolver | None = None
+    max_video_bytes: int = 20 * GIGABYTE
+    seconds_between_tries: float = SECONDS_BETWEEN_TRIES
+
+    async def __call__(self, order: RenderOrder) -> RenderOrder | Failure:
+        """Return the order with the address at which its video is, or why it cannot be rendered; never raises."""
+        try:
+            return await self._admitted(order)
+        except Unrenderable as reason:
+            return reason.failure
+        except VideoUnknown as reason:
+            return failure(FailureCode.INVALID_VIDEO_URL, str(reason))
+        except _NotNow as reason:
+            return failure(FailureCode.CONNECTION_ERROR, str(reason))
+        except Exception:
+            log.exception("job %s: admission failed", order.job_id)
+            return failure(FailureCode.UNEXPECTED_ERROR, "The video's address could not be examined.", "See the log.")
+
+    async def _admitted(self, order: RenderOrder) -> RenderOrder:
+        url = order.video_url or await self._found(order.job_id)
+        url = checked_video_url(url, self.videos)
+        if url.startswith(("http://", "https://")):
+            url = await self._reached(url)
+        return replace(order, video_url=url)
+
+    async def _found(self, job_id: str) -> str:
+        if self.resolver is None:
+            raise Unrenderable(FailureCode.INVALID_VIDEO_URL, "The request names no video (videoUrl).")
+        for number in range(TRIES):
+            try:
+                return await self.resolver.video_url(job_id)
+            except DatabaseUnavailable as error:
+                log.warning("job %s: %s", job_id, error)
+                said = str(error)
+                await self._pause(number)
+        raise _NotNow(said)
+
+    async def _reached(self, url: str) -> str:
+        """Return where `url` leads to, each step checked: FFmpeg itself would follow redirects anywhere."""
+        async with checked_client(self.videos, timeout=SECONDS) as client:
+            for number in range(TRIES):
+                try:
+                    return await self._end_of_redirects(client, url)
+                except (_NotNow, httpx.TransportError) as error:
+                    said = f"The video's host does not answer: {error or type(error).__name__}."
+                    await self._pause(number)
+                except AddressRefused as reason:
+                    raise Unrenderable(
+                        FailureCode.INVALID_VIDEO_URL, f"The video's address cannot be used: {reason}"
+                    ) from None
+        raise _NotNow(said)
+
+    async def _end_of_redirects(self, client: httpx.AsyncClient, url: str) -> str:
+        for _ in range(REDIRECTS + 1):
+            # The first byte tells as much as HEAD, which presigned addresses refuse.
+            async with client.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
+                if not response.is_redirect:
+                    self._check_answer(response)
+                    return url
+                url = checked_video_url(urljoin(url, response.headers.get("location", "")), self.videos)
+        raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address redirects more than {REDIRECTS} times.")
+
+    def _check_answer(self, response: httpx.Response) -> None:
+        if response.status_code >= 500 or response.status_code in (408, 425, 429):
+            raise _NotNow(f"status {response.status_code}")
+        if response.status_code not in (200, 206):
+            raise Unrenderable(
+                FailureCode.INVALID_VIDEO_URL, f"The video's host answers with status {response.status_code}.",
+                "Check that the address is right and has not expired.",
+            )  # fmt: skip
+        headers = response.headers
+        written = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
+        if written.isascii() and written.isdigit() and int(written) > self.max_video_bytes:
+            raise Unrenderable(
+                FailureCode.INVALID_VIDEO_URL, f"The video has {int(written):,} bytes; "
+                f"{self.max_video_bytes:,} are the most (ECG_MAX_VIDEO_GB).",
+            )  # fmt: skip
+
+    async def _pause(self, number: int) -> None:
+        if number + 1 < TRIES:
+            await asyncio.sleep(self.seconds_between_tries * 2**number)

@@ -1,0 +1,1 @@
+"""Who renders: processes of this machine, or a cluster."""

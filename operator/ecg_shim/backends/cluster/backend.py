@@ -1,0 +1,249 @@
+"""The backend of a cluster: see `ecg_shim.model.Backend`. Replicas hold nothing that the API server does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from ecg_api.failures import Failure
+from ecg_shim.backends.cluster import tickets
+from ecg_shim.backends.cluster.api import CONFIG_MAPS, Api
+from ecg_shim.backends.cluster.board import Board
+from ecg_shim.backends.cluster.connection import load_connection, own_namespace
+from ecg_shim.backends.cluster.desk import Answered, Desk
+from ecg_shim.backends.cluster.duty import Duty, MakeRelay
+from ecg_shim.backends.cluster.election import Election
+from ecg_shim.backends.cluster.errors import AlreadyExists, ApiError, NotFound
+from ecg_shim.backends.cluster.estimates import Estimates
+from ecg_shim.backends.cluster.filing import Filing, unavailable
+from ecg_shim.backends.cluster.names import ANSWERED, object_name, ticket_name
+from ecg_shim.backends.cluster.outbox import ClusterOutbox
+from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
+from ecg_shim.backends.cluster.settings import ClusterSettings
+from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.backends.cluster.vitals import Vitals
+from ecg_shim.model import Admission, JobState, JobStatus, QueueState, RenderOrder, Submission, Unavailable
+
+log = logging.getLogger(__name__)
+
+SECONDS_TO_SYNC = 20.0
+SECONDS_TO_ASK, SECONDS_TO_CONFIRM = 5.0, 0.8
+AT_ONCE = 16
+
+
+class ClusterBackend:
+    """Renders by RenderJobs, which an operator carries out.
+
+    Args:
+        admit: looks at each job before its RenderJob is made; None admits all.
+        make_relay: makes what tells callbacks, for the time that this replica does; None: it never does, and tickets
+            wait for a replica that does.
+    """
+
+    def __init__(
+        self, settings: ClusterSettings, admit: Admission | None = None, make_relay: MakeRelay | None = None
+    ) -> None:
+        self._settings = settings
+        self._admit = admit
+        self._make_relay = make_relay
+        self._scenarios = Scenarios(settings.bucket, settings.scenario_store)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+        self._direct = asyncio.Semaphore(AT_ONCE)
+
+    async def start(self) -> None:
+        """Learn what is in the cluster, and begin. Raises Unavailable."""
+        configuration = await load_connection(self._settings.kubeconfig)
+        self._api = await self._connected(configuration, self._settings.namespace or own_namespace())
+        operator_namespace, lease = self._settings.operator_lease
+        operator = await self._connected(configuration, operator_namespace or self._api.namespace)
+        self._board = Board(self._api)
+        self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
+        self._estimates = Estimates(self._board, self._settings.max_concurrent)
+        self._vitals = Vitals(operator, lease, self._settings.timing)
+        self._stack.callback(self._scenarios.close)
+        self._spawn("RenderJobs", self._board.jobs.run())
+        self._spawn("tickets", self._board.tickets.run())
+        try:
+            async with asyncio.timeout(SECONDS_TO_SYNC):
+                await self._board.synced()
+        except TimeoutError:
+            problems = "; ".join(self._board.problems) or "the API server does not answer"
+            await self.close()
+            raise Unavailable(f"{problems}. Is the CRD installed, and may the service read it?") from None
+        self._spawn("vitals", self._vitals.run())
+        if self._make_relay is not None:
+            self._spawn("duty", self._duty(self._make_relay).run())
+
+    async def close(self) -> None:
+        """Stop; another replica, or the next one, goes on."""
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._tasks.clear()
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ClusterBackend]:
+        """Be started for the duration of the block. Raises Unavailable."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def submit(self, order: RenderOrder) -> JobState:
+        """Take a job; it is in the cluster when this returns. Raises Conflict, Unavailable."""
+        there = self._board.get(order.job_id)
+        if there is not None and there.payload_hash == order.payload_hash and there.status is not JobStatus.QUEUED:
+            return there
+        kept = await self._scenarios.keep(order.job_id, order.scenario)
+        ticket = _ticket(
+            order,
+            video_url=order.video_url,
+            options=order.options.model_dump(mode="json", exclude_none=True),
+            scenario=kept.reference if isinstance(kept, Kept) else None,
+            failure=kept if isinstance(kept, Failure) else None,
+        )
+        return await self._put(ticket, kept if isinstance(kept, Kept) else None)
+
+    async def reject(self, submission: Submission, failure: Failure) -> JobState:
+        """Note a job that cannot be rendered. Raises Conflict, Unavailable."""
+        return await self._put(_ticket(submission, failure=failure))
+
+    async def get(self, job_id: str) -> JobState | None:
+        """Return where a job stands; what this replica has not heard of is asked for. Raises Unavailable."""
+        known = self._board.get(job_id)
+        if known is None or not self._board.live:
+            known = await self._asked_for(job_id, known)
+        return self._estimates.timed(known) if known is not None else None
+
+    async def cancel(self, job_id: str) -> bool:
+        """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
+        try:
+            return await self._filing.cancel(job_id)
+        except ApiError as error:
+            raise unavailable(error) from error
+
+    async def list_jobs(self, limit: int) -> list[JobState]:
+        """Return the newest jobs first."""
+        return [self._estimates.timed(state) for state in self._board.newest(limit)]
+
+    async def queue(self) -> QueueState:
+        """Return how busy the service is."""
+        return self._estimates.queue()
+
+    async def clear(self) -> int:
+        """Cancel all jobs that wait. Raises Unavailable."""
+
+        async def one(state: JobState) -> bool:
+            async with self._direct:
+                return await self.cancel(state.job_id)
+
+        return sum(await asyncio.gather(*map(one, self._board.of(JobStatus.QUEUED))))
+
+    def changes(self) -> AsyncGenerator[JobState, None]:
+        """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
+        return self._board.listen()
+
+    async def answered(self, job_id: str) -> None:
+        """Note that the client that posted this job has its answer, for whichever replica tells callbacks."""
+        mark = f"{tickets.now().isoformat()} {secrets.token_hex(4)}"
+        patch = {"metadata": {"annotations": {ANSWERED: mark}}}
+        try:
+            obj = await self._api.patch(CONFIG_MAPS, ticket_name(object_name(job_id)), patch)
+        except NotFound:
+            return
+        except ApiError as error:
+            log.warning("job %s: callbacks begin a minute later: %s", job_id, error)
+            return
+        self._board.tickets.learn(obj)
+
+    async def health(self) -> Mapping[str, Any]:
+        """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
+        problems = [*self._board.problems, *self._vitals.problems]
+        problems += [f"{task.get_name()}: has ended; restart the service." for task in self._tasks if task.done()]
+        begun = self._board.of(JobStatus.PROCESSING)
+        metrics = [state.metrics for state in self._board.newest(len(self._board))]
+        processed, dropped = sum(m.frames_processed for m in metrics), sum(m.frames_dropped for m in metrics)
+        return {
+            "healthy": not problems,
+            "problems": problems,
+            **self._vitals.blocks(),
+            "streaming": {
+                "pipeline_active": bool(begun),
+                "total_frames_processed": processed,
+                "total_frames_dropped": dropped,
+                "average_drop_rate": dropped / processed if processed else 0.0,
+            },
+        }
+
+    async def _asked_for(self, job_id: str, known: JobState | None) -> JobState | None:
+        """Return what the API server says, soon: else what is known already. Raises Unavailable if nothing is."""
+        try:
+            async with asyncio.timeout(SECONDS_TO_ASK if known is None else SECONDS_TO_CONFIRM), self._direct:
+                return (await self._filing.look(job_id)).state
+        except (ApiError, Unavailable, TimeoutError) as error:
+            if known is not None:
+                return known
+            said = unavailable(error) if isinstance(error, ApiError) else error
+            raise said if isinstance(said, Unavailable) else Unavailable("The cluster's API server is slow") from error
+
+    async def _connected(self, configuration: Any, namespace: str) -> Api:
+        api = Api(configuration, namespace)
+        self._stack.push_async_callback(api.close)
+        return api
+
+    def _spawn(self, name: str, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    def _duty(self, make_relay: MakeRelay) -> Duty:
+        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(4)}"
+        election = Election(self._api, self._settings.lease_name, identity, self._settings.timing)
+        outbox = ClusterOutbox(self._api, self._board, lambda: election.leads)
+        return Duty(election, self._board, outbox, self._desk, make_relay)
+
+    def _desk(self, answered: Answered) -> Desk:
+        return Desk(self._api, self._board, self._filing, self._settings, self._admit, answered)
+
+    async def _put(self, ticket: Ticket, kept: Kept | None = None) -> JobState:
+        try:
+            state = await self._filing.put(ticket)
+            if kept is not None and kept.config_map is not None and state.status is JobStatus.QUEUED:
+                await self._store(ticket.job_id, kept.config_map)
+        except ApiError as error:
+            raise unavailable(error) from error
+        self._estimates.forget()
+        return self._estimates.timed(state)
+
+    async def _store(self, job_id: str, config_map: Mapping[str, Any]) -> None:
+        """Create the ConfigMap with a scenario; it goes when its ticket goes."""
+        filed = self._board.entry(object_name(job_id)).filed
+        if filed is None:
+            return  # it has ended already
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(filed.name), "uid": filed.uid}
+        body = {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": [owner]}}
+        try:
+            await self._api.create(CONFIG_MAPS, body)
+        except AlreadyExists:
+            return
+
+
+def _ticket(asked: RenderOrder | Submission, *, failure: Failure | None = None, **values: Any) -> Ticket:
+    moment = tickets.now()
+    return Ticket(
+        job_id=asked.job_id,
+        stage=Stage.WAITING if failure is None else Stage.FAILED,
+        submitted_at=moment,
+        changed_at=moment,
+        payload_hash=asked.payload_hash,
+        callback_url=asked.callback_url,
+        failure=failure,
+        **values,
+    )

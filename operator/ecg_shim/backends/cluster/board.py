@@ -1,0 +1,152 @@
+"""Every job as this replica knows it: tickets and RenderJobs, put together, for whoever asks and whoever listens.
+
+Nothing here is the truth: it is what the API server said last, and a replica that starts learns it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ecg_shim.backends.cluster import jobs, tickets
+from ecg_shim.backends.cluster.api import CONFIG_MAPS, RENDER_JOBS, Api, Json
+from ecg_shim.backends.cluster.jobs import Job
+from ecg_shim.backends.cluster.mirror import Mirror
+from ecg_shim.backends.cluster.names import name_of_ticket, object_name
+from ecg_shim.backends.cluster.states import state_of
+from ecg_shim.backends.cluster.tickets import Filed
+from ecg_shim.model import JobState, JobStatus
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known about one name."""
+
+    filed: Filed | None = None
+    job: Job | None = None
+
+    @property
+    def state(self) -> JobState | None:
+        """Where the job stands."""
+        return state_of(self.filed.ticket if self.filed else None, self.job)
+
+
+NOTHING = Entry()
+
+
+class Board:
+    """Entries by name."""
+
+    def __init__(self, api: Api) -> None:
+        self.tickets = Mirror(api, CONFIG_MAPS, tickets.SELECTOR, self._ticket_seen)
+        self.jobs = Mirror(api, RENDER_JOBS, "", self._job_seen)
+        self.changed: Callable[[str], None] = lambda name: None
+        self._entries: dict[str, Entry] = {}
+        self._states: dict[str, JobState] = {}
+        self._listeners: list[_Listener] = []
+
+    @property
+    def live(self) -> bool:
+        """Whether changes are heard of within moments."""
+        return self.tickets.live and self.jobs.live
+
+    @property
+    def problems(self) -> list[str]:
+        """Why changes are not heard of."""
+        return [mirror.problem for mirror in (self.jobs, self.tickets) if mirror.problem]
+
+    async def synced(self) -> None:
+        """Wait until everything was listed once."""
+        await self.tickets.synced.wait()
+        await self.jobs.synced.wait()
+
+    def entry(self, name: str) -> Entry:
+        """Return what is known about a name."""
+        return self._entries.get(name, NOTHING)
+
+    def names(self) -> list[str]:
+        """Return all names."""
+        return list(self._entries)
+
+    def filed(self) -> Iterator[Filed]:
+        """Yield all tickets."""
+        return (entry.filed for entry in list(self._entries.values()) if entry.filed is not None)
+
+    def get(self, job_id: str) -> JobState | None:
+        """Return where a job stands."""
+        state = self._states.get(object_name(job_id))
+        return state if state is not None and state.job_id == job_id else None
+
+    def newest(self, limit: int) -> list[JobState]:
+        """Return the newest jobs first."""
+        return heapq.nlargest(limit, self._states.values(), key=_age)
+
+    def of(self, status: JobStatus) -> list[JobState]:
+        """Return the jobs with a status, the oldest first."""
+        return sorted((state for state in self._states.values() if state.status is status), key=_age)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    async def listen(self) -> AsyncGenerator[JobState, None]:
+        """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
+        listener = _Listener()
+        self._listeners.append(listener)
+        try:
+            for state in sorted(self._states.values(), key=_age):
+                listener.put(state)
+            while True:
+                yield await listener.get()
+        finally:
+            self._listeners.remove(listener)
+
+    def _ticket_seen(self, config_map: str, obj: Json | None) -> None:
+        filed = tickets.read(obj) if obj is not None else None
+        if obj is not None and filed is None:
+            log.error("ConfigMap %s cannot be read as a job of this service; it is passed over", config_map)
+        name = name_of_ticket(config_map)
+        self._set(name, replace(self.entry(name), filed=filed))
+
+    def _job_seen(self, name: str, obj: Json | None) -> None:
+        job = jobs.read(obj) if obj is not None else None
+        self._set(name, replace(self.entry(name), job=job))
+
+    def _set(self, name: str, entry: Entry) -> None:
+        if entry == NOTHING:
+            self._entries.pop(name, None)
+        else:
+            self._entries[name] = entry
+        before, state = self._states.get(name), entry.state
+        if state is None:
+            self._states.pop(name, None)
+        elif before is None or replace(before, version=state.version) != state:
+            # Callbacks are noted on the same objects: that alone is no news, or telling it would never end.
+            self._states[name] = state
+            for listener in self._listeners:
+                listener.put(state)
+        self.changed(name)
+
+
+class _Listener:
+    def __init__(self) -> None:
+        self._newest: dict[str, JobState] = {}
+        self._some = asyncio.Event()
+
+    def put(self, state: JobState) -> None:
+        self._newest[state.job_id] = state
+        self._some.set()
+
+    async def get(self) -> JobState:
+        while not self._newest:
+            self._some.clear()
+            await self._some.wait()
+        return self._newest.pop(next(iter(self._newest)))
+
+
+def _age(state: JobState) -> tuple[float, str]:
+    return (state.created_at.timestamp(), state.job_id)

@@ -1,0 +1,185 @@
+"""Where a job's scenario lies until its plan is made.
+
+| size                                    | place                                                             |
+|-----------------------------------------|-------------------------------------------------------------------|
+| up to 64 KiB and 500 cues               | in the RenderJob itself                                           |
+| more, and there is S3                   | s3://bucket/rendered/<job id>/scenario-<hash>.json                |
+| more, without S3, or S3 does not answer | a ConfigMap, compressed; 1 MiB is the most that fits              |
+
+Addresses are made from content, so a repeated POST writes the same thing to the same place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from ecg_api.failures import RULES, Failure, FailureCode
+from ecg_api.names import MANAGED_BY
+from ecg_shim.backends.cluster.api import Json
+from ecg_shim.backends.cluster.names import JOB_ID, KIND_LABEL, SCENARIO, SERVICE, object_name, scenario_name
+
+log = logging.getLogger(__name__)
+
+MOST_INLINE_BYTES = 60 * 1024
+"""A little less than the RenderJob takes, since the cluster may write numbers in another way."""
+MOST_INLINE_CUES = 500
+MOST_IN_CONFIG_MAP = 1024 * 1024 - 1024
+LARGEST_INTEGER = 2**63 - 1
+ENTRY = "scenario.json.gz"
+UPLOADS = 16
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a scenario is.
+
+    Attributes:
+        reference: spec.scenario of the RenderJob.
+        config_map: still to be created, when there is a ticket that owns it.
+    """
+
+    reference: dict[str, Any]
+    config_map: Json | None = None
+
+
+class Scenarios:
+    """Keeps scenarios.
+
+    Args:
+        store: `auto`, `s3` or `configmap`.
+    """
+
+    def __init__(self, bucket: str, store: str) -> None:
+        self._bucket = bucket
+        self._store = store
+        self._threads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="scenarios")
+
+    async def keep(self, job_id: str, scenario: bytes) -> Kept | Failure:
+        """Put a scenario where it fits; returns why there is no such place. Waits for S3."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._keep, job_id, scenario)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _keep(self, job_id: str, scenario: bytes) -> Kept | Failure:
+        small = inline(scenario)
+        if small is not None:
+            return Kept({"inline": small})
+        refused = ""
+        if self._has_s3:
+            try:
+                return Kept(self._put(job_id, scenario))
+            except OSError as error:
+                refused = f" S3 has not taken it: {error}."
+                log.warning("job %s: the scenario goes to a ConfigMap: %s", job_id, error)
+        kept = compressed(job_id, scenario)
+        return kept if kept is not None else _too_large(scenario, refused)
+
+    @cached_property
+    def _has_s3(self) -> bool:
+        if self._store != "auto":
+            return self._store == "s3"
+        import boto3
+
+        return boto3.session.Session().get_credentials() is not None
+
+    def _put(self, job_id: str, scenario: bytes) -> dict[str, Any]:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        digest = hashlib.sha256(scenario)
+        key = f"rendered/{quote(job_id, safe='')}/scenario-{digest.hexdigest()[:16]}.json"
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=scenario,
+                ContentType="application/json",
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+            )
+        except (BotoCoreError, ClientError, Boto3Error) as error:
+            raise OSError(str(error)) from error
+        return {"uri": f"s3://{self._bucket}/{key}", "sha256": digest.hexdigest()}
+
+    @cached_property
+    def _client(self) -> Any:
+        # Imported here: it takes half a second, and not every service needs it.
+        import boto3
+        from botocore.config import Config
+
+        limits: dict[str, Any] = {
+            "connect_timeout": 2,
+            "read_timeout": 5,
+            "retries": {"total_max_attempts": 2, "mode": "standard"},
+        }
+        client = boto3.client("s3", config=Config(max_pool_connections=UPLOADS, **limits))
+        host = urlsplit(client.meta.endpoint_url).hostname or ""
+        if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            return client
+        # Other servers have no name for each bucket in DNS.
+        path_style = Config(max_pool_connections=UPLOADS, s3={"addressing_style": "path"}, **limits)
+        return boto3.client("s3", config=path_style)
+
+
+def inline(scenario: bytes) -> dict[str, Any] | None:
+    """Return a scenario that a RenderJob can hold; None for one that it cannot hold unchanged."""
+    if len(scenario) > MOST_INLINE_BYTES:
+        return None
+    try:
+        value = json.loads(scenario)
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, RecursionError):  # also half a surrogate pair
+        return None
+    cues = value.get("cues")
+    fits = len(written) <= MOST_INLINE_BYTES and (not isinstance(cues, list) or len(cues) <= MOST_INLINE_CUES)
+    return value if fits and _is_storable(value) else None
+
+
+def compressed(job_id: str, scenario: bytes) -> Kept | None:
+    """Return the ConfigMap for a scenario; None if it does not fit."""
+    packed = gzip.compress(scenario, 6, mtime=0)
+    if len(packed) > MOST_IN_CONFIG_MAP:
+        return None
+    digest = hashlib.sha256(packed).hexdigest()
+    name = scenario_name(object_name(job_id), digest)
+    body = {
+        "metadata": {
+            "name": name,
+            "labels": {MANAGED_BY: SERVICE, KIND_LABEL: SCENARIO},
+            "annotations": {JOB_ID: job_id},
+        },
+        "immutable": True,
+        "binaryData": {ENTRY: base64.b64encode(packed).decode()},
+    }
+    return Kept({"configMapRef": {"name": name, "key": ENTRY}, "sha256": digest}, body)
+
+
+def _is_storable(value: object) -> bool:
+    """Tell whether the API server keeps a value as it is: it drops nulls, and knows integers of 64 bits only."""
+    if isinstance(value, dict):
+        return all(map(_is_storable, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_storable, value))
+    return value is not None and (not isinstance(value, int) or abs(value) <= LARGEST_INTEGER)
+
+
+def _too_large(scenario: bytes, refused: str) -> Failure:
+    code = FailureCode.STORAGE_ACCESS_ERROR
+    return Failure(
+        code=code,
+        message=f"There is no place for the scenario: it has {len(scenario):,} bytes, and more than 1 MiB when "
+        f"compressed, which is the most that a ConfigMap holds.{refused}",
+        hint="Give the service access to S3_BUCKET (AWS_ACCESS_KEY_ID or the cloud's own way), or send fewer cues.",
+        retryable=RULES[code].retryable,
+    )

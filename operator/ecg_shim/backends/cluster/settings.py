@@ -1,0 +1,57 @@
+"""What can be set about the service in a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds: how long the Lease of the relay lasts, when to give it up, how often to try for it.
+
+    The operator's Lease, if it was not renewed for `stale`, belongs to nobody.
+    """
+
+    lease: float = 15.0
+    renew: float = 10.0
+    retry: float = 2.0
+    stale: float = 60.0
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Settings of the backend.
+
+    Attributes:
+        namespace: of RenderJobs and tickets; empty for the pod's own.
+        kubeconfig: file that says where the cluster is; empty for the usual places.
+        bucket: for finished videos, which pods write, at rendered/<job id>/output.<format>.
+        public_base_url: address under which the bucket is published; None for presigned addresses.
+        scenario_store: where large scenarios go: `s3`, `configmap`, or `auto` for S3 if there are credentials for it.
+        active_seconds: from admission to the result; then a job has failed.
+        ttl_seconds: how long finished RenderJobs are kept.
+        keep_seconds: how long jobs without a RenderJob are kept, that were refused or cancelled early.
+        tombstone_seconds: how long the cancellation of a job that is not there yet is remembered.
+        max_concurrent: how many jobs the operator runs at a time, for estimates.
+        gpus: for each segment; 0 encodes on the CPU.
+        lease_name: of the replica that tells callbacks.
+        operator_lease: its namespace and name, to see whether an operator is there.
+    """
+
+    bucket: str
+    namespace: str = ""
+    kubeconfig: str = ""
+    public_base_url: str | None = None
+    presign_seconds: int = 7 * DAY
+    scenario_store: str = "auto"
+    active_seconds: int = 1800
+    ttl_seconds: int = 7 * DAY
+    keep_seconds: float = 7 * DAY
+    tombstone_seconds: float = 3600.0
+    max_concurrent: int = 50
+    gpus: int = 1
+    lease_name: str = "ecg-relay"
+    operator_lease: tuple[str, str] = ("", "ecg-operator")
+    timing: Timing = Timing()

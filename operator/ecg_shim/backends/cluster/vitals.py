@@ -1,0 +1,92 @@
+"""How the cluster is: asked every few seconds, told at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ecg_shim.backends.cluster.api import LEASES, NODES, Api, Json
+from ecg_shim.backends.cluster.errors import ApiError, Refused
+from ecg_shim.backends.cluster.settings import Timing
+
+SECONDS = 10.0
+SECONDS_FOR_NODES = 60.0
+GPU = "nvidia.com/gpu"
+
+
+class Vitals:
+    """What was seen last.
+
+    Args:
+        operator: a connection to the operator's namespace.
+        lease: name of the operator's Lease.
+
+    Attributes:
+        problems: sentences; empty when all is well.
+        gpus: by node; None if the service may not look at nodes.
+    """
+
+    def __init__(self, operator: Api, lease: str, timing: Timing) -> None:
+        self._operator = operator
+        self._lease = lease
+        self._timing = timing
+        self.problems: list[str] = []
+        self.gpus: Mapping[str, int] | None = None
+        self._nodes_at = float("-inf")
+
+    async def run(self) -> None:
+        """Look again and again."""
+        while True:
+            await self.look()
+            await asyncio.sleep(SECONDS)
+
+    async def look(self) -> None:
+        """Look once; what cannot be seen is a problem, never an exception."""
+        try:
+            lease = await self._operator.find(LEASES, self._lease)
+            self.problems = _about_operator(lease, f"{self._operator.namespace}/{self._lease}", self._timing)
+        except Refused:
+            self.problems = []  # whoever set the service up does not want it to know
+        except ApiError as error:
+            self.problems = [f"The cluster's API server does not answer: {error}"]
+            return
+        if time.monotonic() - self._nodes_at >= SECONDS_FOR_NODES:
+            self._nodes_at = time.monotonic()
+            await self._look_at_nodes()
+
+    async def _look_at_nodes(self) -> None:
+        try:
+            nodes = await self._operator.page(NODES, {})
+            self.gpus = {node["metadata"]["name"]: _gpus(node) for node in nodes.get("items") or () if _gpus(node)}
+        except ApiError:
+            self.gpus = None
+
+    def blocks(self) -> Mapping[str, Any]:
+        """Return the parts of /health about GPUs."""
+        if self.gpus is None:
+            return {}
+        described = {node: {"name": GPU, "allocatable": float(count)} for node, count in self.gpus.items()}
+        return {"gpu_count": sum(self.gpus.values()), "gpu": described}
+
+
+def _about_operator(lease: Json | None, place: str, timing: Timing) -> list[str]:
+    spec = (lease or {}).get("spec") or {}
+    if not spec.get("holderIdentity"):
+        return [f"No operator runs: nobody holds the Lease {place}. Jobs wait until one is started."]
+    try:
+        age = datetime.now(UTC) - datetime.fromisoformat(spec.get("renewTime") or "")
+    except ValueError:
+        return []
+    if age.total_seconds() > timing.stale:
+        return [f"The operator has not renewed the Lease {place} for {age.total_seconds():.0f} seconds."]
+    return []
+
+
+def _gpus(node: Json) -> int:
+    try:
+        return int(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0))
+    except ValueError:
+        return 0

@@ -1,0 +1,243 @@
+"""The backend of one machine: see `ecg_shim.model.Backend`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecg_api.failures import Failure
+from ecg_shim.backends.standalone import jobs
+from ecg_shim.backends.standalone.board import Board
+from ecg_shim.backends.standalone.estimates import starts_in
+from ecg_shim.backends.standalone.jobs import NewJob
+from ecg_shim.backends.standalone.outputs import outputs_of
+from ecg_shim.backends.standalone.parts import Parts
+from ecg_shim.backends.standalone.rows import MIGRATIONS
+from ecg_shim.backends.standalone.settings import StandaloneSettings
+from ecg_shim.backends.standalone.supervisor import Supervisor
+from ecg_shim.backends.standalone.vitals import Vitals
+from ecg_shim.backends.standalone.workspace import Workspace
+from ecg_shim.database import Database
+from ecg_shim.model import Admission, JobState, JobStatus, QueueState, RenderOrder, Submission, Unavailable
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 600.0
+ESTIMATE_SECONDS = 1.0
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ends:
+    """When jobs that wait will end, and when one sent now would start, in seconds; as estimated `at` a time."""
+
+    at: float = float("-inf")
+    wait: int = 0
+    of_waiting: Mapping[str, int] = field(default_factory=dict)
+
+
+class StandaloneBackend:
+    """Renders in child processes of this machine; the queue lies in a folder and survives everything but its loss.
+
+    Args:
+        admit: looks at each job before it is rendered; None admits all.
+    """
+
+    def __init__(self, settings: StandaloneSettings, admit: Admission | None = None) -> None:
+        self._settings = settings
+        self._workspace = Workspace(settings.folder, settings.work_folder)
+        self._database = Database(self._workspace.database, MIGRATIONS)
+        self._board = Board()
+        outputs = outputs_of(settings, self._workspace)
+        self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit)
+        self._supervisor = Supervisor(self._parts)
+        self._vitals = Vitals()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ends = Ends()
+
+    async def start(self) -> None:
+        """Take the folder and go on with its jobs. Raises Unavailable."""
+        await asyncio.to_thread(self._workspace.claim)
+        try:
+            await self._database.open()
+            for state in await self._database.quick(jobs.everything):
+                self._board.publish(state)
+            await self._supervisor.prepare()
+        except BaseException:
+            await self._database.close()
+            self._workspace.release()
+            raise
+        self._vitals.refresh()
+        self._tasks = [
+            asyncio.create_task(self._supervisor.run(), name="supervisor"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+        ]
+
+    async def close(self) -> None:
+        """Stop renderers within seconds; a service started in the same folder goes on with their jobs."""
+        await self._supervisor.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._vitals.close()
+        await self._database.close()
+        self._workspace.release()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[StandaloneBackend]:
+        """Be started for the duration of the block. Raises Unavailable."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def submit(self, order: RenderOrder) -> JobState:
+        """Take a job; it is on the disk when this returns. Raises Conflict, Unavailable."""
+        there = jobs.repeated(self._board.get(order.job_id), order.payload_hash)
+        if there:
+            return self._timed(there)
+        await asyncio.to_thread(self._workspace.keep_scenario, order.job_id, order.payload_hash, order.scenario)
+        return await self._put(
+            NewJob(
+                job_id=order.job_id,
+                payload_hash=order.payload_hash,
+                callback_url=order.callback_url,
+                video_url=order.video_url,
+                options=order.options.model_dump_json(),
+            )
+        )
+
+    async def reject(self, submission: Submission, failure: Failure) -> JobState:
+        """Note a job that cannot be rendered. Raises Conflict, Unavailable."""
+        return await self._put(
+            NewJob(
+                job_id=submission.job_id,
+                payload_hash=submission.payload_hash,
+                callback_url=submission.callback_url,
+                video_url=submission.video_url or "",
+                options="{}",
+                failure=failure,
+            )
+        )
+
+    async def get(self, job_id: str) -> JobState | None:
+        """Return where a job stands."""
+        state = self._board.get(job_id)
+        return self._timed(state) if state else None
+
+    async def cancel(self, job_id: str) -> bool:
+        """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
+        state = await self._database.call(jobs.cancel, job_id, self._settings.tombstone_seconds)
+        if state is None:
+            return False
+        await self._end([state])
+        return True
+
+    async def list_jobs(self, limit: int) -> list[JobState]:
+        """Return the newest jobs first."""
+        return [self._timed(state) for state in self._board.newest(limit)]
+
+    async def queue(self) -> QueueState:
+        """Return how busy the service is."""
+        return QueueState(
+            pending=len(self._board.waiting()),
+            processing=len(self._board.begun()),
+            total=len(self._board),
+            max_concurrent=self._settings.max_concurrent,
+            wait_seconds=self._estimated().wait,
+        )
+
+    async def clear(self) -> int:
+        """Cancel all jobs that wait. Raises Unavailable."""
+        cancelled = await self._database.call(jobs.cancel_waiting)
+        await self._end(cancelled)
+        return len(cancelled)
+
+    def changes(self) -> AsyncGenerator[JobState, None]:
+        """Yield every job that is kept, the oldest first, then each change; a slow listener misses steps, no end."""
+        return self._board.listen()
+
+    async def health(self) -> Mapping[str, Any]:
+        """Return `healthy`, `problems`, and what is known of GPUs, memory and frames; waits for nothing."""
+        self._vitals.refresh()
+        problems = [self._database.problem] if self._database.problem else []
+        if any(task.done() for task in self._tasks):
+            problems.append("The supervisor has ended; restart the service.")
+        try:
+            free = self._workspace.free_bytes()
+            if free < LEAST_FREE_BYTES:
+                problems.append(f"Only {free // 1024**2} MB are free in {self._workspace.folder}.")
+        except OSError as error:
+            problems.append(f"{self._workspace.folder} cannot be read: {error.strerror}.")
+        processed, dropped = self._parts.processed, self._parts.dropped
+        return {
+            "healthy": not problems,
+            "problems": problems,
+            **self._vitals.blocks(),
+            "streaming": {
+                "pipeline_active": bool(self._supervisor.runs),
+                "total_frames_processed": processed,
+                "total_frames_dropped": dropped,
+                "average_drop_rate": dropped / processed if processed else 0.0,
+            },
+        }
+
+    async def _put(self, job: NewJob) -> JobState:
+        state = await self._database.call(jobs.put, job)
+        self._board.publish(state)
+        self._ends = Ends()
+        if state.status is JobStatus.CANCELLED:
+            await self._end([state])
+        self._supervisor.wake()
+        return self._timed(state)
+
+    async def _end(self, cancelled: list[JobState]) -> None:
+        """Tell of jobs that were cancelled, and end what is there of them."""
+        for state in cancelled:
+            self._supervisor.stop(state.job_id)
+            self._board.publish(state)
+        self._supervisor.wake()
+        for state in cancelled:
+            if state.job_id not in self._supervisor.runs:  # else that clears up, when its renderer has ended
+                await asyncio.to_thread(self._workspace.clear, state.job_id, state.payload_hash)
+
+    def _timed(self, state: JobState) -> JobState:
+        """Return the state of a job that waits with the seconds to its end."""
+        if state.status is not JobStatus.QUEUED:
+            return state
+        return dataclasses.replace(state, eta_seconds=self._estimated().of_waiting.get(state.job_id))
+
+    def _estimated(self) -> Ends:
+        """Return when waiting jobs will end; worked out at most once a second, however many ask."""
+        if time.monotonic() - self._ends.at < ESTIMATE_SECONDS:
+            return self._ends
+        typical, runs = self._parts.typical, self._supervisor.runs
+        remaining = [
+            runs[state.job_id].seconds_left if state.job_id in runs else typical for state in self._board.begun()
+        ]
+        waiting = self._board.waiting()
+        slots = self._settings.max_concurrent
+        # Of jobs that wait for another try, more can have begun than there are slots.
+        starts = starts_in(sorted(remaining)[:slots], len(waiting), slots, typical)
+        ends = {state.job_id: round(start + typical) for state, start in zip(waiting, starts, strict=False)}
+        self._ends = Ends(time.monotonic(), starts[-1], ends)
+        return self._ends
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                before = time.time() - self._settings.keep_seconds
+                gone = await self._database.call(jobs.forget, before, list(self._supervisor.runs))
+                self._board.forget(gone)
+                for job_id in gone:
+                    await asyncio.to_thread(self._workspace.remove_output, job_id)
+            except Unavailable as problem:
+                log.error("Old jobs are kept for now: %s", problem)
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -1,0 +1,202 @@
+"""A renderer as a child process: it cannot outlive its job, and nothing that it started can outlive it.
+
+The child leads a session of its own and carries a mark in its environment that all its children inherit. When it has
+ended, for whatever reason, what still carries the mark is killed. Should this service be killed itself, the kernel
+kills the child (`setpriv --pdeathsig`, Linux), and the next service in the same folder kills what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ecg_shim.backends.standalone.reading import Ended, EndedBy
+
+MARK = "ECG_RENDER_CHILD_OF"
+KILL_SECONDS = 2.0
+EXIT_LOOK_SECONDS = 0.05
+_LOG_LINES = 40
+_LONGEST_LINE = 64 * 1024
+_LARGEST_RESULT = 4 * 1024 * 1024
+_MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to start: `result` is the file for its standard output, `mark` names it among all others."""
+
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    result: Path
+    mark: str
+
+
+class Child:
+    """One run of a renderer."""
+
+    def __init__(self, order: Order, on_line: Callable[[str], str | None], stop_seconds: float) -> None:
+        """Take what to start; `on_line` gets each line of its standard error and returns what belongs into the log."""
+        self._order = order
+        self._on_line = on_line
+        self._stop_seconds = stop_seconds
+        self._stop = asyncio.Event()
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._process: asyncio.subprocess.Process | None = None
+
+    def stop(self) -> None:
+        """End it and all that it started within `stop_seconds`, politely first."""
+        self._stop.set()
+
+    async def run(self, limit_seconds: float) -> Ended:
+        """Start it and wait for its end. Raises OSError if it cannot be started; cancelling kills it."""
+        began = time.monotonic()
+        try:
+            process = await self._start()
+            by = await self._wait(process, limit_seconds)
+        finally:
+            await asyncio.shield(asyncio.to_thread(kill_marked, self._order.mark, exact=True))
+        printed = await asyncio.to_thread(_read, self._order.result)
+        code = process.returncode if process.returncode is not None else -signal.SIGKILL
+        return Ended(code, by, printed, list(self._log), time.monotonic() - began)
+
+    def memory_mb(self) -> float:
+        """Return the memory of it and of all that it started, in MiB: what each has alone, and the largest shared."""
+        if self._process is None:
+            return 0.0
+        private, shared = 0, 0
+        with suppress(psutil.Error):
+            leader = psutil.Process(self._process.pid)
+            for process in [leader, *leader.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    memory = process.memory_info()
+                    common = getattr(memory, "shared", 0)
+                    private += memory.rss - common
+                    shared = max(shared, common)
+        return (private + shared) / _MEGABYTE
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        environment = {**os.environ, **self._order.environment, MARK: self._order.mark}
+        with self._order.result.open("wb") as result:
+            self._process = await asyncio.create_subprocess_exec(
+                *_ending_with_us(),
+                *self._order.command,
+                cwd=self._order.folder,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=result,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        return self._process
+
+    async def _wait(self, process: asyncio.subprocess.Process, limit_seconds: float) -> EndedBy:
+        reading = asyncio.create_task(self._read_lines(process))
+        stopping = asyncio.create_task(self._stop.wait())
+        ending = asyncio.create_task(_exit_of(process))
+        try:
+            done, _ = await asyncio.wait(
+                {ending, stopping}, timeout=max(0.0, limit_seconds), return_when=asyncio.FIRST_COMPLETED
+            )
+            by = EndedBy.ITSELF if ending in done else EndedBy.STOP if stopping in done else EndedBy.TIME_LIMIT
+            if by is not EndedBy.ITSELF:
+                await self._end(process, ending)
+            # Its own children may hold the pipe open: they are killed next, nobody waits for them.
+            await asyncio.wait({reading}, timeout=0.5)
+            return by
+        finally:
+            for task in (reading, stopping, ending):
+                task.cancel()
+            await asyncio.gather(reading, stopping, ending, return_exceptions=True)
+            _signal(process, signal.SIGKILL)
+
+    async def _end(self, process: asyncio.subprocess.Process, ending: asyncio.Task[None]) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait({ending}, timeout=self._stop_seconds)
+        _signal(process, signal.SIGKILL)
+        await asyncio.wait({ending}, timeout=1)
+
+    async def _read_lines(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        rest = b""
+        while chunk := await process.stderr.read(_LONGEST_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                self._take(line)
+        self._take(rest)
+
+    def _take(self, line: bytes) -> None:
+        said = self._on_line(line[:_LONGEST_LINE].decode(errors="replace"))
+        if said:
+            self._log.append(said[:1000])
+
+
+async def _exit_of(process: asyncio.subprocess.Process) -> None:
+    # Process.wait() waits for the pipe too, which a child of the child may hold open for ever.
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for it
+        await asyncio.sleep(EXIT_LOOK_SECONDS)
+
+
+def kill_marked(mark: str, *, exact: bool = False) -> int:
+    """Kill every process whose mark is `mark`, or begins with it, and what these have started; return how many."""
+    doomed: set[psutil.Process] = set()
+    for process in psutil.process_iter():
+        carried = _mark_of(process)
+        if carried is not None and (carried == mark if exact else carried.startswith(mark)):
+            doomed.add(process)
+            with suppress(psutil.Error):
+                doomed.update(process.children(recursive=True))
+    doomed = {process for process in doomed if process.pid != os.getpid()}
+    for process in doomed:
+        with suppress(psutil.Error):
+            process.kill()
+    # Not psutil.wait_procs: it would take the exit status of our own child away from asyncio.
+    deadline = time.monotonic() + KILL_SECONDS
+    while any(map(_is_alive, doomed)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return len(doomed)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):  # ended meanwhile, or another user's
+        return None
+
+
+def _ending_with_us() -> tuple[str, ...]:
+    # Python's preexec_fn could ask the kernel for the same, but is not safe in a process with threads.
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+
+
+def _read(path: Path) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(_LARGEST_RESULT)
+    return b""

@@ -1,0 +1,99 @@
+"""Takes jobs from the queue, a few at a time, in the order in which they came."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from ecg_shim.backends.standalone import jobs
+from ecg_shim.backends.standalone.parts import Parts
+from ecg_shim.backends.standalone.process import kill_marked
+from ecg_shim.backends.standalone.rows import Job
+from ecg_shim.backends.standalone.run import Run
+from ecg_shim.model import Unavailable
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 60.0
+
+
+class Supervisor:
+    """Renders what is in the queue, until it is closed.
+
+    Attributes:
+        runs: the jobs that are being worked on, by id.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.runs: dict[str, Run] = {}
+
+    async def prepare(self) -> None:
+        """Stop what a killed service left running, and remove what it left lying. Raises Unavailable."""
+        parts = self._parts
+        killed = await asyncio.to_thread(kill_marked, parts.mark)
+        if killed:
+            log.warning("Stopped %d processes of renders that an earlier service had left running.", killed)
+        await parts.measure()
+        waiting = [(state.job_id, state.payload_hash) for state in (*parts.board.waiting(), *parts.board.begun())]
+        await asyncio.to_thread(parts.workspace.remove_abandoned, waiting)
+
+    async def run(self) -> None:
+        """Work until `close`."""
+        while not self._closing:
+            self._wake.clear()
+            try:
+                wait = await self._fill_slots()
+            except Unavailable as problem:
+                log.error("Jobs wait: %s", problem)
+                wait = AGAIN_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    async def close(self) -> None:
+        """Stop renderers; their jobs go on when the service is started again."""
+        self._closing = True
+        self._wake.set()
+        for run in self.runs.values():
+            run.break_off()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def wake(self) -> None:
+        """Look at the queue again: something was put into it."""
+        self._wake.set()
+
+    def stop(self, job_id: str) -> None:
+        """End the renderer of a job that was cancelled."""
+        if run := self.runs.get(job_id):
+            run.stop()
+
+    async def _fill_slots(self) -> float:
+        """Take jobs for all free slots; return in how many seconds to look again."""
+        database = self._parts.database
+        while len(self.runs) < self._parts.settings.max_concurrent and not self._closing:
+            job = await database.quick(jobs.next_job, list(self.runs))
+            if job is None:
+                break
+            self._take(job)
+        wait: float | None = await database.quick(jobs.seconds_to_retry)
+        return LONGEST_WAIT_SECONDS if wait is None else min(wait + 0.01, LONGEST_WAIT_SECONDS)
+
+    def _take(self, job: Job) -> None:
+        job_id = job.state.job_id
+        run = self.runs[job_id] = Run(self._parts, job)
+        task = asyncio.create_task(run.see_through(), name=f"job {job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._done(job_id, done))
+
+    def _done(self, job_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        del self.runs[job_id]
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("Job %s is taken up again later.", job_id, exc_info=error)

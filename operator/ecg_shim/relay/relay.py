@@ -1,0 +1,285 @@
+"""Sends callbacks: one at a time for each job, in order, several jobs at once.
+
+Every step is in the outbox before it has an effect outside, so this process may end between any two of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+
+from ecg_shim.model import Backend, JobState, Unavailable
+from ecg_shim.relay import ledger
+from ecg_shim.relay.ledger import Now
+from ecg_shim.relay.metrics import RelayMetrics
+from ecg_shim.relay.outbox import Outbox
+from ecg_shim.relay.policy import Policy, Verdict
+from ecg_shim.relay.records import CallbackRecord, RecordState
+from ecg_shim.relay.sender import Sender
+
+log = logging.getLogger(__name__)
+
+# The backend spends a database connection on each, and has thirty.
+AT_ONCE = 16
+# Steps of one job never overlap; jobs that share a lock only wait for each other's disk writes.
+LOCKS = 64
+AGAIN_SECONDS = 2.0
+LOOK_SECONDS = 2.0
+HOUSEKEEPING_SECONDS = 600.0
+SECONDS_TO_END = 5.0
+
+
+class Relay:
+    """Tells about the jobs of a backend.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        outbox: Outbox,
+        sender: Sender,
+        policy: Policy = Policy(),  # noqa: B008 - immutable
+        metrics: RelayMetrics | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._backend = backend
+        self._outbox = outbox
+        self._sender = sender
+        self._policy = policy
+        self._metrics = metrics or RelayMetrics()
+        self._clock = clock
+        self._began = clock()
+        self._records: dict[str, CallbackRecord] = {}
+        self._locks = [asyncio.Lock() for _ in range(LOCKS)]
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._agenda: list[tuple[float, str]] = []
+        self._unsaved: set[str] = set()
+        self._unnoted: set[str] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Go on with what an earlier relay left, and begin. Raises Unavailable."""
+        await self.load()
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="relay: changes"),
+            asyncio.create_task(self._work(), name="relay: sending"),
+            asyncio.create_task(self._keep_house(), name="relay: housekeeping"),
+        ]
+
+    async def close(self) -> None:
+        """Let callbacks that are on their way end, within seconds; the rest is sent by the next relay."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        sending = list(self._sending.values())
+        if sending:
+            await asyncio.wait(sending, timeout=SECONDS_TO_END)
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        await self._outbox.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Relay]:
+        """Be started for the duration of the block. Raises Unavailable."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def load(self) -> None:
+        """Take up the records of an earlier relay. Raises Unavailable."""
+        await self._outbox.open()
+        for record in await self._outbox.unfinished():
+            await self._keep(ledger.revived(record, self._now(), self._policy))
+
+    async def answered(self, job_id: str) -> None:
+        """Note that the client that posted this job has its answer; callbacks may follow a little later."""
+        self._unnoted.add(job_id)
+        try:
+            state = await self._backend.get(job_id)
+            if state is not None:
+                await self.take(state)
+            await self._change(job_id, ledger.answered)
+        except Unavailable as problem:
+            log.error("That the client of job %s was answered is noted later: %s", job_id, problem)
+        else:
+            self._unnoted.discard(job_id)
+
+    async def take(self, state: JobState) -> None:
+        """Take in where a job stands. Nothing is lost if the outbox cannot keep it: it is tried again."""
+        if not state.callback_url:
+            return
+        async with self._lock(state.job_id):
+            record = await self._record(state.job_id)
+            if record is None and self._is_history(state):
+                return
+            changed = ledger.take(record, state, self._now())
+            if record is None and state.created_at.timestamp() < self._began:
+                # Posted to an earlier relay, which was ended before it noted anything.
+                changed = ledger.answered(changed, self._now())
+            if changed != record:
+                await self._keep(changed)
+
+    async def replay(self, job_id: str) -> None:
+        """Send the end of a job once more although it was given up."""
+        await self._change(job_id, ledger.replayed)
+
+    async def deliver_due(self) -> None:
+        """Send what is due now, and wait for the answers."""
+        while self._start_due():
+            await asyncio.gather(*self._sending.values())
+
+    def _now(self) -> Now:
+        return Now(self._clock(), random.random())  # noqa: S311 - spreads load, keeps no secret
+
+    def _is_history(self, state: JobState) -> bool:
+        return state.finished_at is not None and state.finished_at.timestamp() < self._clock() - self._policy.keep
+
+    def _lock(self, job_id: str) -> asyncio.Lock:
+        return self._locks[hash(job_id) % LOCKS]
+
+    async def _record(self, job_id: str) -> CallbackRecord | None:
+        record = self._records.get(job_id)
+        return record if record is not None else await self._outbox.get(job_id)
+
+    async def _change(self, job_id: str, change: Callable[[CallbackRecord, Now], CallbackRecord]) -> None:
+        async with self._lock(job_id):
+            record = await self._record(job_id)
+            if record is not None:
+                await self._keep(change(record, self._now()))
+
+    async def _keep(self, record: CallbackRecord) -> None:
+        """Keep a record here and in the outbox, and plan its next callback."""
+        job_id = record.job_id
+        self._records[job_id] = record
+        try:
+            await self._outbox.save(record)
+            self._unsaved.discard(job_id)
+        except Unavailable as problem:
+            log.error("Callbacks of job %s are kept in memory only: %s", job_id, problem)
+            self._unsaved.add(job_id)
+        if record.state is not RecordState.OPEN and job_id not in self._unsaved:
+            self._records.pop(job_id, None)
+        self._plan(record)
+
+    def _plan(self, record: CallbackRecord) -> None:
+        at = ledger.due(record, self._policy)
+        if at is not None:
+            heapq.heappush(self._agenda, (at, record.job_id))
+            self._wake.set()
+
+    def _start_due(self) -> bool:
+        """Start sending what is due, up to a number at once; tell whether anything is being sent."""
+        now = self._clock()
+        while self._agenda and self._agenda[0][0] <= now and len(self._sending) < AT_ONCE:
+            _, job_id = heapq.heappop(self._agenda)
+            record = self._records.get(job_id)
+            at = ledger.due(record, self._policy) if record else None
+            if at is None or job_id in self._sending:
+                continue
+            if at > now:
+                heapq.heappush(self._agenda, (at, job_id))
+                continue
+            task = asyncio.create_task(self._send(job_id), name=f"callback of job {job_id}")
+            self._sending[job_id] = task
+            task.add_done_callback(partial(self._sent, job_id))
+        return bool(self._sending)
+
+    def _sent(self, job_id: str, task: asyncio.Task[None]) -> None:
+        self._sending.pop(job_id, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("A callback of job %s", job_id, exc_info=error)
+        if record := self._records.get(job_id):
+            self._plan(record)
+        self._wake.set()
+
+    async def _send(self, job_id: str) -> None:
+        try:
+            begun = await self._begin(job_id)
+        except Unavailable as problem:
+            log.error("Callbacks of job %s wait: %s", job_id, problem)
+            await asyncio.sleep(AGAIN_SECONDS)
+            return
+        if begun is None or begun.sending is None:
+            return
+        delivery = begun.sending
+        began = time.monotonic()
+        answer = await self._sender.send(begun.url, delivery)
+        self._metrics.seconds.observe(time.monotonic() - began)
+        async with self._lock(job_id):
+            current = self._records.get(job_id)
+            if current is None:
+                return
+            changed, verdict = ledger.finish(current, delivery.id, answer, self._now(), self._policy)
+            await self._keep(changed)
+        if verdict is None:
+            return
+        self._metrics.report(changed, delivery, answer, verdict)
+        if verdict is Verdict.UNKNOWN_JOB and self._policy.cancel_unknown and not delivery.terminal:
+            with suppress(Unavailable):
+                await self._backend.cancel(job_id)
+
+    async def _begin(self, job_id: str) -> CallbackRecord | None:
+        """Return the record with what is to be sent now, if there is something. Raises Unavailable."""
+        async with self._lock(job_id):
+            record = self._records.get(job_id)
+            at = ledger.due(record, self._policy) if record else None
+            if record is None or at is None or at > self._clock():
+                return None
+            begun, _ = ledger.begin(record, self._now())
+            # Noted before it is sent: should this process end now, the try counts as one without answer.
+            await self._outbox.save(begun)
+            self._records[job_id] = begun
+            return begun
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with aclosing(self._backend.changes()) as changes:
+                    async for state in changes:
+                        await self.take(state)
+            except Unavailable as problem:
+                log.error("Changes of jobs cannot be heard: %s", problem)
+            except Exception:
+                log.exception("Listening to changes of jobs")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _work(self) -> None:
+        while True:
+            self._wake.clear()
+            self._start_due()
+            full = len(self._sending) >= AT_ONCE
+            wait = LOOK_SECONDS if full or not self._agenda else self._agenda[0][0] - self._clock()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.001, min(wait, LOOK_SECONDS)))
+
+    async def _keep_house(self) -> None:
+        forgotten = float("-inf")
+        while True:
+            try:
+                for job_id in await self._outbox.take_replays():
+                    await self.replay(job_id)
+                for job_id in list(self._unnoted):
+                    await self.answered(job_id)
+                for job_id in list(self._unsaved):
+                    await self._change(job_id, lambda record, _: record)
+                if time.monotonic() - forgotten > HOUSEKEEPING_SECONDS:
+                    forgotten = time.monotonic()
+                    await self._outbox.forget(self._clock() - self._policy.keep)
+                    self._metrics.dead.set(len(await self._outbox.dead()))
+            except Unavailable as problem:
+                log.error("The outbox: %s", problem)
+            self._metrics.open.set(len(self._records))
+            await asyncio.sleep(LOOK_SECONDS)

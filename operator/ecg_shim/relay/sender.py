@@ -1,0 +1,104 @@
+"""Posts one callback and reports what came back; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+
+import httpx
+
+from ecg_shim.relay.policy import Answer
+from ecg_shim.relay.records import Delivery
+from ecg_shim.relay.signing import Signer
+from ecg_shim.security.addresses import AddressRefused
+
+LARGEST_ANSWER = 64 * 1024
+CONNECT_SECONDS = 10.0
+
+
+class Sender:
+    """Sends callbacks.
+
+    Args:
+        client: connects where it is allowed only, and follows no redirects; it stays the caller's to close.
+        signer: None sends unsigned.
+        seconds: for one try, from the name's resolution to the last byte that is read of the answer.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        signer: Signer | None = None,
+        seconds: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._signer = signer
+        self._seconds = seconds
+        self._clock = clock
+        self._agent = f"GPU-Render-Server/1.0 ecg-render/{version('ecg-render')}"
+
+    async def send(self, url: str, delivery: Delivery) -> Answer:
+        """Post a callback once; never raises for what the network or the other side does."""
+        body = json.dumps(delivery.payload).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": self._agent,
+            "webhook-id": delivery.id,
+            # A kept connection that the backend closes just then would look like a callback without answer.
+            "Connection": "close",
+        }
+        if self._signer:
+            headers |= self._signer.headers(delivery.id, int(self._clock()), body)
+        timeout = httpx.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS))
+        try:
+            async with asyncio.timeout(self._seconds):
+                request = self._client.build_request("POST", url, content=body, headers=headers, timeout=timeout)
+                response = await self._client.send(request, stream=True, follow_redirects=False)
+        except AddressRefused as error:
+            return Answer(refused=True, reached=False, error=str(error))
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            return Answer(refused=True, reached=False, error=f"{type(error).__name__}: {error}")
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Answer(reached=False, error=f"No connection: {error or type(error).__name__}")
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            late = isinstance(error, TimeoutError | httpx.TimeoutException)
+            return Answer(error=f"No answer within {self._seconds:g} s" if late else f"{type(error).__name__}: {error}")
+        return await self._read(response)
+
+    async def _read(self, response: httpx.Response) -> Answer:
+        """Return the answer; its status counts, whatever becomes of its body."""
+        body = b""
+        try:
+            async with asyncio.timeout(self._seconds):
+                async for part in response.aiter_raw(4096):
+                    body += part
+                    if len(body) > LARGEST_ANSWER:
+                        break
+        except (httpx.HTTPError, TimeoutError, OSError):
+            pass
+        finally:
+            await response.aclose()
+        retry_after = read_retry_after(response.headers.get("retry-after", ""), self._clock())
+        where = response.headers.get("location", "")
+        error = f"redirects to {where}, and callbacks follow no redirects" if response.is_redirect else ""
+        return Answer(response.status_code, body[:LARGEST_ANSWER] or error.encode(), retry_after, error=error)
+
+
+def read_retry_after(text: str, now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for; None for none, or none that can be read."""
+    text = text.strip()
+    if text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - datetime.fromtimestamp(now, UTC).timestamp())

@@ -1,0 +1,48 @@
+"""The status page at / and the description of the API at /docs: our own files, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+PAGES = {"/": "status.html", "/docs": "docs.html"}
+HEADERS = {
+    # Videos may be redirected to storage anywhere; all else is ours.
+    "Content-Security-Policy": "default-src 'self'; media-src *; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def page_routes() -> APIRouter:
+    """Return the routes of the pages and of what they load; all read once, now."""
+    router = APIRouter(include_in_schema=False)
+    loaded = {
+        entry.name: entry.read_bytes() for entry in files("ecg_shim").joinpath("page").iterdir() if entry.is_file()
+    }
+
+    def served(name: str) -> Response:
+        return Response(loaded[name], headers={**HEADERS, "Content-Type": KINDS[Path(name).suffix]})
+
+    for path, name in PAGES.items():
+
+        async def page(request: Request, name: str = name) -> Response:
+            return served(name)
+
+        router.add_route(path, page, methods=["GET", "HEAD"])
+
+    @router.api_route("/page/{name}", methods=["GET", "HEAD"])
+    async def part(request: Request, name: str) -> Response:
+        return served(name) if name in loaded else JSONResponse({"detail": "Not Found"}, 404)
+
+    return router

@@ -1,0 +1,29 @@
+"""What every route works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ecg_shim.health import Pulse
+from ecg_shim.intake import Rules
+from ecg_shim.metrics import Metrics
+from ecg_shim.model import Backend, Told
+from ecg_shim.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running service.
+
+    Attributes:
+        mode: who renders, in one word.
+        told: learns when a client has its answer.
+    """
+
+    mode: str
+    settings: Settings
+    backend: Backend
+    told: Told
+    rules: Rules
+    pulse: Pulse
+    metrics: Metrics = field(default_factory=Metrics)
