@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(settings: Settings) -> int:
     from ecg_shim.model import Unavailable
+    from ecg_shim.redis import look_for_redis
     from ecg_shim.serving import CannotListen, address_of, allow_many_connections, listen, serve
     from ecg_shim.wiring import STANDALONE, CannotStart, chosen_mode, data_folder, service
 
@@ -49,6 +50,7 @@ def _serve(settings: Settings) -> int:
     except (CannotStart, CannotListen) as problem:
         return _ended(str(problem), CANNOT_START)
     allow_many_connections()
+    look_for_redis(settings.redis_url)
     place = f", data in {data_folder(settings)}" if mode == STANDALONE else ""
     log.info("%s: status page %s/, API %s/docs%s", mode, address, address, place)
     if not settings.local_only and not settings.api_token:

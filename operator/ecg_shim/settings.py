@@ -172,6 +172,11 @@ class Settings:
         "SELECT video_url FROM render_jobs WHERE job_id = %(job_id)s",
         "The query that finds a job's video; one row, one column.",
     )  # fmt: skip
+    redis_url: str = variable(
+        "REDIS_URL", address("redis", "rediss", "unix"), "",
+        "None on renders, the queue needs no Redis: the log says at the start if nothing answers there.",
+        secret=True,
+    )  # fmt: skip
     drain_seconds: int = variable(
         "ECG_DRAIN_SECONDS", whole(1, 600), "20", "Seconds that requests have to finish when the service is stopped."
     )
@@ -205,7 +210,6 @@ class Settings:
 
 
 WITHOUT_EFFECT = (
-    Variable(("REDIS_URL",), address("redis", "rediss", "unix"), "", "None: the queue needs no Redis.", secret=True),
     Variable(("REDIS_AUTH_TOKEN",), text, "", "None: the queue needs no Redis.", secret=True),
     Variable(("REDIS_POOL_SIZE",), whole(1, 10_000), "20", "None: the queue needs no Redis."),
     Variable(("CELERY_BROKER_URL",), text, "", "None: renders are pods or child processes.", secret=True),

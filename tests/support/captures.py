@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from playwright.async_api import Page
 
 from captions import talk
-from ecg_renderer.browser import Browser, BrowserLauncher
+from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, Capture
@@ -60,7 +59,7 @@ class Tampering(BrowserLauncher):
 
     def __init__(self, script: str) -> None:
         super().__init__()
-        self._script = script
+        self.script = script
 
     async def start(self) -> Browser:
         browser = await super().start()
@@ -68,11 +67,21 @@ class Tampering(BrowserLauncher):
 
         async def open_and_tamper(width: int, height: int) -> Page:
             page = await open_page(width, height)
-            await page.evaluate(self._script)
+            await page.evaluate(self.script)
             return page
 
         browser.open_page = open_and_tamper  # type: ignore[method-assign]
         return browser
+
+
+class TamperedScreenshots(ScreenshotCapture):
+    """Screenshots of a page in which a script ran."""
+
+    script = "() => {}"
+
+    async def _open(self) -> None:
+        await super()._open()
+        await self._call(self.script, None)
 
 
 def film(
@@ -119,7 +128,10 @@ def open_way(
         case CaptureWay.BEGINFRAME:
             return BeginFrameCapture(shot.scene, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            return ScreenshotCapture(launcher, shot.scene, conversion, frame_timeout=frame_timeout)
+            screenshots = TamperedScreenshots(shot.scene, conversion, frame_timeout=frame_timeout)
+            if isinstance(launcher, Tampering):
+                screenshots.script = launcher.script
+            return screenshots
 
 
 async def pictures_of(capture: Capture, blocks: list[Block], box: Box) -> dict[int, Picture]:

@@ -30,6 +30,8 @@ def succeed(draft: Draft) -> bool:
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
+    # Pods may start and end between two looks; what was said of their waiting would stay for ever.
+    draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     _finish(draft, Reason.COMPLETED, message)

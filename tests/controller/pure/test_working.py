@@ -145,6 +145,7 @@ def test_when_the_output_is_there_the_job_has_succeeded_and_its_children_go() ->
     assert status.output == report.output
     assert "The audio was encoded again." in condition(status, "Merged").message
     assert condition(status, "Finished").status == "True"
+    assert condition(status, "Scheduled").status == "True"
     assert status.progress == Progress(frames_done=400, frames_total=400, percent=100)
     assert decision.actions == (DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=2),)
     assert reasons(decision.events) == ["Succeeded"]

@@ -1,0 +1,215 @@
+"""How the operator scales: many RenderJobs at once on nodes that kwok plays. Writes bench/scale.md.
+
+python -m bench.scale [--jobs 1000] [--segments 8] [--quick]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScalePlane
+from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
+from ecg_api.renderjob import API_VERSION, KIND
+from ecg_operator.cache import Cache, Record
+from ecg_operator.cluster import JOBS, RENDER_JOBS, Cluster
+from ecg_operator.connection import load_connection
+from ecg_operator.informers import Informer, Source
+from ecg_operator.model import Key
+
+RESULTS = Path(__file__).with_name("scale.md")
+NAMESPACE = "default"
+CREATED_AT_A_TIME = 50
+LONGEST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round has shown; times in seconds.
+
+    Attributes:
+        budget: RenderJobs that may have pods at a time.
+        first: from a RenderJob's creation to its plan Job, of those created while the budget had room.
+        waits: the same of all.
+        restart: from the start of a second operator, in the middle, until it was ready and its queue empty.
+    """
+
+    jobs: int
+    segments: int
+    budget: int
+    first: list[float]
+    waits: list[float]
+    finished: float
+    calls_per_job: float
+    cost: Cost
+    restart: float
+
+
+class Watcher:
+    """Sees when plan Jobs appear and which RenderJobs have ended."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.planned: dict[str, float] = {}
+        self.phases: dict[str, str] = {}
+        jobs = Cache(_read_job, self._job, lambda record: None)
+        render_jobs = Cache(_read_phase, self._render_job, lambda record: None)
+        selector = f"{MANAGED_BY}={OPERATOR},{ROLE_LABEL}=plan"
+        self.informers = [
+            Informer(cluster, Source(JOBS, NAMESPACE, selector), jobs),
+            Informer(cluster, Source(RENDER_JOBS, NAMESPACE), render_jobs),
+        ]
+
+    def ended(self) -> int:
+        """Return how many RenderJobs have ended."""
+        return sum(phase in ("Succeeded", "Failed", "Cancelled") for phase in self.phases.values())
+
+    def _job(self, record: Record[str], before: Record[str] | None) -> None:
+        self.planned.setdefault(record.value, time.monotonic())
+
+    def _render_job(self, record: Record[str], before: Record[str] | None) -> None:
+        self.phases[record.name] = record.value
+
+
+def main(
+    jobs: Annotated[int, typer.Option(min=2, help="RenderJobs created at once.")] = 1000,
+    segments: Annotated[int, typer.Option(min=1, help="Segments of each.")] = 8,
+    budget: Annotated[int, typer.Option(min=1, help="RenderJobs that may have pods at a time.")] = 100,
+    quick: Annotated[bool, typer.Option("--quick", help="50 RenderJobs; writes no page.")] = False,
+) -> None:
+    """Measure, print, and write bench/scale.md."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or everything that was started here would stay
+    count = 50 if quick else jobs
+    with tempfile.TemporaryDirectory() as folder, (plane := ScalePlane(Path(folder) / "plane", segments)):
+        found = asyncio.run(_round(plane, count, segments, min(budget, count)))
+    page = _page(found)
+    print(page)
+    if not quick:
+        RESULTS.write_text(page)
+
+
+async def _round(plane: ScalePlane, jobs: int, segments: int, budget: int) -> Round:
+    cluster = Cluster(await load_connection(str(plane.kubeconfig)))
+    watcher = Watcher(cluster)
+    watching = [asyncio.create_task(informer.run()) for informer in watcher.informers]
+    log = plane.folder.parent / "operator.log"
+    with OperatorProcess(plane, log, budget) as first:
+        await asyncio.to_thread(first.wait_until_ready)
+        calls_before = first.metric("ecg_api_calls_total", without=("watch",))
+        started = time.monotonic()
+        created = await _create(cluster, jobs)
+        await _until(watcher, jobs // 2)
+        cost = first.cost()
+        calls = first.metric("ecg_api_calls_total", without=("watch",)) - calls_before
+    with OperatorProcess(plane, log, budget) as second:
+        restart = await _converged(second)
+        await _until(watcher, jobs)
+        finished = time.monotonic() - started
+        calls += second.metric("ecg_api_calls_total", without=("watch",))
+        later = second.cost()
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    await cluster.close()
+    waits = [watcher.planned[name] - at for name, at in created.items()]
+    total = Cost(max(cost.memory_mb, later.memory_mb), cost.cpu_seconds + later.cpu_seconds)
+    return Round(jobs, segments, budget, sorted(waits)[:budget], waits, finished, calls / jobs, total, restart)
+
+
+async def _create(cluster: Cluster, jobs: int) -> dict[str, float]:
+    """Create RenderJobs as quickly as the API server takes them; return when each was created."""
+    created: dict[str, float] = {}
+    gate = asyncio.Semaphore(CREATED_AT_A_TIME)
+
+    async def create(number: int) -> None:
+        name = f"clip-{number:05}"
+        async with gate:
+            await cluster.create(RENDER_JOBS, NAMESPACE, _manifest(name))
+            created[name] = time.monotonic()
+
+    await asyncio.gather(*(create(number) for number in range(jobs)))
+    return created
+
+
+async def _until(watcher: Watcher, ended: int) -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while watcher.ended() < ended:
+        assert time.monotonic() < deadline, f"{watcher.ended()} of {ended} RenderJobs have ended"
+        await asyncio.sleep(0.2)
+
+
+async def _converged(operator: OperatorProcess) -> float:
+    started = time.monotonic()
+    await asyncio.to_thread(operator.wait_until_ready)
+    while operator.metric("ecg_queue_depth") > 0:  # noqa: ASYNC110 - another process, nothing tells of it
+        await asyncio.sleep(0.1)
+    return time.monotonic() - started
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name},
+        "spec": {
+            "source": {"uri": "s3://in/clip.mp4"},
+            "scenario": {"uri": "s3://in/scenario.json"},
+            "output": {"uri": f"s3://out/{name}.mp4"},
+            "deadlines": {"activeSeconds": LONGEST_SECONDS, "pendingSeconds": LONGEST_SECONDS},
+        },
+    }
+
+
+def _read_job(obj: dict[str, Any]) -> Record[str] | None:
+    return _record(obj, obj["metadata"]["labels"][JOB_LABEL])
+
+
+def _read_phase(obj: dict[str, Any]) -> Record[str] | None:
+    return _record(obj, obj.get("status", {}).get("phase", ""))
+
+
+def _record(obj: dict[str, Any], value: str) -> Record[str]:
+    meta = obj["metadata"]
+    key = Key(meta["namespace"], meta["name"])
+    return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, value)
+
+
+def _page(found: Round) -> str:
+    rows = [
+        ("jobs created at once, segments each", f"{found.jobs}, {found.segments}", ""),
+        ("jobs that may have pods at a time", f"{found.budget}", ""),
+        ("create to plan Job, within the budget, p50 / p99", _percentiles(found.first), "p99 under 2 s"),
+        ("create to plan Job, all, p50 / p99", _percentiles(found.waits), ""),
+        ("all finished after", f"{found.finished:.0f} s", ""),
+        ("API calls a job", f"{found.calls_per_job:.1f}", "at most 25"),
+        ("operator's memory, highest", f"{found.cost.memory_mb:.0f} MB", "under 300 MB"),
+        ("operator's CPU, a job", f"{1000 * found.cost.cpu_seconds / found.jobs:.0f} ms", ""),
+        ("killed in the middle: ready and queue empty after", f"{found.restart:.1f} s", ""),
+    ]
+    lines = ["| | measured | target |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
+    machine = f"{psutil.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
+    return (
+        "# How the operator scales\n\n"
+        f"`make bench-scale`, on {machine}: etcd, the API server, the controllers, the\n"
+        "scheduler, kwok and the operator run there together.\n"
+        f"{NODES} nodes with {GPUS_PER_NODE} GPUs each are played by kwok; pods end with real reports after seconds.\n"
+        "The operator is killed when half of the jobs have ended, and started again.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _percentiles(seconds: Iterable[float]) -> str:
+    values = sorted(seconds)
+    return f"{values[len(values) // 2]:.2f} s / {values[min(len(values) - 1, int(len(values) * 0.99))]:.2f} s"
+
+
+if __name__ == "__main__":
+    typer.run(main)

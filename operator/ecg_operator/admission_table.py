@@ -1,0 +1,113 @@
+"""Asks admission about all unfinished jobs at once, and remembers the answers for a moment.
+
+With a thousand jobs created at once, asking anew for each of their first looks would be a million claims. So the table
+is made at most every TABLE_SECONDS, from claims that are kept up to date one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ecg_api.names import Role
+from ecg_api.ranges import parse_ranges
+from ecg_operator.admission import Budget, Claim, admit
+from ecg_operator.cache import Record
+from ecg_operator.model import JobView, Key, Verdict
+from ecg_operator.views import RenderJobView
+from ecg_operator.world import World
+
+TABLE_SECONDS = 0.1
+TELLING_FACTOR = 4
+"""A waiting job is told its place again when that is a quarter of what it was, or when it is next."""
+
+_WAITING = Verdict(admitted=False, reason="waiting for admission")
+
+
+class AdmissionTable:
+    """The verdicts on all unfinished RenderJobs."""
+
+    def __init__(self, world: World, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self._world = world
+        self._budget = budget
+        self._clock = clock
+        self._claims: dict[Key, Claim] = {}
+        self._stale: set[Key] = set()
+        self._verdicts: dict[Key, Verdict] = {}
+        self._told: dict[Key, int] = {}
+        self._made_at = float("-inf")
+        world.on_change(self._stale.add)
+
+    async def run(self) -> None:
+        """Keep the table fresh for ever, so that what one job gives back another gets."""
+        while True:
+            await asyncio.sleep(TABLE_SECONDS)
+            self.make()
+
+    async def verdict(self, key: Key) -> Verdict:
+        """Return what admission says about a job; a new one may wait for a moment, so that many share one answer."""
+        if key not in self._verdicts and key in self._stale:
+            await asyncio.sleep(max(0.0, self._made_at + TABLE_SECONDS - self._clock()))
+            self.make()
+        verdict = self._verdicts.get(key, _WAITING)
+        self._told[key] = verdict.position
+        return verdict
+
+    def make(self) -> None:
+        """Make the table anew, and have those jobs looked at for which that changes something."""
+        if not self._stale:
+            return
+        self._made_at = self._clock()
+        for key in self._stale:
+            claim = self._claim(key)
+            if claim is None:
+                self._claims.pop(key, None)
+                self._told.pop(key, None)
+            else:
+                self._claims[key] = claim
+        self._stale.clear()
+        before, self._verdicts = self._verdicts, admit(self._claims.values(), self._budget)
+        for key, verdict in self._verdicts.items():
+            if key in before and self._is_news(key, before[key], verdict):
+                self._world.queue.add(key)
+
+    def _is_news(self, key: Key, before: Verdict, verdict: Verdict) -> bool:
+        if (before.admitted, before.segments) != (verdict.admitted, verdict.segments):
+            return True
+        told = self._told.get(key, 0)
+        return verdict.position != told and (verdict.position == 1 or verdict.position * TELLING_FACTOR <= told)
+
+    def _claim(self, key: Key) -> Claim | None:
+        record = self._world.render_jobs.get(*key)
+        if record is None or record.value.finished or record.value.deleting:
+            return None
+        view = record.value
+        if view.job is None or view.status is None or view.job.spec.suspend or view.job.spec.cancel:
+            return None
+        run = view.status.run
+        return Claim(
+            key=key,
+            created_at=view.created_at,
+            priority=view.job.spec.priority,
+            admitted=run is not None and run.admitted_at is not None,
+            holds=sum(job.parallelism for job in self._segment_jobs(record)),
+            wants=_segments_to_do(view),
+        )
+
+    def _segment_jobs(self, record: Record[RenderJobView]) -> list[JobView]:
+        return [
+            child.value
+            for child in self._world.jobs.of(record.key)
+            if child.owner == record.uid
+            and child.value.role is Role.SEGMENTS
+            and not (child.value.complete or child.value.failed or child.value.deleting)
+        ]
+
+
+def _segments_to_do(view: RenderJobView) -> int:
+    status = view.status
+    if status is None or status.plan is None or status.segments is None:
+        return 1
+    done = len(parse_ranges(status.run.completed)) if status.run is not None else 0
+    return max(0, status.segments.total - done)

@@ -1,0 +1,143 @@
+"""What is known of the cluster's objects: the newest version of each that anybody has told us.
+
+Three sources feed one cache: lists, watch events, and the answers to our own writes. The last are why a decision never
+acts on a state from before its own actions, however late the watch is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ecg_operator.model import Key
+
+V = TypeVar("V")
+
+REMEMBERED_DELETIONS = 20_000
+
+
+@dataclass(frozen=True)
+class Record(Generic[V]):
+    """One object, reduced to what matters.
+
+    Attributes:
+        key: the RenderJob that it belongs to or is.
+        version: its resourceVersion; Kubernetes promises that they compare as whole numbers.
+        owner: uid of the RenderJob that it belongs to, empty for a RenderJob.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    key: Key
+    value: V
+    owner: str = ""
+
+
+class Cache(Generic[V]):
+    """The objects of one kind.
+
+    Args:
+        read: makes a record from an object as the API server gives it; None if it is none of ours.
+        news: told about each record that is new, with the one before it.
+        gone: told about each record whose object is there no longer.
+        index: what else than the key to find records by.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[dict[str, Any]], Record[V] | None],
+        news: Callable[[Record[V], Record[V] | None], None],
+        gone: Callable[[Record[V]], None],
+        index: Callable[[Record[V]], Hashable] = lambda record: None,
+    ) -> None:
+        self._read = read
+        self._news = news
+        self._gone = gone
+        self._index = index
+        self._records: dict[tuple[str, str], Record[V]] = {}
+        self._by_key: dict[Hashable, set[tuple[str, str]]] = {}
+        self._by_index: dict[Hashable, set[tuple[str, str]]] = {}
+        self._deleted: dict[str, None] = {}  # uids that we deleted ourselves, oldest first
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def records(self) -> list[Record[V]]:
+        """Return all records."""
+        return list(self._records.values())
+
+    def get(self, namespace: str, name: str) -> Record[V] | None:
+        """Return one record."""
+        return self._records.get((namespace, name))
+
+    def of(self, key: Key) -> list[Record[V]]:
+        """Return the records that belong to a RenderJob, by name."""
+        return [self._records[place] for place in sorted(self._by_key.get(key, ()))]
+
+    def with_index(self, value: Hashable) -> list[Record[V]]:
+        """Return the records that the index function puts under `value`."""
+        return [self._records[place] for place in sorted(self._by_index.get(value, ()))]
+
+    def learn(self, obj: dict[str, Any]) -> None:
+        """Take in an object from a list, an event or an answer; without effect if it is no news."""
+        record = self._read(obj)
+        if record is None or record.uid in self._deleted:
+            return
+        known = self._records.get((record.namespace, record.name))
+        if known is None or known.version < record.version:
+            self._put(record, known)
+            self._news(record, known)
+
+    def forget(self, obj: dict[str, Any]) -> None:
+        """Take in that an object is gone."""
+        meta = obj["metadata"]
+        uid = meta.get("uid", "")
+        self._deleted.pop(uid, None)
+        known = self._records.get((meta.get("namespace", ""), meta["name"]))
+        if known is not None and known.uid == uid:  # else another one has the name already
+            self._remove(known)
+            self._gone(known)
+
+    def deleted_by_us(self, record: Record[V]) -> None:
+        """Remove what we have deleted; events from before that are passed over from now on."""
+        self._deleted[record.uid] = None
+        while len(self._deleted) > REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        known = self._records.get((record.namespace, record.name))
+        if known is not None and known.uid == record.uid:
+            self._remove(known)
+            self._gone(known)
+
+    def replace(self, objects: Iterable[dict[str, Any]], version: int, namespace: str | None) -> None:
+        """Take in a whole list of a namespace, or of all, made at `version`."""
+        there: set[str] = set()
+        for obj in objects:
+            there.add(obj["metadata"]["uid"])
+            self.learn(obj)
+        for record in self.records():
+            # What is newer than the list came from a watch or from our own write meanwhile.
+            if record.uid not in there and record.version <= version and namespace in (None, record.namespace):
+                self._remove(record)
+                self._gone(record)
+
+    def _put(self, record: Record[V], known: Record[V] | None) -> None:
+        place = (record.namespace, record.name)
+        if known is not None:
+            self._remove(known)
+        self._records[place] = record
+        self._by_key.setdefault(record.key, set()).add(place)
+        index = self._index(record)
+        if index is not None:
+            self._by_index.setdefault(index, set()).add(place)
+
+    def _remove(self, record: Record[V]) -> None:
+        place = (record.namespace, record.name)
+        del self._records[place]
+        for places, value in ((self._by_key, record.key), (self._by_index, self._index(record))):
+            held = places.get(value, set())
+            held.discard(place)
+            if not held:
+                places.pop(value, None)

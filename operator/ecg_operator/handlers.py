@@ -1,0 +1,120 @@
+"""What kopf does for us: it watches RenderJobs and hands each event over. The only kopf decorators are here.
+
+kopf runs in a thread with an event loop of its own, because it cancels, at its end, every task of its loop that was
+started after it, ours included. Nothing here makes kopf write: `on.event` needs neither annotations nor finalizers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from ecg_api.renderjob import GROUP, VERSION
+from ecg_operator.cluster import GOODBYE
+from ecg_operator.connection import for_kopf
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[str | None, Any], None]
+
+WATCH_SECONDS = 300
+SECONDS_TO_STOP = 5.0
+
+
+class RenderJobWatch:
+    """Watches RenderJobs by kopf.
+
+    Args:
+        namespaces: empty for all.
+        deliver: called on the event loop that runs `run`, with the kind of event and the object.
+    """
+
+    def __init__(self, configuration: Configuration, namespaces: Sequence[str], deliver: Deliver) -> None:
+        self._configuration = configuration
+        self._namespaces = tuple(namespaces)
+        self._deliver = deliver
+        self._stop = threading.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises RuntimeError if kopf ends by itself."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
+
+        def report(error: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result(error)
+
+        def kopf_thread() -> None:
+            error: BaseException | None = None
+            try:
+                with asyncio.Runner() as runner:
+                    runner.run(self._kopf(loop))
+            except BaseException as caught:
+                error = caught
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(report, error)
+
+        threading.Thread(target=kopf_thread, name="kopf", daemon=True).start()
+        try:
+            error = await asyncio.shield(ended)
+            raise RuntimeError(f"kopf has stopped watching RenderJobs: {error}") from error
+        finally:
+            self._stop.set()
+            await asyncio.wait([ended], timeout=SECONDS_TO_STOP)
+
+    async def _kopf(self, loop: asyncio.AbstractEventLoop) -> None:
+        await kopf.operator(
+            registry=self._registry(loop),
+            settings=_settings(),
+            namespaces=self._namespaces,
+            clusterwide=not self._namespaces,
+            standalone=True,
+            stop_flag=self._stop,
+        )
+        await asyncio.sleep(GOODBYE)
+
+    def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def log_in(**_: Any) -> kopf.ConnectionInfo:
+            return await for_kopf(self._configuration)
+
+        @kopf.on.event(GROUP, VERSION, "renderjobs", registry=registry)
+        async def hand_over(event: kopf.RawEvent, **_: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._deliver, event["type"], event["object"])
+
+        @kopf.on.startup(registry=registry)
+        async def started(**_: Any) -> None:
+            log.info("watching RenderJobs in %s", ", ".join(self._namespaces) or "all namespaces")
+
+        @kopf.on.cleanup(registry=registry)
+        async def stopped(**_: Any) -> None:
+            log.info("stopped watching RenderJobs")
+
+        return registry
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # events are ours: counted, limited, with stable reasons
+    settings.scanning.disabled = True  # no watching of CRDs and namespaces, and no rights for it
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + 30
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 10
+    settings.networking.connect_timeout = 5
+    # By default kopf gives up after a minute without an API server; upgrades of control planes take longer.
+    settings.networking.error_backoffs = (1, 1, 2, 3, 5, *(10,) * 360)
+    settings.queueing.idle_timeout = 1.0  # thousands of objects: no need to keep a task for each
+    settings.queueing.exit_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = None  # ending the process is our affair
+    return settings

@@ -1,0 +1,150 @@
+"""Says over HTTP whether the operator works: /healthz, /readyz, /metrics. Each no comes with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from aiohttp import web
+
+from ecg_api.status import Phase
+from ecg_operator.informers import Informer
+from ecg_operator.metrics import Metrics
+from ecg_operator.world import World
+
+STUCK_SECONDS = 120.0
+LAG_SECONDS = 5.0
+LAG_WINDOW = 30.0
+_BEAT = 0.5
+
+Problems = list[str]
+
+
+class Leads(Protocol):
+    """What is asked of the leader."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica holds the Lease."""
+
+
+class LoopLag:
+    """Measures how late the event loop is: the longest delay of the last LAG_WINDOW seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def run(self) -> None:
+        """Measure for ever."""
+        worst_at = 0.0
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(_BEAT)
+            late = time.monotonic() - asked - _BEAT
+            if late >= self.seconds or asked - worst_at > LAG_WINDOW:
+                self.seconds, worst_at = late, asked
+
+
+class Health:
+    """Knows what a healthy operator looks like.
+
+    Attributes:
+        acting: False while this replica waits for the Lease; then there is nothing that could be stale.
+        stopping: the operator is about to end.
+    """
+
+    def __init__(self, world: World, informers: Iterable[Informer], leader: Leads | None, lag: LoopLag) -> None:
+        self._world = world
+        self._informers = list(informers)
+        self._leader = leader
+        self._lag = lag
+        self.acting = False
+        self.stopping = False
+
+    def problems(self) -> Problems:
+        """Return why this process should be started again; empty if it works."""
+        found = []
+        if self._lag.seconds > LAG_SECONDS:
+            found.append(f"the event loop was {self._lag.seconds:.0f} s late: the process is short of CPU or blocked")
+        if not self.acting or self.stopping:
+            return found
+        age = self._world.queue.oldest_age()
+        if age > STUCK_SECONDS:
+            found.append(f"the queue is stuck: one RenderJob has waited for {age:.0f} s")
+        for informer in self._informers:
+            if informer.staleness() > informer.longest_silence:
+                name = informer.source.resource.plural
+                found.append(f"nothing was heard about {name} for {informer.staleness():.0f} s")
+        if self._leader is not None and not self._leader.leads:
+            found.append("the Lease is lost, another replica may act")
+        return found
+
+    def waiting_for(self) -> Problems:
+        """Return what is missing until the operator is ready; a replica that waits for the Lease is ready."""
+        if self.stopping:
+            return ["the operator is stopping"]
+        if not self.acting:
+            return []
+        return [
+            f"the first list of {informer.source.resource.plural} is not there yet"
+            for informer in self._informers
+            if not informer.synced.is_set()
+        ]
+
+    def measure(self, metrics: Metrics) -> None:
+        """Bring the gauges up to date."""
+        metrics.queue_depth.set(self._world.queue.depth)
+        metrics.queue_oldest.set(self._world.queue.oldest_age())
+        metrics.loop_lag.set(self._lag.seconds)
+        metrics.leader.set(self.acting and (self._leader is None or self._leader.leads))
+        for informer in self._informers:
+            metrics.silence.labels(informer.source.resource.plural).set(informer.staleness())
+        records = self._world.render_jobs.records()
+        tally = Tally(record.value.status.phase for record in records if record.value.status is not None)
+        for phase in Phase:
+            metrics.jobs.labels(phase.value).set(tally[phase])
+
+
+class HealthServer:
+    """Serves health and metrics on a port; 0 takes a free one, `port` then says which."""
+
+    def __init__(self, health: Health, metrics: Metrics, port: int) -> None:
+        self._health = health
+        self._metrics = metrics
+        self.port = port
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics_text)
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def start(self) -> None:
+        """Start to serve; raises OSError if the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, port=self.port)
+        await site.start()
+        if self.port == 0:
+            # One socket for IPv4 and one for IPv6, each with a port of its own then.
+            self.port = next(int(address[1]) for address in self._runner.addresses if len(address) == 2)
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _answer(self._health.problems)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        return _answer(self._health.waiting_for)
+
+    async def _metrics_text(self, request: web.Request) -> web.Response:
+        self._health.measure(self._metrics)
+        return web.Response(body=self._metrics.text(), content_type="text/plain", charset="utf-8")
+
+
+def _answer(ask: Callable[[], Problems]) -> web.Response:
+    problems = ask()
+    return web.Response(text="\n".join(problems) or "ok", status=503 if problems else 200)

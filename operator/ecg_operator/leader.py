@@ -1,0 +1,179 @@
+"""Leader election on a Lease: of several replicas exactly one acts.
+
+Kubernetes' Python client brings an election of its own, which this does not use: its requests have no time limit, so
+that a hanging one leaves a leader that believes in itself; it ends with an exception when the API server is away for a
+moment; it does not tell until when writes are safe; and it never releases the Lease, so that a handover takes as long
+as the Lease lasts (docs/decisions/0008-leader-election.md).
+
+    renewed ─── renew_seconds ──> given up, the process ends ── … ── lease_seconds ──> another replica may take over
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ecg_operator.cluster import LEASES, Cluster, Json
+from ecg_operator.errors import AlreadyExists, ApiError, Conflict, LeaseLost, NotFound
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LeaseTiming:
+    """Seconds: how long a Lease lasts, after how long without renewal to give up, how often to try."""
+
+    lease_seconds: float = 15.0
+    renew_seconds: float = 10.0
+    retry_seconds: float = 1.0
+
+    @property
+    def whole_lease(self) -> int:
+        """What is written into the Lease, which knows whole seconds only."""
+        return max(1, round(self.lease_seconds))
+
+
+class Leader:
+    """One candidate.
+
+    Args:
+        namespace, name: of the Lease.
+        identity: of this replica; no other has the same.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        namespace: str,
+        name: str,
+        identity: str,
+        timing: LeaseTiming | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self.identity = identity
+        self._timing = timing or LeaseTiming()
+        self._clock = clock
+        self._renewed: float | None = None
+        self._seen: tuple[str, float] | None = None  # the foreign Lease's version, and when it was first seen
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica holds the Lease."""
+        return self._renewed is not None and self.fence() > 0
+
+    def fence(self) -> float:
+        """Seconds for which writes are safe: until a second before another replica may take over."""
+        if self._renewed is None:
+            return 0.0
+        margin = min(1.0, self._timing.lease_seconds / 10)
+        return self._renewed + self._timing.lease_seconds - margin - self._clock()
+
+    async def acquire(self) -> None:
+        """Wait until this replica holds the Lease."""
+        while True:
+            if await self._try_once():
+                break
+            await asyncio.sleep(self._timing.retry_seconds)
+        log.info("leading as %s", self.identity)
+
+    async def keep(self) -> None:
+        """Renew the Lease again and again; raises LeaseLost when that has failed for too long."""
+        while True:
+            await asyncio.sleep(self._timing.retry_seconds)
+            # A request may not last beyond the point at which this replica has to give up.
+            left = self._left_to_renew()
+            if left > 0:
+                try:
+                    async with asyncio.timeout(left):
+                        await self._try_once()
+                except TimeoutError:
+                    pass
+            if self._left_to_renew() <= 0:
+                self._renewed = None
+                raise LeaseLost(f"the Lease {self._namespace}/{self._name} could not be renewed in time")
+
+    async def release(self) -> None:
+        """Give the Lease up, so that another replica need not wait; without effect if it is not ours."""
+        if not self.leads:
+            return
+        self._renewed = None
+        try:
+            lease = await self._cluster.get(LEASES, self._namespace, self._name)
+            if lease["spec"].get("holderIdentity") == self.identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                await self._cluster.replace(LEASES, self._namespace, self._name, lease, fenced=False)
+                log.info("gave up the Lease %s/%s", self._namespace, self._name)
+        except ApiError as error:
+            log.warning("the Lease was not given up and will run out: %s", error)
+
+    def _left_to_renew(self) -> float:
+        renewed = self._renewed if self._renewed is not None else float("-inf")
+        return renewed + self._timing.renew_seconds - self._clock()
+
+    async def _try_once(self) -> bool:
+        """Take or renew the Lease if that is possible now; tell whether it is ours."""
+        started = self._clock()  # the Lease lasts from before the request, not from its answer
+        try:
+            lease = await self._cluster.get(LEASES, self._namespace, self._name)
+        except NotFound:
+            return await self._create(started)
+        except ApiError as error:
+            log.warning("the Lease cannot be read: %s", error)
+            return False
+        spec = lease.setdefault("spec", {})
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self.identity) and not self._has_run_out(lease):
+            self._renewed = None
+            return False
+        if holder != self.identity:
+            spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        spec |= self._claim()
+        try:
+            # The version read above travels with the body: of two takers, one gets a conflict.
+            await self._cluster.replace(LEASES, self._namespace, self._name, lease, fenced=False)
+        except Conflict:
+            return False
+        except ApiError as error:
+            log.warning("the Lease cannot be written: %s", error)
+            return False
+        self._renewed = started
+        return True
+
+    async def _create(self, started: float) -> bool:
+        spec = {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0}
+        body = {"metadata": {"name": self._name}, "spec": spec}
+        try:
+            await self._cluster.create(LEASES, self._namespace, body, fenced=False)
+        except AlreadyExists:
+            return False
+        except ApiError as error:
+            log.warning("the Lease %s/%s cannot be created: %s", self._namespace, self._name, error)
+            return False
+        self._renewed = started
+        return True
+
+    def _claim(self) -> Json:
+        return {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": self._timing.whole_lease,
+            "renewTime": _now(),
+        }
+
+    def _has_run_out(self, lease: Json) -> bool:
+        # Clocks of machines differ: what counts is for how long we have seen no change.
+        version = str(lease["metadata"]["resourceVersion"])
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, self._clock())
+        lasts = float(lease["spec"].get("leaseDurationSeconds") or self._timing.whole_lease)
+        return self._clock() - self._seen[1] >= lasts
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,116 @@
+"""Puts together what a decision about one RenderJob depends on, from the caches and two or three cheap questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ecg_api.conditions import ConditionType, is_true
+from ecg_api.pods import PodProgress
+from ecg_api.status import RenderJobStatus
+from ecg_operator.admission_table import AdmissionTable
+from ecg_operator.cache import Record
+from ecg_operator.model import JobView, Key, Observation, PodView, Verdict
+from ecg_operator.scenarios import ScenarioCheck
+from ecg_operator.views import RenderJobView
+from ecg_operator.world import World
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Observer:
+    """Looks at RenderJobs.
+
+    Args:
+        progress: what pods last said, by namespace and name.
+        now: the time, with a time zone.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        admission: AdmissionTable,
+        scenarios: ScenarioCheck,
+        progress: Mapping[tuple[str, str], PodProgress],
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._world = world
+        self._admission = admission
+        self._scenarios = scenarios
+        self._progress = progress
+        self._now = now
+
+    async def observe(self, record: Record[RenderJobView], departed: bool = False) -> Observation:
+        """Return everything about the RenderJob of `record`; `departed` if it is deleted already.
+
+        Raises ApiError if the API server does not answer.
+        """
+        view, key = record.value, record.key
+        assert view.status is not None, "a status that cannot be read must not be decided about"
+        pods = self._pods(record)
+        gone = departed or view.deleting
+        return Observation(
+            key=key,
+            uid=view.uid,
+            generation=view.generation,
+            created_at=view.created_at,
+            now=self._now(),
+            status=view.status,
+            job=view.job,
+            problems=view.problems,
+            deleting=gone,
+            labels=view.labels,
+            jobs=self._jobs(record),
+            pods=pods,
+            progress=self._progress_of(key, pods),
+            verdict=Verdict(admitted=False) if gone or view.finished else await self._admission.verdict(key),
+            rival=self._rival(record),
+            scenario_problem="" if gone else await self._scenario_problem(view, key),
+            refusal=self._world.refusals.get(view.uid, ""),
+        )
+
+    def _jobs(self, record: Record[RenderJobView]) -> tuple[JobView, ...]:
+        ours = (
+            child.value if child.owner == record.uid else replace(child.value, owned=False)
+            for child in self._world.jobs.of(record.key)
+        )
+        return (*ours, *self._world.foreign_jobs(record.key))
+
+    def _pods(self, record: Record[RenderJobView]) -> tuple[PodView, ...]:
+        return tuple(child.value for child in self._world.pods.of(record.key) if child.owner == record.uid)
+
+    def _progress_of(self, key: Key, pods: tuple[PodView, ...]) -> dict[str, PodProgress]:
+        said = {pod.name: self._progress.get((key.namespace, pod.name)) for pod in pods}
+        return {name: progress for name, progress in said.items() if progress is not None}
+
+    def _rival(self, record: Record[RenderJobView]) -> str:
+        if not record.value.output or record.value.finished:
+            return ""
+        older = [
+            other
+            for other in self._world.render_jobs.with_index(record.value.output)
+            if other.key != record.key and not other.value.finished and _age_order(other) < _age_order(record)
+        ]
+        if not older:
+            return ""
+        oldest = min(older, key=_age_order)
+        return oldest.name if oldest.namespace == record.namespace else f"{oldest.namespace}/{oldest.name}"
+
+    async def _scenario_problem(self, view: RenderJobView, key: Key) -> str:
+        if view.job is None or view.job.spec.scenario.config_map_ref is None or view.finished:
+            return ""
+        if view.status is not None and _is_planned(view.status):
+            return ""  # the plan has copied it into the work files
+        return await self._scenarios.problem(key.namespace, view.job.spec.scenario.config_map_ref)
+
+
+def _age_order(record: Record[RenderJobView]) -> tuple[datetime, str, str]:
+    # Kubernetes keeps whole seconds only; names decide between two of the same second.
+    return (record.value.created_at, record.namespace, record.name)
+
+
+def _is_planned(status: RenderJobStatus) -> bool:
+    return is_true(status.conditions, ConditionType.PLANNED)

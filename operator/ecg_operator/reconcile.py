@@ -1,0 +1,173 @@
+"""One look at one RenderJob: 1 observe, 2 decide, 3 write the status, 4 act, 5 tell.
+
+The status is written before anything is done, with the version that was observed as its condition. So an action always
+follows from a status that is stored, and of two writers one looks again instead of overwriting the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from ecg_api.status import RenderJobStatus
+from ecg_operator.act import Actor
+from ecg_operator.cache import Record
+from ecg_operator.cluster import RENDER_JOBS, Cluster
+from ecg_operator.errors import ApiError, Conflict, Invalid, LeaseLost, NotFound, Refused
+from ecg_operator.events import EventRecorder
+from ecg_operator.metrics import Metrics
+from ecg_operator.model import Decision, EventNote, Key, Observation
+from ecg_operator.observe import Observer
+from ecg_operator.patches import merge_patch
+from ecg_operator.views import RenderJobView
+from ecg_operator.world import World
+
+log = logging.getLogger(__name__)
+
+QUEUE_NOTICE_SECONDS = 2.0
+"""When many jobs come at once, those that are let in get their first Job before the others are told that they wait."""
+LONGEST_SECONDS = 60.0
+"""A look that takes longer is broken off, so that a worker never hangs."""
+
+
+class Reconciler:
+    """Brings RenderJobs to where their specs want them, one look at a time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        world: World,
+        observer: Observer,
+        actor: Actor,
+        events: EventRecorder,
+        metrics: Metrics,
+        decide: Callable[[Observation], Decision],
+    ) -> None:
+        self._cluster = cluster
+        self._world = world
+        self._observer = observer
+        self._actor = actor
+        self._events = events
+        self._metrics = metrics
+        self._decide = decide
+
+    async def work(self) -> None:
+        """Take keys off the queue until it is closed; an error with one key never concerns another."""
+        while (key := await self._world.queue.get()) is not None:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    due = await self.reconcile(key)
+            except LeaseLost:
+                raise
+            except Conflict:
+                await self._refresh(key)
+            except Exception as error:
+                self._failed(key, error)
+            else:
+                self._world.queue.done(key, due)
+            finally:
+                self._metrics.reconcile_seconds.observe(time.monotonic() - started)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at a RenderJob once; return after how many seconds to look again, None for when something happens.
+
+        Raises ApiError; Conflict if the RenderJob has changed meanwhile.
+        """
+        departed = self._world.departed.get(key)
+        unsettled = await self._settle(departed) if departed is not None else None
+        record = self._world.render_jobs.get(*key)
+        if record is None:
+            if unsettled is None:
+                self._world.queue.drop(key)
+            return unsettled
+        if unsettled is not None:
+            self._world.queue.add_after(key, unsettled)
+        if record.value.status is None:
+            log.error("key=%s/%s is left alone: %s", *key, "; ".join(record.value.problems))
+            return None
+        observation = await self._observer.observe(record)
+        if _lets_others_go_first(observation):
+            return QUEUE_NOTICE_SECONDS
+        decision = self._decide(observation)
+        written = await self._write(record, decision.status)
+        for action in decision.actions:
+            await self._actor.act(written, action, observation)
+        for note in decision.events:
+            log.info("key=%s/%s event=%s %s", *key, note.reason, note.message)
+            self._events.tell(key, record.uid, note)
+        return min((due for due in (decision.due, unsettled) if due is not None), default=None)
+
+    async def _settle(self, record: Record[RenderJobView]) -> float | None:
+        """Do what is left to do for a RenderJob that was deleted before it was finished.
+
+        Returns after how many seconds to look again; None when nothing is left to do.
+        """
+        due = None
+        if record.value.status is not None:
+            observation = await self._observer.observe(record, departed=True)
+            decision = self._decide(observation)
+            for action in decision.actions:
+                await self._actor.act(record, action, observation)
+            due = decision.due
+        if due is None and self._world.departed.get(record.key) is record:
+            del self._world.departed[record.key]
+        return due
+
+    async def _write(self, record: Record[RenderJobView], status: RenderJobStatus) -> Record[RenderJobView]:
+        """Write the status if it differs from the one observed; return the RenderJob as it is then."""
+        before = record.value.status
+        assert before is not None
+        patch = merge_patch(_stored(before), _dumped(status))
+        if not patch:
+            return record
+        body = {"metadata": {"resourceVersion": str(record.version)}, "status": patch}
+        answer = await self._cluster.patch(RENDER_JOBS, record.namespace, record.name, body, "status")
+        self._metrics.count_progress(before, status)
+        if before.phase != status.phase:
+            log.info("key=%s/%s phase=%s was=%s", *record.key, status.phase, before.phase)
+        self._world.render_jobs.learn(answer)
+        return self._world.render_jobs.get(record.namespace, record.name) or record
+
+    async def _refresh(self, key: Key) -> None:
+        """Look at the newest version in a moment: somebody has changed the object while we decided."""
+        self._metrics.reconcile_errors.labels("Conflict").inc()
+        try:
+            self._world.render_jobs.learn(await self._cluster.get(RENDER_JOBS, *key))
+        except NotFound:
+            pass  # its deletion comes by the watch, or by the next list
+        except ApiError as error:
+            self._failed(key, error)
+            return
+        self._world.queue.failed(key)  # with a pause, in case that it is not the version that is in the way
+
+    def _failed(self, key: Key, error: Exception) -> None:
+        self._metrics.reconcile_errors.labels(type(error).__name__).inc()
+        pause = self._world.queue.failed(key, error.retry_after if isinstance(error, ApiError) else 0.0)
+        if not isinstance(error, ApiError | TimeoutError):
+            log.exception("key=%s/%s failed, next try in %.1f s", *key, pause, exc_info=error)
+            return
+        log.warning("key=%s/%s failed, next try in %.1f s: %s", *key, pause, str(error) or "took too long")
+        record = self._world.render_jobs.get(*key)
+        if isinstance(error, Refused | Invalid) and record is not None:
+            note = EventNote("Warning", "Refused", f"the API server refused what the job needs: {error}")
+            self._events.tell(key, record.uid, note)
+
+
+def _lets_others_go_first(observation: Observation) -> bool:
+    """Tell whether a new job that has to wait need not be told so yet."""
+    age = (observation.now - observation.created_at).total_seconds()
+    job, verdict = observation.job, observation.verdict
+    waits = job is not None and not verdict.admitted and not (job.spec.suspend or job.spec.cancel)
+    return waits and not observation.status.conditions and not observation.deleting and age < QUEUE_NOTICE_SECONDS
+
+
+def _stored(status: RenderJobStatus) -> dict[str, object]:
+    """Return what of a status that was read is really there, without defaults."""
+    return status.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+
+
+def _dumped(status: RenderJobStatus) -> dict[str, object]:
+    return status.model_dump(mode="json", exclude_none=True)

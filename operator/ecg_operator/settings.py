@@ -1,0 +1,249 @@
+"""The operator's settings: environment variables, checked at start, each described in docs/operations.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ecg_operator.admission import Budget
+from ecg_operator.errors import SettingsProblem
+from ecg_operator.policy import Policy
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes:
+        default: as it would be written; None if the variable must be given.
+        read: makes the value from the text, raises ValueError with what is expected.
+    """
+
+    name: str
+    default: str | None
+    read: Callable[[str], Any]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        namespaces: that are served; empty for all.
+        lease_namespace: of the Lease; empty for the operator's own.
+        identity: of this replica; empty for one made up of host name and chance.
+    """
+
+    policy: Policy
+    budget: Budget
+    namespaces: tuple[str, ...] = ()
+    health_port: int = 8080
+    lease_name: str = "ecg-operator"
+    lease_namespace: str = ""
+    identity: str = ""
+    workers: int = 32
+    resync_seconds: int = 300
+    log_format: str = "text"
+    log_level: str = "INFO"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings; raises SettingsProblem with a line for each variable that is missing or wrong."""
+    values: dict[str, Any] = {}
+    problems = []
+    for variable in VARIABLES:
+        text = environment.get(variable.name, variable.default)
+        if text is None:
+            problems.append(f"{variable.name} is missing: {variable.meaning}")
+            continue
+        try:
+            values[variable.name] = variable.read(text.strip())
+        except ValueError as error:
+            problems.append(f"{variable.name} is {text!r}, but must be {error}: {variable.meaning}")
+    if problems:
+        raise SettingsProblem(problems)
+    return _settings(values)
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    return Settings(
+        policy=_policy(values),
+        budget=Budget(
+            jobs=values["MAX_CONCURRENT_JOBS"],
+            segments=values["MAX_ACTIVE_SEGMENTS"],
+            jobs_per_namespace=values["MAX_JOBS_PER_NAMESPACE"],
+        ),
+        namespaces=values["OPERATOR_NAMESPACES"],
+        health_port=values["HEALTH_PORT"],
+        lease_name=values["LEASE_NAME"],
+        lease_namespace=values["LEASE_NAMESPACE"],
+        identity=values["POD_NAME"],
+        workers=values["WORKERS"],
+        resync_seconds=values["RESYNC_SECONDS"],
+        log_format=values["LOG_FORMAT"],
+        log_level=values["LOG_LEVEL"],
+    )
+
+
+def _policy(values: Mapping[str, Any]) -> Policy:
+    return Policy(
+        renderer_image=values["RENDERER_IMAGE"],
+        work_uri=values["WORK_URI"],
+        image_pull_policy=values["IMAGE_PULL_POLICY"],
+        image_pull_secrets=values["IMAGE_PULL_SECRETS"],
+        worker_secret=values["WORKER_SECRET"],
+        worker_env=values["WORKER_ENV"],
+        service_account=values["WORKER_SERVICE_ACCOUNT"],
+        plan_resources=_resources(values, "PLAN"),
+        segment_resources=_resources(values, "SEGMENT"),
+        merge_resources=_resources(values, "MERGE"),
+        clean_resources=_resources(values, "CLEAN"),
+        on_demand_node_selector=values["ON_DEMAND_NODE_SELECTOR"],
+        shm_size=values["SHM_SIZE"],
+        scratch_size=values["SCRATCH_SIZE"],
+        user_id=values["RUN_AS_USER"],
+        most_segments=values["MAX_SEGMENTS_PER_JOB"],
+        progress_seconds=values["PROGRESS_SECONDS"],
+    )
+
+
+def _resources(values: Mapping[str, Any], role: str) -> Mapping[str, Mapping[str, str]]:
+    requests = {"cpu": values[f"{role}_CPU"], "memory": values[f"{role}_MEMORY"]}
+    return MappingProxyType({"requests": requests, "limits": {"memory": values[f"{role}_MEMORY_LIMIT"]}})
+
+
+def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(expected)
+        return text
+
+    return read
+
+
+def _name_or_nothing(text: str) -> str:
+    return _matching(_NAME, "a Kubernetes name or empty")(text) if text else ""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(_matching(_NAME, "Kubernetes names with commas between")(part) for part in _parts(text))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _pairs(text: str) -> Mapping[str, str]:
+    expected = "NAME=VALUE pairs with commas between"
+    pairs = [part.partition("=") for part in _parts(text)]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise ValueError(expected)
+    return MappingProxyType({name: value for name, _, value in pairs})
+
+
+def _variables(text: str) -> Mapping[str, str]:
+    pairs = _pairs(text)
+    for name in pairs:
+        _matching(_VARIABLE, "NAME=VALUE pairs with commas between, each NAME one of a variable")(name)
+    return pairs
+
+
+def _number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def _anything(text: str) -> str:
+    if not text:
+        raise ValueError("not empty")
+    return text
+
+
+def _work_uri(text: str) -> str:
+    if not re.fullmatch(r"s3://[^/\s]+(/\S*)?|file:///\S*", text):
+        raise ValueError("s3://bucket/prefix or file:///folder")
+    return text.rstrip("/")
+
+
+_quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
+
+
+def _resource_variables(role: str, what: str, cpu: str, memory: str, limit: str) -> tuple[Variable, ...]:
+    return (
+        Variable(f"{role}_CPU", cpu, _quantity, f"CPU that {what} asks for; there is no limit of CPU"),
+        Variable(f"{role}_MEMORY", memory, _quantity, f"memory that {what} asks for"),
+        Variable(f"{role}_MEMORY_LIMIT", limit, _quantity, f"memory at which {what} is killed"),
+    )
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("RENDERER_IMAGE", None, _anything, "image of the pods that plan, render, merge and clean"),
+    Variable(
+        "WORK_URI", None, _work_uri, "folder for the work files of all jobs, s3://bucket/prefix; pods must reach it"
+    ),
+    Variable("OPERATOR_NAMESPACES", "", _names, "namespaces to serve, with commas between; empty: all"),
+    Variable(
+        "IMAGE_PULL_POLICY", "IfNotPresent", _choice("IfNotPresent", "Always", "Never"), "when nodes fetch the image"
+    ),
+    Variable("IMAGE_PULL_SECRETS", "", _names, "Secrets to fetch it with, in the jobs' namespaces"),
+    Variable(
+        "WORKER_SECRET",
+        "",
+        _name_or_nothing,
+        "Secret in a job's namespace whose entries become environment variables of its pods (AWS_ACCESS_KEY_ID, ...)",
+    ),
+    Variable("WORKER_ENV", "", _variables, "further environment variables of the pods, NAME=VALUE; nothing secret"),
+    Variable(
+        "WORKER_SERVICE_ACCOUNT",
+        "",
+        _name_or_nothing,
+        "ServiceAccount of the pods, for clouds that give access to storage by it",
+    ),
+    Variable("MAX_CONCURRENT_JOBS", "50", _number(1), "RenderJobs that may have pods at a time; others wait"),
+    Variable("MAX_ACTIVE_SEGMENTS", "100", _number(1), "segment pods of all jobs together"),
+    Variable("MAX_JOBS_PER_NAMESPACE", "0", _number(0), "RenderJobs of one namespace at a time; 0: no limit"),
+    Variable("MAX_SEGMENTS_PER_JOB", "64", _number(1, 1000), "segments of a plan, if the RenderJob does not say fewer"),
+    *_resource_variables("PLAN", "a plan's pod", "500m", "512Mi", "2Gi"),
+    *_resource_variables("SEGMENT", "a segment's pod", "2", "3Gi", "6Gi"),
+    *_resource_variables("MERGE", "a merge's pod", "500m", "512Mi", "2Gi"),
+    *_resource_variables("CLEAN", "a cleaning pod", "100m", "128Mi", "512Mi"),
+    Variable("SHM_SIZE", "1Gi", _quantity, "size of the memory-backed /dev/shm of a segment's pod"),
+    Variable("SCRATCH_SIZE", "20Gi", _quantity, "size of /tmp of the pods"),
+    Variable("RUN_AS_USER", "10001", _number(1), "user and group of the pods' processes"),
+    Variable(
+        "ON_DEMAND_NODE_SELECTOR",
+        "karpenter.sh/capacity-type=on-demand",
+        _pairs,
+        "labels of nodes that are not taken away, for segments that lost their nodes too often; empty: no such nodes",
+    ),
+    Variable("PROGRESS_SECONDS", "3", _number(1, 3600), "progress alone is written at most so often"),
+    Variable("HEALTH_PORT", "8080", _number(0, 65535), "port of /healthz, /readyz and /metrics; 0: a free one"),
+    Variable("LEASE_NAME", "ecg-operator", _matching(_NAME, "a Kubernetes name"), "name of the Lease of the leader"),
+    Variable("LEASE_NAMESPACE", "", _name_or_nothing, "namespace of the Lease; empty: the operator's own"),
+    Variable("POD_NAME", "", _name_or_nothing, "name of this replica; empty: host name and a random part"),
+    Variable("WORKERS", "32", _number(1, 256), "RenderJobs that are looked at at a time"),
+    Variable("RESYNC_SECONDS", "300", _number(1, 86400), "after so long everything is listed again"),
+    Variable("LOG_FORMAT", "text", _choice("text", "json"), "form of the log's lines"),
+    Variable("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "least weight of what is logged"),
+)

@@ -1,0 +1,239 @@
+"""Kubernetes objects, as the API server gives them, reduced to what decisions depend on. Pure functions.
+
+Everything else of an object (managed fields, specs that we wrote ourselves) is not kept: ten thousand pods fit into
+some tens of megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from ecg_api.conditions import ConditionType, is_true
+from ecg_api.names import (
+    CONTAINER,
+    JOB_LABEL,
+    ON_DEMAND_ANNOTATION,
+    ROLE_LABEL,
+    ROUND_LABEL,
+    SEGMENTS_ANNOTATION,
+    UID_LABEL,
+    Role,
+)
+from ecg_api.problems import ManifestProblems
+from ecg_api.ranges import parse_ranges
+from ecg_api.renderjob import KIND, RenderJob, parse_render_job
+from ecg_api.status import RenderJobStatus
+from ecg_operator.cache import Record
+from ecg_operator.model import JobView, Key, PodView
+
+Json = Mapping[str, Any]
+
+GPU = "nvidia.com/gpu"
+INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True)
+class RenderJobView:
+    """What matters of a RenderJob.
+
+    Attributes:
+        job: the parsed manifest without status; None if it breaks a rule, then `problems` says which.
+        status: as last written; None if this version cannot read it, then `problems` says why.
+        output: address that it writes to, empty if that cannot be read.
+    """
+
+    uid: str
+    generation: int
+    created_at: datetime
+    deleting: bool
+    labels: Mapping[str, str]
+    job: RenderJob | None
+    status: RenderJobStatus | None
+    problems: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will be rendered for it any more."""
+        return self.status is not None and is_true(self.status.conditions, ConditionType.FINISHED)
+
+
+def read_render_job(obj: Json) -> Record[RenderJobView]:
+    """Return the record of a RenderJob."""
+    meta = obj["metadata"]
+    status, status_problem = _read_status(obj.get("status") or {})
+    job, problems = _read_spec(obj, status is not None and is_true(status.conditions, ConditionType.FINISHED))
+    view = RenderJobView(
+        uid=meta["uid"],
+        generation=int(meta.get("generation", 0)),
+        created_at=_time(meta["creationTimestamp"]),
+        deleting="deletionTimestamp" in meta,
+        labels=dict(meta.get("labels") or {}),
+        job=job,
+        status=status,
+        problems=(*problems, *status_problem),
+        output=job.spec.output.uri if job is not None else "",
+    )
+    return _record(obj, Key(meta["namespace"], meta["name"]), view)
+
+
+def read_job(obj: Json) -> Record[JobView] | None:
+    """Return the record of a child Job; None for a Job that is not one of ours."""
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    key, role = _key_and_role(meta)
+    if key is None or role is None:
+        return None
+    annotations = meta.get("annotations") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
+    # FailureTarget comes first, Failed when the last pod has ended: waiting for that would cost a grace period.
+    failure = conditions.get("Failed") or conditions.get("FailureTarget") or {}
+    view = JobView(
+        name=meta["name"],
+        uid=meta["uid"],
+        role=role,
+        round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
+        created_at=_time(meta["creationTimestamp"]),
+        segments=tuple(sorted(parse_ranges(annotations.get(SEGMENTS_ANNOTATION, "")))),
+        parallelism=int(spec.get("parallelism", 1)),
+        active=int(status.get("active", 0)),
+        completed=parse_ranges(status.get("completedIndexes", "")),
+        failed_indexes=parse_ranges(status.get("failedIndexes", "")),
+        complete="Complete" in conditions,
+        failed=bool(failure),
+        suspended=bool(spec.get("suspend", False)),
+        reason=failure.get("reason", ""),
+        message=failure.get("message", ""),
+        deleting="deletionTimestamp" in meta,
+        on_demand=annotations.get(ON_DEMAND_ANNOTATION) == "true",
+    )
+    return _record(obj, key, view, _owner(meta))
+
+
+def read_pod(obj: Json) -> Record[PodView] | None:
+    """Return the record of a pod of a child Job; None for any other pod."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    key, role = _key_and_role(meta)
+    if key is None or role is None:
+        return None
+    state = _container_state(status)
+    terminated, running, waiting = (state.get(word) or {} for word in ("terminated", "running", "waiting"))
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    disruption = conditions.get("DisruptionTarget") or {}
+    disrupted = disruption.get("status") == "True"
+    phase = status.get("phase", "Pending")
+    finished = terminated.get("finishedAt")
+    if finished is None and disrupted and phase == "Failed":
+        finished = disruption.get("lastTransitionTime")  # the node went away before it could say when
+    index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION)
+    view = PodView(
+        name=meta["name"],
+        uid=meta["uid"],
+        role=role,
+        round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
+        index=None if index is None or role is not Role.SEGMENTS else int(index),
+        phase=cast(Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"], phase),
+        created_at=_time(meta["creationTimestamp"]),
+        started_at=_time_or_none(terminated.get("startedAt") or running.get("startedAt")),
+        finished_at=_time_or_none(finished),
+        exit_code=terminated.get("exitCode"),
+        ended=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
+        disrupted=disrupted,
+        deleting="deletionTimestamp" in meta,
+        gone_by=_time_or_none(meta.get("deletionTimestamp")),
+        ip=status.get("podIP", ""),
+        node=(obj.get("spec") or {}).get("nodeName", ""),
+        gpus=_gpus(obj.get("spec") or {}),
+    )
+    return _record(obj, key, view, _owner(meta))
+
+
+def _record(obj: Json, key: Key, view: Any, owner: str = "") -> Record[Any]:
+    meta = obj["metadata"]
+    return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, view, owner)
+
+
+def _read_status(raw: Json) -> tuple[RenderJobStatus | None, tuple[str, ...]]:
+    try:
+        return RenderJobStatus.model_validate(raw), ()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, ("status", *first["loc"])))
+        return None, (f"{place}: {first['msg']}; was it written by a newer operator?",)
+
+
+def _read_spec(obj: Json, finished: bool) -> tuple[RenderJob | None, tuple[str, ...]]:
+    meta = obj["metadata"]
+    annotations = {k: v for k, v in (meta.get("annotations") or {}).items() if k != LAST_APPLIED}
+    spec = dict(obj.get("spec") or {})
+    scenario = spec.get("scenario")
+    if finished and isinstance(scenario, Mapping) and "inline" in scenario:
+        spec["scenario"] = {**scenario, "inline": {}}  # nobody needs it again, and there may be thousands
+    manifest = {
+        "apiVersion": obj.get("apiVersion"),
+        "kind": obj.get("kind"),
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "labels": meta.get("labels") or {},
+            "annotations": annotations,
+        },
+        "spec": spec,
+    }
+    try:
+        return parse_render_job(manifest), ()
+    except ManifestProblems as problems:
+        return None, tuple(problems.problems)
+
+
+def _key_and_role(meta: Json) -> tuple[Key | None, Role | None]:
+    labels = meta.get("labels") or {}
+    try:
+        return Key(meta["namespace"], labels[JOB_LABEL]), Role(labels[ROLE_LABEL])
+    except (KeyError, ValueError):
+        return None, None
+
+
+def _owner(meta: Json) -> str:
+    for reference in meta.get("ownerReferences") or ():
+        if reference["kind"] == KIND:
+            return str(reference["uid"])
+    return str((meta.get("labels") or {}).get(UID_LABEL, ""))
+
+
+def _container_state(status: Json) -> Json:
+    for container in status.get("containerStatuses") or ():
+        if container["name"] == CONTAINER:
+            return cast(Json, container.get("state") or {})
+    return {}
+
+
+def _unschedulable(scheduled: Json) -> str:
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return str(scheduled.get("message", "")) or "no node takes the pod"
+    return ""
+
+
+def _gpus(spec: Json) -> int:
+    for container in spec.get("containers") or ():
+        if container["name"] == CONTAINER:
+            limits = (container.get("resources") or {}).get("limits") or {}
+            return int(limits.get(GPU, 0))
+    return 0
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)

@@ -1,0 +1,160 @@
+"""What networks and API servers do on bad days: jobs still end as they should, without a storm of requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from control_plane import ControlPlane
+from fake_kubelet import FakeKubelet
+from faulty_api import FaultyApi
+from operators import Site, condition, finished, of, on_a_loop, render_job
+
+CLIPS = ("a", "b", "c")
+
+
+async def apply_and_wait(site: Site, seconds: float = 40) -> None:
+    """Create some jobs, and wait until each has succeeded with one pod for each piece of work."""
+    for name in CLIPS:
+        await site.apply(render_job(name))
+    for name in CLIPS:
+        job = await site.until(name, finished, seconds)
+        assert job["status"]["phase"] == "Succeeded", job["status"]
+
+
+def pods_of(kubelet: FakeKubelet, namespace: str) -> Counter[str]:
+    return Counter(pod.role for pod in kubelet.started if pod.namespace == namespace)
+
+
+@on_a_loop
+async def test_watches_that_break_off_all_the_time(plane: ControlPlane, kubelet: FakeKubelet, namespace: str) -> None:
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+
+        async def cut_again_and_again() -> None:
+            while True:
+                await asyncio.sleep(0.15)
+                api.cut_watches()
+
+        async with site.operator(kubeconfig=api.kubeconfig):
+            cutting = asyncio.create_task(cut_again_and_again())
+            await apply_and_wait(site)
+            cutting.cancel()
+            await asyncio.wait([cutting])
+    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+
+
+async def watches(api: FaultyApi, count: int) -> bool:
+    return api.open_watches() >= count
+
+
+@on_a_loop
+async def test_versions_that_are_too_old(plane: ControlPlane, kubelet: FakeKubelet, namespace: str) -> None:
+    async with (
+        FaultyApi(plane.kubeconfig) as api,
+        Site(plane.kubeconfig, namespace) as site,
+        site.operator(kubeconfig=api.kubeconfig),
+    ):
+        await site.until_true(lambda: watches(api, 3))
+        api.expired = 6
+        api.cut_watches()
+        await apply_and_wait(site)
+        assert api.expired < 6
+    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+
+
+@on_a_loop
+async def test_events_that_come_late_and_twice_cause_no_more_requests(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        api.delay, api.repeat = 0.7, True
+        async with site.operator(kubeconfig=api.kubeconfig):
+            await apply_and_wait(site)
+    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+    assert api.count("POST", "/jobs") == 9  # a plan, segments and a merge for each, each asked for once
+
+
+@on_a_loop
+async def test_the_api_server_goes_away_and_comes_back(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        for name in CLIPS:
+            await site.apply(render_job(name))
+        await asyncio.sleep(0.3)
+        plane.kill_api_server()
+        await asyncio.to_thread(plane.start_api_server)
+        for name in CLIPS:
+            job = await site.until(name, finished, 60)
+            assert job["status"]["phase"] == "Succeeded", job["status"]
+    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+
+
+@on_a_loop
+async def test_one_job_that_the_api_server_fails_for_does_not_concern_the_others(
+    plane: ControlPlane, namespace: str
+) -> None:
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        unlucky = f"/namespaces/{namespace}/renderjobs/unlucky/status"
+        api.refuse = lambda method, path: 500 if path.endswith(unlucky) else None
+        async with site.operator(kubeconfig=api.kubeconfig):
+            await site.apply(render_job("unlucky"))
+            await asyncio.sleep(0.5)
+            await apply_and_wait(site)
+            tries = api.count("PATCH", unlucky)
+            assert 1 <= tries <= 8, f"{tries} tries within seconds are no backoff"
+            api.refuse = lambda method, path: None
+            await site.until("unlucky", finished)
+
+
+@on_a_loop
+async def test_jobs_that_may_not_be_created_are_said_so_and_tried_with_pauses(
+    plane: ControlPlane, namespace: str
+) -> None:
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        api.refuse = lambda method, path: 403 if method == "POST" and path.endswith("/jobs") else None
+        async with site.operator(kubeconfig=api.kubeconfig):
+            await site.apply(render_job("clip"))
+
+            async def told() -> bool:
+                return any("a bad day" in event["message"] for event in await site.events("clip"))
+
+            await site.until_true(told)
+            await asyncio.sleep(2)
+            assert 1 <= api.count("POST", "/jobs") <= 6
+            job = await site.get("clip")
+            assert "a bad day" in condition(job, "Scheduled").get("message", ""), job["status"]
+            api.refuse = lambda method, path: None
+            job = await site.until("clip", finished)
+            assert job["status"]["phase"] == "Succeeded"
+
+
+@on_a_loop
+async def test_a_conflict_is_looked_at_again_and_not_overwritten(plane: ControlPlane, namespace: str) -> None:
+    refusals = iter([409, 409, 409])
+
+    def conflict(method: str, path: str) -> int | None:
+        return next(refusals, None) if path.endswith("/status") else None
+
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        api.refuse = conflict
+        async with site.operator(kubeconfig=api.kubeconfig):
+            await site.apply(render_job("clip"))
+            job = await site.until("clip", finished)
+            assert job["status"]["phase"] == "Succeeded"
+            assert not [event for event in await site.events("clip") if event["reason"] == "Refused"]
+
+
+@on_a_loop
+async def test_a_deletion_that_nobody_told_is_noticed_by_the_next_list(plane: ControlPlane, namespace: str) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator(RESYNC_SECONDS="1") as operator:
+        operator.world.render_job_event = lambda kind, obj: None  # type: ignore[method-assign]
+        operator.kopf._deliver = operator.world.render_job_event
+        await site.apply(render_job("clip"))
+        job = await site.until("clip", finished)
+        await site.delete("clip")
+
+        async def forgotten() -> bool:
+            return len(operator.world.render_jobs) == 0 and not of(job, await site.jobs())
+
+        await site.until_true(forgotten)

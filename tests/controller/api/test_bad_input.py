@@ -1,0 +1,172 @@
+"""Input that cannot be used: a clear condition, a code that clients know, and no effect on other jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+from control_plane import ControlPlane
+from ecg_api.failures import FailureCode
+from ecg_operator.cluster import CONFIG_MAPS
+from ecg_operator.errors import Invalid
+from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
+from operators import Site, condition, finished, on_a_loop, render_job
+
+FROM_THE_PLAN = {
+    "a scenario address that leads nowhere": FailureCode.SCENARIO_PARSE_ERROR,
+    "other bytes than the sha256 says": FailureCode.SCENARIO_PARSE_ERROR,
+    "storage that refuses": FailureCode.STORAGE_ACCESS_ERROR,
+    "an output that cannot be written": FailureCode.STORAGE_ACCESS_ERROR,
+    "a source that is no video": FailureCode.INVALID_VIDEO_FORMAT,
+}
+
+
+@pytest.mark.parametrize("what", FROM_THE_PLAN)
+@on_a_loop
+async def test_what_the_plan_finds_wrong_ends_the_job_at_once_with_its_code(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str, what: str
+) -> None:
+    code = FROM_THE_PLAN[what]
+    kubelet.scripts[namespace] = lambda pod: fail(code, what) if pod.role == "plan" else succeed(pod)
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("clip"))
+        job = await site.until("clip", finished, 10)
+    assert job["status"]["phase"] == "Failed"
+    assert job["status"]["failure"]["code"] == code
+    assert what in job["status"]["failure"]["message"]
+    assert what in condition(job, "Failed")["message"]
+    plans = [pod for pod in kubelet.started if pod.namespace == namespace and pod.role == "plan"]
+    assert len(plans) == 1
+
+
+@on_a_loop
+async def test_a_config_map_that_is_not_there_is_waited_for_a_little_and_then_named(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "de.json"}}))
+        job = await site.until("clip", finished, 20)
+    assert job["status"]["phase"] == "Failed"
+    assert "texts" in job["status"]["failure"]["message"]
+    assert not [pod for pod in kubelet.started if pod.namespace == namespace and pod.role == "plan"]
+
+
+@on_a_loop
+async def test_a_config_map_without_the_entry_is_told_with_what_it_has(plane: ControlPlane, namespace: str) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
+        await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "de.json"}}))
+        job = await site.until("clip", finished, 20)
+    assert job["status"]["phase"] == "Failed"
+    assert "de.json" in job["status"]["failure"]["message"]
+    assert "en.json" in job["status"]["failure"]["message"]
+
+
+@on_a_loop
+async def test_a_config_map_that_comes_soon_after_the_job_is_used(plane: ControlPlane, namespace: str) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "en.json"}}))
+        await asyncio.sleep(1)
+        await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
+        job = await site.until("clip", finished, 20)
+    assert job["status"]["phase"] == "Succeeded", job["status"].get("failure")
+
+
+@on_a_loop
+async def test_a_config_map_deleted_after_the_plan_does_no_harm(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    def slow_segments(pod: Pod) -> Outcome:
+        outcome = succeed(pod)
+        return Outcome(message=outcome.message, seconds=1.5) if pod.role == "segments" else outcome
+
+    kubelet.scripts[namespace] = slow_segments
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
+        await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "en.json"}}))
+        await site.until("clip", lambda job: condition(job, "Planned").get("status") == "True")
+        await site.cluster.delete(CONFIG_MAPS, namespace, "texts")
+        job = await site.until("clip", finished)
+    assert job["status"]["phase"] == "Succeeded"
+
+
+@on_a_loop
+async def test_an_inline_scenario_over_the_limit_is_refused_and_other_jobs_go_on(
+    plane: ControlPlane, namespace: str
+) -> None:
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("other"))
+        scenario = {"inline": {"version": "2.0", "text": hashlib.sha256().hexdigest() * 32_000}}  # 2 MB
+        manifest = json.dumps(render_job("clip", scenario=scenario))
+        said = plane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=manifest, check=False)
+        if "created" in said:
+            job = await site.until("clip", finished, 10)
+            assert job["status"]["failure"]["code"] == "VALIDATION_ERROR"
+            assert "64 KiB" in job["status"]["failure"]["message"]
+        else:
+            assert "too large" in said or "limit" in said, said
+        job = await site.until("other", finished)
+        assert job["status"]["phase"] == "Succeeded"
+
+
+@on_a_loop
+async def test_unknown_fields_are_refused_by_kubectl_with_their_name(plane: ControlPlane, namespace: str) -> None:
+    async with Site(plane.kubeconfig, namespace) as site:
+        with pytest.raises(Invalid, match="scenario"):
+            await site.apply(render_job("clip", scenario={}))
+    manifest = (
+        "apiVersion: render.ecg.dev/v1alpha1\nkind: RenderJob\nmetadata: {name: clip}\n"
+        "spec: {source: {uri: s3://a/b}, scenario: {uri: s3://a/c}, output: {uri: s3://a/d}, colour: blue}\n"
+    )
+    said = plane.kubectl("apply", f"--namespace={namespace}", "-f", "-", stdin=manifest, check=False)
+    assert "colour" in said
+
+
+@on_a_loop
+async def test_a_foreign_job_with_the_name_of_a_child_is_not_touched(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    foreign = (
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: clip-plan}\n"
+        "spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}\n"
+    )
+    plane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=foreign)
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("clip"))
+        job = await site.until("clip", lambda job: "clip-plan" in str(job.get("status", {}).get("conditions")), 15)
+        assert "clip-plan" in str(job["status"]["conditions"])
+        assert "clip-plan" in await site.jobs()
+
+
+@on_a_loop
+async def test_deadlines(plane: ControlPlane, kubelet: FakeKubelet, namespace: str) -> None:
+    def script(pod: Pod) -> Outcome:
+        if pod.job.startswith("slow") and pod.role == "segments":
+            return Outcome(seconds=None)
+        if pod.job.startswith("nowhere"):
+            return Outcome(unschedulable="0/5 nodes are available: 5 Insufficient nvidia.com/gpu.")
+        if pod.job.startswith("image"):
+            return Outcome(waiting=("ImagePullBackOff", 'Back-off pulling image "renderer:nope"'))
+        return succeed(pod)
+
+    kubelet.scripts[namespace] = script
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("slow", deadlines={"activeSeconds": 4}))
+        await site.apply(render_job("nowhere", deadlines={"pendingSeconds": 4}))
+        await site.apply(render_job("image", deadlines={"pendingSeconds": 4}))
+        for name, said in (("nowhere", "nvidia.com/gpu"), ("image", "renderer:nope")):
+
+            def is_said(job: dict[str, object], said: str = said) -> bool:
+                return said in condition(job, "Scheduled").get("message", "")
+
+            await site.until(name, is_said, 10)
+        reasons = {}
+        for name in ("slow", "nowhere", "image"):
+            job = await site.until(name, finished, 20)
+            reasons[name] = condition(job, "Failed")["reason"]
+    assert reasons["slow"] == "ActiveDeadlineExceeded"
+    assert reasons["nowhere"] == "PendingDeadlineExceeded"
+    assert reasons["image"] in ("PendingDeadlineExceeded", "ImagePullFailed")

@@ -1,0 +1,59 @@
+"""The operator as a process of its own: it starts, works, and ends in order on a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from control_plane import ControlPlane
+from ecg_operator.cluster import LEASES
+from operators import Site, finished, on_a_loop, render_job
+
+ROOT = Path(__file__).parents[3]
+
+
+def start_operator(plane: ControlPlane, namespace: str, log: Path) -> subprocess.Popen[bytes]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "crds")]),
+        "RENDERER_IMAGE": "renderer",
+        "WORK_URI": "s3://work/jobs",
+        "HEALTH_PORT": "0",
+        "LEASE_NAMESPACE": namespace,
+        "LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "ecg_operator", "--kubeconfig", str(plane.kubeconfig), "--namespace", namespace]
+    with log.open("wb") as sink:
+        return subprocess.Popen(command, env=environment, stderr=sink, stdout=sink)
+
+
+@on_a_loop
+async def test_a_process_renders_logs_and_gives_its_lease_up_on_sigterm(
+    plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    process = start_operator(plane, namespace, log)
+    try:
+        async with Site(plane.kubeconfig, namespace) as site:
+            await site.apply(render_job("clip"))
+            await site.until("clip", finished, 60)
+            asked = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert time.monotonic() - asked < 5
+            lease = await site.cluster.get(LEASES, namespace, "ecg-operator")
+            assert lease["spec"]["holderIdentity"] == ""
+    finally:
+        process.kill()
+        process.wait()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    phases = [
+        line["message"] for line in lines if line.get("key") == f"{namespace}/clip" and "phase=" in line["message"]
+    ]
+    assert [phase.split()[0] for phase in phases][-1] == "phase=Succeeded"
+    assert not [line for line in lines if line["level"] in ("WARNING", "ERROR")], lines

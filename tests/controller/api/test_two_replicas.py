@@ -1,0 +1,114 @@
+"""Leader election with real Leases: one acts, the other takes over, and nobody writes without the Lease."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+
+from control_plane import ControlPlane
+from ecg_operator.app import Operator, Options
+from ecg_operator.cluster import LEASES, Cluster
+from ecg_operator.connection import load_connection
+from ecg_operator.errors import LeaseLost
+from ecg_operator.leader import Leader, LeaseTiming
+from fake_kubelet import FakeKubelet
+from faulty_api import FaultyApi
+from operators import QUICK_LEASE, Site, finished, on_a_loop, render_job, settings_for
+
+
+class Replica:
+    """One of two replicas."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.operator = operator
+        self.stop = asyncio.Event()
+        self.running = asyncio.create_task(operator.run(self.stop))
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.running
+
+
+async def replica(site: Site, name: str, timing: LeaseTiming = QUICK_LEASE, api: FaultyApi | None = None) -> Replica:
+    variables = {"LEASE_NAMESPACE": site.namespace, "POD_NAME": name}
+    configuration = await load_connection(str(api.kubeconfig if api else site.kubeconfig))
+    options = Options(timing=timing, progress_poll_seconds=0.5)
+    return Replica(Operator(settings_for(site.namespace, **variables), configuration, options))
+
+
+@on_a_loop
+async def test_one_of_two_acts_and_the_other_takes_over_within_seconds_without_double_jobs(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    async with Site(plane.kubeconfig, namespace) as site:
+        timing = LeaseTiming()  # the real one: what counts is that the Lease is given up
+        first = await replica(site, "first", timing)
+        await first.operator.working.wait()
+        second = await replica(site, "second", timing)
+        for number in range(3):
+            await site.apply(render_job(f"clip-{number}"))
+        await asyncio.sleep(1)
+        assert not second.operator.working.is_set()
+        asked = time.monotonic()
+        await first.end()
+        await asyncio.wait_for(second.operator.working.wait(), 5)
+        assert time.monotonic() - asked < 3
+        for number in range(3):
+            job = await site.until(f"clip-{number}", finished)
+            assert job["status"]["phase"] == "Succeeded"
+        await second.end()
+    pods = Counter((pod.job, pod.index) for pod in kubelet.started if pod.namespace == namespace)
+    assert set(pods.values()) == {1}
+
+
+@on_a_loop
+async def test_a_replica_that_cannot_renew_its_lease_ends_and_writes_nothing_any_more(
+    plane: ControlPlane, namespace: str
+) -> None:
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        first = await replica(site, "first", api=api)
+        await first.operator.working.wait()
+        second = await replica(site, "second")
+        api.refuse = lambda method, path: 500 if "/leases" in path else None
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(first.running, 10)
+        assert not second.operator.working.is_set()
+        with pytest.raises(LeaseLost):
+            await first.operator.cluster.patch(LEASES, namespace, "any", {})
+        await asyncio.wait_for(second.operator.working.wait(), 10)
+        await site.apply(render_job("clip"))
+        await site.until("clip", finished)
+        await second.end()
+
+
+@on_a_loop
+async def test_a_replica_stopped_while_it_waits_for_the_lease_ends_at_once(plane: ControlPlane, namespace: str) -> None:
+    async with Site(plane.kubeconfig, namespace) as site:
+        first = await replica(site, "first")
+        await first.operator.working.wait()
+        second = await replica(site, "second")
+        await asyncio.sleep(0.5)
+        asked = time.monotonic()
+        await second.end()
+        assert time.monotonic() - asked < 1
+        assert first.operator.leader is not None
+        assert first.operator.leader.leads
+        await first.end()
+
+
+@on_a_loop
+async def test_of_many_candidates_at_once_one_gets_the_lease(plane: ControlPlane, namespace: str) -> None:
+    configuration = await load_connection(str(plane.kubeconfig))
+    cluster = Cluster(configuration)
+    leaders = [Leader(cluster, namespace, "many", f"candidate-{number}", QUICK_LEASE) for number in range(8)]
+    tries = [asyncio.create_task(leader.acquire()) for leader in leaders]
+    await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0.5)
+    assert sum(leader.leads for leader in leaders) == 1
+    for task in tries:
+        task.cancel()
+    await asyncio.wait(tries)
+    await cluster.close()

@@ -1,0 +1,88 @@
+"""Asking admission about all jobs at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ecg_operator.admission import Budget
+from ecg_operator.admission_table import AdmissionTable
+from ecg_operator.model import Key
+from ecg_operator.queue import KeyedQueue
+from ecg_operator.world import World
+
+OVER = {"type": "Finished", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-31T12:00:00Z"}
+
+
+def render_job(number: int, version: int = 1, **parts: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "render.ecg.dev/v1alpha1",
+        "kind": "RenderJob",
+        "metadata": {
+            "name": f"clip-{number}",
+            "namespace": "ns",
+            "uid": f"uid-{number}",
+            "generation": version,
+            "resourceVersion": str(version),
+            "creationTimestamp": f"2026-01-31T12:00:{number:02}Z",
+        },
+        "spec": {
+            "source": {"uri": "s3://in/a.mp4"},
+            "scenario": {"uri": "s3://in/a.json"},
+            "output": {"uri": f"s3://out/{number}.mp4"},
+            **parts.get("spec", {}),
+        },
+        "status": parts.get("status", {}),
+    }
+
+
+class Table:
+    def __init__(self, jobs: int) -> None:
+        self.queue: KeyedQueue[Key] = KeyedQueue()
+        self.world = World(self.queue)
+        self.table = AdmissionTable(self.world, Budget(jobs=1, segments=10))
+        for number in range(jobs):
+            self.world.render_jobs.learn(render_job(number))
+
+    def ask(self, number: int) -> bool:
+        return asyncio.run(self.table.verdict(Key("ns", f"clip-{number}"))).admitted
+
+    def drain(self) -> list[str]:
+        taken = []
+        while (key := self.queue.take()) is not None:
+            taken.append(key.name)
+            self.queue.done(key)
+        return taken
+
+
+def test_the_oldest_is_let_in_and_the_others_wait_in_order() -> None:
+    site = Table(3)
+    assert [site.ask(number) for number in range(3)] == [True, False, False]
+    position = asyncio.run(site.table.verdict(Key("ns", "clip-2"))).position
+    assert position == 2
+
+
+def test_when_one_has_finished_the_next_is_woken() -> None:
+    site = Table(3)
+    site.ask(0)
+    site.drain()
+    site.world.render_jobs.learn(render_job(0, 2, status={"phase": "Succeeded", "conditions": [OVER]}))
+    site.table.make()
+    assert "clip-1" in site.drain()
+    assert site.ask(1)
+
+
+def test_what_is_suspended_cancelled_or_broken_takes_no_place() -> None:
+    for spec in ({"suspend": True}, {"cancel": True}, {"colour": "blue"}):
+        site = Table(2)
+        site.world.render_jobs.learn(render_job(0, 2, spec=spec))
+        assert not site.ask(0)
+        assert site.ask(1)
+
+
+def test_a_deleted_job_gives_its_place_back() -> None:
+    site = Table(2)
+    assert site.ask(0)
+    site.world.render_jobs.forget(render_job(0))
+    site.table.make()
+    assert site.ask(1)

@@ -1,0 +1,192 @@
+"""The client: what it tries again and what never, which errors it raises, and that it writes with the Lease only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import Configuration
+
+from ecg_operator.cluster import JOBS, PODS, Call, Cluster
+from ecg_operator.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Expired,
+    Invalid,
+    LeaseLost,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+
+Answers = Callable[[int], web.Response]
+
+
+class Server:
+    """Answers every request by its number."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.methods: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.methods.append(request.method)
+        return self.answers(len(self.methods))
+
+
+def status(code: int, reason: str = "", **headers: str) -> web.Response:
+    body = {"kind": "Status", "code": code, "reason": reason, "message": f"{code} on purpose"}
+    return web.json_response(body, status=code, headers=headers)
+
+
+def fine() -> web.Response:
+    return web.json_response({"metadata": {"name": "x"}})
+
+
+@asynccontextmanager
+async def client(answers: Answers, fence: Callable[[], float] | None = None) -> AsyncIterator[tuple[Cluster, Server]]:
+    server = Server(answers)
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    cluster = Cluster(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"), fence)
+    try:
+        yield cluster, server
+    finally:
+        await cluster.close()
+        await runner.cleanup()
+
+
+def test_reading_is_tried_again() -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(500) if number < 3 else fine()) as (cluster, server):
+            assert (await cluster.get(PODS, "ns", "x"))["metadata"]["name"] == "x"
+            assert server.methods == ["GET"] * 3
+
+    asyncio.run(scenario())
+
+
+def test_reading_ends_after_three_tries() -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(503)) as (cluster, server):
+            with pytest.raises(Unavailable):
+                await cluster.get(PODS, "ns", "x")
+            assert len(server.methods) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_may_have_happened_is_not_repeated() -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(500)) as (cluster, server):
+            with pytest.raises(Unavailable):
+                await cluster.create(JOBS, "ns", {})
+            assert server.methods == ["POST"]
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_was_put_off_is_repeated_after_the_wished_pause() -> None:
+    async def scenario() -> None:
+        answers: Answers = lambda number: fine() if number > 1 else status(429, **{"Retry-After": "1"})  # noqa: E731
+        async with client(answers) as (cluster, server):
+            started = asyncio.get_running_loop().time()
+            await cluster.create(JOBS, "ns", {})
+            assert server.methods == ["POST"] * 2
+            assert asyncio.get_running_loop().time() - started >= 1
+
+    asyncio.run(scenario())
+
+
+def test_a_long_pause_is_left_to_the_queue() -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(429, **{"Retry-After": "60"})) as (cluster, server):
+            with pytest.raises(Unavailable) as caught:
+                await cluster.create(JOBS, "ns", {})
+            assert caught.value.retry_after == 60
+            assert len(server.methods) == 1
+
+    asyncio.run(scenario())
+
+
+ERRORS: dict[tuple[int, str], type[ApiError]] = {
+    (404, "NotFound"): NotFound,
+    (409, "AlreadyExists"): AlreadyExists,
+    (409, "Conflict"): Conflict,
+    (410, "Expired"): Expired,
+    (401, "Unauthorized"): Refused,
+    (403, "Forbidden"): Refused,
+    (400, "BadRequest"): Invalid,
+    (422, "Invalid"): Invalid,
+    (500, "InternalError"): Unavailable,
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), ERRORS)
+def test_each_refusal_has_its_error_with_the_servers_words(code: int, reason: str) -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(code, reason)) as (cluster, _):
+            with pytest.raises(ERRORS[code, reason], match=f"{code} on purpose"):
+                await cluster.create(JOBS, "ns", {})
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_not_kubernetes_own_is_an_error_with_its_beginning() -> None:
+    async def scenario() -> None:
+        async with client(lambda number: web.Response(text="<html>no", status=403)) as (cluster, _):
+            with pytest.raises(Refused, match="<html>no"):
+                await cluster.create(JOBS, "ns", {})
+
+    asyncio.run(scenario())
+
+
+def test_nobody_there_is_unavailable() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(Configuration(host="http://127.0.0.1:9"))
+        with pytest.raises(Unavailable):
+            await cluster.create(JOBS, "ns", {})
+        await cluster.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seconds", [0.0, -3.0])
+def test_without_the_lease_nothing_is_written_but_much_is_read(seconds: float) -> None:
+    async def scenario() -> None:
+        async with client(lambda number: fine(), lambda: seconds) as (cluster, server):
+            writes: list[Awaitable[object]] = [
+                cluster.create(JOBS, "ns", {}),
+                cluster.patch(JOBS, "ns", "x", {}),
+                cluster.delete(JOBS, "ns", "x"),
+                cluster.delete_all(JOBS, "ns", "a=b"),
+            ]
+            for write in writes:
+                with pytest.raises(LeaseLost):
+                    await write
+            await cluster.get(JOBS, "ns", "x")
+            assert server.methods == ["GET"]
+
+    asyncio.run(scenario())
+
+
+def test_every_answered_request_is_counted() -> None:
+    async def scenario() -> None:
+        calls: list[Call] = []
+        async with client(lambda number: fine() if number == 1 else status(404)) as (cluster, _):
+            cluster._after_call = calls.append
+            await cluster.create(JOBS, "ns", {})
+            with pytest.raises(NotFound):
+                await cluster.delete(PODS, "ns", "x")
+        assert [(call.verb, call.resource, call.status, call.writes) for call in calls] == [
+            ("create", "jobs", 200, True),
+            ("delete", "pods", 404, True),
+        ]
+
+    asyncio.run(scenario())

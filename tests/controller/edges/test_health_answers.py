@@ -1,0 +1,104 @@
+"""When the operator calls itself unhealthy, and what it says then."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ecg_operator.cluster import PODS
+from ecg_operator.health import Health, LoopLag
+from ecg_operator.metrics import Metrics
+from ecg_operator.model import Key
+from ecg_operator.queue import KeyedQueue
+from ecg_operator.world import World
+
+
+class Parts:
+    """An operator of which everything is well, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.queue: KeyedQueue[Key] = KeyedQueue(lambda: self.now)
+        self.silence = 1.0
+        self.synced = True
+        informer: Any = SimpleNamespace(
+            staleness=lambda: self.silence,
+            longest_silence=120.0,
+            source=SimpleNamespace(resource=PODS),
+            synced=SimpleNamespace(is_set=lambda: self.synced),
+        )
+        self.leader = SimpleNamespace(leads=True)
+        self.lag = LoopLag()
+        self.health = Health(World(self.queue), [informer], self.leader, self.lag)
+        self.health.acting = True
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+def test_a_working_operator_has_no_problems(parts: Parts) -> None:
+    assert parts.health.problems() == []
+    assert parts.health.waiting_for() == []
+
+
+def test_a_stuck_queue(parts: Parts) -> None:
+    parts.queue.add(Key("ns", "clip"))
+    parts.now = 121.0
+    assert parts.health.problems() == ["the queue is stuck: one RenderJob has waited for 121 s"]
+
+
+def test_a_worker_that_hangs_counts_as_stuck(parts: Parts) -> None:
+    parts.queue.add(Key("ns", "clip"))
+    parts.queue.take()
+    parts.now = 200.0
+    assert len(parts.health.problems()) == 1
+
+
+def test_a_stale_informer(parts: Parts) -> None:
+    parts.silence = 130.0
+    assert parts.health.problems() == ["nothing was heard about pods for 130 s"]
+
+
+def test_a_lost_lease(parts: Parts) -> None:
+    parts.leader.leads = False
+    assert parts.health.problems() == ["the Lease is lost, another replica may act"]
+
+
+def test_a_late_event_loop(parts: Parts) -> None:
+    parts.lag.seconds = 6.0
+    assert "event loop was 6 s late" in parts.health.problems()[0]
+
+
+def test_a_replica_that_waits_for_the_lease_is_healthy_and_ready(parts: Parts) -> None:
+    parts.health.acting = False
+    parts.leader.leads, parts.silence, parts.synced = False, 9999.0, False
+    assert parts.health.problems() == []
+    assert parts.health.waiting_for() == []
+
+
+def test_it_is_not_ready_before_the_first_lists_nor_while_it_stops(parts: Parts) -> None:
+    parts.synced = False
+    assert parts.health.waiting_for() == ["the first list of pods is not there yet"]
+    parts.synced, parts.health.stopping = True, True
+    assert parts.health.waiting_for() == ["the operator is stopping"]
+
+
+def test_gauges_follow_what_is_measured(parts: Parts) -> None:
+    metrics = Metrics("1.2.3")
+    parts.queue.add(Key("ns", "clip"))
+    parts.now = 7.0
+    parts.health.measure(metrics)
+    text = metrics.text().decode()
+    for line in (
+        "ecg_queue_depth 1.0",
+        "ecg_queue_oldest_seconds 7.0",
+        "ecg_leader 1.0",
+        'ecg_watch_silence_seconds{resource="pods"} 1.0',
+        'ecg_jobs{phase="Rendering"} 0.0',
+        'ecg_build_info{version="1.2.3"} 1.0',
+    ):
+        assert line in text

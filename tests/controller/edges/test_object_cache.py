@@ -1,0 +1,108 @@
+"""The cache: the newest version that anybody has told of, whatever the order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecg_operator.cache import Cache, Record
+from ecg_operator.model import Key
+
+
+def obj(name: str, version: int, uid: str = "", namespace: str = "ns") -> dict[str, Any]:
+    meta = {"namespace": namespace, "name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": meta}
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.news: list[tuple[str, int]] = []
+        self.gone: list[str] = []
+        self.cache: Cache[int] = Cache(self._read, self._news, self._gone, lambda record: record.value % 2)
+
+    @staticmethod
+    def _read(raw: dict[str, Any]) -> Record[int] | None:
+        meta = raw["metadata"]
+        if meta["name"].startswith("foreign"):
+            return None
+        version = int(meta["resourceVersion"])
+        key = Key(meta["namespace"], meta["name"].split("-")[0])
+        return Record(meta["namespace"], meta["name"], meta["uid"], version, key, version)
+
+    def _news(self, record: Record[int], before: Record[int] | None) -> None:
+        self.news.append((record.name, record.version))
+
+    def _gone(self, record: Record[int]) -> None:
+        self.gone.append(record.name)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+def test_only_newer_versions_are_news(seen: Seen) -> None:
+    for version in (3, 3, 2, 5):
+        seen.cache.learn(obj("a-1", version))
+    assert seen.news == [("a-1", 3), ("a-1", 5)]
+
+
+def test_objects_that_are_not_ours_are_passed_over(seen: Seen) -> None:
+    seen.cache.learn(obj("foreign", 1))
+    assert len(seen.cache) == 0
+
+
+def test_an_old_event_does_not_undo_what_our_own_write_has_answered(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 9))
+    seen.cache.learn(obj("a-1", 7))
+    assert [record.version for record in seen.cache.of(Key("ns", "a"))] == [9]
+
+
+def test_what_we_deleted_does_not_come_back_by_late_events(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 1))
+    seen.cache.deleted_by_us(seen.cache.of(Key("ns", "a"))[0])
+    seen.cache.learn(obj("a-1", 2))
+    assert len(seen.cache) == 0
+    seen.cache.forget(obj("a-1", 3))
+    seen.cache.learn(obj("a-1", 4, uid="another"))
+    assert len(seen.cache) == 1
+    assert seen.gone == ["a-1"]
+
+
+def test_the_deletion_of_an_earlier_object_of_that_name_is_passed_over(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 5, uid="new"))
+    seen.cache.forget(obj("a-1", 6, uid="old"))
+    assert len(seen.cache) == 1
+    assert seen.gone == []
+
+
+def test_a_list_brings_news_and_tells_what_is_gone(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 1))
+    seen.cache.learn(obj("b-1", 2))
+    seen.cache.replace([obj("b-1", 4), obj("c-1", 5)], version=6, namespace=None)
+    assert sorted(record.name for record in seen.cache.records()) == ["b-1", "c-1"]
+    assert seen.gone == ["a-1"]
+
+
+def test_a_list_from_before_our_own_write_does_not_remove_it(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 10))
+    seen.cache.replace([], version=8, namespace=None)
+    assert len(seen.cache) == 1
+
+
+def test_a_list_of_one_namespace_does_not_concern_another(seen: Seen) -> None:
+    seen.cache.learn(obj("a-1", 1, namespace="other"))
+    seen.cache.replace([], version=8, namespace="ns")
+    assert len(seen.cache) == 1
+
+
+def test_records_are_found_by_key_and_by_index(seen: Seen) -> None:
+    for name, version in (("a-2", 2), ("a-1", 3), ("b-1", 4)):
+        seen.cache.learn(obj(name, version))
+    assert [record.name for record in seen.cache.of(Key("ns", "a"))] == ["a-1", "a-2"]
+    assert [record.name for record in seen.cache.with_index(0)] == ["a-2", "b-1"]
+    seen.cache.learn(obj("a-2", 5))
+    assert [record.name for record in seen.cache.with_index(0)] == ["b-1"]
+    seen.cache.forget(obj("a-1", 6))
+    assert [record.name for record in seen.cache.of(Key("ns", "a"))] == ["a-2"]

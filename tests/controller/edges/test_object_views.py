@@ -1,0 +1,256 @@
+"""Kubernetes objects, as the API server gives them, and what is read off them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ecg_api.names import Role
+from ecg_operator.model import Key
+from ecg_operator.views import read_job, read_pod, read_render_job
+
+LABELS = {
+    "app.kubernetes.io/managed-by": "ecg-render",
+    "render.ecg.dev/job": "clip",
+    "render.ecg.dev/uid": "uid-clip",
+    "render.ecg.dev/role": "segments",
+    "render.ecg.dev/round": "1",
+    "batch.kubernetes.io/job-name": "clip-seg-1",
+}
+POD: dict[str, Any] = {
+    "metadata": {
+        "name": "clip-seg-1-0-x7k2p",
+        "generateName": "clip-seg-1-0-",
+        "namespace": "default",
+        "uid": "c7d8a0a7-55a0-4e3c-8d2b-3f4e5a6b7c8d",
+        "resourceVersion": "4711",
+        "creationTimestamp": "2026-01-31T12:00:00Z",
+        "labels": {**LABELS, "batch.kubernetes.io/job-completion-index": "0"},
+        "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
+        "finalizers": ["batch.kubernetes.io/job-tracking"],
+        "managedFields": [{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {}}],
+        "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "clip-seg-1", "uid": "uid-job"}],
+    },
+    "spec": {
+        "nodeName": "node-1",
+        "containers": [{"name": "renderer", "resources": {"limits": {"nvidia.com/gpu": "1", "memory": "6Gi"}}}],
+    },
+    "status": {"phase": "Pending"},
+}
+JOB: dict[str, Any] = {
+    "metadata": {
+        "name": "clip-seg-1",
+        "namespace": "default",
+        "uid": "uid-job",
+        "resourceVersion": "99",
+        "creationTimestamp": "2026-01-31T12:00:00Z",
+        "labels": LABELS,
+        "annotations": {"render.ecg.dev/segments": "1-2,5", "render.ecg.dev/on-demand": "true"},
+        "ownerReferences": [
+            {"apiVersion": "render.ecg.dev/v1alpha1", "kind": "RenderJob", "name": "clip", "uid": "u1"}
+        ],
+    },
+    "spec": {"parallelism": 2, "completions": 3, "completionMode": "Indexed", "suspend": False},
+    "status": {},
+}
+SPEC = {
+    "source": {"uri": "s3://in/a.mp4"},
+    "scenario": {"inline": {"version": "2.0", "cues": []}},
+    "output": {"uri": "s3://out/a.mp4"},
+}
+RENDER_JOB: dict[str, Any] = {
+    "apiVersion": "render.ecg.dev/v1alpha1",
+    "kind": "RenderJob",
+    "metadata": {
+        "name": "clip",
+        "namespace": "default",
+        "uid": "u1",
+        "generation": 3,
+        "resourceVersion": "12",
+        "creationTimestamp": "2026-01-31T12:00:00Z",
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "subtitles"},
+        "managedFields": [{"manager": "kubectl"}],
+    },
+    "spec": SPEC,
+}
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    changed = deepcopy(POD)
+    changed["status"] = {"phase": "Running", **status}
+    return changed
+
+
+def container(**state: Any) -> list[dict[str, Any]]:
+    return [{"name": "sidecar", "state": {"running": {}}}, {"name": "renderer", "state": state}]
+
+
+def test_a_new_pod() -> None:
+    record = read_pod(POD)
+    assert record is not None
+    assert (record.key, record.version, record.owner) == (Key("default", "clip"), 4711, "uid-clip")
+    view = record.value
+    assert (view.role, view.round, view.index, view.gpus, view.node) == (Role.SEGMENTS, 1, 0, 1, "node-1")
+    assert (view.phase, view.exit_code, view.disrupted, view.deleting) == ("Pending", None, False, False)
+    assert view.created_at == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_a_pod_of_somebody_else_is_none_of_ours() -> None:
+    foreign = deepcopy(POD)
+    foreign["metadata"]["labels"] = {"app": "other"}
+    assert read_pod(foreign) is None
+    assert read_job({**JOB, "metadata": {**JOB["metadata"], "labels": {}}}) is None
+
+
+TERMINATED = {
+    "exitCode": 98,
+    "reason": "Error",
+    "message": '{"kind": "failure"}',
+    "startedAt": "2026-01-31T12:00:01Z",
+    "finishedAt": "2026-01-31T12:00:11Z",
+}
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-01-31T12:00:30Z"}
+STARTED = datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC)
+POD_STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "running": (
+        {"podIP": "10.0.0.7", "containerStatuses": container(running={"startedAt": "2026-01-31T12:00:01Z"})},
+        {"phase": "Running", "ip": "10.0.0.7", "started_at": STARTED, "finished_at": None, "exit_code": None},
+    ),
+    "failed with a report": (
+        {"phase": "Failed", "containerStatuses": container(terminated=TERMINATED)},
+        {
+            "phase": "Failed",
+            "exit_code": 98,
+            "ended": "Error",
+            "message": '{"kind": "failure"}',
+            "started_at": STARTED,
+            "finished_at": datetime(2026, 1, 31, 12, 0, 11, tzinfo=UTC),
+        },
+    ),
+    "killed for its memory": (
+        {"phase": "Failed", "containerStatuses": container(terminated={"exitCode": 137, "reason": "OOMKilled"})},
+        {"exit_code": 137, "ended": "OOMKilled", "message": ""},
+    ),
+    "an image that cannot be pulled": (
+        {
+            "phase": "Pending",
+            "containerStatuses": container(waiting={"reason": "ErrImagePull", "message": "no such tag"}),
+        },
+        {"waiting": "ErrImagePull", "waiting_message": "no such tag", "started_at": None},
+    ),
+    "no node": (
+        {
+            "phase": "Pending",
+            "conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+            ],
+        },
+        {"unschedulable": "0/3 nodes"},
+    ),
+    "a scheduling gate is not called no node": (
+        {
+            "phase": "Pending",
+            "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "x"}],
+        },
+        {"unschedulable": ""},
+    ),
+    "evicted": (
+        {"phase": "Failed", "conditions": [DISRUPTED], "containerStatuses": container(terminated=TERMINATED)},
+        {"disrupted": True, "finished_at": datetime(2026, 1, 31, 12, 0, 11, tzinfo=UTC)},
+    ),
+    "lost with its node": (
+        {
+            "phase": "Failed",
+            "conditions": [DISRUPTED],
+            "containerStatuses": container(running={"startedAt": "2026-01-31T12:00:01Z"}),
+        },
+        {"disrupted": True, "started_at": STARTED, "finished_at": datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("status", "wanted"), POD_STATES.values(), ids=POD_STATES.keys())
+def test_states_of_a_pod(status: dict[str, Any], wanted: dict[str, Any]) -> None:
+    record = read_pod(pod(**status))
+    assert record is not None
+    assert {name: getattr(record.value, name) for name in wanted} == wanted
+
+
+def test_a_pod_being_deleted_knows_by_when_it_should_be_gone() -> None:
+    leaving = deepcopy(POD)
+    leaving["metadata"] |= {"deletionTimestamp": "2026-01-31T12:01:00Z", "deletionGracePeriodSeconds": 30}
+    record = read_pod(leaving)
+    assert record is not None
+    assert record.value.deleting
+    assert record.value.gone_by == datetime(2026, 1, 31, 12, 1, tzinfo=UTC)
+
+
+def job(**status: Any) -> dict[str, Any]:
+    return {**JOB, "status": status}
+
+
+def test_a_new_job() -> None:
+    record = read_job(JOB)
+    assert record is not None
+    assert record.owner == "u1"
+    view = record.value
+    assert (view.segments, view.parallelism, view.round, view.on_demand) == ((1, 2, 5), 2, 1, True)
+    assert (view.complete, view.failed, view.active, view.suspended) == (False, False, 0, False)
+
+
+FAILED = {"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job has failed indexes"}
+JOB_STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "half done": (
+        {"active": 1, "completedIndexes": "0,2", "failedIndexes": "1"},
+        {"active": 1, "completed": frozenset({0, 2}), "failed_indexes": frozenset({1}), "complete": False},
+    ),
+    "complete": ({"conditions": [{"type": "Complete", "status": "True"}]}, {"complete": True, "failed": False}),
+    "failed": (
+        {"conditions": [FAILED]},
+        {"failed": True, "reason": "FailedIndexes", "message": "Job has failed indexes"},
+    ),
+    "about to fail": (
+        {"conditions": [{**FAILED, "type": "FailureTarget"}]},
+        {"failed": True, "reason": "FailedIndexes"},
+    ),
+    "a condition that is not so": ({"conditions": [{**FAILED, "status": "False"}]}, {"failed": False, "reason": ""}),
+}
+
+
+@pytest.mark.parametrize(("status", "wanted"), JOB_STATES.values(), ids=JOB_STATES.keys())
+def test_states_of_a_job(status: dict[str, Any], wanted: dict[str, Any]) -> None:
+    record = read_job(job(**status))
+    assert record is not None
+    assert {name: getattr(record.value, name) for name in wanted} == wanted
+
+
+def test_a_render_job_is_parsed_without_what_kubectl_and_the_api_server_add() -> None:
+    record = read_render_job(RENDER_JOB)
+    view = record.value
+    assert view.job is not None
+    assert view.job.metadata.annotations == {"team": "subtitles"}
+    assert view.job.spec.scenario.inline == {"version": "2.0", "cues": []}
+    assert (view.output, view.generation, view.finished, view.problems) == ("s3://out/a.mp4", 3, False, ())
+
+
+def test_the_scenario_of_a_finished_render_job_is_not_kept() -> None:
+    over = {"type": "Finished", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-31T12:00:00Z"}
+    record = read_render_job({**RENDER_JOB, "status": {"phase": "Succeeded", "conditions": [over]}})
+    assert record.value.finished
+    assert record.value.job is not None
+    assert record.value.job.spec.scenario.inline == {}
+
+
+def test_a_rule_that_the_api_server_does_not_know_becomes_a_problem_with_its_path() -> None:
+    record = read_render_job({**RENDER_JOB, "spec": {**SPEC, "colour": "blue"}})
+    assert record.value.job is None
+    assert any("spec.colour" in problem for problem in record.value.problems)
+
+
+def test_a_status_of_a_newer_operator_is_left_alone() -> None:
+    record = read_render_job({**RENDER_JOB, "status": {"phase": "Teleporting"}})
+    assert record.value.status is None
+    assert any("status.phase" in problem for problem in record.value.problems)

@@ -1,0 +1,230 @@
+"""What the service does while the API server, the network between, or its rights are not as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from control_plane import ControlPlane
+from ecg_operator.cluster import LEASES, Resource
+from ecg_shim.backends.cluster import ClusterBackend, api
+from ecg_shim.backends.cluster.errors import NoAnswer
+from ecg_shim.model import Unavailable
+from faulty_api import FaultyApi
+from operators import on_a_loop
+from shim_cluster import PLAN, Place, eventually, until
+
+NODES = Resource("/api/v1", "nodes")
+RIGHTS = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: service, namespace: {0}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: service, namespace: {0}}}
+rules:
+- {{apiGroups: [render.ecg.dev], resources: [renderjobs], verbs: [get, list, watch, create, patch, delete]}}
+- {{apiGroups: [render.ecg.dev], resources: [renderjobs/status], verbs: [patch]}}
+- {{apiGroups: [""], resources: [configmaps], verbs: [get, list, watch, create, update, patch, delete]}}
+- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}}
+- {{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [ecg-relay], verbs: [get, update]}}
+- {{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [ecg-operator], verbs: [get]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: service, namespace: {0}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: service}}
+subjects: [{{kind: ServiceAccount, name: service, namespace: {0}}}]
+"""
+
+
+@on_a_loop
+async def test_what_happens_while_no_watch_is_open_is_told_in_the_end(place: Place) -> None:
+    async with (
+        place,
+        FaultyApi(place.kubeconfig) as faulty,
+        place.replica(kubeconfig=str(faulty.kubeconfig)) as backend,
+    ):
+        jobs = [await place.post(backend) for _ in range(3)]
+        for job_id in jobs:
+            await place.says(job_id, "Rendering", plan=PLAN)
+            await place.told(job_id, "processing")
+        faulty.refuse = lambda method, path: 500 if method == "GET" and path.endswith(("renderjobs", "maps")) else None
+        faulty.expired = 2
+        faulty.cut_watches()
+        await place.succeeds(jobs[0])
+        await place.says(jobs[1], "Failed")
+        await place.delete(jobs[2])
+        await asyncio.sleep(0.5)
+        faulty.refuse = lambda method, path: None
+        await place.told(jobs[0], "completed")
+        await place.told(jobs[1], "failed")
+        await place.told(jobs[2], "cancelled")
+
+
+@on_a_loop
+async def test_late_and_repeated_events_repeat_no_callback_and_turn_nothing_back(place: Place) -> None:
+    async with place, FaultyApi(place.kubeconfig) as faulty:
+        faulty.delay, faulty.repeat = 0.3, True
+        async with place.replica(kubeconfig=str(faulty.kubeconfig)) as backend:
+            job_id = await place.post(backend)
+            for percent in (10, 40, 70):
+                await place.says(job_id, "Rendering", plan=PLAN, progress={"percent": percent})
+            await place.succeeds(job_id)
+            await place.told(job_id, "completed")
+            await place.settles(job_id)
+            progress = [one.body["progress"] for one in place.client.of(job_id)]
+            assert progress == sorted(set(progress))
+            cancelled = await place.post(backend)
+            assert await backend.cancel(cancelled)
+            state = await backend.get(cancelled)
+            assert state is not None
+            assert state.status == "cancelled"
+
+
+@on_a_loop
+async def test_a_post_outlasts_an_api_server_that_is_away_for_a_moment(place: Place) -> None:
+    async with (
+        place,
+        FaultyApi(place.kubeconfig) as faulty,
+        place.replica(kubeconfig=str(faulty.kubeconfig)) as backend,
+    ):
+        faulty.refuse = lambda method, path: 500 if method == "POST" else None
+        posting = asyncio.create_task(place.post(backend))
+        await asyncio.sleep(1.0)
+        faulty.refuse = lambda method, path: None
+        await place.made(await posting)
+
+
+@on_a_loop
+async def test_a_write_whose_answer_is_lost_makes_no_second_job(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[str] = []
+    send = api.Api._request
+
+    async def lossy(self: api.Api, method: str, path: str, *rest: Any, **options: Any) -> Any:
+        answer = await send(self, method, path, *rest, **options)
+        if method in ("POST", "PATCH") and not path.endswith("leases") and lost.count(f"{method} {path}") < 1:
+            lost.append(f"{method} {path}")
+            raise NoAnswer(0, "the answer is lost")
+        return answer
+
+    monkeypatch.setattr(api.Api, "_request", lossy)
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        uid = (await place.made(job_id))["metadata"]["uid"]
+        await place.succeeds(job_id)
+        await place.told(job_id, "completed")
+        await place.settles(job_id)
+        assert {entry.rsplit("/", 1)[1] for entry in lost} >= {"configmaps", "renderjobs", f"ecg-job-{job_id}"}
+        assert (await place.get(job_id))["metadata"]["uid"] == uid
+        assert place.client.statuses(job_id)[-1] == "completed"
+        assert len({one.headers["webhook-id"] for one in place.client.of(job_id)}) == 1
+
+
+def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_away(
+    plane: ControlPlane, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.5)
+
+    @on_a_loop
+    async def run() -> None:
+        async with place, place.replica() as backend:
+            job_id = await place.post(backend)
+            await place.says(job_id, "Rendering", plan=PLAN)
+            await until(backend, job_id, "processing")
+            await asyncio.to_thread(plane.kill_api_server)
+            try:
+                await eventually(lambda: not backend._board.live)
+                known = await backend.get(job_id)
+                assert known is not None
+                assert known.status == "processing"
+                with pytest.raises(Unavailable, match="API server"):
+                    await backend.get("5a0c1f0e-0000-0000-0000-000000000000")
+                with pytest.raises(Unavailable, match="API server"):
+                    await backend.submit(place.order(place.new_row()))
+                began = time.monotonic()
+                assert not (await backend.health())["healthy"]
+                assert time.monotonic() - began < 0.1
+            finally:
+                await asyncio.to_thread(plane.start_api_server)
+            await place.succeeds(job_id)
+            await place.told(job_id, "completed")
+            await eventually(lambda: backend._board.live)
+
+    run()
+
+
+def test_the_rights_that_the_chart_gives_are_enough(plane: ControlPlane, place: Place) -> None:
+    plane.kubectl("apply", "-f", "-", stdin=RIGHTS.format(place.namespace))
+    kubeconfig = str(plane.kubeconfig_for("service", place.namespace))
+
+    @on_a_loop
+    async def run() -> None:
+        async with place, place.replica(kubeconfig=kubeconfig) as backend:
+            job_id = await place.post(backend, scenario={"cues": [{"id": str(number)} for number in range(600)]})
+            await place.succeeds(job_id)
+            await place.told(job_id, "completed")
+            await place.until(job_id, lambda job: job["status"].get("callback", {}).get("state") == "Delivered")
+            await place.post(backend, job_id, scenario={"cues": [{}]})
+            await place.until(job_id, lambda job: bool(job) and "status" not in job)
+            assert await backend.cancel(job_id)
+            assert not await backend.cancel("never-heard-of")
+            await place.delete(job_id)
+            assert (await backend.health())["problems"] == [_nobody(place)]
+
+    run()
+
+
+def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, place: Place) -> None:
+    plane.kubectl("create", "serviceaccount", "nobody", f"--namespace={place.namespace}")
+    kubeconfig = str(plane.kubeconfig_for("nobody", place.namespace))
+
+    @on_a_loop
+    async def run() -> None:
+        from ecg_shim.backends.cluster import backend as module
+
+        module.SECONDS_TO_SYNC, kept = 1.0, module.SECONDS_TO_SYNC
+        try:
+            with pytest.raises(Unavailable, match=r"renderjobs cannot be watched.*forbidden"):
+                await ClusterBackend(place.settings(kubeconfig=kubeconfig)).start()
+        finally:
+            module.SECONDS_TO_SYNC = kept
+
+    run()
+
+
+@on_a_loop
+async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
+    async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
+        await eventually(lambda: bool(backend._vitals.problems))
+        assert (await backend.health())["problems"] == [_nobody(place)]
+        spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}
+        lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
+        await place.cluster.create(LEASES, place.namespace, lease)
+        await backend._vitals.look()
+        assert "has not renewed" in (await backend.health())["problems"][0]
+        renewed = {"spec": {"renewTime": _time()}}
+        await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
+        node = {"metadata": {"name": f"gpu-{place.namespace}"}}
+        await place.cluster._write("create", NODES, "/api/v1/nodes", node)
+        status = {"status": {"allocatable": {"nvidia.com/gpu": "4"}, "capacity": {"nvidia.com/gpu": "4"}}}
+        await place.cluster._write("patch", NODES, f"/api/v1/nodes/gpu-{place.namespace}/status", status)
+        backend._vitals._nodes_at = float("-inf")
+        await backend._vitals.look()
+        health = await backend.health()
+        assert (health["healthy"], health["gpu_count"]) == (True, 4)
+
+
+def _nobody(place: Place) -> str:
+    lease = f"{place.namespace}/ecg-operator"
+    return f"No operator runs: nobody holds the Lease {lease}. Jobs wait until one is started."
+
+
+def _time(text: str = "") -> str:
+    moment = datetime.fromisoformat(text).replace(tzinfo=UTC) if text else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

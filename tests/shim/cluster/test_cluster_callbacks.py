@@ -1,0 +1,314 @@
+"""Callbacks from a cluster: one replica tells them, and what it has told outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecg_api.conditions import ConditionType
+from ecg_api.failures import Failure, FailureCode
+from ecg_operator.cluster import LEASES, RENDER_JOBS
+from ecg_shim.model import JobStatus, RenderOrder
+from ecg_shim.relay.records import RecordState
+from go_tools import tool
+from operators import condition, on_a_loop, render_job
+from shim_cluster import PLAN, QUICK, Place, eventually, kill, start_process, until
+
+BROKEN = Failure(code=FailureCode.INVALID_VIDEO_URL, message="There is no video.", retryable=False)
+
+
+def ends(place: Place, job_id: str) -> list[str]:
+    """Return the terminal callbacks of a job."""
+    said = [str(one.body["status"]) for one in place.client.of(job_id)]
+    return [status for status in said if status != "processing"]
+
+
+@on_a_loop
+async def test_how_far_telling_has_come_is_seen_on_the_render_job(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        await place.succeeds(job_id)
+        told = await place.until(job_id, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
+        (end,) = [one for one in place.client.of(job_id) if one.body["status"] == "completed"]
+        assert told["status"]["callback"] == {
+            "state": "Delivered",
+            "attempts": 1,
+            "lastDelivered": end.headers["webhook-id"],
+        }
+
+
+@on_a_loop
+async def test_an_end_that_cannot_be_told_is_dead_and_is_told_when_it_is_asked_for(place: Place) -> None:
+    async with place, place.replica() as backend:
+        place.client.fault = lambda body: (418, {}) if body["status"] == "completed" else None
+        job_id = await place.post(backend)
+        await place.succeeds(job_id)
+        dead = await place.until(
+            job_id, lambda job: condition(job, "CallbackDelivered") != {} and _state(job) == "Dead"
+        )
+        assert condition(dead, "CallbackDelivered")["reason"] == "DeliveryFailed"
+        assert "418" in dead["status"]["callback"]["lastError"]
+        place.client.fault = None
+        name = f"configmap/ecg-job-{job_id}"
+        await asyncio.to_thread(_kubectl, place, "annotate", name, "render.ecg.dev/replay-callback=true")
+        await place.until(job_id, lambda job: _state(job) == "Delivered")
+        assert ends(place, job_id) == ["completed", "completed"]
+
+
+@on_a_loop
+async def test_a_rejected_job_is_told_as_failed_without_a_render_job_and_across_restarts(place: Place) -> None:
+    async with place:
+        job_id = place.new_row()
+        async with place.replica(tells=False) as one:
+            assert (await one.reject(place.submission(job_id), BROKEN)).status is JobStatus.FAILED
+            await one.answered(job_id)
+        async with place.replica() as two:
+            row = await place.told(job_id, "failed")
+            assert (row.error_code, row.error_message) == ("INVALID_VIDEO_URL", "There is no video.")
+            state = await two.get(job_id)
+            assert state is not None
+            assert state.failure == BROKEN
+        assert await place.get(job_id) == {}
+        async with place.replica():
+            await asyncio.sleep(0.7)
+        assert ends(place, job_id) == ["failed"]
+
+
+@on_a_loop
+async def test_admission_happens_after_the_answer_and_decides_what_is_rendered(place: Place) -> None:
+    refused = place.new_row()
+
+    async def admit(order: RenderOrder) -> RenderOrder | Failure:
+        await asyncio.sleep(0.5)
+        return BROKEN if order.job_id == refused else replace(order, video_url="https://found.example/a.mp4")
+
+    async with place, place.replica(admit) as backend:
+        began = time.monotonic()
+        job_id = await place.post(backend)
+        await place.post(backend, refused)
+        assert time.monotonic() - began < 0.5
+        assert (await place.made(job_id))["spec"]["source"]["uri"] == "https://found.example/a.mp4"
+        assert (await place.told(refused, "failed")).error_code == "INVALID_VIDEO_URL"
+        assert await place.get(refused) == {}
+
+
+@on_a_loop
+async def test_a_job_that_the_cluster_does_not_take_is_told_as_failed(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = place.new_row()
+        await backend.submit(replace(place.order(job_id), video_url="/no/scheme.mp4"))
+        await backend.answered(job_id)
+        row = await place.told(job_id, "failed")
+        assert row.error_code == "VALIDATION_ERROR"
+        assert "must start with s3://" in str(row.error_message)
+
+
+@on_a_loop
+async def test_a_render_job_that_a_person_has_made_is_told_too_and_is_never_replaced(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = place.new_row()
+        await place.apply(render_job(job_id, callback={"url": place.client.callback_url}))
+        await place.says(job_id, "Rendering", plan=PLAN)
+        await place.told(job_id, "processing")
+        await place.succeeds(job_id)
+        await place.told(job_id, "completed")
+        mine = place.new_row()
+        await place.apply(render_job(mine))
+        await until(backend, mine, "queued")
+        await place.post(backend, mine)
+        assert (await place.told(mine, "failed")).error_code == "JOB_ALREADY_EXISTS"
+        assert (await place.get(mine))["spec"]["source"]["uri"] == "s3://in/clip.mp4"
+
+
+@on_a_loop
+async def test_a_client_that_posts_again_after_the_end_is_told_the_end_again(place: Place) -> None:
+    async with place, place.replica() as one, place.replica(tells=False) as two:
+        job_id = await place.post(one)
+        await place.succeeds(job_id)
+        await place.told(job_id, "completed")
+        await place.settles(job_id)
+        await place.post(two, job_id)
+        await eventually(lambda: ends(place, job_id) == ["completed", "completed"])
+        first, second = (one for one in place.client.of(job_id) if one.body["status"] == "completed")
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+        assert place.client.row(job_id).status == "completed"
+
+
+STAGES: list[tuple[str, dict[str, Any]]] = [
+    ("queued", {"phase": "Pending"}),
+    ("processing", {"phase": "Planning"}),
+    ("processing", {"phase": "Rendering", "plan": PLAN, "progress": {"percent": 30}}),
+    ("processing", {"phase": "Merging", "plan": PLAN}),
+]
+
+
+@pytest.mark.parametrize(("status", "stage"), STAGES, ids=["queued", "planning", "rendering", "merging"])
+def test_restarts_at_each_stage_lose_and_repeat_nothing(status: str, stage: dict[str, Any], place: Place) -> None:
+    @on_a_loop
+    async def run() -> None:
+        async with place:
+            async with place.replica() as one:
+                job_id = await place.post(one)
+                await place.says(job_id, **stage)
+                await until(one, job_id, status)
+                if status == "processing":
+                    await place.told(job_id, "processing")
+                    await asyncio.sleep(0.2)
+            before = len(place.client.of(job_id))
+            async with place.replica() as two:
+                await until(two, job_id, status)
+                await asyncio.sleep(0.7)
+                assert len(place.client.of(job_id)) == before
+            await place.succeeds(job_id)
+            async with place.replica() as three:
+                await until(three, job_id, "completed")
+                await place.told(job_id, "completed")
+                await place.settles(job_id)
+            async with place.replica():
+                await asyncio.sleep(0.7)
+            assert ends(place, job_id) == ["completed"]
+
+    run()
+
+
+@on_a_loop
+async def test_a_killed_replica_is_followed_by_another_and_nothing_is_lost(place: Place) -> None:
+    async with place, place.replica(tells=False) as other:
+        service = await asyncio.to_thread(start_process, place)
+        try:
+            jobs = [await place.post(other) for _ in range(6)]
+            for job_id in jobs:
+                await place.says(job_id, "Rendering", plan=PLAN)
+            for job_id in jobs[:3]:
+                await place.succeeds(job_id)
+            await place.told(jobs[0], "completed")
+        finally:
+            await asyncio.to_thread(kill, service)
+        for job_id in jobs[3:]:
+            await place.succeeds(job_id)
+        waiting = await place.post(other)
+        async with place.replica():
+            for job_id in jobs:
+                await place.told(job_id, "completed")
+                await place.settles(job_id)
+            await place.made(waiting)
+        for job_id in jobs:
+            heard = [one for one in place.client.of(job_id) if one.body["status"] == "completed"]
+            assert len({one.headers["webhook-id"] for one in heard}) == 1
+            assert place.client.statuses(job_id)[-1] == "completed"
+
+
+@on_a_loop
+async def test_an_end_without_answer_when_the_replica_was_killed_is_told_again_under_the_same_id(place: Place) -> None:
+    async with place, place.replica(tells=False) as other:
+        service = await asyncio.to_thread(start_process, place)
+        try:
+            place.client.fault = lambda body: time.sleep(60) if body["status"] == "completed" else None
+            job_id = await place.post(other)
+            await place.succeeds(job_id)
+
+            async def sending() -> bool:
+                filed = await place.filed(job_id)
+                return bool(filed and filed.record and filed.record.sending)
+
+            await place.until_true(sending)
+            filed = await place.filed(job_id)
+            assert filed is not None
+            assert filed.record is not None
+            assert filed.record.sending is not None
+        finally:
+            await asyncio.to_thread(kill, service)
+        place.client.fault = None
+        async with place.replica():
+            await place.told(job_id, "completed")
+            await place.settles(job_id)
+        assert place.client.of(job_id)[-1].headers["webhook-id"] == filed.record.sending.id
+        assert ends(place, job_id) == ["completed"]
+
+
+@on_a_loop
+async def test_only_one_of_two_replicas_tells_and_the_other_takes_over_at_once_when_it_stops(place: Place) -> None:
+    async with place, place.replica() as one:
+        async with place.replica() as two:
+            first = await place.post(two)
+            await place.succeeds(first)
+            await place.told(first, "completed")
+            await place.settles(first)
+            lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
+            await one.close()
+            second = await place.post(two)
+            await place.succeeds(second)
+            await place.told(second, "completed")
+            await place.settles(second)
+            after = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
+            assert after["spec"]["holderIdentity"] != lease["spec"]["holderIdentity"]
+        assert (ends(place, first), ends(place, second)) == (["completed"], ["completed"])
+
+
+@on_a_loop
+async def test_a_replica_whose_lease_was_taken_tells_nothing_more(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        await place.says(job_id, "Rendering", plan=PLAN)
+        await place.told(job_id, "processing")
+        lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
+        lease["spec"] |= {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}
+        await place.cluster.replace(LEASES, place.namespace, "ecg-relay", lease)
+        await asyncio.sleep(0.6)
+        await place.succeeds(job_id)
+        await until(backend, job_id, "completed")
+        await asyncio.sleep(1.0)
+        assert ends(place, job_id) == []
+        lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
+        lease["spec"] |= {"holderIdentity": ""}
+        await place.cluster.replace(LEASES, place.namespace, "ecg-relay", lease)
+        await place.told(job_id, "completed")
+
+
+@on_a_loop
+async def test_the_operators_writes_and_the_relays_do_not_undo_each_other(place: Place) -> None:
+    async with place, place.replica(policy=replace(QUICK, hold_terminal=0.0)) as backend:
+        place.client.fault = lambda body: (503, {}) if body["status"] == "completed" else None
+        job_id = await place.post(backend)
+        await place.succeeds(job_id)
+        await place.until(job_id, lambda job: _state(job) == "Retrying")
+        merged = {"type": "Merged", "status": "True", "reason": "OutputWritten", "message": ""}
+        for turn in range(40):
+            job = await place.get(job_id)
+            ours = [one for one in job["status"]["conditions"] if one["type"] != "Merged"]
+            stamp = {"lastTransitionTime": f"2026-03-01T12:00:{turn:02}Z"}
+            body = {
+                "metadata": {"resourceVersion": job["metadata"]["resourceVersion"]},
+                "status": {"attempts": turn, "conditions": [*ours, merged | stamp]},
+            }
+            if turn == 20:
+                place.client.fault = None
+            try:
+                await place.cluster.patch(RENDER_JOBS, place.namespace, job_id, body, "status")
+            except Exception as error:  # the relay was faster: the operator looks again
+                assert "modified" in str(error)
+            await asyncio.sleep(0.02)
+        done = await place.until(job_id, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
+        assert condition(done, "Merged")["status"] == "True"
+        assert done["status"]["attempts"] > 30
+        assert {one["type"] for one in done["status"]["conditions"]} == {"Merged", ConditionType.CALLBACK_DELIVERED}
+        assert ends(place, job_id).count("completed") >= 2
+        assert [one.answered for one in place.client.of(job_id) if one.body["status"] == "completed"][-1] == 500
+        filed = await place.filed(job_id)
+        assert filed is not None
+        assert filed.record is not None
+        assert filed.record.state is RecordState.SETTLED
+
+
+def _state(job: dict[str, Any]) -> str:
+    return str(job.get("status", {}).get("callback", {}).get("state"))
+
+
+def _kubectl(place: Place, *arguments: str) -> None:
+    command = [str(tool("kubectl")), f"--kubeconfig={place.kubeconfig}", f"--namespace={place.namespace}", *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)

@@ -1,0 +1,282 @@
+"""A node for tests that have an API server and controllers but no kubelet: pods run by writing their status.
+
+    kubelet = FakeKubelet(plane.kubeconfig)
+    kubelet.scripts["ns-1"] = lambda pod: Outcome(exit_code=98) if pod.role == "segments" else succeed(pod)
+    with kubelet: ...
+
+Pods are bound to one node, become Running, end with the exit code and the termination message that the script of their
+namespace says, and go away with a grace period when they are deleted, as real ones do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ecg_api.failures import RULES, Failure, FailureCode
+from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
+from ecg_api.pods import SEGMENTS_VARIABLE, FailureReport, encode_report
+from ecg_api.ranges import parse_ranges
+from ecg_operator.cache import Cache, Record
+from ecg_operator.cluster import PODS, Cluster, Resource
+from ecg_operator.connection import load_connection
+from ecg_operator.errors import Conflict, NotFound, Unavailable
+from ecg_operator.informers import Informer, Source
+from ecg_operator.model import Key
+from pod_reports import report_of
+
+NODES = Resource("/api/v1", "nodes")
+NODE = "fake-node"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What a script may want to know of a pod."""
+
+    namespace: str
+    name: str
+    job: str
+    role: str
+    index: int
+    segment: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pod fares.
+
+    Attributes:
+        seconds: from Running to the end; None runs until it is deleted.
+        waiting: reason and message of a container that never starts.
+        unschedulable: the scheduler's sentence; the pod then gets no node.
+        disrupted: the node takes the pod away while it runs.
+        stop_seconds: from a deletion to the end of the process.
+        ip: of the pod, for whoever asks for its progress.
+    """
+
+    exit_code: int = 0
+    message: str = ""
+    seconds: float | None = 0.05
+    ended: str = ""
+    waiting: tuple[str, str] | None = None
+    unschedulable: str = ""
+    disrupted: bool = False
+    stop_seconds: float = 0.05
+    ip: str = ""
+
+
+Script = Callable[[Pod], Outcome]
+
+
+def succeed(pod: Pod, segments: int = 3) -> Outcome:
+    """Return the outcome of a pod whose work is done, with the report of its role."""
+    return Outcome(message=encode_report(report_of(pod.role, pod.segment, segments)))
+
+
+def fail(code: FailureCode, message: str = "it did not work") -> Outcome:
+    """Return the outcome of a pod that failed with `code` and reported so."""
+    rule = RULES[code]
+    report = FailureReport(failure=Failure(code=code, message=message, retryable=rule.retryable))
+    return Outcome(exit_code=rule.exit_code, message=encode_report(report))
+
+
+class FakeKubelet:
+    """One node that runs all pods of ours, in a thread of its own.
+
+    Attributes:
+        scripts: how pods fare, by namespace; `succeed` where there is none.
+        started: every pod that was started, in order.
+    """
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.scripts: dict[str, Script] = {}
+        self.started: list[Pod] = []
+        self._kubeconfig = kubeconfig
+        self._attempts: dict[tuple[str, str, int], int] = {}
+        self._thread = threading.Thread(target=self._thread_main, name="kubelet", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._pods: Cache[dict[str, Any]] = Cache(_read, self._news, self._gone)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> FakeKubelet:
+        self._thread.start()
+        assert self._ready.wait(20), "the fake kubelet does not start"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _thread_main(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._cluster = Cluster(await load_connection(str(self._kubeconfig)))
+        source = Source(PODS, None, f"{MANAGED_BY}={OPERATOR}")
+        informing = asyncio.create_task(Informer(self._cluster, source, self._pods).run())
+        await self._make_node()
+        self._ready.set()
+        await self._stop.wait()
+        tasks = [informing, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._cluster.close()
+
+    async def _make_node(self) -> None:
+        body = {"metadata": {"name": NODE}, "spec": {"taints": []}}
+        await self._cluster._exchange("create", NODES, f"{NODES.api}/{NODES.plural}", {}, body, 10)
+        now = _now()
+        condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "",
+                     "lastHeartbeatTime": now, "lastTransitionTime": now}  # fmt: skip
+        status = {"status": {"conditions": [condition]}}
+        await self._cluster._exchange("patch", NODES, f"{NODES.api}/{NODES.plural}/{NODE}/status", {}, status, 10)
+
+    def _news(self, record: Record[dict[str, Any]], before: Record[dict[str, Any]] | None) -> None:
+        wake = self._wakes.get(record.uid)
+        if wake is not None:
+            if "deletionTimestamp" in record.value["metadata"]:
+                wake.set()
+            return
+        if record.value.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        self._wakes[record.uid] = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._live(record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _gone(self, record: Record[dict[str, Any]]) -> None:
+        wake = self._wakes.get(record.uid)
+        if wake is not None:
+            wake.set()
+
+    async def _live(self, record: Record[dict[str, Any]]) -> None:
+        pod = self._describe(record)
+        outcome = self.scripts.get(pod.namespace, succeed)(pod)
+        self.started.append(pod)
+        with suppress(NotFound, Conflict):  # somebody else has deleted it
+            await self._play(pod, record.uid, outcome)
+
+    async def _play(self, pod: Pod, uid: str, outcome: Outcome) -> None:
+        wake = self._wakes[uid]
+        started = _now()
+        if outcome.unschedulable:
+            scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+            await self._write(pod, {"conditions": [{**scheduled, "message": outcome.unschedulable}]})
+            await wake.wait()
+            return
+        await self._bind(pod)
+        if outcome.waiting is not None:
+            reason, message = outcome.waiting
+            waiting = {"waiting": {"reason": reason, "message": message}}
+            await self._write(pod, {"phase": "Pending", "containerStatuses": [_container(waiting)]})
+            await wake.wait()
+            await self._remove(pod, uid)
+            return
+        running = {"running": {"startedAt": started}}
+        status = {"phase": "Running", "containerStatuses": [_container(running)]}
+        if outcome.ip:
+            status |= {"podIP": outcome.ip, "podIPs": [{"ip": outcome.ip}]}
+        await self._write(pod, status)
+        try:
+            async with asyncio.timeout(outcome.seconds):
+                await wake.wait()
+        except TimeoutError:
+            if outcome.disrupted:
+                await self._disrupt(pod, started)
+            else:
+                await self._end(pod, started, outcome.exit_code, outcome.message, outcome.ended)
+            await wake.wait()
+            await self._remove(pod, uid)
+            return
+        await asyncio.sleep(outcome.stop_seconds)
+        await self._end(pod, started, 143, "", "Error")
+        await self._remove(pod, uid)
+
+    async def _bind(self, pod: Pod) -> None:
+        target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/binding"
+        body = {"metadata": {"name": pod.name}, "target": target}
+        with suppress(Conflict):  # the answer to an earlier try was lost
+            await self._surely(lambda: self._cluster._exchange("create", PODS, path, {}, body, 10))
+
+    async def _write(self, pod: Pod, status: dict[str, Any]) -> None:
+        patch = {"status": status}
+        await self._surely(lambda: self._cluster.patch(PODS, pod.namespace, pod.name, patch, "status"))
+
+    async def _surely(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Make a request until the API server answers."""
+        while True:
+            try:
+                await request()
+                return
+            except Unavailable:
+                await asyncio.sleep(0.3)
+
+    async def _end(self, pod: Pod, started: str, exit_code: int, message: str, reason: str) -> None:
+        terminated = {
+            "exitCode": exit_code,
+            "reason": reason or ("Error" if exit_code else "Completed"),
+            "message": message,
+            "startedAt": started,
+            "finishedAt": _now(),
+        }
+        phase = "Failed" if exit_code else "Succeeded"
+        await self._write(pod, {"phase": phase, "containerStatuses": [_container({"terminated": terminated})]})
+
+    async def _disrupt(self, pod: Pod, started: str) -> None:
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                     "message": "Eviction API: evicting", "lastTransitionTime": _now()}  # fmt: skip
+        await self._write(pod, {"conditions": [condition]})
+        await self._end(pod, started, 143, "", "Error")
+
+    async def _remove(self, pod: Pod, uid: str) -> None:
+        """Confirm a deletion, as a kubelet does when everything of the pod has ended."""
+        with suppress(NotFound):
+            delete = self._cluster.delete
+            await self._surely(lambda: delete(PODS, pod.namespace, pod.name, uid=uid, grace_seconds=0))
+
+    def _describe(self, record: Record[dict[str, Any]]) -> Pod:
+        meta, spec = record.value["metadata"], record.value["spec"]
+        role = meta["labels"][ROLE_LABEL]
+        index = int(meta.get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
+        container = next(c for c in spec["containers"] if c["name"] == CONTAINER)
+        variables = {v["name"]: v.get("value", "") for v in container.get("env", [])}
+        segments = sorted(parse_ranges(variables.get(SEGMENTS_VARIABLE, "")))
+        job = meta["labels"]["batch.kubernetes.io/job-name"]
+        place = (record.namespace, job, index)
+        self._attempts[place] = self._attempts.get(place, 0) + 1
+        segment = segments[index] if segments else 0
+        return Pod(record.namespace, record.name, job, role, index, segment, self._attempts[place])
+
+
+def _read(obj: dict[str, Any]) -> Record[dict[str, Any]]:
+    meta = obj["metadata"]
+    key = Key(meta["namespace"], meta["labels"].get(JOB_LABEL, ""))
+    return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, obj)
+
+
+def _container(state: dict[str, Any]) -> dict[str, Any]:
+    running = "running" in state
+    return {"name": CONTAINER, "image": "renderer", "imageID": "", "ready": running, "started": running,
+            "restartCount": 0, "state": state}  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
