@@ -2,17 +2,21 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench manifests lock setup setup-dev clean
+.PHONY: help run test e2e lint format bench bench-scale bench-http images manifests lock cluster-up cluster-down cluster-install \
+	tools setup setup-dev clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## render the example (or JOB=path/to/renderjob.yaml); the first time, install what is missing
 	@scripts/footage
 	@$(BIN)/ecg-render run $(JOB)
 
-test: lint ## lint, then run the tests (ARGS="-k words" narrows them)
+test: lint tools ## lint, then run the tests (ARGS="-k words" narrows them); as root also those with a cluster
 	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: setup-dev tools ## only the tests with real pods in a cluster of one node; needs root
+	@$(BIN)/python -m pytest tests/cluster tests/e2e $(ARGS)
 
 lint: setup-dev ## ruff, mypy --strict, the import layers, shellcheck
 	@$(BIN)/ruff check --quiet .
@@ -29,12 +33,35 @@ bench: setup-dev ## compare with plain FFmpeg on this machine; writes bench/resu
 	@scripts/footage
 	@$(BIN)/python -m bench $(ARGS)
 
-manifests: setup ## write crds/renderjob.yaml from the models
+bench-scale: setup-dev tools ## 1,000 RenderJobs at once on nodes that only pretend; writes bench/scale.md (ARGS=--help)
+	@$(BIN)/python -m bench.scale $(ARGS)
+
+bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench/http.md (ARGS=--help)
+	@$(BIN)/python -m bench.http $(ARGS)
+
+images: ## build both images with buildah or docker (PREFIX=registry.example/team TAG=1.2.3)
+	@scripts/images
+
+cluster-up: setup-dev tools ## start a Kubernetes of one node and an S3 server that stay; prints how to use them; needs root
+	@PYTHONPATH=tests/support $(BIN)/python -m cluster up
+
+cluster-install: setup-dev tools ## our images and the operator into that cluster, the example's files into its S3
+	@scripts/footage
+	@PYTHONPATH=tests/support $(BIN)/python -m deployment
+
+cluster-down: ## end that cluster and remove all of it
+	@PYTHONPATH=tests/support $(BIN)/python -m cluster down
+
+manifests: setup ## write crds/renderjob.yaml, and the chart's copy of it, from the models
 	@$(BIN)/python -m ecg_api.crd > crds/renderjob.yaml.new
 	@mv crds/renderjob.yaml.new crds/renderjob.yaml
+	@cp crds/renderjob.yaml helm/ecg-render/crds/renderjob.yaml
 
 lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
 	@scripts/lock $(ARGS)
+
+tools: setup-dev ## build etcd, Kubernetes, helm and others for the tests (about 7 minutes, once)
+	@$(BIN)/python tests/support/go_tools.py > /dev/null
 
 setup: ## install what rendering needs
 	@scripts/setup

@@ -25,6 +25,11 @@ def test_the_example_job_is_valid_and_reads_and_writes_where_make_run_expects() 
     assert Path(normpath(EXAMPLES / job.spec.output.uri)).parent == out
 
 
+def test_the_job_for_a_cluster_keeps_everything_in_storage() -> None:
+    spec = parse_render_job(yaml.safe_load((EXAMPLES / "renderjob-cluster.yaml").read_text())).spec
+    assert {uri.partition("://")[0] for uri in (spec.source.uri, str(spec.scenario.uri), spec.output.uri)} == {"s3"}
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_an_example_scenario_needs_no_repair(name: str) -> None:
     scenario = prepare((EXAMPLES / name).read_bytes(), duration=SECONDS_OF_FOOTAGE, known_plugins=known_plugins())

@@ -16,7 +16,7 @@ def test_neither_operator_nor_tests_is_a_package() -> None:
     assert [*(ROOT / "operator").glob("__init__.py"), *(ROOT / "tests").rglob("__init__.py")] == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.lock")))
 def test_a_lock_pins_every_dependency_by_digest_and_names_no_registry(lock: str) -> None:
     text = (ROOT / lock).read_text()
     entries = re.split(r"\n(?=\S)", text.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from ecg_shim.backends.cluster import ClusterBackend, jobs, states
 from ecg_shim.backends.cluster.names import object_name
-from ecg_shim.model import Conflict, JobStatus
+from ecg_shim.model import Conflict, JobState, JobStatus
 from operators import on_a_loop
 from shim_cluster import FAILURE, OUTPUT, PLAN, Place, until
 
@@ -114,6 +115,45 @@ async def test_another_post_under_an_id_in_use_is_refused_until_that_job_has_end
         await place.until(job_id, lambda job: bool(job) and job["metadata"]["uid"] != uid)
         await place.succeeds(job_id)
         assert (await until(one, job_id, "completed")).payload_hash == changed.payload_hash
+
+
+@on_a_loop
+async def test_of_many_different_posts_under_one_id_at_the_same_moment_one_is_taken(place: Place) -> None:
+    async with place, place.replica() as one, place.replica(tells=False) as two:
+        job_id = await place.post(one)
+        await place.succeeds(job_id)
+        await until(one, job_id, "completed")
+        await until(two, job_id, "completed")
+        orders = [place.order(job_id, {"cues": [{"id": str(number)}]}) for number in range(8)]
+        posts = [(one, two)[number % 2].submit(order) for number, order in enumerate(orders)]
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+        taken = [answer for answer in answers if isinstance(answer, JobState)]
+        assert len(taken) == 1, answers
+        assert sum(isinstance(answer, Conflict) for answer in answers) == 7
+        filed = await place.filed(job_id)
+        assert filed is not None
+        assert filed.ticket.payload_hash == taken[0].payload_hash
+
+
+@on_a_loop
+async def test_an_older_state_never_replaces_a_newer_one_and_nothing_returns_from_deletion(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        old = await place.made(job_id)
+        await place.succeeds(job_id)
+        await place.settles(job_id)
+        state = await until(backend, job_id, "completed")
+        backend._board.jobs.learn(old)
+        assert backend._board.get(job_id) == state
+        last = await place.get(job_id)
+        await place.delete(job_id)
+
+        async def gone() -> bool:
+            return await place.filed(job_id) is None and backend._board.get(job_id) is None
+
+        await place.until_true(gone)
+        backend._board.jobs.learn(last)
+        assert backend._board.get(job_id) is None
 
 
 STAGES: list[dict[str, Any]] = [

@@ -17,6 +17,7 @@ from ecg_shim.model import JobStatus
 from shim_memory import Served, finished
 
 NOW = datetime.now(UTC)
+expect.set_options(timeout=20_000)
 PLAYED = """(video, seconds) => new Promise((played) => {
   setInterval(() => { if (video.currentTime >= seconds) played(); }, 50);
 })"""
@@ -86,7 +87,7 @@ def test_jobs_move_from_waiting_to_a_video_that_plays(served, opened):
 
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_be_hidden()
-    assert not video.evaluate("video => video.hasAttribute('src')")
+    expect(page.locator("dialog video:not([src])")).to_have_count(1)
     with page.expect_download() as download:
         job.get_by_role("link", name="Download talk").click()
     assert download.value.suggested_filename == "talk.mp4"
@@ -173,6 +174,7 @@ def test_everything_that_can_be_used_has_a_name(served, opened):
 
 def test_the_api_is_described_without_any_other_server(served, opened):
     page = opened(served, "/docs")
+    expect(page.locator(".operation").first).to_be_visible()
     paths = page.locator(".operation summary code").all_text_contents()
     assert {"/render", "/api/render/{job_id}/status", "/health", "/queue/status"} <= set(paths)
     post = page.locator("details").filter(has_text="/render").first

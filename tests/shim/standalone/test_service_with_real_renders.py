@@ -52,7 +52,8 @@ def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: P
     job_id = client.create(captions, options, video_url=clips.counter(command_line.CLIP).as_uri())
     row = client.wait(job_id, SECONDS, status=("completed", "failed"))
     assert row.status == "completed", row.error_message
-    assert client.statuses(job_id) == ["processing", "completed"]
+    # On a busy machine the render may be over before its first progress could be told.
+    assert client.statuses(job_id) in (["processing", "completed"], ["completed"])
     end = client.of(job_id)[-1].body
     assert (end["frames_processed"], end["frames_dropped"], end["drop_rate"], end["duration"]) == (30, 0, 0.0, 1.0)
     assert end["average_fps"] > 0

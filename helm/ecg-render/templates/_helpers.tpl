@@ -1,0 +1,48 @@
+{{- define "ecg-render.name" -}}
+{{- printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ecg-render.selector" -}}
+app.kubernetes.io/name: ecg-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ecg-render.labels" -}}
+{{ include "ecg-render.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- define "ecg-render.image" -}}
+{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
+{{- end -}}
+
+{{- /* A map as NAME=VALUE pairs with commas between, the way the operator reads them. */ -}}
+{{- define "ecg-render.pairs" -}}
+{{- $pairs := list -}}
+{{- range $name, $value := . -}}{{- $pairs = append $pairs (printf "%s=%v" $name $value) -}}{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
+{{- define "ecg-render.rules" -}}
+- apiGroups: [render.ecg.dev]
+  resources: [renderjobs]
+  verbs: [get, list, watch, delete]
+- apiGroups: [render.ecg.dev]
+  resources: [renderjobs/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete, deletecollection]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, deletecollection]
+# Only to say what is wrong with a scenario's ConfigMap before a pod waits for it.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [get, create, patch]
+{{- end -}}

@@ -1,0 +1,115 @@
+"""The cluster that other tests rely on: it runs pods, counts GPUs, stands beside another one, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import cluster as one_node
+from archives import write_image
+from cluster import CannotRun, Cluster
+from go_tools import tool
+from needs_root import needs_root
+from studio import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+IMAGE = "registry.local/pause-as-job:1"
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name: sockets lie deep below it."""
+    return tmp_path_factory.mktemp("c")
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[Cluster]:
+    """A cluster of one GPU with an image whose program waits for the signal to end."""
+    needs_root()
+    with Cluster(folder / "cluster", gpus=1) as started:
+        write_image(tool("pause"), IMAGE, folder / "image.tar")
+        started.load(folder / "image.tar")
+        yield started
+
+
+def test_the_scheduler_counts_gpus_and_the_node_can_get_more(running: Cluster) -> None:
+    _apply(running, _pod("first"), _pod("second"))
+
+    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Pending"}, 30, lambda: str(_phases(running)))
+    running.set_gpus(2)
+
+    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Running"}, 30, lambda: str(_phases(running)))
+
+
+def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, folder: Path) -> None:
+    before = _traces(str(folder))
+    with Cluster(folder / "other") as other:
+        assert other.network.number != running.network.number
+        write_image(tool("pause"), IMAGE, folder / "other.tar")
+        other.load(folder / "other.tar")
+        _apply(other, _pod("alone"))
+        wait_until(lambda: _phases(other) == {"alone": "Running"}, 30)
+        address = json.loads(other.kubectl("get", "pod", "alone", "--output=json"))["status"]["podIP"]
+        assert address.startswith("10.243.")
+        assert _traces(str(folder)) > before
+        assert running.plane.is_ready()
+
+    assert _traces(str(folder)) == before
+    assert not (folder / "other").exists()
+    assert running.plane.is_ready()
+
+
+def test_who_is_not_root_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(CannotRun, match="needs root"):
+        Cluster(folder / "cluster").start()
+    assert not (folder / "cluster").exists()
+
+
+def test_a_folder_with_a_long_name_is_refused(folder: Path) -> None:
+    needs_root()
+    with pytest.raises(CannotRun, match="sockets"):
+        Cluster(folder / ("long" * 20)).start()
+
+
+def test_a_missing_program_is_named_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(one_node, "PROGRAMS", {"sh": "dash", "no-such-program": "its-package"})
+    with pytest.raises(CannotRun, match="apt-get install its-package"):
+        one_node.check_machine()
+
+
+def _pod(name: str) -> dict[str, object]:
+    container = {
+        "name": "c",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}}
+
+
+def _apply(cluster: Cluster, *objects: dict[str, object]) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+
+def _phases(cluster: Cluster) -> dict[str, str]:
+    pods = json.loads(cluster.kubectl("get", "pods", "--output=json"))["items"]
+    return {pod["metadata"]["name"]: pod["status"]["phase"] for pod in pods}
+
+
+def _traces(folder: str) -> set[str]:
+    """Return what clusters below `folder` have left on this machine: processes, mounts, network."""
+    commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    processes = {f"process {words[0]} {words[-1]}" for words in commands if any(folder in word for word in words)}
+    mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line}
+    spaces = Path("/run/netns")
+    namespaces = {f"namespace {path.name}" for path in spaces.iterdir()} if spaces.exists() else set()
+    interfaces = {f"interface {path.name}" for path in Path("/sys/class/net").iterdir()}
+    return processes | mounts | namespaces | interfaces

@@ -1,0 +1,138 @@
+"""A RenderJob is applied, and the video lies in S3."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import captions
+import clips
+import command_line
+from cluster import Cluster
+from studio import Job, Studio
+
+pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
+
+SPEC: dict[str, Any] = {"seconds": 3, "segments": {"targetSeconds": 1}}
+
+
+@pytest.fixture(scope="module")
+def job(studio: Studio) -> Job:
+    """A job of three segments that has succeeded."""
+    submitted = studio.submit("clip", **SPEC)
+    status = submitted.finished()
+    assert status["phase"] == "Succeeded", status
+    return submitted
+
+
+def test_the_output_in_s3_equals_what_this_machine_renders(studio: Studio, job: Job, tmp_path: Path) -> None:
+    (tmp_path / "cluster.mp4").write_bytes(studio.bucket.get("out/clip.mp4"))
+    (tmp_path / "video.mp4").write_bytes(studio.bucket.get("clip-3.mp4"))
+    manifest = studio.manifest("clip", **SPEC)
+    manifest["spec"] |= {"source": {"uri": "video.mp4"}, "output": {"uri": "local.mp4"}}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
+
+    ended = command_line.ecg_render("run", "job.yaml", cwd=tmp_path)
+
+    assert ended.code == 0, ended.err
+    assert _decoded(tmp_path / "cluster.mp4") == _decoded(tmp_path / "local.mp4")
+
+
+def test_a_person_sees_what_happened(job: Job) -> None:
+    columns = job.kubectl("get", "rj", "clip").split()
+    told = job.kubectl("describe", "rj", "clip")
+
+    assert columns[:7] == ["NAME", "PHASE", "PROGRESS", "SEGMENTS", "FPS", "ETA", "ENCODER"]
+    assert {"clip", "Succeeded", "100", "3/3", "x264"} <= set(columns)
+    for reason in ("Admitted", "Planned", "SegmentsStarted", "EncoderFallback", "Merging", "Succeeded"):
+        assert reason in told, told
+    assert "NVENC is not available" in job.status()["encoderReason"]
+    assert "renderjob.render.ecg.dev/clip" in job.kubectl("get", "all")
+
+
+def test_a_finished_job_leaves_its_output_and_nothing_else(studio: Studio, job: Job) -> None:
+    job.until(lambda one: not one.pods())
+
+    assert "clip" not in job.kubectl("get", "jobs", "--output=name")
+    assert job.work_files() == set()
+    assert studio.bucket.unfinished == set()
+    assert "finalizers" not in job.read()["metadata"]
+    assert not any("kopf" in name for name in job.read()["metadata"].get("annotations", {}))
+
+
+def test_a_scenario_can_be_in_a_config_map_compressed(studio: Studio) -> None:
+    packed = gzip.compress(json.dumps(captions.talk(1)).encode())
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "captions"},
+        "binaryData": {"scenario.json.gz": base64.b64encode(packed).decode()},
+    }
+    studio.kubectl("apply", "-f", "-", stdin=json.dumps(config_map))
+    reference = {"configMapRef": {"name": "captions", "key": "scenario.json.gz"}}
+
+    status = studio.submit("config-map", scenario=reference).finished()
+
+    assert status["phase"] == "Succeeded", status
+
+
+def test_the_doctor_finds_all_that_rendering_needs_in_the_image(studio: Studio, cluster: Cluster) -> None:
+    pod = _locked_down_pod("doctor", ["doctor", "--json"])
+    studio.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    studio.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", "pod/doctor")
+
+    found = {check["name"]: check for check in json.loads(studio.kubectl("logs", "doctor"))["checks"]}
+
+    not_ok = {name for name, check in found.items() if check["state"] != "ok"}
+    assert not_ok == {"NVENC"}, found
+    assert "canvas" in found["Capture"]["found"]
+    studio.kubectl("delete", "pod", "doctor", "--wait=false")
+
+
+def test_the_operator_may_do_nothing_beyond_its_task(cluster: Cluster, studio: Studio) -> None:
+    account = "--as=system:serviceaccount:render:ecg-render-operator"
+
+    def may(*words: str, namespace: str = studio.namespace) -> bool:
+        return cluster.kubectl("auth", "can-i", *words, account, "--namespace", namespace, check=False).startswith(
+            "yes"
+        )
+
+    assert may("create", "jobs")
+    for forbidden in (("get", "secrets"), ("create", "pods"), ("patch", "renderjobs"), ("list", "configmaps")):
+        assert not may(*forbidden), forbidden
+    assert not may("list", "renderjobs", namespace="default")
+
+
+def _decoded(video: Path) -> list[bytes]:
+    return [frame.tobytes() for frame in clips.frames(video, "yuv420p")]
+
+
+def _locked_down_pod(name: str, arguments: list[str]) -> dict[str, object]:
+    """Return a pod with the security settings and volumes of those that render."""
+    memory = {"medium": "Memory", "sizeLimit": "1Gi"}
+    container = {
+        "name": "renderer",
+        "image": "localhost/ecg-render-renderer:test",
+        "imagePullPolicy": "Never",
+        "args": arguments,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "shm", "mountPath": "/dev/shm"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": memory}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
