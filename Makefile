@@ -2,8 +2,8 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format bench bench-scale bench-http images manifests lock cluster-up cluster-down cluster-install \
-	tools setup setup-dev clean
+.PHONY: help run test test-rendering test-services e2e lint format bench bench-scale bench-http images manifests lock \
+	cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,18 @@ run: setup ## render the example (or JOB=path/to/renderjob.yaml); the first time
 	@$(BIN)/ecg-render run $(JOB)
 
 test: lint tools ## lint, then run the tests (ARGS="-k words" narrows them); as root also those with a cluster
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-rendering test-services
+endif
+
+# Two sessions at once: the one computes, the other mostly waits for clusters and clocks.
+test-rendering:
+	@$(BIN)/python -m pytest -q tests/api tests/bench tests/chart tests/renderer tests/repository
+
+test-services:
+	@$(BIN)/python -m pytest -q tests/cluster tests/controller tests/e2e tests/shim
 
 e2e: setup-dev tools ## only the tests with real pods in a cluster of one node; needs root
 	@$(BIN)/python -m pytest tests/cluster tests/e2e $(ARGS)

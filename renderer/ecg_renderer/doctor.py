@@ -2,7 +2,7 @@
 
 programs    Python, FFmpeg and its encoders, the page's npm packages
 browser     Chromium, shared memory with it, the ways to capture
-machine     fonts, /dev/shm, disk
+machine     fonts, /dev/shm, disk; S3 where the environment leads to one
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from ecg_renderer.browser import (
     Browser,
     BrowserLauncher,
     find_chromium,
-    first_line,
 )
 from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.ring import Ring
@@ -40,7 +39,7 @@ from ecg_renderer.media.encoder import nvenc_problem
 from ecg_renderer.media.process import tool_path
 from ecg_renderer.model import Box, CaptureWay, FrameRange
 from ecg_renderer.scenario import prepare
-from ecg_renderer.storage import default_work_root
+from ecg_renderer.storage import ask_s3, default_work_root, s3_is_set_up
 
 TRY_SECONDS = 20
 LITTLE_DISK_BYTES = 2_000_000_000
@@ -164,11 +163,10 @@ async def _browser(*, with_page: bool) -> list[Check]:
     meaning = "Draws the captions."
     began = time.monotonic()
     try:
-        executable = find_chromium() or "Playwright's own"
         browser = await Browser.start()
     except RenderError as error:
         return [Check("Chromium", State.MISSING, error.message, meaning, error.hint)]
-    started = f"{browser.version} ({executable}), started in {time.monotonic() - began:.1f} s"
+    started = f"{browser.version} ({find_chromium()}), started in {time.monotonic() - began:.1f} s"
     chromium = Check("Chromium", State.OK, started, meaning)
     try:
         shared = [await _shared_memory(browser)] if with_page else []
@@ -182,11 +180,12 @@ async def _shared_memory(browser: Browser) -> Check:
     meaning = "Hands pictures over from Chromium; without it they go through the debugging protocol, many times slower."
     try:
         page = await browser.open_page(*_SIZE)
-        await asyncio.wait_for(page.evaluate("size => ecg.openSink(size, null)", _RING_BYTES), TRY_SECONDS)
     except RenderError as error:
         return Check(name, State.NOTE, f"not tried: {error.message}", meaning, error.hint)
-    except Exception as error:  # whatever Playwright raises, the answer is the same
-        return Check(name, State.NOTE, f"not usable: {first_line(error)}", meaning, _SHM_FIX)
+    try:
+        await asyncio.wait_for(page.evaluate("size => ecg.openSink(size, null)", _RING_BYTES), TRY_SECONDS)
+    except (BrowserError, TimeoutError) as error:
+        return Check(name, State.NOTE, f"not usable: {error or 'no answer'}", meaning, _SHM_FIX)
     ring = Ring.find(browser.profile, _RING_BYTES)
     if ring is None:
         return Check(name, State.NOTE, "Chromium keeps its files elsewhere", meaning, "Use another build of Chromium.")
@@ -247,6 +246,7 @@ def _machine() -> list[Check]:
         _font("Emoji font", "emoji", ("Emoji",), "fonts-noto-color-emoji"),
         _memory_files(),
         _disk(),
+        *([_s3()] if s3_is_set_up() else []),
     ]
 
 
@@ -283,6 +283,14 @@ def _disk() -> Check:
     if free < LITTLE_DISK_BYTES:
         return Check("Disk", State.NOTE, found, meaning, fix)
     return Check("Disk", State.OK, found, meaning)
+
+
+def _s3() -> Check:
+    try:
+        found, state, fix = ask_s3(), State.OK, ""
+    except RenderError as error:
+        found, state, fix = error.message, State.NOTE, error.hint
+    return Check("S3", state, found, "Videos, scenarios and outputs may be s3:// addresses.", fix)
 
 
 def _said(command: list[str]) -> str:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Iterable, Iterator
@@ -67,7 +68,8 @@ class _LocalRun:
             with destination.output(key, source=prepared.source_url) as output, work:
                 rendered = await self._render(prepared, work)
                 verified = await self._merge(prepared, rendered.files, output)
-                final = output.commit()
+                # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
+                final = await asyncio.to_thread(output.commit)
                 if self._request.work_dir is None:
                     work.clean()
         return self._result(prepared, rendered, verified, memory, final)
@@ -75,6 +77,7 @@ class _LocalRun:
     async def _render(self, prepared: PreparedJob, work: WorkDir) -> RenderedSegments:
         progress = RenderProgress(self._observer, prepared, self._began)
         segments = SegmentRenderer(prepared, work, self._request.settings, progress)
+        progress.queue = segments.queue
         async with AsyncExitStack() as stack:
             if segments.need_captions:
                 with self._timed(Stage.STARTING):

@@ -75,6 +75,9 @@ class StreamingPipeline:
         encode: what FFmpeg does, without its overlay.
         conversion: the source's colours, the same that `capture` converts to.
         on_progress: told FFmpeg's progress in frames of this segment.
+
+    Attributes:
+        queue: what waits for FFmpeg, for whoever watches; None before it runs.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class StreamingPipeline:
         self._on_progress = on_progress
         self._warnings: list[str] = []
         self._distinct = 0
+        self.queue: FrameQueue | None = None
 
     async def run(self) -> SegmentOutcome:
         """Render the segment into `encode.output`.
@@ -127,6 +131,7 @@ class StreamingPipeline:
     async def _run_with(self, box: Box | None) -> SegmentOutcome:
         self._distinct = 0
         queue = FrameQueue(self._settings.queue_frames, self._settings.memory_bytes, self._settings.policy)
+        self.queue = queue
         pressure = Backpressure(self._settings.memory_bytes, LoadMeter(queue).read)
         if box is None:
             await self._encode_with(None, None)

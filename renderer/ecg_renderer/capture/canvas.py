@@ -10,16 +10,15 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import numpy as np
-from playwright.async_api import Page
 
-from ecg_renderer.browser import Browser, BrowserLauncher, first_line
+from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.records import Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.ring import Ring
 from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.errors import BrowserError, FrameTimeout, plain_failures
 from ecg_renderer.model import Box, CaptureWay
 
 log = logging.getLogger(__name__)
@@ -60,7 +59,6 @@ class CanvasCapture(RestartingCapture):
         self._frame_timeout = frame_timeout
         self._ring_wanted = ring
         self._ring: Ring | None = None
-        self._delivered: asyncio.Queue[Record] = asyncio.Queue(maxsize=1)
         self._browser: Browser | None = None
         self._page: Page | None = None
         self._whole_boxes = False
@@ -69,8 +67,11 @@ class CanvasCapture(RestartingCapture):
         self._browser = await self._launcher.start()
         self.browser_version = self._browser.version
         self._page = await self._browser.open_page(self._scene.width, self._scene.height)
-        await self._call("config => ecg.load(config)", self._scene.page_config(stages=self._stages, canvas=True))
-        await self._open_sink()
+        config = self._scene.page_config(stages=self._stages, canvas=True)
+        with plain_failures():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._call("config => ecg.load(config)", config))
+                tasks.create_task(self._open_sink())
 
     async def _close(self) -> None:
         if self._ring:
@@ -87,8 +88,6 @@ class CanvasCapture(RestartingCapture):
             return await asyncio.wait_for(self._page.evaluate(script, argument), seconds)
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
-        except Exception as error:
-            raise BrowserError(f"The caption page failed: {first_line(error)}") from error
 
     async def measure(self, frames: list[int]) -> Box | None:
         """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
@@ -110,7 +109,7 @@ class CanvasCapture(RestartingCapture):
             "wholeBoxes": self._whole_boxes,
         }
         run = asyncio.ensure_future(self._page.evaluate("config => ecg.captureCanvas(config)", config))
-        source = self._from_ring(run) if self._ring else self._from_binding(run)
+        source = self._from_ring(run) if self._ring else self._from_protocol(run)
         try:
             async with aclosing(source) as records:
                 async for record in records:
@@ -135,12 +134,7 @@ class CanvasCapture(RestartingCapture):
         if self._ring is None:
             if self._ring_wanted:
                 log.warning("No shared memory with the browser: captions go through its debugging protocol, slowly.")
-            assert self._page is not None
-            await self._page.expose_binding("ecgDeliver", self._deliver)
             await self._call("weights => ecg.openSink(0, weights)", weights)
-
-    async def _deliver(self, _source: object, encoded: str) -> None:
-        await self._delivered.put(parse(np.frombuffer(base64.b64decode(encoded), np.uint8)))
 
     async def _from_ring(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
         assert self._ring is not None
@@ -155,17 +149,22 @@ class CanvasCapture(RestartingCapture):
                 raise self._hangs()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _from_binding(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
+    async def _from_protocol(self, run: asyncio.Future[Any]) -> AsyncGenerator[Record, None]:
+        assert self._page is not None
         while True:
-            delivered = asyncio.ensure_future(self._delivered.get())
+            taken = asyncio.ensure_future(self._page.evaluate("() => ecg.takeRecord()"))
             try:
-                await asyncio.wait({delivered, run}, timeout=self._frame_timeout, return_when=asyncio.FIRST_COMPLETED)
-                if not delivered.done():
+                await asyncio.wait({taken, run}, timeout=self._frame_timeout, return_when=asyncio.FIRST_COMPLETED)
+                if run.done():
                     _raise_if_failed(run)
+                    # It has been taken, though its answer may come after that of the whole run.
+                    await asyncio.wait({taken}, timeout=self._frame_timeout)
+                if not taken.done():
                     raise self._hangs()
-                yield delivered.result()
+                yield parse(np.frombuffer(base64.b64decode(taken.result()), np.uint8))
             finally:
-                delivered.cancel()
+                taken.cancel()
+                await asyncio.gather(taken, return_exceptions=True)
 
     def _hangs(self) -> FrameTimeout:
         return FrameTimeout(f"No caption picture for {self._frame_timeout:g} s: the browser hangs.")
@@ -175,4 +174,4 @@ def _raise_if_failed(run: asyncio.Future[Any]) -> None:
     if run.done() and not run.cancelled():
         error = run.exception()
         if error is not None:
-            raise BrowserError(f"The caption page failed while capturing: {first_line(error)}") from error
+            raise BrowserError(f"While capturing: {error}") from error

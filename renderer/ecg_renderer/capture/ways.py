@@ -20,12 +20,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, BrowserLauncher, page_hash
+from ecg_renderer.browser import COMMON_ARGUMENTS, BrowserLauncher, page_hash
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.scene import Scene
-from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_measure, sample_frames
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, OptionsError
@@ -93,7 +92,9 @@ async def open_capture(
         if way is None:
             choice = await _choose(request, stack)
         else:
-            choice = CaptureChoice(await stack.enter_async_context(_capture(way, request, launcher)), [])
+            if way is not CaptureWay.CANVAS:
+                await launcher.close()  # a browser that was warmed for the canvas
+            choice = CaptureChoice(await stack.enter_async_context(_capture(way, request)), [])
         yield choice
 
 
@@ -101,12 +102,11 @@ async def _choose(request: _Request, stack: AsyncExitStack) -> CaptureChoice:
     policy = check_policy(os.environ.get("ECG_SELFCHECK", ""))
     doubts: list[str] = []
     for way in (CaptureWay.CANVAS, CaptureWay.BEGINFRAME):
-        launcher = _LentLauncher(request.launcher)
         async with AsyncExitStack() as trial:
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
-                    capture = await trial.enter_async_context(_capture(way, request, launcher))
-                    doubt = await _doubt(capture, request, launcher, policy)
+                    capture = await trial.enter_async_context(_capture(way, request))
+                    doubt = await _doubt(capture, request, policy)
             except (BrowserError, FrameTimeout, BoxOutgrownError) as error:
                 doubt = str(error)
             except TimeoutError:
@@ -115,7 +115,7 @@ async def _choose(request: _Request, stack: AsyncExitStack) -> CaptureChoice:
                 await stack.enter_async_context(trial.pop_all())
                 return CaptureChoice(capture, _notes(way, doubts))
             doubts.append(f"{way}: {doubt.rstrip('.')}")
-    reference = _capture(CaptureWay.SCREENSHOT, request, request.launcher)
+    reference = _capture(CaptureWay.SCREENSHOT, request)
     return CaptureChoice(await stack.enter_async_context(reference), _notes(CaptureWay.SCREENSHOT, doubts))
 
 
@@ -125,21 +125,30 @@ def _notes(way: CaptureWay, doubts: list[str]) -> list[str]:
     return [f"Captions are captured by {way}, a slower way. Why: {'; '.join(doubts)}."]
 
 
-def _capture(way: CaptureWay, request: _Request, launcher: BrowserLauncher) -> RestartingCapture:
+def _capture(way: CaptureWay, request: _Request) -> RestartingCapture:
     scene, conversion, frame_timeout = request.scene, request.conversion, request.frame_timeout
     match way:
         case CaptureWay.CANVAS:
-            return CanvasCapture(launcher, scene, conversion, stages=request.stages, frame_timeout=frame_timeout)
+            return CanvasCapture(
+                request.launcher, scene, conversion, stages=request.stages, frame_timeout=frame_timeout
+            )
         case CaptureWay.BEGINFRAME:
             # Imported when it is needed: most runs start faster without it.
             from ecg_renderer.capture.beginframe import BeginFrameCapture
 
             return BeginFrameCapture(scene, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            return ScreenshotCapture(launcher, scene, conversion, frame_timeout=frame_timeout)
+            return _reference(request)
 
 
-async def _doubt(capture: RestartingCapture, request: _Request, launcher: _LentLauncher, policy: SelfCheck) -> str:
+def _reference(request: _Request) -> RestartingCapture:
+    # Imported when it is needed: Playwright takes longer to load than everything else together.
+    from ecg_renderer.capture.screenshot import ScreenshotCapture
+
+    return ScreenshotCapture(request.scene, request.conversion, frame_timeout=request.frame_timeout)
+
+
+async def _doubt(capture: RestartingCapture, request: _Request, policy: SelfCheck) -> str:
     """Return why `capture` should not be used; nothing if all is well."""
     frames = sample_frames(request.scene, request.blocks)
     if policy is SelfCheck.NEVER or not frames:
@@ -147,7 +156,7 @@ async def _doubt(capture: RestartingCapture, request: _Request, launcher: _LentL
     verdict = _verdict_file(check_key(capture.way, capture.browser_version, request.scene))
     if policy is SelfCheck.CACHED and verdict.is_file():
         return ""
-    result = await _check(capture, request, launcher, frames)
+    result = await _check(capture, request, frames)
     capture.statistics = CaptureStatistics()
     if not result.passed:
         return result.detail
@@ -157,54 +166,15 @@ async def _doubt(capture: RestartingCapture, request: _Request, launcher: _LentL
     return ""
 
 
-async def _check(
-    capture: RestartingCapture, request: _Request, launcher: _LentLauncher, frames: list[int]
-) -> CheckResult:
-    scene, conversion = request.scene, request.conversion
-    reference: ScreenshotCapture
-    if launcher.lent is None:
-        reference = ScreenshotCapture(launcher, scene, conversion, frame_timeout=request.frame_timeout)
-    else:
-        reference = _ReferencePage(launcher.lent, scene, conversion, frame_timeout=request.frame_timeout)
-    async with reference:
-        whole = Box(0, 0, scene.width, scene.height)
+async def _check(capture: RestartingCapture, request: _Request, frames: list[int]) -> CheckResult:
+    conversion = request.conversion
+    async with _reference(request) as reference:
+        whole = Box(0, 0, request.scene.width, request.scene.height)
         box = await reference.measure(frames_to_measure(frames))
         if box:  # screenshots of what matters take a fraction of the time
             with suppress(BoxOutgrownError):
                 return await check_way(capture, reference, request.blocks, frames, box=box, conversion=conversion)
         return await check_way(capture, reference, request.blocks, frames, box=whole, conversion=conversion)
-
-
-class _LentLauncher(BrowserLauncher):
-    """Starts browsers by another launcher, and knows the last one, so that the reference can be a page in it."""
-
-    def __init__(self, launcher: BrowserLauncher) -> None:
-        super().__init__()
-        self._launcher = launcher
-        self.lent: Browser | None = None
-
-    async def start(self) -> Browser:
-        """Return a running browser; the caller closes it."""
-        self.lent = await self._launcher.start()
-        return self.lent
-
-
-class _ReferencePage(ScreenshotCapture):
-    """Screenshots of a page in a browser that somebody else closes."""
-
-    def __init__(self, browser: Browser, scene: Scene, conversion: Conversion | None, *, frame_timeout: float) -> None:
-        super().__init__(BrowserLauncher(), scene, conversion, frame_timeout=frame_timeout)
-        self._lender = browser
-
-    async def _open(self) -> None:
-        self._page = await self._lender.open_page(self._scene.width, self._scene.height)
-        await self._call("config => ecg.load(config)", self._scene.page_config(stages=1, canvas=False))
-
-    async def _close(self) -> None:
-        page, self._page = self._page, None
-        if page:
-            with suppress(Exception):  # the browser may be gone, which its owner will find
-                await page.close()
 
 
 def check_policy(text: str) -> SelfCheck:

@@ -1,7 +1,7 @@
 /* The page's side of the conversation with the renderer: load, measure, capture. */
 import { CanvasCapture } from '/canvas-capture.js';
 import { loadPlugins } from '/plugin-host.js';
-import { BindingSink, RingSink } from '/sinks.js';
+import { ProtocolSink, RingSink } from '/sinks.js';
 import { Stage } from '/stage.js';
 
 const SETTLE_FRAMES = 2;
@@ -67,9 +67,14 @@ window.ecg = {
     return bounds;
   },
 
-  /** Prepare the way out for records; `ringBytes` 0 means the binding, `weights` null means RGBA as it is. */
+  /** Prepare the way out for records; `ringBytes` 0 means the debugging protocol, `weights` null means RGBA as it is. */
   async openSink(ringBytes, weights) {
-    sink = ringBytes ? await RingSink.open(ringBytes, weights) : new BindingSink(weights);
+    sink = ringBytes ? await RingSink.open(ringBytes, weights) : new ProtocolSink(weights);
+  },
+
+  /** The next record as base64, where records go through the debugging protocol. */
+  takeRecord() {
+    return sink.take();
   },
 
   /** Capture blocks of frames through the canvas; resolves to statistics when all records have been sent. */

@@ -36,20 +36,38 @@ export class RingSink {
   }
 }
 
-/** Records as base64 through a binding: slow, but always there. */
-export class BindingSink {
+/** Records as base64, one whenever the renderer asks: slow, but always there. */
+export class ProtocolSink {
   constructor(weights) {
     this.weights = weights;
+    this.waiting = [];
   }
 
+  /** Resolves when all `records` have been taken. */
   async send(records) {
     for (const record of records) {
-      const pixels = this.#pixelsOf(record);
-      const bytes = new Uint8Array(HEADER_BYTES + pixels.byteLength);
-      bytes.set(new Uint8Array(header(record, pixels.byteLength).buffer));
-      bytes.set(pixels, HEADER_BYTES);
-      await window.ecgDeliver(toBase64(bytes));
+      const text = toBase64(this.#bytesOf(record));
+      await new Promise((taken) => {
+        this.waiting.push({ text, taken });
+        this.wake?.();
+      });
     }
+  }
+
+  /** The next record, as soon as there is one. */
+  async take() {
+    if (!this.waiting.length) await new Promise((resolve) => (this.wake = resolve));
+    const { text, taken } = this.waiting.shift();
+    taken();
+    return text;
+  }
+
+  #bytesOf(record) {
+    const pixels = this.#pixelsOf(record);
+    const bytes = new Uint8Array(HEADER_BYTES + pixels.byteLength);
+    bytes.set(new Uint8Array(header(record, pixels.byteLength).buffer));
+    bytes.set(pixels, HEADER_BYTES);
+    return bytes;
   }
 
   #pixelsOf({ pixels, width, height }) {

@@ -169,7 +169,8 @@ def test_a_canvas_is_not_taken_that(fault: str, conversion: Conversion | None, s
 
 def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ways, "CHECK_SECONDS", 4.0)
-    launcher = Tampering("() => Object.defineProperty(HTMLCanvasElement.prototype, 'onpaint', { set() {} })")
+    ignored = "Object.defineProperty(HTMLCanvasElement.prototype, 'onpaint', { set() {} })"
+    launcher = Tampering(f"() => {{ {ignored}; }}")
 
     way, notes = chosen(shot, launcher=launcher)
 
@@ -186,7 +187,8 @@ def test_screenshots_are_the_last_resort_and_both_reasons_are_given(
 
     assert way == CaptureWay.SCREENSHOT
     assert "canvas: " in notes[0]
-    assert "beginframe: Chromium ended unexpectedly" in notes[0]
+    assert "beginframe: Chromium (" in notes[0]
+    assert "did not start: Chromium ended unexpectedly" in notes[0]
 
 
 def test_no_chromium_at_all_is_an_error_that_says_what_to_do(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +213,18 @@ def test_nothing_runs_while_nothing_is_captured(shot: Film) -> None:
 
     assert during in (1, 2), "a wrapper script may stand before the one browser"
     assert after == 0
+
+
+@pytest.mark.parametrize("way", [CaptureWay.BEGINFRAME, CaptureWay.SCREENSHOT])
+def test_a_browser_that_was_warmed_for_another_way_is_ended(way: CaptureWay, shot: Film) -> None:
+    async def profiles() -> set[str]:
+        launcher = BrowserLauncher()
+        launcher.warm()
+        async with opened(shot, way, launcher=launcher):
+            words = (word for process in browser_processes(None) for word in process.cmdline())
+            return {word for word in words if word.startswith("--user-data-dir=")}
+
+    assert len(asyncio.run(profiles())) == 1
 
 
 def test_a_verdict_holds_for_what_it_was_made_for(shot: Film) -> None:

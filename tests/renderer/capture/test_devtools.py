@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
-from ecg_renderer.capture.cdp import DevTools, Json
+from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, files, find_chromium
+from ecg_renderer.browser import chromium as chromium_module
+from ecg_renderer.browser.cdp import DevTools, Json
 from ecg_renderer.errors import BrowserError
 
 
@@ -139,3 +140,70 @@ def test_closing_ends_every_process_even_stopped_ones(tmp_path: Path) -> None:
     assert len(processes) > 3
     _, alive = psutil.wait_procs(processes, timeout=3)
     assert alive == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.004, 0.05, 0.15])
+def test_a_start_that_is_broken_off_leaves_nothing_behind(seconds: float) -> None:
+    async def run() -> None:
+        starting = asyncio.create_task(Browser.start())
+        await asyncio.sleep(seconds)
+        starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await (await starting).close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+
+
+def test_a_page_whose_scripts_fail_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "index.html").write_text("<script src='/broken.js'></script>")
+    (tmp_path / "broken.js").write_text("throw new Error('no captions today')")
+    monkeypatch.setattr(files, "PAGE_FOLDER", tmp_path)
+    monkeypatch.setattr(files, "PAGE_PACKAGES", ())
+
+    async def run() -> None:
+        browser = await Browser.start()
+        try:
+            await browser.open_page(64, 36)
+        finally:
+            await browser.close()
+
+    with pytest.raises(BrowserError, match="did not load: no captions today"):
+        asyncio.run(run())
+
+
+def test_a_headless_shell_that_playwright_installed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECG_CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    assert find_chromium() is None
+
+    for folder in ("chromium_headless_shell-1255", "chromium_headless_shell-999", "chromium-2000"):
+        (tmp_path / folder / "linux").mkdir(parents=True)
+        (tmp_path / folder / "linux" / "chrome-headless-shell").touch()
+
+    assert find_chromium() == tmp_path / "chromium_headless_shell-1255/linux/chrome-headless-shell"
+
+
+def test_without_room_in_shared_memory_chromium_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chromium_module, "MINIMUM_MEMORY_FILES_BYTES", 1 << 60)
+
+    async def run() -> tuple[str, list[str]]:
+        browser = await Browser.start()
+        try:
+            [command] = [p.cmdline() for p in psutil.Process().children(recursive=True) if is_main(p)][-1:]
+            page = await browser.open_page(64, 36)
+            return await page.evaluate("() => document.title"), command
+        finally:
+            await browser.close()
+
+    title, command = asyncio.run(run())
+
+    assert title == "captions"
+    assert "--disable-dev-shm-usage" in command
+
+
+def is_main(process: psutil.Process) -> bool:
+    words = process.cmdline()
+    return any(word.startswith("--user-data-dir=") for word in words) and not any("--type=" in word for word in words)

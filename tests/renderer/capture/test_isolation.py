@@ -12,6 +12,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from captures import film, open_way
 from ecg_renderer.browser import Browser
+from ecg_renderer.browser.by_playwright import PlaywrightBrowser
 from ecg_renderer.errors import BrowserError
 
 Evaluate = Callable[[str, Any], Awaitable[Any]]
@@ -87,8 +88,18 @@ class Listener(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def playwrights_page() -> AsyncIterator[Evaluate]:
+async def driven_page() -> AsyncIterator[Evaluate]:
     browser = await Browser.start()
+    try:
+        page = await browser.open_page(*SIZE)
+        yield page.evaluate
+    finally:
+        await browser.close()
+
+
+@asynccontextmanager
+async def playwrights_page() -> AsyncIterator[Evaluate]:
+    browser = await PlaywrightBrowser.start()
     try:
         page = await browser.open_page(*SIZE)
         yield page.evaluate
@@ -102,7 +113,7 @@ async def page_on_command() -> AsyncIterator[Evaluate]:
         yield capture._call  # type: ignore[attr-defined]
 
 
-PAGES = {"canvas and screenshot": playwrights_page, "beginframe": page_on_command}
+PAGES = {"canvas": driven_page, "screenshot": playwrights_page, "beginframe": page_on_command}
 
 
 async def attempt(evaluate: Evaluate, name: str, url: str) -> None:

@@ -62,6 +62,16 @@ def test_patches_add_up_across_round_corners(radius: str) -> None:
     assert differing(captured(shot), captured(shot, whole_boxes=True)) == []
 
 
+def test_a_canvas_that_is_shown_gives_the_same_pictures(whole: dict[int, Picture], shot: Film) -> None:
+    show = "() => document.head.insertAdjacentHTML('beforeend', '<style>#surface { visibility: visible }</style>')"
+
+    async def shown() -> dict[int, Picture]:
+        async with open_way("canvas", shot, launcher=Tampering(show)) as capture:
+            return await pictures_of(capture, shot.blocks, shot.box)
+
+    assert differing(asyncio.run(shown()), whole) == []
+
+
 @pytest.mark.parametrize("stages", [1, 4, 8])
 def test_any_number_of_stages_gives_the_same_pictures(stages: int, shot: Film, whole: dict[int, Picture]) -> None:
     assert differing(captured(cut(shot, 9), stages=stages), whole) == []

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.async_api import Page
 
-from ecg_renderer.browser import Browser
+from ecg_renderer.browser import Browser, Page
 from ecg_renderer.capture.records import Kind
 from ecg_renderer.capture.ring import CONTROL_BYTES, MAGIC, VERSION, Ring
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -32,12 +32,12 @@ _AS_3_AND_4 = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null'
 class DevTools:
     """A running Chromium and the conversation with it. Events without a handler are dropped as they come."""
 
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(
+        self, process: subprocess.Popen[bytes], answers: asyncio.StreamReader, commands: asyncio.WriteTransport
+    ) -> None:
         self._process = process
-        self._commands = process.stdin
-        self._answers = process.stdout
+        self._answers = answers
+        self._commands = commands
         self._pending: dict[int, asyncio.Future[Json]] = {}
         self._handlers: dict[str, EventHandler] = {}
         self._handling: set[asyncio.Task[None]] = set()
@@ -52,18 +52,20 @@ class DevTools:
         Raises:
             BrowserError: the command cannot be run.
         """
+        process = _spawn(command)
+        loop = asyncio.get_running_loop()
+        answers = asyncio.StreamReader(limit=LARGEST_MESSAGE)
+        reading: asyncio.ReadTransport | None = None
         try:
-            process = await asyncio.create_subprocess_exec(
-                *("/bin/sh", "-c", _AS_3_AND_4, "sh", *command),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                start_new_session=True,
-                limit=LARGEST_MESSAGE,
-            )
-        except OSError as error:
-            raise BrowserError(f"Chromium ({command[0]}) did not start: {error}") from error
-        return cls(process)
+            reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(answers), process.stdout)
+            commands, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            if reading:
+                reading.close()
+            with process:  # closes the pipes and waits
+                raise
+        return cls(process, answers, commands)
 
     @property
     def group(self) -> int:
@@ -91,8 +93,6 @@ class DevTools:
         self._pending[identity] = future
         try:
             self._commands.write(json.dumps(command).encode() + b"\0")
-            with suppress(ConnectionError):  # then the reader sees the end too, and says so
-                await self._commands.drain()
             answer: Json = await future
         finally:
             self._pending.pop(identity, None)
@@ -111,15 +111,14 @@ class DevTools:
     async def close(self) -> None:
         """End Chromium and all its processes, whatever state they are in."""
         self.fail("Chromium was closed.")
-        with suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)
         for task in self._handling:
             task.cancel()
-        self._commands.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)
         # The reader ends when the pipe does, that is when the last of Chromium's processes is gone.
-        ends = asyncio.gather(self._reader, self._process.wait(), *self._handling, return_exceptions=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ends, END_SECONDS)
+        await asyncio.wait({self._reader}, timeout=END_SECONDS)
+        self._commands.close()
+        await asyncio.gather(asyncio.to_thread(self._process.wait), *self._handling, return_exceptions=True)
 
     async def _read(self) -> None:
         with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
@@ -143,3 +142,17 @@ class DevTools:
     async def _handle(self, handler: EventHandler, parameters: Json) -> None:
         with suppress(BrowserError):  # what the event was about may be gone before the answer
             await handler(parameters)
+
+
+def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # Not asyncio's: halfway through starting a process, it cannot be cancelled without waiting for ever.
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _AS_3_AND_4, "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BrowserError(f"Chromium ({command[0]}) did not start: {error}") from error

@@ -1,0 +1,39 @@
+"""Chromium: where it is, how it is started, and the page in it, cut off from everything but its own files.
+
+driven         through its debugging pipe: for the fast ways to capture
+by_playwright  through Playwright: for the reference; imported only when it is needed
+launcher       starts a browser before it is asked for
+"""
+
+from ecg_renderer.browser.chromium import (
+    CANVAS_ARGUMENTS,
+    COMMON_ARGUMENTS,
+    INSTALL_HINT,
+    MEMORY_FILES,
+    MINIMUM_MEMORY_FILES_BYTES,
+    PROFILE_PREFIX,
+    find_chromium,
+    make_profile,
+)
+from ecg_renderer.browser.driven import Browser, Page
+from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, content_type, page_file, page_hash
+from ecg_renderer.browser.launcher import BrowserLauncher
+
+__all__ = [
+    "CANVAS_ARGUMENTS",
+    "COMMON_ARGUMENTS",
+    "INSTALL_HINT",
+    "MEMORY_FILES",
+    "MINIMUM_MEMORY_FILES_BYTES",
+    "ORIGIN",
+    "PAGE_FOLDER",
+    "PROFILE_PREFIX",
+    "Browser",
+    "BrowserLauncher",
+    "Page",
+    "content_type",
+    "find_chromium",
+    "make_profile",
+    "page_file",
+    "page_hash",
+]

@@ -1,0 +1,112 @@
+"""Which Chromium to run, how, and with which profile."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from ecg_renderer.errors import BrowserError
+
+PROFILE_PREFIX = "ecg-profile-"
+MEMORY_FILES = Path("/dev/shm")  # noqa: S108  a memory file system: the ring file in it is plain memory
+MINIMUM_MEMORY_FILES_BYTES = 256 * 1024 * 1024
+
+COMMON_ARGUMENTS = (
+    "--no-sandbox",  # containers and root have no user namespaces to build a sandbox from
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--font-render-hinting=none",  # glyphs keep their shape at every size and position
+    "--force-color-profile=srgb",
+    "--disable-lcd-text",  # sub-pixel anti-aliasing would colour the edges of transparent text
+    # An edge of a tile, or of what is drawn anew, that runs through a rounded corner changes the corner's pixels by up
+    # to 34/255: a picture must depend neither on where it lies nor on the picture before it.
+    "--default-tile-width=4096",
+    "--default-tile-height=4096",
+    "--disable-partial-raster",
+    # Requests are answered or refused before they are sent. What is not a request of the page (windows that it opens,
+    # WebRTC) finds no network: nothing resolves, not even an address, and UDP would need a proxy.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-extensions",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider",
+)
+# For a Chromium that is driven by us; Playwright adds its own like them.
+DRIVEN_ARGUMENTS = (
+    "--headless",
+    "--remote-debugging-pipe",
+    "--disable-breakpad",
+    "--disable-field-trial-config",  # else features would differ from machine to machine
+    "--disable-hang-monitor",
+    "--metrics-recording-only",
+    "--mute-audio",
+    "--password-store=basic",
+    "--use-mock-keychain",
+)
+CANVAS_ARGUMENTS = ("--enable-blink-features=CanvasDrawElement",)
+
+INSTALL_HINT = (
+    "Install it with `apt-get install chromium-headless-shell` (Debian) or "
+    "`playwright install chromium-headless-shell`, or set ECG_CHROMIUM to the executable. "
+    "`ecg-render doctor` shows what is found."
+)
+
+
+def find_chromium() -> Path | None:
+    """Return the browser to run: ECG_CHROMIUM, a headless shell in PATH, the newest that Playwright installed, or None.
+
+    Raises:
+        BrowserError: ECG_CHROMIUM names something that cannot be run.
+    """
+    wanted = os.environ.get("ECG_CHROMIUM")
+    if wanted:
+        if not os.access(wanted, os.X_OK) or Path(wanted).is_dir():
+            raise BrowserError(f"ECG_CHROMIUM is {wanted}, which is not an executable file.", hint=INSTALL_HINT)
+        return Path(wanted)
+    for name in ("chromium-headless-shell", "chrome-headless-shell"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    return max(_playwrights_own(), key=_revision, default=None)
+
+
+def _playwrights_own() -> Iterator[Path]:
+    default = "Library/Caches/ms-playwright" if sys.platform == "darwin" else ".cache/ms-playwright"
+    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / default)
+    for name in ("headless_shell", "chrome-headless-shell"):
+        yield from folder.glob(f"chromium_headless_shell-*/*/{name}")
+
+
+def _revision(executable: Path) -> int:
+    number = re.search(r"-(\d+)$", executable.parent.parent.name)
+    return int(number[1]) if number else 0
+
+
+def make_profile() -> Path:
+    """Make a browser profile on a memory file system if there is room, and remove those of dead processes."""
+    roomy = MEMORY_FILES.is_dir() and psutil.disk_usage(str(MEMORY_FILES)).free >= MINIMUM_MEMORY_FILES_BYTES
+    parent = MEMORY_FILES if roomy and os.access(MEMORY_FILES, os.W_OK) else Path(tempfile.gettempdir())
+    for stale in parent.glob(f"{PROFILE_PREFIX}*"):
+        pid = stale.name.removeprefix(PROFILE_PREFIX).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(stale, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PROFILE_PREFIX}{os.getpid()}-", dir=parent))
+
+
+def shared_memory_arguments(profile: Path) -> list[str]:
+    """Return what Chromium needs to know where /dev/shm is too small for its profile: it crashes on a full one."""
+    return [] if profile.parent == MEMORY_FILES else ["--disable-dev-shm-usage"]

@@ -1,0 +1,53 @@
+"""The caption page's files, which are all that its browser ever gets."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from functools import cache
+from pathlib import Path
+
+from ecg_renderer.errors import BrowserError
+
+ORIGIN = "https://ecg.invalid"
+PAGE_FOLDER = Path(__file__).parent.parent / "page"
+PAGE_PACKAGES = ("motiontext-renderer", "gsap")
+
+
+def page_file(path: str) -> Path | None:
+    """Return the file behind a request path of the page, or None if it has none."""
+    relative = path.lstrip("/") or "index.html"
+    file = (PAGE_FOLDER / relative).resolve()
+    return file if file.is_relative_to(PAGE_FOLDER.resolve()) and file.is_file() else None
+
+
+def requested_file(url: str) -> Path | None:
+    """Return the file that a request of the page gets, or None for one that is refused."""
+    return page_file(url[len(ORIGIN) :].split("?")[0]) if url.startswith(f"{ORIGIN}/") else None
+
+
+@cache
+def page_hash() -> str:
+    """Return a hash over the page's own files; the lock file among them stands for its packages."""
+    digest = hashlib.sha256()
+    for pattern in ("*.*", "plugins/**/*.mjs"):
+        for file in sorted(PAGE_FOLDER.glob(pattern)):
+            digest.update(str(file.relative_to(PAGE_FOLDER)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def content_type(file: Path) -> str:
+    """Return the media type of a page file; module scripts need theirs exact."""
+    if file.suffix in (".js", ".mjs"):
+        return "text/javascript; charset=utf-8"
+    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+
+
+def check_packages() -> None:
+    """Raise BrowserError unless the npm packages that the page loads are installed."""
+    for package in PAGE_PACKAGES:
+        if not (PAGE_FOLDER / "node_modules" / package / "package.json").is_file():
+            raise BrowserError(
+                f"The npm package {package}, which the caption page loads, is not in {PAGE_FOLDER / 'node_modules'}.",
+                hint=f"Run `npm ci` in {PAGE_FOLDER}, or `make setup` in a clone.",
+            )
