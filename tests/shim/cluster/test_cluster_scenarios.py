@@ -136,7 +136,7 @@ async def test_a_scenario_that_fits_nowhere_is_a_clear_failure(place: Place) -> 
 
 
 @on_a_loop
-async def test_fifty_posts_of_large_scenarios_at_once_are_taken_quickly(place: Place) -> None:
+async def test_twenty_posts_of_large_scenarios_at_once_are_taken_quickly(place: Place) -> None:
     given = scenario(1000, 400)
     async with place, place.replica() as backend:
         ids = [place.new_row() for _ in range(20)]

@@ -23,8 +23,10 @@ from ecg_shim.backends.cluster.errors import ApiError, NoAnswer, api_error
 Json = dict[str, Any]
 
 SECONDS = 10.0
-PATIENCE = 8.0
-"""A write is tried again for so long: an API server that is replaced is away for a moment."""
+SECONDS_TO_WRITE = 30.0
+PATIENCE = 20.0
+"""A write is tried again for so long: an API server that is replaced is away for a moment, and a client whose job is
+refused gives it up."""
 GOODBYE = 0.1
 """So long TLS connections take to end after they were closed; without it the event loop ends before them."""
 IDLE_WATCH = 100.0
@@ -117,7 +119,7 @@ class Api:
         pause = 0.1
         while True:
             try:
-                return await self._request(method, path, body)
+                return await self._request(method, path, body, seconds=SECONDS_TO_WRITE)
             except NoAnswer as error:
                 pause = max(error.retry_after, pause * random.uniform(1.2, 2.0))  # noqa: S311 - spreads load
                 if time.monotonic() + pause > until:
@@ -125,9 +127,14 @@ class Api:
                 await asyncio.sleep(pause)
 
     async def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        seconds: float = SECONDS,
     ) -> Json:
-        answer = await self._send(method, path, params or {}, body, aiohttp.ClientTimeout(total=SECONDS))
+        answer = await self._send(method, path, params or {}, body, aiohttp.ClientTimeout(total=seconds))
         async with answer:
             try:
                 parsed: Json = json.loads(await answer.read())

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 SECONDS_TO_SYNC = 20.0
 SECONDS_TO_ASK, SECONDS_TO_CONFIRM = 5.0, 0.8
 AT_ONCE = 16
+LARGE_AT_ONCE = 4
+"""ConfigMaps of up to 1 MiB that are sent at a time: more would only make each of them late."""
 
 
 class ClusterBackend:
@@ -56,6 +58,7 @@ class ClusterBackend:
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self._direct = asyncio.Semaphore(AT_ONCE)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def start(self) -> None:
         """Learn what is in the cluster, and begin. Raises Unavailable."""
@@ -230,7 +233,8 @@ class ClusterBackend:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(filed.name), "uid": filed.uid}
         body = {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": [owner]}}
         try:
-            await self._api.create(CONFIG_MAPS, body)
+            async with self._large:
+                await self._api.create(CONFIG_MAPS, body)
         except AlreadyExists:
             return
 
