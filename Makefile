@@ -16,7 +16,7 @@ test: lint tools ## lint, then run the tests (ARGS="-k words" narrows them); as 
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-rendering test-services
+	@$(MAKE) --no-print-directory --jobs 2 test-rendering test-services
 endif
 
 # Two sessions at once: the one computes, the other mostly waits for clusters and clocks.

@@ -10,11 +10,14 @@ import pytest
 import yaml
 
 from ecg_operator.settings import read_settings
+from ecg_shim.arguments import environment, parse
+from ecg_shim.settings import Settings
 from go_tools import tool
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "ecg-render"
 Json = dict[str, Any]
+SERVICE = ("work.uri=s3://bucket/work", "service.enabled=true", "service.bucket=videos")
 
 
 def test_the_chart_holds_the_crd_of_this_version() -> None:
@@ -90,6 +93,134 @@ def test_no_rule_is_a_wildcard_or_reads_secrets() -> None:
     assert len(rules) >= 7
 
 
+def test_the_service_is_there_only_when_it_is_asked_for() -> None:
+    assert not [one for one in _objects("work.uri=s3://bucket/work") if "service" in one["metadata"]["name"]]
+    kinds = {one["kind"] for one in _of_service(*SERVICE)}
+    assert kinds == {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["service.bucket="], "service.bucket"),
+        (["service.bucket=s3://videos"], "/service/bucket"),
+        (["service.callbackUrl=backend:8000"], "/service/callbackUrl"),
+        (["service.type=Ingress"], "/service/type"),
+        (["service.env.ECG_PORT=80"], "ECG_PORT"),
+        (["service.namespace=b", "namespaces={a}"], 'renders nothing in "b"'),
+        (["namespaces={a}"], 'renders nothing in "render"'),
+    ],
+)
+def test_a_wrong_value_of_the_service_is_refused_by_its_name(settings: list[str], words: str) -> None:
+    done = _helm(*SERVICE, *settings)
+    assert done.returncode != 0
+    assert words in done.stderr, done.stderr
+
+
+def test_the_service_understands_all_settings_that_the_chart_gives_it() -> None:
+    options = (
+        "service.namespace=a",
+        "namespaces={a,b}",
+        "limits.concurrentJobs=7",
+        "service.callbackUrl=http://10.0.0.1:8000",
+        "service.callbackHosts={.example.com,other.test}",
+        "service.secret=s3",
+        "service.logLevel=DEBUG",
+        "service.env.ECG_KEEP_DAYS=2",
+    )
+    objects = _objects(*SERVICE, *options)
+    container = _container(objects, "service")
+
+    variables = {entry["name"]: entry.get("value", "pod-1") for entry in container["env"]}
+    given = parse(container["command"][container["command"].index("ecg_shim") + 1 :])
+    settings = Settings.from_environment(environment(given, variables))
+
+    assert (settings.mode, settings.host, settings.port) == ("kubernetes", "0.0.0.0", 8090)
+    assert (settings.bucket, settings.namespace, settings.cluster_jobs) == ("videos", "a", 7)
+    assert settings.backend_callback_url == "http://10.0.0.1:8000"
+    assert settings.callback_hosts == (".example.com", "other.test")
+    assert (settings.log_level, settings.environment, settings.keep_days) == ("DEBUG", "production", 2)
+    assert container["envFrom"] == [{"secretRef": {"name": "s3"}}]
+    operator = {entry["name"]: entry.get("value", "") for entry in _container(objects)["env"]}
+    assert settings.operator_lease == f"{operator['LEASE_NAMESPACE']}/{operator['LEASE_NAME']}"
+
+
+def test_the_service_reaches_its_pods_and_no_others() -> None:
+    objects = _objects(*SERVICE)
+    service = next(one for one in objects if one["kind"] == "Service")["spec"]
+    pods = {one["metadata"]["name"]: one["spec"]["template"] for one in objects if one["kind"] == "Deployment"}
+    found = {name for name, pod in pods.items() if service["selector"].items() <= pod["metadata"]["labels"].items()}
+    container = _container(objects, "service")
+
+    assert found == {"ecg-render-service"}
+    assert service["ports"] == [{"name": "http", "port": 8090, "targetPort": "http"}]
+    assert container["ports"] == [{"name": "http", "containerPort": 8090}]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": "http"}
+
+
+def test_the_service_is_confined_as_the_operator_is() -> None:
+    objects = _objects(*SERVICE)
+    operator, service = _pod(objects, "operator"), _pod(objects, "service")
+    assert service["securityContext"] == operator["securityContext"]
+    assert _container(objects, "service")["securityContext"] == _container(objects, "operator")["securityContext"]
+    assert service["enableServiceLinks"] is False, "a Service called `ecg` would set ECG_PORT"
+
+
+def test_the_service_has_the_rights_that_it_uses_and_no_more() -> None:
+    settings = (*SERVICE, "service.namespace=jobs", "service.listNodes=true")
+    roles = {
+        (one["kind"], one["metadata"].get("namespace")): _rights(one)
+        for one in _of_service(*settings)
+        if one["kind"].endswith("Role")
+    }
+
+    assert roles == {
+        ("Role", "jobs"): {
+            "render.ecg.dev/renderjobs": {"get", "list", "watch", "create", "patch", "delete"},
+            "render.ecg.dev/renderjobs/status": {"patch"},
+            "/configmaps": {"get", "list", "watch", "create", "update", "patch", "delete"},
+            "coordination.k8s.io/leases": {"create"},
+            "coordination.k8s.io/leases/ecg-relay": {"get", "update"},
+        },
+        ("Role", "render"): {"coordination.k8s.io/leases/ecg-render-operator": {"get"}},
+        ("ClusterRole", None): {"/nodes": {"list"}},
+    }
+
+
+def test_every_role_of_the_service_is_given_to_its_account() -> None:
+    objects = _of_service(*SERVICE, "service.namespace=jobs", "service.listNodes=true")
+
+    def place(one: Json) -> str:
+        return str(one["metadata"].get("namespace", ""))
+
+    roles = {(one["kind"], one["metadata"]["name"], place(one)) for one in objects if one["kind"].endswith("Role")}
+    bindings = [one for one in objects if one["kind"].endswith("Binding")]
+    given = {(one["roleRef"]["kind"], one["roleRef"]["name"], place(one)) for one in bindings}
+    account = next(one for one in objects if one["kind"] == "ServiceAccount")["metadata"]
+
+    assert given == roles
+    for one in bindings:
+        assert one["subjects"] == [
+            {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+        ]
+
+
+def _of_service(*settings: str) -> list[Json]:
+    return [one for one in _objects(*settings) if one["metadata"]["labels"]["app.kubernetes.io/name"] == "ecg-service"]
+
+
+def _rights(role: Json) -> dict[str, set[str]]:
+    """Return verbs by group/resource, with the name where a right is for one object only."""
+    return {
+        "/".join([group, resource, *([name] if name else [])]): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+
 def _helm(*settings: str) -> subprocess.CompletedProcess[str]:
     given = [word for setting in settings for word in ("--set", setting)]
     command = [tool("helm"), "template", "ecg-render", CHART, "--namespace", "render", *given]
@@ -102,7 +233,12 @@ def _objects(*settings: str) -> list[Json]:
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
-def _container(objects: list[Json]) -> Json:
-    deployment = next(one for one in objects if one["kind"] == "Deployment")
-    container: Json = deployment["spec"]["template"]["spec"]["containers"][0]
+def _pod(objects: list[Json], part: str) -> Json:
+    deployments = (one for one in objects if one["kind"] == "Deployment")
+    pod: Json = next(one for one in deployments if one["metadata"]["name"].endswith(part))["spec"]["template"]["spec"]
+    return pod
+
+
+def _container(objects: list[Json], part: str = "operator") -> Json:
+    container: Json = _pod(objects, part)["containers"][0]
     return container

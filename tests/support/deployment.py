@@ -24,6 +24,7 @@ VALUES = ROOT / "tests" / "cluster" / "values.yaml"
 RELEASE = "ecg-render"
 NAMESPACE = "render"
 OPERATOR = f"{RELEASE}-operator"
+SERVICE = f"{RELEASE}-service"
 SECRET = "ecg-s3"
 EXAMPLE_BUCKET = "videos"
 

@@ -92,13 +92,16 @@ class ClientBackend:
         service: address of the render service, which may be given later.
         has_usage_row: terminal callbacks are answered 200 instead of 500.
         write_delay: seconds from the service's 200 to the row that says `processing`.
+        host: this machine's address to listen on, one that the service reaches.
 
     Attributes:
         fault: given a callback's body, returns (status, body) to answer without storing it, or None; may sleep.
         received: all callbacks, in the order of their answers.
     """
 
-    def __init__(self, service: str = "", *, has_usage_row: bool = False, write_delay: float = 0.0) -> None:
+    def __init__(
+        self, service: str = "", *, has_usage_row: bool = False, write_delay: float = 0.0, host: str = "127.0.0.1"
+    ) -> None:
         self.service = service.rstrip("/")
         self.has_usage_row = has_usage_row
         self.write_delay = write_delay
@@ -107,6 +110,7 @@ class ClientBackend:
         self.received: list[Received] = []
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
+        self._host = host
         self._port = 0
         self._posts = ThreadPoolExecutor(64)
 
@@ -123,12 +127,12 @@ class ClientBackend:
     @property
     def callback_url(self) -> str:
         """The address that jobs are posted with."""
-        return f"http://127.0.0.1:{self._port}{PATH}"
+        return f"http://{self._host}:{self._port}{PATH}"
 
     def come_up(self) -> None:
         """Listen; on the same port as before."""
         assert self._server is None
-        self._server = _Server(("127.0.0.1", self._port), _handler(self))
+        self._server = _Server((self._host, self._port), _handler(self))
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

@@ -46,3 +46,28 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [events]
   verbs: [get, create, patch]
 {{- end -}}
+
+{{- define "ecg-render.service.name" -}}
+{{- printf "%s-service" .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ecg-render.service.selector" -}}
+app.kubernetes.io/name: ecg-service
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ecg-render.service.labels" -}}
+{{ include "ecg-render.service.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- /* Where the service makes RenderJobs; one that the operator does not look at would let them wait for ever. */ -}}
+{{- define "ecg-render.service.namespace" -}}
+{{- $namespace := .Values.service.namespace | default .Release.Namespace -}}
+{{- if and .Values.namespaces (not (has $namespace .Values.namespaces)) -}}
+{{- fail (printf "service.namespace: the operator renders nothing in %q; take one of namespaces (%s)" $namespace (join ", " .Values.namespaces)) -}}
+{{- end -}}
+{{- $namespace -}}
+{{- end -}}
