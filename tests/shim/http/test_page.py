@@ -95,7 +95,9 @@ def test_jobs_move_from_waiting_to_a_video_that_plays(served, opened):
 
 def test_a_failure_is_shown_with_its_reason(served, opened):
     reason = failure(FailureCode.FFMPEG_ERROR, "FFmpeg <b>ended</b> with status 1.")
-    served.backend.set("broken", status=JobStatus.FAILED, failure=reason, created_at=NOW - timedelta(minutes=5))
+    served.backend.set(
+        "broken", status=JobStatus.FAILED, failure=reason, created_at=datetime.now(UTC) - timedelta(minutes=5)
+    )
     job = opened(served).get_by_role("listitem")
     expect(job).to_contain_text("FFMPEG_ERROR: FFmpeg <b>ended</b> with status 1.")
     expect(job).to_contain_text("5 min ago")

@@ -132,13 +132,15 @@ class Scenarios:
             "read_timeout": 5,
             "retries": {"total_max_attempts": 2, "mode": "standard"},
         }
-        client = boto3.client("s3", config=Config(max_pool_connections=UPLOADS, **limits))
+        # A session of its own: the module's keeps the credentials that it saw first.
+        session = boto3.session.Session()
+        client = session.client("s3", config=Config(max_pool_connections=UPLOADS, **limits))
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
             return client
         # Other servers have no name for each bucket in DNS.
         path_style = Config(max_pool_connections=UPLOADS, s3={"addressing_style": "path"}, **limits)
-        return boto3.client("s3", config=path_style)
+        return session.client("s3", config=path_style)
 
 
 def inline(scenario: bytes) -> dict[str, Any] | None:

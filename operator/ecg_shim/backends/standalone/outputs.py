@@ -88,13 +88,15 @@ class BucketOutputs:
         import boto3
         from botocore.config import Config
 
-        client = boto3.client("s3", config=Config(signature_version="s3v4"))
+        # A session of its own: the module's keeps the credentials that it saw first.
+        session = boto3.session.Session()
+        client = session.client("s3", config=Config(signature_version="s3v4"))
         host = urlsplit(client.meta.endpoint_url).hostname or ""
         if not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
             # Other servers have no name for each bucket in DNS.
-            return boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+            return session.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
         region = _region(client, self._target.bucket)
-        return boto3.client("s3", region_name=region, config=Config(signature_version="s3v4")) if region else client
+        return session.client("s3", region_name=region, config=Config(signature_version="s3v4")) if region else client
 
 
 def _region(client: Any, bucket: str) -> str:
