@@ -5,7 +5,6 @@ Nothing here is the truth: it is what the API server said last, and a replica th
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -18,6 +17,7 @@ from ecg_shim.backends.cluster.mirror import Mirror
 from ecg_shim.backends.cluster.names import name_of_ticket, object_name
 from ecg_shim.backends.cluster.states import state_of
 from ecg_shim.backends.cluster.tickets import Filed
+from ecg_shim.backends.news import Listener
 from ecg_shim.model import JobState, JobStatus
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Board:
         self.changed: Callable[[str], None] = lambda name: None
         self._entries: dict[str, Entry] = {}
         self._states: dict[str, JobState] = {}
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
 
     @property
     def live(self) -> bool:
@@ -95,7 +95,7 @@ class Board:
 
     async def listen(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
-        listener = _Listener()
+        listener = Listener()
         self._listeners.append(listener)
         try:
             for state in sorted(self._states.values(), key=_age):
@@ -130,22 +130,6 @@ class Board:
             for listener in self._listeners:
                 listener.put(state)
         self.changed(name)
-
-
-class _Listener:
-    def __init__(self) -> None:
-        self._newest: dict[str, JobState] = {}
-        self._some = asyncio.Event()
-
-    def put(self, state: JobState) -> None:
-        self._newest[state.job_id] = state
-        self._some.set()
-
-    async def get(self) -> JobState:
-        while not self._newest:
-            self._some.clear()
-            await self._some.wait()
-        return self._newest.pop(next(iter(self._newest)))
 
 
 def _age(state: JobState) -> tuple[float, str]:

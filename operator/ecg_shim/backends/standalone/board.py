@@ -6,10 +6,10 @@ newest state of each job.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from itertools import islice
 
+from ecg_shim.backends.news import Listener
 from ecg_shim.model import JobState, JobStatus
 
 
@@ -19,7 +19,7 @@ class Board:
     def __init__(self) -> None:
         self._states: dict[str, JobState] = {}
         self._unended: dict[str, JobState] = {}
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
 
     def publish(self, state: JobState | None) -> None:
         """Show a state unless a newer one is there; None is passed over."""
@@ -66,7 +66,7 @@ class Board:
 
     async def listen(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change."""
-        listener = _Listener()
+        listener = Listener()
         self._listeners.append(listener)
         try:
             for state in self._states.values():
@@ -75,19 +75,3 @@ class Board:
                 yield await listener.get()
         finally:
             self._listeners.remove(listener)
-
-
-class _Listener:
-    def __init__(self) -> None:
-        self._newest: dict[str, JobState] = {}
-        self._some = asyncio.Event()
-
-    def put(self, state: JobState) -> None:
-        self._newest[state.job_id] = state
-        self._some.set()
-
-    async def get(self) -> JobState:
-        while not self._newest:
-            self._some.clear()
-            await self._some.wait()
-        return self._newest.pop(next(iter(self._newest)))
