@@ -138,12 +138,19 @@ def test_a_reader_that_stops_in_the_middle_goes_on_with_the_next_record() -> Non
     async def run() -> tuple[list[int], list[tuple[Any, ...]]]:
         async with opened() as (page, ring):
             await page.evaluate(SEND, [SIZE, payloads])
-            first = []
-            for record in ring.records():
-                first.append(record.frame)
-                if record.frame == 1:
-                    break
-            return first, [record.frame for record in ring.records() if record.kind is Kind.PATCH]
+            first: list[int] = []
+            later: list[int] = []
+            async with asyncio.timeout(20):
+                while 1 not in first:  # the page's worker may not have written all of them yet
+                    for record in ring.records():
+                        first.append(record.frame)
+                        if record.frame == 1:
+                            break
+                    await asyncio.sleep(0.01)
+                while payloads[-1][0] not in later:
+                    later += [record.frame for record in ring.records() if record.kind is Kind.PATCH]
+                    await asyncio.sleep(0.01)
+            return first, later
 
     assert asyncio.run(run()) == ([0, 1], [2, 3, 4])
 
