@@ -68,8 +68,8 @@ def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: P
 
 def test_a_failed_and_a_cancelled_render_leave_nothing_running(client: ClientBackend, tmp_path: Path) -> None:
     before = processes.survivors(SESSION)
-    captions = command_line.scenario(*"abcd", seconds=4, plugin="elastic")
-    long = clips.counter(clips.Clip(frames=120, width=640, height=360))
+    captions = command_line.scenario(*"abcdefghijklmnopqrst", seconds=20, plugin="elastic")
+    long = clips.counter(clips.Clip(frames=600, width=640, height=360))
     cancelled = client.create(captions, {}, video_url=long.as_uri())
     failed = client.create(captions, {}, video_url=Path(__file__).as_uri())
     deadline = time.monotonic() + SECONDS
