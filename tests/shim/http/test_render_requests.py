@@ -242,7 +242,8 @@ def test_the_relay_learns_of_an_answer_only_after_it_was_sent():
     assert service.told.job_ids == [JOB_ID]
 
 
-def test_the_relay_learns_of_answers_only(served):
+def test_the_relay_learns_of_answers_only(serve):
+    served = serve()
     served.client.post("/render", content=b"{")
     served.client.post("/render", json=render_body(videoUrl=None))
     assert served.told.soon() == [JOB_ID]
