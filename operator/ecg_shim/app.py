@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
@@ -88,8 +88,7 @@ async def _measured(pulse: Pulse) -> AsyncIterator[None]:
         yield
     finally:
         measuring.cancel()
-        with suppress(asyncio.CancelledError):
-            await measuring
+        await asyncio.wait([measuring])
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

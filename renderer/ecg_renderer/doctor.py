@@ -183,7 +183,8 @@ async def _shared_memory(browser: Browser) -> Check:
     except RenderError as error:
         return Check(name, State.NOTE, f"not tried: {error.message}", meaning, error.hint)
     try:
-        await asyncio.wait_for(page.evaluate("size => ecg.openSink(size, null)", _RING_BYTES), TRY_SECONDS)
+        async with asyncio.timeout(TRY_SECONDS):
+            await page.evaluate("size => ecg.openSink(size, null)", _RING_BYTES)
     except (BrowserError, TimeoutError) as error:
         return Check(name, State.NOTE, f"not usable: {error or 'no answer'}", meaning, _SHM_FIX)
     ring = Ring.find(browser.profile, _RING_BYTES)

@@ -52,8 +52,7 @@ class MemoryMeter:
             yield self
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ class Settings:
         frame_timeout: ECG_FRAME_TIMEOUT, seconds without a frame after which the browser is replaced.
     """
 
-    stages: int = 4
+    stages: int = 8
     queue_frames: int = 60
     memory_bytes: int = 500 * MEGABYTE
     capture: CaptureWay | None = None
@@ -35,7 +35,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; raises OptionsError for a value out of range."""
         return cls(
-            stages=int(_number(environment, "BROWSER_POOL_SIZE", 4, 1, LARGEST_POOL)),
+            stages=int(_number(environment, "BROWSER_POOL_SIZE", 8, 1, LARGEST_POOL)),
             queue_frames=int(_number(environment, "QUEUE_MAX_SIZE", 60, 1, 100_000)),
             memory_bytes=int(_number(environment, "MEMORY_THRESHOLD_MB", 500, 1, 1_000_000) * MEGABYTE),
             capture=capture_way(environment.get("ECG_CAPTURE", "auto")),

@@ -262,8 +262,10 @@ class Relay:
             self._start_due()
             full = len(self._sending) >= AT_ONCE
             wait = LOOK_SECONDS if full or not self._agenda else self._agenda[0][0] - self._clock()
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.001, min(wait, LOOK_SECONDS)))
+                async with asyncio.timeout(max(0.001, min(wait, LOOK_SECONDS))):
+                    await self._wake.wait()
 
     async def _keep_house(self) -> None:
         forgotten = float("-inf")

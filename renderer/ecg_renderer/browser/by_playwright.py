@@ -103,9 +103,11 @@ class PlaywrightBrowser:
         """End Chromium and its driver, and remove the profile; works on a crashed one too."""
         try:
             with suppress(Exception):
-                await asyncio.wait_for(self._context.close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._context.close()
             with suppress(Exception):
-                await asyncio.wait_for(self._playwright.stop(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._playwright.stop()
         finally:
             shutil.rmtree(self.profile, ignore_errors=True)
 

@@ -85,7 +85,8 @@ class CanvasCapture(RestartingCapture):
     async def _call(self, script: str, argument: Any, seconds: float = LOAD_SECONDS) -> Any:
         assert self._page is not None
         try:
-            return await asyncio.wait_for(self._page.evaluate(script, argument), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._page.evaluate(script, argument)
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
 

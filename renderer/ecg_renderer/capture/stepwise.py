@@ -95,7 +95,8 @@ class StepwiseCapture(RestartingCapture):
 
     async def _timely(self, work: Any, frame: int) -> Any:
         try:
-            return await asyncio.wait_for(work, self._frame_timeout)
+            async with asyncio.timeout(self._frame_timeout):
+                return await work
         except TimeoutError as error:
             raise FrameTimeout(
                 f"Frame {frame} was not captured within {self._frame_timeout:g} s: the browser hangs.",

@@ -44,7 +44,7 @@ Stages = Annotated[
         min=1,
         max=32,
         show_default=False,
-        help="Caption stages that share the browser, 1 to 32. Default: BROWSER_POOL_SIZE, or 4.",
+        help="Caption stages that share the browser, 1 to 32. Default: BROWSER_POOL_SIZE, or 8.",
     ),
 ]
 Capture = Annotated[

@@ -219,7 +219,8 @@ async def _end(child: asyncio.subprocess.Process) -> None:
                 return
             _signal(child, number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(child.wait()), TERMINATE_SECONDS)
+                async with asyncio.timeout(TERMINATE_SECONDS):
+                    await asyncio.shield(child.wait())
     except asyncio.CancelledError:
         _signal(child, signal.SIGKILL)
         raise

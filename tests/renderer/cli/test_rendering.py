@@ -31,7 +31,7 @@ def test_a_render_prints_the_path_of_the_video_and_nothing_else(tmp_path: Path) 
 
 def test_a_summary_on_standard_error_tells_what_was_rendered_and_how(tmp_path: Path) -> None:
     ended = ecg_render("run", "job.yaml", cwd=workplace(tmp_path))
-    for words in ("1.0 s of 320x180 at 30 frames/s", "x real time", "encoder   x264 (", "by canvas, 4 stages", "none"):
+    for words in ("1.0 s of 320x180 at 30 frames/s", "x real time", "encoder   x264 (", "by canvas, 8 stages", "none"):
         assert words in ended.err
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 from ecg_shim.backends.cluster.board import Board
 from ecg_shim.backends.cluster.desk import Answered, Desk
@@ -80,11 +79,12 @@ class Duty:
                 await asyncio.wait((keep, desk), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 desk.cancel()
-                with suppress(asyncio.CancelledError):
-                    await desk
+                # Not `await desk` with its cancellation suppressed: that would suppress one of this task, too.
+                await asyncio.wait([desk])
+            if not desk.cancelled():
+                await desk
         finally:
             # While the Lease is still ours: answers to what is on its way are noted.
             await relay.close()
             keep.cancel()
-            with suppress(asyncio.CancelledError):
-                await keep
+            await asyncio.wait([keep])

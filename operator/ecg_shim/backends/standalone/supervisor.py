@@ -53,7 +53,8 @@ class Supervisor:
                 log.error("Jobs wait: %s", problem)
                 wait = AGAIN_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     async def close(self) -> None:
         """Stop renderers; their jobs go on when the service is started again."""
