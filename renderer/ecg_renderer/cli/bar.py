@@ -29,7 +29,8 @@ class BarDisplay:
             transient=True,
             expand=True,
         )
-        self._task = self._progress.add_task(STAGES[Stage.PLANNING], total=None, figures="")
+        self._stage = Stage.PLANNING
+        self._task = self._progress.add_task(STAGES[self._stage], total=None, figures="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -49,7 +50,9 @@ class BarDisplay:
             total=progress.frames_total if counted else None,
             completed=progress.frames_done if counted else 0,
             figures=bar_figures(progress) if counted else "",
+            refresh=progress.stage is not self._stage,  # so that a short one is seen, too
         )
+        self._stage = progress.stage
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
