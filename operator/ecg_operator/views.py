@@ -27,7 +27,7 @@ from ecg_api.names import (
 from ecg_api.problems import ManifestProblems
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import KIND, RenderJob, parse_render_job
-from ecg_api.status import RenderJobStatus
+from ecg_api.status import RenderJobStatus, WorkFilesState
 from ecg_operator.cache import Record
 from ecg_operator.model import JobView, Key, PodView
 
@@ -62,6 +62,13 @@ class RenderJobView:
     def finished(self) -> bool:
         """Whether nothing will be rendered for it any more."""
         return self.status is not None and is_true(self.status.conditions, ConditionType.FINISHED)
+
+    @property
+    def leaves_work_files(self) -> bool:
+        """Whether there may be work files that nobody has cared for yet."""
+        if not self.finished or self.status is None or self.status.run is None:
+            return not self.finished
+        return self.status.run.work_files is WorkFilesState.WRITTEN
 
 
 def read_render_job(obj: Json) -> Record[RenderJobView]:

@@ -21,7 +21,7 @@ class World:
     """The caches, and the queue that changes go to.
 
     Attributes:
-        departed: unfinished RenderJobs that were deleted, until their work files are cared for.
+        departed: RenderJobs that were deleted before their work files were cared for, until that is done.
         refusals: what the API server said when it last refused to create a child of a RenderJob, by its uid.
     """
 
@@ -95,7 +95,7 @@ class World:
     def _depart(self, record: Record[RenderJobView]) -> None:
         self.refusals.pop(record.uid, None)
         self._foreign.pop(record.key, None)
-        if not record.value.finished:
+        if record.value.leaves_work_files:
             self.departed[record.key] = record
 
     def _wake_rivals(self, record: Record[RenderJobView]) -> None:

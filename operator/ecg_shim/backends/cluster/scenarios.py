@@ -128,8 +128,8 @@ class Scenarios:
         from botocore.config import Config
 
         limits: dict[str, Any] = {
-            "connect_timeout": 2,
-            "read_timeout": 5,
+            "connect_timeout": 3,
+            "read_timeout": 10,
             "retries": {"total_max_attempts": 2, "mode": "standard"},
         }
         # A session of its own: the module's keeps the credentials that it saw first.
