@@ -21,9 +21,10 @@ import typer
 from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScalePlane
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
+from ecg_cluster.client import JOBS, RENDER_JOBS
+from ecg_cluster.connection import load_connection
 from ecg_operator.cache import Cache, Record
-from ecg_operator.cluster import JOBS, RENDER_JOBS, Cluster
-from ecg_operator.connection import load_connection
+from ecg_operator.cluster import Cluster
 from ecg_operator.informers import Informer, Source
 from ecg_operator.model import Key
 

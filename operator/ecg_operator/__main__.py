@@ -11,14 +11,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ecg_cluster.connection import load_connection
+from ecg_cluster.errors import NoCluster
 from ecg_operator.app import Operator, Options
-from ecg_operator.connection import load_connection
 from ecg_operator.errors import OperatorError, SettingsProblem
 from ecg_operator.logs import set_up_logs
 from ecg_operator.settings import VARIABLES, Settings, read_settings
 
 log = logging.getLogger("ecg_operator")
 
+NO_CLUSTER = 69
 INTERNAL_ERROR = 70
 
 _ABOUT = """\
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logs(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings, given.kubeconfig, Options(elects=not given.dev)))
+    except NoCluster as error:
+        log.error("%s. Give --kubeconfig FILE.", error)
+        return NO_CLUSTER
     except OperatorError as error:
         log.error("%s", error)
         return error.exit_code

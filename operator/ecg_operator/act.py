@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, UID_LABEL, Role
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Json
+from ecg_cluster.errors import AlreadyExists, Changed, Invalid, NotFound, Refused
 from ecg_operator.cache import Record
-from ecg_operator.cluster import JOBS, PODS, RENDER_JOBS, Cluster, Json
-from ecg_operator.errors import AlreadyExists, Conflict, Invalid, NotFound, Refused
+from ecg_operator.cluster import Cluster
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import (
     Action,
@@ -94,7 +95,7 @@ class Actor:
         known = self._world.jobs.get(record.namespace, action.name)
         if known is None:
             return
-        with contextlib.suppress(NotFound, Conflict):  # a conflict: that one is gone, and another has its name
+        with contextlib.suppress(NotFound, Changed):  # a conflict: that one is gone, and another has its name
             await self._cluster.delete(JOBS, record.namespace, action.name, uid=known.uid)
         if action.grace_seconds is not None and self._has_live_pods(record):
             # After the Job, or its controller would make new ones.
@@ -127,7 +128,7 @@ class Actor:
         return any(pod.value.phase not in ("Succeeded", "Failed") for pod in pods)
 
     async def _delete_render_job(self, record: Record[RenderJobView]) -> None:
-        with contextlib.suppress(NotFound, Conflict):
+        with contextlib.suppress(NotFound, Changed):
             await self._cluster.delete(RENDER_JOBS, record.namespace, record.name, uid=record.uid)
         self._world.render_jobs.deleted_by_us(record)
 

@@ -26,17 +26,18 @@ from kubernetes.aio.client import Configuration
 
 from ecg_api.names import MANAGED_BY, OPERATOR
 from ecg_api.pods import PROGRESS_PORT
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
+from ecg_cluster.connection import own_namespace
+from ecg_cluster.election import Election, LeaseTiming
 from ecg_operator.act import Actor
 from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.cluster import JOBS, PODS, RENDER_JOBS, Call, Cluster
-from ecg_operator.connection import own_namespace
+from ecg_operator.cluster import Cluster
 from ecg_operator.decide import decide
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
 from ecg_operator.informers import Informer, Source
-from ecg_operator.leader import Leader, LeaseTiming
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import Key
 from ecg_operator.observe import Observer
@@ -115,12 +116,17 @@ class Operator:
             await self._work(stop)
             return
         log.info("waiting for the Lease as %s", self.leader.identity)
-        if not await _unless(stop, self.leader.acquire()):
+        if not await _unless(stop, self.leader.win()):
             return
         try:
-            await _together(self._work(stop), self.leader.keep())
+            await _together(self._work(stop), self._keep(self.leader))
         finally:
             await self.leader.release()
+
+    async def _keep(self, leader: Election) -> None:
+        """Stay the leader; raises LeaseLost when another replica may take over."""
+        await leader.keep()
+        raise LeaseLost(f"the Lease {leader.place} could not be renewed in time")
 
     async def _work(self, stop: asyncio.Event) -> None:
         self.health.acting = True
@@ -156,12 +162,12 @@ class Operator:
         self.metrics.count_call(call)
         self.options.after_call(call)
 
-    def _leader(self) -> Leader:
+    def _leader(self) -> Election:
         settings = self.settings
         # The same pod name would be taken for the same replica, so chance is part of it outside of a cluster.
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         namespace = settings.lease_namespace or own_namespace()
-        return Leader(self.cluster, namespace, settings.lease_name, identity, self.options.timing)
+        return Election(self.cluster.client, namespace, settings.lease_name, identity, self.options.timing)
 
     def _informers(self) -> list[Informer]:
         resync = float(self.settings.resync_seconds)

@@ -16,8 +16,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from ecg_api.renderjob import GROUP, VERSION
-from ecg_operator.cluster import GOODBYE
-from ecg_operator.connection import for_kopf
+from ecg_cluster.client import GOODBYE
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class RenderJobWatch:
 
         @kopf.on.login(registry=registry)
         async def log_in(**_: Any) -> kopf.ConnectionInfo:
-            return await for_kopf(self._configuration)
+            return await _credentials(self._configuration)
 
         @kopf.on.event(GROUP, VERSION, "renderjobs", registry=registry)
         async def hand_over(event: kopf.RawEvent, **_: Any) -> None:
@@ -100,6 +99,21 @@ class RenderJobWatch:
             log.info("stopped watching RenderJobs")
 
         return registry
+
+
+async def _credentials(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Return the same credentials for kopf, which has a client of its own."""
+    header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ecg_cluster.client import Json, Resource
+from ecg_cluster.errors import ApiError, Expired, api_error
 from ecg_operator.cache import Cache
-from ecg_operator.cluster import Cluster, Json, Resource
-from ecg_operator.errors import ApiError, Expired, api_error
+from ecg_operator.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

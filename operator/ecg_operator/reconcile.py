@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 
 from ecg_api.status import RenderJobStatus
+from ecg_cluster.client import RENDER_JOBS
+from ecg_cluster.errors import ApiError, Changed, Invalid, NotFound, Refused
 from ecg_operator.act import Actor
 from ecg_operator.cache import Record
-from ecg_operator.cluster import RENDER_JOBS, Cluster
-from ecg_operator.errors import ApiError, Conflict, Invalid, LeaseLost, NotFound, Refused
+from ecg_operator.cluster import Cluster
+from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import Decision, EventNote, Key, Observation
@@ -62,7 +64,7 @@ class Reconciler:
                     due = await self.reconcile(key)
             except LeaseLost:
                 raise
-            except Conflict:
+            except Changed:
                 await self._refresh(key)
             except Exception as error:
                 self._failed(key, error)
@@ -74,7 +76,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Look at a RenderJob once; return after how many seconds to look again, None for when something happens.
 
-        Raises ApiError; Conflict if the RenderJob has changed meanwhile.
+        Raises ApiError; Changed if the RenderJob has changed meanwhile.
         """
         departed = self._world.departed.get(key)
         unsettled = await self._settle(departed) if departed is not None else None

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from ecg_api.renderjob import ConfigMapRef
-from ecg_operator.cluster import CONFIG_MAPS, Cluster, Json
-from ecg_operator.errors import NotFound
+from ecg_cluster.client import CONFIG_MAPS, Json
+from ecg_cluster.errors import NotFound
+from ecg_operator.cluster import Cluster
 
 REMEMBERED_SECONDS = 5.0
 PROBLEM_SECONDS = 1.0

@@ -24,15 +24,15 @@ from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.pods import SEGMENTS_VARIABLE, FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
+from ecg_cluster.client import NODES, PODS
+from ecg_cluster.connection import load_connection
+from ecg_cluster.errors import Changed, NoAnswer, NotFound
 from ecg_operator.cache import Cache, Record
-from ecg_operator.cluster import PODS, Cluster, Resource
-from ecg_operator.connection import load_connection
-from ecg_operator.errors import Conflict, NotFound, Unavailable
+from ecg_operator.cluster import Cluster
 from ecg_operator.informers import Informer, Source
 from ecg_operator.model import Key
 from pod_reports import report_of
 
-NODES = Resource("/api/v1", "nodes")
 NODE = "fake-node"
 
 
@@ -141,12 +141,12 @@ class FakeKubelet:
 
     async def _make_node(self) -> None:
         body = {"metadata": {"name": NODE}, "spec": {"taints": []}}
-        await self._cluster._exchange("create", NODES, f"{NODES.api}/{NODES.plural}", {}, body, 10)
+        await self._cluster.client.call("create", NODES, None, body=body)
         now = _now()
         condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "",
                      "lastHeartbeatTime": now, "lastTransitionTime": now}  # fmt: skip
         status = {"status": {"conditions": [condition]}}
-        await self._cluster._exchange("patch", NODES, f"{NODES.api}/{NODES.plural}/{NODE}/status", {}, status, 10)
+        await self._cluster.client.call("patch", NODES, None, NODE, part="status", body=status)
 
     def _news(self, record: Record[dict[str, Any]], before: Record[dict[str, Any]] | None) -> None:
         wake = self._wakes.get(record.uid)
@@ -170,7 +170,7 @@ class FakeKubelet:
         pod = self._describe(record)
         outcome = self.scripts.get(pod.namespace, succeed)(pod)
         self.started.append(pod)
-        with suppress(NotFound, Conflict):  # somebody else has deleted it
+        with suppress(NotFound, Changed):  # somebody else has deleted it
             await self._play(pod, record.uid, outcome)
 
     async def _play(self, pod: Pod, uid: str, outcome: Outcome) -> None:
@@ -211,10 +211,11 @@ class FakeKubelet:
 
     async def _bind(self, pod: Pod) -> None:
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
-        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/binding"
         body = {"metadata": {"name": pod.name}, "target": target}
-        with suppress(Conflict):  # the answer to an earlier try was lost
-            await self._surely(lambda: self._cluster._exchange("create", PODS, path, {}, body, 10))
+        with suppress(Changed):  # the answer to an earlier try was lost
+            await self._surely(
+                lambda: self._cluster.client.call("create", PODS, pod.namespace, pod.name, part="binding", body=body)
+            )
 
     async def _write(self, pod: Pod, status: dict[str, Any]) -> None:
         patch = {"status": status}
@@ -226,7 +227,7 @@ class FakeKubelet:
             try:
                 await request()
                 return
-            except Unavailable:
+            except NoAnswer:
                 await asyncio.sleep(0.3)
 
     async def _end(self, pod: Pod, started: str, exit_code: int, message: str, reason: str) -> None:

@@ -20,11 +20,12 @@ from typing import Any, ParamSpec
 
 from ecg_api.names import UID_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
+from ecg_cluster.client import EVENTS, JOBS, PODS, RENDER_JOBS, Json
+from ecg_cluster.connection import load_connection
+from ecg_cluster.election import LeaseTiming
+from ecg_cluster.errors import NotFound
 from ecg_operator.app import Operator, Options
-from ecg_operator.cluster import EVENTS, JOBS, PODS, RENDER_JOBS, Cluster, Json
-from ecg_operator.connection import load_connection
-from ecg_operator.errors import NotFound
-from ecg_operator.leader import LeaseTiming
+from ecg_operator.cluster import Cluster
 from ecg_operator.settings import Settings, read_settings
 
 P = ParamSpec("P")

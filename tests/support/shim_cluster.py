@@ -24,9 +24,10 @@ from typing import Any
 from uuid import uuid4
 
 from ecg_api.options import Options
-from ecg_operator.cluster import CONFIG_MAPS, RENDER_JOBS, Json
-from ecg_operator.errors import NotFound
-from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings, Timing
+from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
+from ecg_cluster.election import LeaseTiming
+from ecg_cluster.errors import NotFound
+from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings
 from ecg_shim.backends.cluster.names import object_name, ticket_name
 from ecg_shim.backends.cluster.tickets import Filed, read
 from ecg_shim.model import Admission, JobState, RenderOrder, Submission
@@ -41,7 +42,7 @@ BUCKET = "videos"
 QUICK = Policy(
     hold=0.1, hold_terminal=0.2, unknown_answer=1.0, progress_every=0.05, first_wait=0.1, longest_wait=0.5, unsure=0.3
 )
-LEASE = Timing(lease=2.0, renew=1.4, retry=0.2)
+LEASE = LeaseTiming(lease_seconds=2.0, renew_seconds=1.4, retry_seconds=0.2)
 ANYWHERE = AddressPolicy(schemes=("http", "https"), setting="ECG_CALLBACK_HOSTS", private=True)
 SCENARIO: dict[str, Any] = {"version": "2.0", "cues": [{"id": "c1"}]}
 OUTPUT = {

@@ -10,8 +10,8 @@ import pytest
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
-from ecg_operator.cluster import CONFIG_MAPS
-from ecg_operator.errors import Invalid
+from ecg_cluster.client import CONFIG_MAPS
+from ecg_cluster.errors import Invalid
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from operators import Site, condition, finished, on_a_loop, render_job
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from control_plane import ControlPlane
-from ecg_operator.errors import Invalid
+from ecg_cluster.errors import Invalid
 from fake_kubelet import FakeKubelet, Outcome, Pod, Script, succeed
 from operators import Site, condition, finished, in_phase, of, on_a_loop, render_job
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
+from ecg_cluster.client import Call, Json, Resource
+from ecg_cluster.connection import load_connection
+from ecg_cluster.errors import NotFound
 from ecg_operator.app import Operator, Options
-from ecg_operator.cluster import Call, Json, Resource
-from ecg_operator.connection import load_connection
-from ecg_operator.errors import NotFound
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from operators import Site, finished, of, on_a_loop, render_job, settings_for
 
@@ -79,7 +79,7 @@ async def is_settled(site: Site, name: str) -> bool:
 async def own_namespace(kubeconfig: Path) -> AsyncIterator[Site]:
     name = f"t-{secrets.token_hex(4)}"
     async with Site(kubeconfig, name) as site:
-        await site.cluster._exchange("create", NAMESPACES, "/api/v1/namespaces", {}, {"metadata": {"name": name}}, 10)
+        await site.cluster.client.call("create", NAMESPACES, None, body={"metadata": {"name": name}})
 
         async def has_account() -> bool:
             try:

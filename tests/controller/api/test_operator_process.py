@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from control_plane import ControlPlane
-from ecg_operator.cluster import LEASES
+from ecg_cluster.client import LEASES
 from operators import Site, finished, on_a_loop, render_job
 
 ROOT = Path(__file__).parents[3]

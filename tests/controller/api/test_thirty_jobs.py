@@ -8,8 +8,8 @@ from collections import Counter
 from typing import Any
 
 from control_plane import ControlPlane
+from ecg_cluster.client import JOBS
 from ecg_operator.cache import Cache, Record
-from ecg_operator.cluster import JOBS
 from ecg_operator.informers import Informer, Source
 from ecg_operator.model import Key
 from ecg_operator.settings import read_settings

@@ -9,11 +9,11 @@ from collections import Counter
 import pytest
 
 from control_plane import ControlPlane
+from ecg_cluster.client import LEASES, Client
+from ecg_cluster.connection import load_connection
+from ecg_cluster.election import Election, LeaseTiming
 from ecg_operator.app import Operator, Options
-from ecg_operator.cluster import LEASES, Cluster
-from ecg_operator.connection import load_connection
 from ecg_operator.errors import LeaseLost
-from ecg_operator.leader import Leader, LeaseTiming
 from fake_kubelet import FakeKubelet
 from faulty_api import FaultyApi
 from operators import QUICK_LEASE, Site, finished, on_a_loop, render_job, settings_for
@@ -102,13 +102,13 @@ async def test_a_replica_stopped_while_it_waits_for_the_lease_ends_at_once(plane
 @on_a_loop
 async def test_of_many_candidates_at_once_one_gets_the_lease(plane: ControlPlane, namespace: str) -> None:
     configuration = await load_connection(str(plane.kubeconfig))
-    cluster = Cluster(configuration)
-    leaders = [Leader(cluster, namespace, "many", f"candidate-{number}", QUICK_LEASE) for number in range(8)]
-    tries = [asyncio.create_task(leader.acquire()) for leader in leaders]
+    client = Client(configuration, "candidates")
+    leaders = [Election(client, namespace, "many", f"candidate-{number}", QUICK_LEASE) for number in range(8)]
+    tries = [asyncio.create_task(leader.win()) for leader in leaders]
     await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.sleep(0.5)
     assert sum(leader.leads for leader in leaders) == 1
     for task in tries:
         task.cancel()
     await asyncio.wait(tries)
-    await cluster.close()
+    await client.close()

@@ -10,18 +10,10 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from ecg_operator.cluster import JOBS, PODS, Call, Cluster
-from ecg_operator.errors import (
-    AlreadyExists,
-    ApiError,
-    Conflict,
-    Expired,
-    Invalid,
-    LeaseLost,
-    NotFound,
-    Refused,
-    Unavailable,
-)
+from ecg_cluster.client import JOBS, PODS, Call
+from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Expired, Invalid, NoAnswer, NotFound, Refused
+from ecg_operator.cluster import Cluster
+from ecg_operator.errors import LeaseLost
 
 Answers = Callable[[int], web.Response]
 
@@ -75,7 +67,7 @@ def test_reading_is_tried_again() -> None:
 def test_reading_ends_after_three_tries() -> None:
     async def scenario() -> None:
         async with client(lambda number: status(503)) as (cluster, server):
-            with pytest.raises(Unavailable):
+            with pytest.raises(NoAnswer):
                 await cluster.get(PODS, "ns", "x")
             assert len(server.methods) == 3
 
@@ -85,7 +77,7 @@ def test_reading_ends_after_three_tries() -> None:
 def test_a_write_that_may_have_happened_is_not_repeated() -> None:
     async def scenario() -> None:
         async with client(lambda number: status(500)) as (cluster, server):
-            with pytest.raises(Unavailable):
+            with pytest.raises(NoAnswer):
                 await cluster.create(JOBS, "ns", {})
             assert server.methods == ["POST"]
 
@@ -107,7 +99,7 @@ def test_a_write_that_was_put_off_is_repeated_after_the_wished_pause() -> None:
 def test_a_long_pause_is_left_to_the_queue() -> None:
     async def scenario() -> None:
         async with client(lambda number: status(429, **{"Retry-After": "60"})) as (cluster, server):
-            with pytest.raises(Unavailable) as caught:
+            with pytest.raises(NoAnswer) as caught:
                 await cluster.create(JOBS, "ns", {})
             assert caught.value.retry_after == 60
             assert len(server.methods) == 1
@@ -118,13 +110,13 @@ def test_a_long_pause_is_left_to_the_queue() -> None:
 ERRORS: dict[tuple[int, str], type[ApiError]] = {
     (404, "NotFound"): NotFound,
     (409, "AlreadyExists"): AlreadyExists,
-    (409, "Conflict"): Conflict,
+    (409, "Conflict"): Changed,
     (410, "Expired"): Expired,
     (401, "Unauthorized"): Refused,
     (403, "Forbidden"): Refused,
     (400, "BadRequest"): Invalid,
     (422, "Invalid"): Invalid,
-    (500, "InternalError"): Unavailable,
+    (500, "InternalError"): NoAnswer,
 }
 
 
@@ -150,7 +142,7 @@ def test_an_answer_that_is_not_kubernetes_own_is_an_error_with_its_beginning() -
 def test_nobody_there_is_unavailable() -> None:
     async def scenario() -> None:
         cluster = Cluster(Configuration(host="http://127.0.0.1:9"))
-        with pytest.raises(Unavailable):
+        with pytest.raises(NoAnswer):
             await cluster.create(JOBS, "ns", {})
         await cluster.close()
 
@@ -180,7 +172,7 @@ def test_every_answered_request_is_counted() -> None:
     async def scenario() -> None:
         calls: list[Call] = []
         async with client(lambda number: fine() if number == 1 else status(404)) as (cluster, _):
-            cluster._after_call = calls.append
+            cluster.client._after_call = calls.append
             await cluster.create(JOBS, "ns", {})
             with pytest.raises(NotFound):
                 await cluster.delete(PODS, "ns", "x")

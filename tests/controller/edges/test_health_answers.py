@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecg_operator.cluster import PODS
+from ecg_cluster.client import PODS
 from ecg_operator.health import Health, LoopLag
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import Key

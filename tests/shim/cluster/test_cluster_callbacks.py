@@ -12,8 +12,8 @@ import pytest
 
 from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
-from ecg_operator.cluster import LEASES, RENDER_JOBS
-from ecg_operator.errors import Conflict as Changed
+from ecg_cluster.client import LEASES, RENDER_JOBS
+from ecg_cluster.errors import Changed
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState

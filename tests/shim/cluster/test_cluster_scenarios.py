@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ecg_api.renderjob import ScenarioRef
-from ecg_operator.cluster import CONFIG_MAPS
+from ecg_cluster.client import CONFIG_MAPS
 from ecg_renderer.worker.scenarios import scenario_reader
 from ecg_shim.backends.cluster.scenarios import inline
 from ecg_shim.model import JobStatus

@@ -17,7 +17,7 @@ import pytest
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
-from ecg_operator.cluster import LEASES
+from ecg_cluster.client import LEASES
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from operators import condition, on_a_loop
 from ports import free_ports

@@ -7,6 +7,6 @@ Every replica answers requests. One of them, the holder of a Lease, makes Render
 """
 
 from ecg_shim.backends.cluster.backend import ClusterBackend
-from ecg_shim.backends.cluster.settings import ClusterSettings, Timing
+from ecg_shim.backends.cluster.settings import ClusterSettings
 
-__all__ = ["ClusterBackend", "ClusterSettings", "Timing"]
+__all__ = ["ClusterBackend", "ClusterSettings"]

@@ -12,14 +12,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from ecg_api.failures import Failure
+from ecg_cluster.client import CONFIG_MAPS
+from ecg_cluster.connection import load_connection, own_namespace
+from ecg_cluster.election import Election
+from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster, NotFound
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.api import CONFIG_MAPS, Api
+from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.connection import load_connection, own_namespace
 from ecg_shim.backends.cluster.desk import Answered, Desk
 from ecg_shim.backends.cluster.duty import Duty, MakeRelay
-from ecg_shim.backends.cluster.election import Election
-from ecg_shim.backends.cluster.errors import AlreadyExists, ApiError, NotFound
 from ecg_shim.backends.cluster.estimates import Estimates
 from ecg_shim.backends.cluster.filing import Filing, unavailable
 from ecg_shim.backends.cluster.names import ANSWERED, object_name, ticket_name
@@ -62,14 +63,17 @@ class ClusterBackend:
 
     async def start(self) -> None:
         """Learn what is in the cluster, and begin. Raises Unavailable."""
-        configuration = await load_connection(self._settings.kubeconfig)
+        try:
+            configuration = await load_connection(self._settings.kubeconfig)
+        except NoCluster as error:
+            raise Unavailable(f"There is {error}. Set KUBECONFIG.") from error
         self._api = await self._connected(configuration, self._settings.namespace or own_namespace())
         operator_namespace, lease = self._settings.operator_lease
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
         self._board = Board(self._api)
         self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
         self._estimates = Estimates(self._board, self._settings.max_concurrent)
-        self._vitals = Vitals(operator, lease, self._settings.timing)
+        self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
         self._spawn("RenderJobs", self._board.jobs.run())
         self._spawn("tickets", self._board.tickets.run())
@@ -208,7 +212,9 @@ class ClusterBackend:
 
     def _duty(self, make_relay: MakeRelay) -> Duty:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(4)}"
-        election = Election(self._api, self._settings.lease_name, identity, self._settings.timing)
+        election = Election(
+            self._api.client, self._api.namespace, self._settings.lease_name, identity, self._settings.timing
+        )
         outbox = ClusterOutbox(self._api, self._board, lambda: election.leads)
         return Duty(election, self._board, outbox, self._desk, make_relay)
 

@@ -10,8 +10,9 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
 
+from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
 from ecg_shim.backends.cluster import jobs, tickets
-from ecg_shim.backends.cluster.api import CONFIG_MAPS, RENDER_JOBS, Api, Json
+from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.mirror import Mirror
 from ecg_shim.backends.cluster.names import name_of_ticket, object_name

@@ -16,11 +16,12 @@ from datetime import timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.options import Options
+from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
+from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.agenda import Agenda
-from ecg_shim.backends.cluster.api import CONFIG_MAPS, RENDER_JOBS, Api
+from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board, Entry
-from ecg_shim.backends.cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_shim.backends.cluster.filing import Filing, cancelled
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.manifests import render_job

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ecg_cluster.election import Election
 from ecg_shim.backends.cluster.board import Board
 from ecg_shim.backends.cluster.desk import Answered, Desk
-from ecg_shim.backends.cluster.election import Election
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.model import Unavailable
 from ecg_shim.relay import Outbox, Relay

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
+from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster import jobs, tickets
-from ecg_shim.backends.cluster.api import CONFIG_MAPS, RENDER_JOBS, Api
+from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board, Entry
-from ecg_shim.backends.cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster.names import CANCELLED, object_name, ticket_name
 from ecg_shim.backends.cluster.states import is_for
 from ecg_shim.backends.cluster.tickets import Stage, Ticket

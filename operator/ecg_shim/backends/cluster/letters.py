@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ecg_cluster.connection import load_connection, own_namespace
 from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.connection import load_connection, own_namespace
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.relay.records import CallbackRecord
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ecg_api.names import MANAGED_BY
 from ecg_api.options import Options
 from ecg_api.renderjob import API_VERSION, KIND
-from ecg_shim.backends.cluster.api import Json
+from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.names import JOB_ID, PAYLOAD, SERVICE, SUBMITTED, object_name
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import Ticket

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ecg_shim.backends.cluster.api import Api, Json, Resource
-from ecg_shim.backends.cluster.errors import ApiError, Expired, api_error
+from ecg_cluster.client import Json, Resource
+from ecg_cluster.errors import ApiError, Expired, api_error
+from ecg_shim.backends.cluster.api import Api
 
 log = logging.getLogger(__name__)
 

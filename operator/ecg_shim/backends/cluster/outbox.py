@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ecg_cluster.client import CONFIG_MAPS
+from ecg_cluster.errors import ApiError, NotFound
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.api import CONFIG_MAPS, Api
+from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.errors import ApiError, NotFound
 from ecg_shim.backends.cluster.filing import unavailable
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.names import REPLAY, object_name, ticket_name

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ecg_cluster.election import LeaseTiming
 
 DAY = 86_400
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds: how long the Lease of the relay lasts, when to give it up, how often to try for it.
-
-    The operator's Lease, if it was not renewed for `stale`, belongs to nobody.
-    """
-
-    lease: float = 15.0
-    renew: float = 10.0
-    retry: float = 2.0
-    stale: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +26,9 @@ class ClusterSettings:
         max_concurrent: how many jobs the operator runs at a time, for estimates.
         gpus: for each segment; 0 encodes on the CPU.
         lease_name: of the replica that tells callbacks.
+        timing: of that Lease.
         operator_lease: its namespace and name, to see whether an operator is there.
+        stale_seconds: after which an operator's Lease that is not renewed belongs to nobody.
     """
 
     bucket: str
@@ -53,5 +44,6 @@ class ClusterSettings:
     max_concurrent: int = 50
     gpus: int = 1
     lease_name: str = "ecg-relay"
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
     operator_lease: tuple[str, str] = ("", "ecg-operator")
-    timing: Timing = Timing()
+    stale_seconds: float = 60.0

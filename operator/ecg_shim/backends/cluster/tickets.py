@@ -23,7 +23,7 @@ from pydantic import Field, JsonValue, ValidationError
 from ecg_api.base import ApiModel
 from ecg_api.failures import Failure
 from ecg_api.names import MANAGED_BY
-from ecg_shim.backends.cluster.api import Json
+from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.names import (
     ANSWERED,
     JOB_ID,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ecg_shim.backends.cluster.api import LEASES, NODES, Api, Json
-from ecg_shim.backends.cluster.errors import ApiError, Refused
-from ecg_shim.backends.cluster.settings import Timing
+from ecg_cluster.client import LEASES, NODES, Json
+from ecg_cluster.errors import ApiError, Refused
+from ecg_shim.backends.cluster.api import Api
 
 SECONDS = 10.0
 SECONDS_FOR_NODES = 60.0
@@ -23,16 +23,17 @@ class Vitals:
     Args:
         operator: a connection to the operator's namespace.
         lease: name of the operator's Lease.
+        stale_seconds: after which a Lease that is not renewed belongs to nobody.
 
     Attributes:
         problems: sentences; empty when all is well.
         gpus: by node; None if the service may not look at nodes.
     """
 
-    def __init__(self, operator: Api, lease: str, timing: Timing) -> None:
+    def __init__(self, operator: Api, lease: str, stale_seconds: float) -> None:
         self._operator = operator
         self._lease = lease
-        self._timing = timing
+        self._stale_seconds = stale_seconds
         self.problems: list[str] = []
         self.gpus: Mapping[str, int] | None = None
         self._nodes_at = float("-inf")
@@ -47,7 +48,7 @@ class Vitals:
         """Look once; what cannot be seen is a problem, never an exception."""
         try:
             lease = await self._operator.find(LEASES, self._lease)
-            self.problems = _about_operator(lease, f"{self._operator.namespace}/{self._lease}", self._timing)
+            self.problems = _about_operator(lease, f"{self._operator.namespace}/{self._lease}", self._stale_seconds)
         except Refused:
             self.problems = []  # whoever set the service up does not want it to know
         except ApiError as error:
@@ -72,7 +73,7 @@ class Vitals:
         return {"gpu_count": sum(self.gpus.values()), "gpu": described}
 
 
-def _about_operator(lease: Json | None, place: str, timing: Timing) -> list[str]:
+def _about_operator(lease: Json | None, place: str, stale_seconds: float) -> list[str]:
     spec = (lease or {}).get("spec") or {}
     if not spec.get("holderIdentity"):
         return [f"No operator runs: nobody holds the Lease {place}. Jobs wait until one is started."]
@@ -80,7 +81,7 @@ def _about_operator(lease: Json | None, place: str, timing: Timing) -> list[str]
         age = datetime.now(UTC) - datetime.fromisoformat(spec.get("renewTime") or "")
     except ValueError:
         return []
-    if age.total_seconds() > timing.stale:
+    if age.total_seconds() > stale_seconds:
         return [f"The operator has not renewed the Lease {place} for {age.total_seconds():.0f} seconds."]
     return []
 

@@ -1,9 +1,10 @@
-"""What the API server answers when it does not do what it was asked for.
+"""What goes wrong between us and the API server.
 
-ApiError
+NoCluster            no way to reach one
+ApiError             it does not do what it was asked for
  ├─ NotFound        404
  ├─ AlreadyExists   409, the name is taken
- ├─ Changed         409, the object is not the version that the request was about
+ ├─ Changed         409, the object is not the one, or not the version, that the request was about
  ├─ Expired         410, a version to continue from is too old
  ├─ Refused         401 or 403: rights, quota, an admission rule
  ├─ Invalid         400, 413 or 422: the object breaks a rule
@@ -13,17 +14,24 @@ ApiError
 from __future__ import annotations
 
 
+class NoCluster(Exception):
+    """There is no cluster to work with."""
+
+
 class ApiError(Exception):
     """A request that failed.
 
     Attributes:
         status: HTTP status, 0 if there was no answer.
-        retry_after: seconds that the server asks to wait.
+        reason: Kubernetes' word for it, such as AlreadyExists; may be empty.
+        retry_after: seconds that the server asks to wait, 0 if it does not say.
     """
 
-    def __init__(self, status: int, message: str, retry_after: float = 0.0) -> None:
+    def __init__(self, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
+        self.message = message
         self.retry_after = retry_after
 
 
@@ -36,7 +44,7 @@ class AlreadyExists(ApiError):
 
 
 class Changed(ApiError):
-    """Somebody else has written the object meanwhile."""
+    """Somebody else has written or replaced the object meanwhile."""
 
 
 class Expired(ApiError):
@@ -44,7 +52,7 @@ class Expired(ApiError):
 
 
 class Refused(ApiError):
-    """The service may not do this."""
+    """We may not do this."""
 
 
 class Invalid(ApiError):
@@ -61,10 +69,10 @@ _KINDS: dict[int, type[ApiError]] = {
 
 
 def api_error(status: int, reason: str, message: str, retry_after: float = 0.0) -> ApiError:
-    """Return the error for an answer; status 0 stands for none, `reason` is Kubernetes' word for it."""
+    """Return the error for an answer with HTTP `status`; 0 stands for no answer."""
     kind = _KINDS.get(status, ApiError)
     if status == 409:
         kind = AlreadyExists if reason == "AlreadyExists" else Changed
     elif status == 0 or status >= 500:
         kind = NoAnswer
-    return kind(status, message, retry_after)
+    return kind(status, reason, message, retry_after)

@@ -5,7 +5,7 @@ that a hanging one leaves a leader that believes in itself; it ends with an exce
 moment; it does not tell until when writes are safe; and it never releases the Lease, so that a handover takes as long
 as the Lease lasts (docs/decisions/0008-leader-election.md).
 
-    renewed ─── renew_seconds ──> given up, the process ends ── … ── lease_seconds ──> another replica may take over
+    renewed ─── renew_seconds ──> given up ── … ── lease_seconds ──> another replica may take over
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ecg_operator.cluster import LEASES, Cluster, Json
-from ecg_operator.errors import AlreadyExists, ApiError, Conflict, LeaseLost, NotFound
+from ecg_cluster.client import LEASES, Client, Json
+from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class LeaseTiming:
         return max(1, round(self.lease_seconds))
 
 
-class Leader:
+class Election:
     """One candidate.
 
     Args:
@@ -47,14 +47,14 @@ class Leader:
 
     def __init__(
         self,
-        cluster: Cluster,
+        client: Client,
         namespace: str,
         name: str,
         identity: str,
         timing: LeaseTiming | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster = cluster
+        self._client = client
         self._namespace = namespace
         self._name = name
         self.identity = identity
@@ -64,27 +64,32 @@ class Leader:
         self._seen: tuple[str, float] | None = None  # the foreign Lease's version, and when it was first seen
 
     @property
+    def place(self) -> str:
+        """Namespace and name of the Lease."""
+        return f"{self._namespace}/{self._name}"
+
+    @property
     def leads(self) -> bool:
         """Whether this replica holds the Lease."""
-        return self._renewed is not None and self.fence() > 0
+        return self.fence() > 0
 
     def fence(self) -> float:
-        """Seconds for which writes are safe: until a second before another replica may take over."""
+        """Seconds for which writes are safe: until shortly before another replica may take over."""
         if self._renewed is None:
             return 0.0
         margin = min(1.0, self._timing.lease_seconds / 10)
-        return self._renewed + self._timing.lease_seconds - margin - self._clock()
+        return max(0.0, self._renewed + self._timing.lease_seconds - margin - self._clock())
 
-    async def acquire(self) -> None:
+    async def win(self) -> None:
         """Wait until this replica holds the Lease."""
         while True:
-            if await self._try_once():
+            if await self._try():
                 break
             await asyncio.sleep(self._timing.retry_seconds)
-        log.info("leading as %s", self.identity)
+        log.info("%s holds the Lease %s", self.identity, self.place)
 
     async def keep(self) -> None:
-        """Renew the Lease again and again; raises LeaseLost when that has failed for too long."""
+        """Renew the Lease again and again; returns when that has failed for too long, or somebody else has it."""
         while True:
             await asyncio.sleep(self._timing.retry_seconds)
             # A request may not last beyond the point at which this replica has to give up.
@@ -92,71 +97,64 @@ class Leader:
             if left > 0:
                 try:
                     async with asyncio.timeout(left):
-                        await self._try_once()
+                        await self._try()
                 except TimeoutError:
                     pass
             if self._left_to_renew() <= 0:
+                log.warning("the Lease %s is lost: it could not be renewed in time", self.place)
                 self._renewed = None
-                raise LeaseLost(f"the Lease {self._namespace}/{self._name} could not be renewed in time")
+                return
 
     async def release(self) -> None:
         """Give the Lease up, so that another replica need not wait; without effect if it is not ours."""
-        if not self.leads:
+        if self._renewed is None:
             return
         self._renewed = None
         try:
-            lease = await self._cluster.get(LEASES, self._namespace, self._name)
+            lease = await self._client.call("get", LEASES, self._namespace, self._name)
             if lease["spec"].get("holderIdentity") == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-                await self._cluster.replace(LEASES, self._namespace, self._name, lease, fenced=False)
-                log.info("gave up the Lease %s/%s", self._namespace, self._name)
+                await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
+                log.info("gave up the Lease %s", self.place)
         except ApiError as error:
-            log.warning("the Lease was not given up and will run out: %s", error)
+            log.warning("the Lease %s was not given up and will run out: %s", self.place, error)
 
     def _left_to_renew(self) -> float:
-        renewed = self._renewed if self._renewed is not None else float("-inf")
-        return renewed + self._timing.renew_seconds - self._clock()
+        return float("-inf") if self._renewed is None else self._renewed + self._timing.renew_seconds - self._clock()
 
-    async def _try_once(self) -> bool:
+    async def _try(self) -> bool:
         """Take or renew the Lease if that is possible now; tell whether it is ours."""
         started = self._clock()  # the Lease lasts from before the request, not from its answer
         try:
-            lease = await self._cluster.get(LEASES, self._namespace, self._name)
-        except NotFound:
-            return await self._create(started)
-        except ApiError as error:
-            log.warning("the Lease cannot be read: %s", error)
-            return False
-        spec = lease.setdefault("spec", {})
-        holder = spec.get("holderIdentity") or ""
-        if holder not in ("", self.identity) and not self._has_run_out(lease):
-            self._renewed = None
-            return False
-        if holder != self.identity:
-            spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
-        spec |= self._claim()
-        try:
-            # The version read above travels with the body: of two takers, one gets a conflict.
-            await self._cluster.replace(LEASES, self._namespace, self._name, lease, fenced=False)
-        except Conflict:
+            if not await self._take():
+                self._renewed = None
+                return False
+        except (AlreadyExists, Changed):
             return False
         except ApiError as error:
-            log.warning("the Lease cannot be written: %s", error)
+            log.warning("the Lease %s: %s", self.place, error)
             return False
         self._renewed = started
         return True
 
-    async def _create(self, started: float) -> bool:
-        spec = {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0}
-        body = {"metadata": {"name": self._name}, "spec": spec}
+    async def _take(self) -> bool:
+        """Write the Lease as ours; False if it is somebody else's. Raises ApiError."""
         try:
-            await self._cluster.create(LEASES, self._namespace, body, fenced=False)
-        except AlreadyExists:
+            lease = await self._client.call("get", LEASES, self._namespace, self._name)
+        except NotFound:
+            spec = {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0}
+            body = {"metadata": {"name": self._name}, "spec": spec}
+            await self._client.call("create", LEASES, self._namespace, body=body)
+            return True
+        spec = lease.setdefault("spec", {})
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self.identity) and not self._has_run_out(lease):
             return False
-        except ApiError as error:
-            log.warning("the Lease %s/%s cannot be created: %s", self._namespace, self._name, error)
-            return False
-        self._renewed = started
+        if holder != self.identity:
+            spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
+        spec |= self._claim()
+        # The version read before travels with the body: of two takers, one gets a conflict.
+        await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
         return True
 
     def _claim(self) -> Json:

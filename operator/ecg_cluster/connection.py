@@ -8,17 +8,18 @@ from pathlib import Path
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from ecg_shim.model import Unavailable
+from ecg_cluster.errors import NoCluster
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CONNECTIONS = 64
+"""Requests to the API server at a time, watches included."""
 
 
-async def load_connection(kubeconfig: str = "") -> Configuration:
+async def load_connection(kubeconfig: str | None = None) -> Configuration:
     """Return where the API server is and who we are.
 
     Taken from the file `kubeconfig`, else from $KUBECONFIG, the pod's service account or ~/.kube/config, whichever is
-    there first. Raises Unavailable.
+    there first. Raises NoCluster if none is, or if it cannot be read.
     """
     configuration = Configuration()
     configuration.connection_pool_maxsize = CONNECTIONS
@@ -32,7 +33,7 @@ async def load_connection(kubeconfig: str = "") -> Configuration:
             )
     except (ConfigException, OSError) as error:
         place = path or "a pod's service account or ~/.kube/config"
-        raise Unavailable(f"There is no cluster to work with: {place}: {error}. Set KUBECONFIG.") from error
+        raise NoCluster(f"no cluster to work with: {place}: {error}") from error
     return configuration
 
 

@@ -1,0 +1,208 @@
+"""Requests to the API server: plain JSON objects in and out, a time limit on each, errors of few kinds, all counted.
+
+Nothing is tried again here: which writes may be repeated, and for how long, is different for each caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+
+from ecg_cluster.errors import ApiError, api_error
+
+Json = dict[str, Any]
+
+SECONDS = 10.0
+GOODBYE = 0.1
+"""So long TLS connections take to end after they were closed; without it the event loop ends before them."""
+IDLE_WATCH = 100.0
+"""A watch that says nothing for so many seconds is dead: API servers send a bookmark each minute."""
+
+
+class Resource(NamedTuple):
+    """A kind of object: where its API is, and its name in the plural."""
+
+    api: str
+    plural: str
+
+
+RENDER_JOBS = Resource("/apis/render.ecg.dev/v1alpha1", "renderjobs")
+JOBS = Resource("/apis/batch/v1", "jobs")
+PODS = Resource("/api/v1", "pods")
+CONFIG_MAPS = Resource("/api/v1", "configmaps")
+EVENTS = Resource("/api/v1", "events")
+NODES = Resource("/api/v1", "nodes")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, answered (then with its HTTP status) or not (then 0), for whoever counts."""
+
+    verb: str
+    resource: str
+    status: int
+    seconds: float
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may have changed something."""
+        return self.verb not in ("get", "list", "watch")
+
+
+class Client:
+    """A connection to an API server. All requests raise ApiError.
+
+    Args:
+        configuration: where it is and who we are, see `connection.load_connection`.
+        user_agent: who asks, for the API server's log.
+        after_call: told about each request when it is over.
+    """
+
+    def __init__(
+        self, configuration: Configuration, user_agent: str, after_call: Callable[[Call], None] = lambda call: None
+    ) -> None:
+        self._configuration = configuration
+        self._after_call = after_call
+        self._client = ApiClient(configuration)
+        self._client.user_agent = user_agent
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(GOODBYE)
+
+    async def call(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str = "",
+        *,
+        part: str = "",
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        seconds: float = SECONDS,
+    ) -> Json:
+        """Make one request and return the object, or list, of the answer.
+
+        Args:
+            verb: Kubernetes' word: get, list, create, update, patch (by JSON merge patch), delete, deletecollection.
+            namespace: None for objects of no namespace, or of all.
+            part: of the object, such as status.
+            seconds: after which it is given up as NoAnswer.
+        """
+        path = _path(resource, namespace, name, part)
+        answer = await self._send(verb, resource, path, params or {}, body, aiohttp.ClientTimeout(total=seconds))
+        async with answer:
+            try:
+                parsed: Json = json.loads(await answer.read())
+            except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+                raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
+            return parsed
+
+    @asynccontextmanager
+    async def watch(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """Open a watch and give its events as they come, until the server ends it.
+
+        What breaks later ends as ApiError from the iterator.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=SECONDS, sock_read=IDLE_WATCH)
+        query = {"watch": "1", "allowWatchBookmarks": "true", **params}
+        answer = await self._send("watch", resource, _path(resource, namespace), query, None, limits)
+        try:
+            yield _events(answer)
+        finally:
+            answer.close()
+
+    async def _send(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        params: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """Return an answer with a good status, its body yet to be read."""
+        url = f"{self._configuration.host}{path}" + (f"?{urlencode(params)}" if params else "")
+        started, status = time.monotonic(), 0
+        try:
+            headers = {"Content-Type": _CONTENT_TYPES.get(verb, "application/json"), **await self._credentials()}
+            sent = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                _METHODS[verb], url, headers=headers, body=body, _request_timeout=limits
+            )
+            status = sent.status
+            if status >= 400:
+                async with sent.response as refused:
+                    raise _refusal(status, verb, path, await refused.read(), refused.headers)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
+        finally:
+            self._after_call(Call(verb, resource.plural, status, time.monotonic() - started))
+        response: aiohttp.ClientResponse = sent.response
+        return response
+
+    async def _credentials(self) -> dict[str, str]:
+        header = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return {"Authorization": header} if header else {}
+
+
+_METHODS = {
+    "get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH",
+    "delete": "DELETE", "deletecollection": "DELETE",
+}  # fmt: skip
+_CONTENT_TYPES = {"patch": "application/merge-patch+json"}
+
+
+def delete_options(**options: Any) -> Json:
+    """Return the body of a deletion in which what the object owns goes with it, afterwards."""
+    return {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+    # Lines may be longer than what aiohttp reads as a line: a RenderJob can hold 64 KiB of scenario, and once more in
+    # the annotation of `kubectl apply`.
+    rest = b""
+    try:
+        async for part in answer.content.iter_any():
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                if line:
+                    yield json.loads(line)
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise api_error(0, "WatchBroken", f"the watch broke off: {_words(error)}") from error
+
+
+def _refusal(status: int, verb: str, path: str, body: bytes, headers: Mapping[str, str]) -> ApiError:
+    reason, message = "", body[:300].decode(errors="replace")
+    try:
+        answer = json.loads(body)
+        reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
+    except (ValueError, AttributeError):
+        pass  # something between us and the API server has answered in its own way
+    try:
+        retry_after = max(0.0, float(headers.get("Retry-After", "0")))
+    except ValueError:
+        retry_after = 1.0
+    return api_error(status, reason, message or f"{verb} {path}: HTTP {status}", retry_after)
+
+
+def _path(resource: Resource, namespace: str | None, name: str = "", part: str = "") -> str:
+    place = ("namespaces", namespace) if namespace else ()
+    return "/".join(filter(None, (resource.api, *place, resource.plural, quote(name), part)))
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
