@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -87,3 +88,31 @@ def test_a_failed_and_a_cancelled_render_leave_nothing_running(client: ClientBac
     assert client.statuses(cancelled) == ["processing", "cancelled"]
     reply = httpx.get(f"{client.service}/api/render/{cancelled}/status", trust_env=False)
     assert json.loads(reply.text)["status"] == "cancelled"
+
+
+def test_backends_that_are_down_for_a_minute_or_hang_for_forty_seconds_hear_of_every_end(client: ClientBackend) -> None:
+    captions = command_line.scenario("one", "two", seconds=1)
+    options = {"width": 320, "height": 180}
+    video = clips.counter(command_line.CLIP).as_uri()
+    ends: list[float] = []
+
+    def hangs_once(body: dict[str, Any]) -> None:
+        if body["status"] == "completed":
+            ends.append(time.monotonic())
+            time.sleep(40 if len(ends) == 1 else 0)
+
+    with ClientBackend(client.service) as hanging:
+        hanging.fault = hangs_once
+        unheard = client.create(captions, options, video_url=video)
+        unanswered = hanging.create(captions, options, video_url=video)
+        client.go_down()
+        time.sleep(60)
+        client.come_up()
+        for backend, job_id in ((client, unheard), (hanging, unanswered)):
+            assert backend.wait(job_id, SECONDS, status=("completed", "failed")).status == "completed"
+        assert client.of(unheard)[-1].body["progress"] == 100
+        assert [one.body["status"] for one in client.of(unheard)].count("completed") == 1
+        # What was not answered in time is sent again, as the same callback.
+        told = [one for one in hanging.of(unanswered) if one.body["status"] == "completed"]
+        assert len({one.headers["webhook-id"] for one in told}) == 1
+        assert hanging.row(unanswered).history[-1] == "completed"
