@@ -47,7 +47,11 @@ class Progress(StatusModel):
     frames_done: int = Field(default=0, ge=0, description="Frames of the result rendered so far.")
     frames_total: int = Field(default=0, ge=0, description="Frames of the whole result.")
     percent: int = Field(default=0, ge=0, le=100, description="Whole percent; 100 only when the job has succeeded.")
-    frames_per_second: float = Field(default=0, ge=0, description="Speed of all segments together.")
+    frames_per_second: float = Field(
+        default=0,
+        ge=0,
+        description="Speed of all segments together; their average, start-up included, when they are over.",
+    )
     eta_seconds: int | None = Field(default=None, ge=0, description="Seconds to go. Absent: not known.")
 
     @computed_field(description="Time to go, for people: 75 s is 1m15s.")  # type: ignore[prop-decorator]

@@ -83,6 +83,50 @@ def test_a_cancel_ends_the_pods_and_is_told_last(backend: ClientBackend, studio:
     assert f"rendered/{job_id}/output.mp4" not in studio.bucket.keys
 
 
+@pytest.mark.parametrize(
+    ("video", "break_scenario", "options", "code"),
+    [
+        ("nothing", False, {}, "INVALID_VIDEO_URL"),
+        ("text", False, {}, "INVALID_VIDEO_FORMAT"),
+        ("clip", True, {}, "SCENARIO_PARSE_ERROR"),
+        ("clip", False, {"width": 99999}, "INVALID_RENDER_OPTIONS"),
+    ],
+)
+def test_each_failure_is_told_with_its_code(
+    backend: ClientBackend, studio: Studio, video: str, break_scenario: bool, options: dict[str, int], code: str
+) -> None:
+    urls = {"nothing": studio.bucket.uri("nothing.mp4"), "clip": studio.clip(1)}
+    url = urls.get(video) or studio.bucket.put("text.mp4", b"This is no video. " * 100)
+    scenario = (
+        captions.scenario([{"id": "backwards", "start": 3, "end": "soon"}]) if break_scenario else captions.talk(1)
+    )
+
+    row = backend.wait(backend.create(scenario, {**OPTIONS, **options}, video_url=url))
+
+    assert (row.status, row.error_code) == ("failed", code), row
+    assert row.error_message
+    assert backend.statuses(row.job_id)[-1] == "failed"
+    assert sum(one.body["status"] == "failed" for one in backend.of(row.job_id)) == 1
+
+
+def test_service_and_operator_may_be_killed_while_pods_render(
+    backend: ClientBackend, cluster: Cluster, studio: Studio
+) -> None:
+    job_id = backend.create(captions.talk(60), OPTIONS, video_url=studio.clip(60))
+    job = Job(studio, job_id)
+    wait_until(lambda: job_id in studio.kubectl("get", "renderjobs"))
+    job.rendering_pod()
+
+    cluster.kubectl("delete", "pods", "--all", "--namespace", deployment.NAMESPACE, "--grace-period=0", "--force")
+    row = backend.wait(job_id, 120)
+
+    assert row.status == "completed", row
+    status = job.status()
+    assert status["attempts"] == status["segments"]["total"], "no segment was rendered twice"
+    assert backend.statuses(job_id) == ["processing", "completed"]
+    assert sum(one.body["status"] == "completed" for one in backend.of(job_id)) == 1
+
+
 def test_the_service_knows_its_cluster(backend: ClientBackend) -> None:
     health = httpx.get(f"{backend.service}/health", trust_env=False).json()
 

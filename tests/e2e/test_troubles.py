@@ -11,12 +11,13 @@ import pytest
 
 from cluster import Cluster
 from cluster_node import NODE
-from studio import Job, Json, Studio
+from studio import Job, Json, Studio, wait_until
 
 pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
 
 LONG = 60  # seconds of video in one segment: about ten seconds of rendering
 ONE_SEGMENT = {"targetSeconds": 600}
+ON_DEMAND = "karpenter.sh/capacity-type=on-demand"  # the chart's onDemandNodeSelector
 
 
 def test_a_pod_that_is_killed_in_its_segment_is_tried_again(studio: Studio) -> None:
@@ -43,6 +44,24 @@ def test_a_drained_node_costs_no_try(studio: Studio, cluster: Cluster) -> None:
     status = job.finished()
     assert status["phase"] == "Succeeded", status
     assert status["run"]["disrupted"], status
+
+
+def test_segments_that_lose_their_node_go_to_one_that_stays(studio: Studio, cluster: Cluster) -> None:
+    job = studio.submit("rescued", seconds=LONG, segments=ONE_SEGMENT, retry={"perSegment": 0, "onDemandAfter": 1})
+    job.rendering_pod()
+
+    cluster.kubectl("drain", NODE, "--pod-selector=render.ecg.dev/role=segments", "--force", "--delete-emptydir-data")
+    cluster.kubectl("uncordon", NODE)
+    wait_until(lambda: "MovedToOnDemand" in job.events())
+    job.until(_waits_for_a_node)
+    cluster.kubectl("label", "node", NODE, ON_DEMAND)
+    try:
+        status = job.finished()
+    finally:
+        cluster.kubectl("label", "node", NODE, f"{ON_DEMAND.partition('=')[0]}-")
+
+    assert status["phase"] == "Succeeded", status
+    assert status["output"]["frames"] == 30 * LONG
 
 
 def test_too_little_memory_is_named_as_such(studio: Studio) -> None:

@@ -26,7 +26,9 @@ def succeed(draft: Draft) -> bool:
         return False
     report, pod = found
     frames = draft.status.plan.frames
-    draft.change(output=report.output, progress=Progress(frames_done=frames, frames_total=frames, percent=100))
+    speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
+    progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
+    draft.change(output=report.output, progress=progress)
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
@@ -72,7 +74,7 @@ def _finish(draft: Draft, reason: Reason, message: str) -> None:
     draft.condition(ConditionType.FINISHED, "True", reason, message)
     draft.note(finished_at=draft.now, waiting_since=None, unseen_since=None, settled=[])
     status = draft.status
-    if status.progress is not None:
+    if status.progress is not None and status.output is None:
         draft.change(progress=status.progress.model_copy(update={"frames_per_second": 0.0, "eta_seconds": None}))
     if status.segments is not None:
         counts = {"active": 0, "succeeded": len(draft.completed), "failed": int(_names_segment(status.failure))}

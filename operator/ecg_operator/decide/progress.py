@@ -14,7 +14,7 @@ from ecg_api.status import Progress, RenderJobStatus, Run
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.failures import segment_of
 from ecg_operator.decide.harvest import use_encoder
-from ecg_operator.decide.pods import running
+from ecg_operator.decide.pods import running, succeeded
 from ecg_operator.decide.usage import attempts
 
 # They change all the time and lose nothing by being written a little later: they are counted anew at each look.
@@ -48,7 +48,7 @@ def measure(draft: Draft) -> bool:
         use_encoder(draft, one.encoder, one.encoder_reason)
     unfinished = {pod.name for pod in active if segment_of(draft, pod) not in done}
     live = sum(draft.observation.progress[name].frames_done for name in unfinished & draft.observation.progress.keys())
-    speed = sum(one.frames_per_second or 0.0 for one in said)
+    speed = sum(one.frames_per_second or 0.0 for one in said) or _average(draft, live)
     draft.change(
         progress=_progress(draft.status.progress or Progress(), draft.run.frames + live, plan.frames, speed),
         segments=counts.model_copy(update={"active": len(active), "succeeded": len(done)}),
@@ -68,6 +68,19 @@ def paced(draft: Draft) -> RenderJobStatus:
             return before
     draft.note(written_at=draft.observation.now)
     return draft.status
+
+
+def _average(draft: Draft, live: int) -> float:
+    """Return the frames a second of this round from its first pod on; segments may be over before a pod is asked."""
+    pods = [pod for pod in draft.observation.pods if pod.role is Role.SEGMENTS and pod.round == draft.run.round]
+    starts = [pod.started_at for pod in pods if pod.started_at is not None]
+    done = {segment for pod in pods if succeeded(pod) and (segment := segment_of(draft, pod)) is not None}
+    if not starts or not draft.completed:
+        return 0.0
+    ends = [pod.finished_at for pod in pods if pod.finished_at is not None]
+    end = draft.observation.now if draft.missing else max(ends, default=draft.observation.now)
+    frames = draft.run.frames * len(done & draft.completed) / len(draft.completed) + live
+    return frames / max((end - min(starts)).total_seconds(), 1.0)
 
 
 def _progress(before: Progress, frames: int, total: int, speed: float) -> Progress:

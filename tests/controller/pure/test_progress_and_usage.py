@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -18,6 +19,8 @@ from observations import (
     ended_pod,
     failure_report,
     later,
+    merge_report,
+    merging,
     plan_report,
     planning,
     pod,
@@ -55,6 +58,26 @@ def test_a_finished_segment_whose_pod_still_answers_is_not_counted_twice() -> No
     report = decided(later(said(replace(start, pods=(*start.pods, twin)), 50, 0, 0, 0), 3)).status.progress
     assert report is not None
     assert report.frames_done == 100
+
+
+def test_segments_that_are_over_before_their_pods_are_asked_have_a_speed_all_the_same() -> None:
+    start = rendering()  # its pods run since NOW
+    two = tuple(ended_pod(Role.SEGMENTS, segment_report(index), index, seconds=2) for index in range(2))
+    half = replace(later(start, 3, pods=(*start.pods[:1], *two, *start.pods[3:])), now=NOW + timedelta(seconds=10))
+    shown = decided(half).status.progress
+    assert shown is not None
+    assert (shown.frames_per_second, shown.eta_seconds) == (20.0, 10)
+
+    merged = decided(replace(merging(), pods=(*merging().pods, ended_pod(Role.MERGE, merge_report(), seconds=60))))
+    assert merged.status.progress is not None
+    assert merged.status.progress.frames_per_second == 40.0, "400 frames in the 10 s of the segments"
+
+
+def test_a_job_that_is_cancelled_has_no_speed_any_more() -> None:
+    start = said(rendering(), 10, 10)
+    status = decided(later(start, 1, job=render_job(cancel=True))).status
+    assert status.progress is not None
+    assert (status.progress.frames_done, status.progress.frames_per_second) == (20, 0.0)
 
 
 def test_percent_is_99_until_the_output_is_there() -> None:

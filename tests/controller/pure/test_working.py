@@ -111,7 +111,9 @@ def test_finished_segments_are_counted_with_their_frames_metrics_and_encoder() -
     assert status.metrics is not None
     assert (status.metrics.frames_processed, status.metrics.frames_dropped) == (200, 2)
     assert (status.metrics.drop_rate, status.metrics.memory_peak_mb) == (0.01, 503)
-    assert status.progress == Progress(frames_done=200, frames_total=400, percent=50)
+    shown = status.progress
+    assert shown is not None
+    assert (shown.frames_done, shown.frames_total, shown.percent) == (200, 400, 50)
 
 
 def test_a_segment_that_the_job_controller_counts_though_its_pod_is_gone_is_finished() -> None:
@@ -146,7 +148,7 @@ def test_when_the_output_is_there_the_job_has_succeeded_and_its_children_go() ->
     assert "The audio was encoded again." in condition(status, "Merged").message
     assert condition(status, "Finished").status == "True"
     assert condition(status, "Scheduled").status == "True"
-    assert status.progress == Progress(frames_done=400, frames_total=400, percent=100)
+    assert status.progress == Progress(frames_done=400, frames_total=400, percent=100, frames_per_second=40.0)
     assert decision.actions == (DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=2),)
     assert reasons(decision.events) == ["Succeeded"]
 
