@@ -48,7 +48,7 @@ def measure(draft: Draft) -> bool:
         use_encoder(draft, one.encoder, one.encoder_reason)
     unfinished = {pod.name for pod in active if segment_of(draft, pod) not in done}
     live = sum(draft.observation.progress[name].frames_done for name in unfinished & draft.observation.progress.keys())
-    speed = sum(one.frames_per_second or 0.0 for one in said) or _average(draft, live)
+    speed = sum(one.frames_per_second or 0.0 for one in said) or _average(draft)
     draft.change(
         progress=_progress(draft.status.progress or Progress(), draft.run.frames + live, plan.frames, speed),
         segments=counts.model_copy(update={"active": len(active), "succeeded": len(done)}),
@@ -70,17 +70,19 @@ def paced(draft: Draft) -> RenderJobStatus:
     return draft.status
 
 
-def _average(draft: Draft, live: int) -> float:
-    """Return the frames a second of this round from its first pod on; segments may be over before a pod is asked."""
+def _average(draft: Draft) -> float:
+    """Return the frames a second from the round's first pod to its last result: a segment may end before it is asked.
+
+    It changes with results only, not with the time: a status that says nothing new is not written.
+    """
     pods = [pod for pod in draft.observation.pods if pod.role is Role.SEGMENTS and pod.round == draft.run.round]
+    done = {segment: pod for pod in pods if succeeded(pod) and (segment := segment_of(draft, pod)) in draft.completed}
     starts = [pod.started_at for pod in pods if pod.started_at is not None]
-    done = {segment for pod in pods if succeeded(pod) and (segment := segment_of(draft, pod)) is not None}
-    if not starts or not draft.completed:
+    ends = [pod.finished_at for pod in done.values() if pod.finished_at is not None]
+    if not starts or not ends:
         return 0.0
-    ends = [pod.finished_at for pod in pods if pod.finished_at is not None]
-    end = draft.observation.now if draft.missing else max(ends, default=draft.observation.now)
-    frames = draft.run.frames * len(done & draft.completed) / len(draft.completed) + live
-    return frames / max((end - min(starts)).total_seconds(), 1.0)
+    frames = draft.run.frames * len(done) / len(draft.completed)
+    return frames / max((max(ends) - min(starts)).total_seconds(), 1.0)
 
 
 def _progress(before: Progress, frames: int, total: int, speed: float) -> Progress:
