@@ -24,6 +24,11 @@ def to_rational(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
+def rate_words(rate: Fraction | str) -> str:
+    """Return an exact rate such as 30000/1001 as people say it: 29.97."""
+    return f"{float(Fraction(rate)):.3f}".rstrip("0").rstrip(".")
+
+
 def _check_rational(text: str) -> str:
     if not _RATIONAL.fullmatch(text):
         raise ValueError(f"{text!r} is not a fraction such as 30000/1001")

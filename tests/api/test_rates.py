@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from ecg_api.options import Options
-from ecg_api.rational import parse_frame_rate, to_rational
+from ecg_api.rational import parse_frame_rate, rate_words, to_rational
 
 PATTERN = Options.model_json_schema()["properties"]["fps"]["anyOf"][0]["pattern"]
 
@@ -93,3 +93,8 @@ def test_an_omitted_rate_is_the_sources_own() -> None:
 def test_fractions_are_written_in_lowest_terms_with_a_denominator(value: Fraction, text: str) -> None:
     assert to_rational(value) == text
     assert Fraction(text) == value
+
+
+@pytest.mark.parametrize(("rate", "shown"), [("30/1", "30"), ("30000/1001", "29.97"), ("24000/1001", "23.976")])
+def test_rates_as_people_say_them(rate: str, shown: str) -> None:
+    assert rate_words(rate) == shown

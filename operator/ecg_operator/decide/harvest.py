@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
 from ecg_api.pods import PlanReport, SegmentReport, decode_report
+from ecg_api.rational import rate_words
 from ecg_api.status import Progress, RenderMetrics, SegmentCounts
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, succeeded
@@ -43,7 +44,8 @@ def _take_plan(draft: Draft) -> None:
         if not isinstance(report, PlanReport):
             continue
         plan = report.plan
-        message = f"{report.segments} segments, {plan.frames} frames, {plan.width}x{plan.height} at {plan.rate} fps."
+        size = f"{plan.width}x{plan.height} at {rate_words(plan.rate)} fps"
+        message = f"{report.segments} segments, {plan.frames} frames, {size}."
         draft.change(
             plan=plan,
             segments=SegmentCounts(total=report.segments),

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ecg_api.plan import AudioFacts, Plan, SourceFacts
-from ecg_renderer.cli.summary import length, rate_words, size_words
+from ecg_api.rational import rate_words
+from ecg_renderer.cli.summary import length, size_words
 from ecg_renderer.preparation import PreparedJob
 
 _KEY_SHOWN = 12

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
+from ecg_api.rational import rate_words
 from ecg_renderer.cli.display import clock_time
 from ecg_renderer.result import RenderResult
 
@@ -44,11 +43,6 @@ def _warnings(result: RenderResult) -> str:
 def length(seconds: float) -> str:
     """Return `12.3 s` or, from a minute on, `2:03 min`."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{clock_time(seconds)} {'min' if seconds < 3600 else 'h'}"
-
-
-def rate_words(rate: str) -> str:
-    """Return an exact rate such as 30000/1001 as people say it: 29.97."""
-    return f"{float(Fraction(rate)):.3f}".rstrip("0").rstrip(".")
 
 
 def size_words(size: float) -> str:

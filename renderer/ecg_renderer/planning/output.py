@@ -7,6 +7,7 @@ from math import floor
 
 from ecg_api.options import LARGEST_SIDE, SMALLEST_SIDE, Options
 from ecg_api.plan import SourceFacts
+from ecg_api.rational import rate_words
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.model import FrameGrid
 
@@ -29,7 +30,7 @@ def output_grid(source: SourceFacts, options: Options) -> tuple[FrameGrid, list[
     duration = Fraction(source.duration_seconds).limit_denominator(_FINEST_CLOCK)
     chosen = "" if options.rate else "; set options.fps to choose another rate"
     warning = (
-        f"The source's frames come at a variable rate; the result has a constant {_rate_words(rate)} "
+        f"The source's frames come at a variable rate; the result has a constant {rate_words(rate)} "
         f"frames per second{chosen}."
     )
     return FrameGrid(rate, _frames(duration, rate)), [warning]
@@ -73,7 +74,3 @@ def _following(name: str, numerator: int, denominator: int) -> int:
             hint="Give both options.width and options.height, and options.fit for what does not fit.",
         )
     return side
-
-
-def _rate_words(rate: Fraction) -> str:
-    return f"{float(rate):.3f}".rstrip("0").rstrip(".")

@@ -70,6 +70,9 @@ def make_plan(
 
     whole = FrameRange(0, grid.frames)
     captioned, distinct = activity.captioned_frames(whole), activity.distinct_frames(whole)
+    seconds = estimate_seconds(
+        costs, width * height, frames=grid.frames, captioned=captioned, distinct=distinct, cores=cores
+    )
     return Plan(
         name=name,
         source=source,
@@ -82,14 +85,7 @@ def make_plan(
         ],
         captioned_frames=captioned,
         distinct_frames_estimate=distinct,
-        estimated_seconds=estimate_seconds(
-            costs,
-            width * height,
-            frames=grid.frames,
-            captioned=captioned,
-            distinct=distinct,
-            cores=cores,
-        ),
+        estimated_seconds=round(seconds, 1),
         warnings=[*scenario.warnings, *rate_warnings, *size_warnings],
     )
 

@@ -11,7 +11,7 @@ from ecg_renderer.cli.bar import bar_figures
 from ecg_renderer.cli.display import LineDisplay, clock_time, progress_line
 from ecg_renderer.cli.ending import failure_of, failure_text
 from ecg_renderer.cli.requests import frame_range
-from ecg_renderer.cli.summary import length, rate_words, size_words
+from ecg_renderer.cli.summary import length, size_words
 from ecg_renderer.errors import FfmpegError, OptionsError, RenderError, ScenarioError
 from ecg_renderer.model import FrameRange
 from ecg_renderer.progress import ProgressReport, Stage
@@ -43,11 +43,6 @@ def test_clock_times(seconds: float, shown: str) -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(5.31, "5.3 s"), (75, "1:15 min"), (3725, "1:02:05 h")])
 def test_lengths(seconds: float, shown: str) -> None:
     assert length(seconds) == shown
-
-
-@pytest.mark.parametrize(("rate", "shown"), [("30/1", "30"), ("30000/1001", "29.97"), ("24000/1001", "23.976")])
-def test_rates(rate: str, shown: str) -> None:
-    assert rate_words(rate) == shown
 
 
 @pytest.mark.parametrize(
