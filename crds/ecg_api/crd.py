@@ -37,7 +37,11 @@ PRINTER_COLUMNS = (
 )
 
 READABLE = ("self.matches('^(s3|https|file)://.')", "must start with s3://, https:// or file://")
-WRITABLE = ("self.matches('^(s3|file)://.')", "must start with s3:// or file://")
+# A pod's own disk goes with the pod; on one machine, without this CRD, file:// and paths are fine.
+WRITABLE = (
+    "self.startsWith('s3://') && self.size() > 5",
+    "must start with s3://; only there does the result outlive its pod",
+)
 WEB = ("self.matches('^https?://[^/]')", "must be an https:// or http:// address")
 
 CEL_RULES = (

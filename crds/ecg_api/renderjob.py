@@ -198,15 +198,18 @@ class RenderJob(ManifestModel):
     status: RenderJobStatus | None = None
 
 
-def parse_render_job(data: object) -> RenderJob:
+def parse_render_job(data: object, *, pruned: bool = False) -> RenderJob:
     """Return the RenderJob that a manifest, as read from YAML or JSON, describes.
 
+    `pruned`: it comes from an API server, which keeps no field that its CRD does not know. One that is unknown here is
+    then of a newer CRD, and is passed over: an upgrade, or a rollback, must not end the jobs that are there.
     Raises ManifestProblems with one line for each problem, such as `spec.options.quality: 150 is above 100`.
     """
     if not isinstance(data, dict):
         raise ManifestProblems(["manifest: must be a mapping with apiVersion, kind, metadata and spec"])
     manifest: dict[Any, Any] = data
     try:
-        return RenderJob.model_validate(manifest, by_alias=True, by_name=False)
+        extra: Literal["ignore"] | None = "ignore" if pruned else None
+        return RenderJob.model_validate(manifest, by_alias=True, by_name=False, extra=extra)
     except ValidationError as error:
         raise ManifestProblems(describe(error, RenderJob)) from error

@@ -61,7 +61,7 @@ class Placement(ManifestModel):
     pod_template_overrides: dict[str, JsonValue] | None = Field(
         default=None,
         description="Merged over the pod template that the operator writes, for what has no field here: affinity, "
-        "topology spread, DNS, volumes, environment. Image, command, rights and accounts cannot be changed.",
+        "topology spread, DNS, volumes with fonts. Image, command, rights, accounts and secrets cannot be had by it.",
     )
 
 
@@ -75,7 +75,8 @@ class Retry(ManifestModel):
         default=6,
         ge=0,
         le=100,
-        description="Lost nodes and evictions that a job survives; they do not count as tries.",
+        description="Lost nodes and evictions that a job survives; they do not count as tries, and a node that is "
+        "lost with several pods counts once.",
     )
     on_demand_after: int = Field(
         default=2,

@@ -144,6 +144,13 @@ class WorkFilesState(StrEnum):
     LEFT = "Left"
 
 
+class LostPod(StatusModel):
+    """A pod that Kubernetes took away."""
+
+    pod: str = Field(description="Its name.")
+    node: str = Field(default="", description="Where it was; empty: it had no node yet.")
+
+
 class Run(StatusModel):
     """What the operator must remember between two looks at a job, and cannot read off its children."""
 
@@ -152,6 +159,9 @@ class Run(StatusModel):
     waiting_since: datetime | None = Field(
         default=None, description="Since when pods wait for a node or an image; the pending deadline runs."
     )
+    held_since: datetime | None = Field(
+        default=None, description="Since when a queue (Kueue) holds the current Job back; no deadline runs."
+    )
     round: int = Field(default=0, ge=0, description="The segment Job in use; a resume or a rescue starts another.")
     on_demand: bool = Field(default=False, description="Segments go to on-demand nodes only, after many disruptions.")
     completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
@@ -159,9 +169,7 @@ class Run(StatusModel):
     settled: list[str] = Field(
         default_factory=list, description="Pods whose cost and outcome are taken in, by end of name."
     )
-    disrupted: list[str] = Field(
-        default_factory=list, description="Pods lost to evictions and lost nodes, by name; each counts once."
-    )
+    disrupted: list[LostPod] = Field(default_factory=list, description="Pods lost to evictions and lost nodes.")
     redone: list[str] = Field(
         default_factory=list, description="Jobs run again because a report or a node was lost, by uid."
     )

@@ -9,6 +9,7 @@ ApiError             it does not do what it was asked for
  ├─ Refused         401 or 403: rights, quota, an admission rule
  ├─ Invalid         400, 413 or 422: the object breaks a rule
  └─ NoAnswer        429, 5xx, no connection, no answer in time: another try may work
+     └─ Broken      500: something that it needs for this does not work, such as an admission webhook
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class NoAnswer(ApiError):
     """The API server cannot answer now."""
 
 
+class Broken(NoAnswer):
+    """The API server lacks something that it needs for this."""
+
+
 _KINDS: dict[int, type[ApiError]] = {
     400: Invalid, 401: Refused, 403: Refused, 404: NotFound, 410: Expired, 413: Invalid, 422: Invalid, 429: NoAnswer,
 }  # fmt: skip
@@ -74,5 +79,5 @@ def api_error(status: int, reason: str, message: str, retry_after: float = 0.0) 
     if status == 409:
         kind = AlreadyExists if reason == "AlreadyExists" else Changed
     elif status == 0 or status >= 500:
-        kind = NoAnswer
+        kind = Broken if status == 500 else NoAnswer
     return kind(status, reason, message, retry_after)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, UID_LABEL, Role
 from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Json
-from ecg_cluster.errors import AlreadyExists, Changed, Invalid, NotFound, Refused
+from ecg_cluster.errors import AlreadyExists, Broken, Changed, Invalid, NotFound, Refused
 from ecg_operator.cache import Record
 from ecg_operator.cluster import Cluster
 from ecg_operator.metrics import Metrics
@@ -28,8 +28,6 @@ from ecg_operator.model import (
 )
 from ecg_operator.views import RenderJobView
 from ecg_operator.world import World
-
-JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 
 class Actor:
@@ -60,14 +58,20 @@ class Actor:
         except AlreadyExists:
             await self._take_existing(record, action)
             return
-        except (Refused, Invalid) as error:
-            self._world.refusals[record.uid] = error.message
+        except (Refused, Invalid, Broken) as error:
+            if record.uid == self._live_uid(record):
+                self._world.refusals[record.uid] = error.message
             raise
         self._world.refusals.pop(record.uid, None)
         self._world.jobs.learn(created)
         if not observation.jobs and _role(action.manifest) is Role.PLAN:
             age = datetime.now(record.value.created_at.tzinfo) - record.value.created_at
             self._metrics.first_job_seconds.observe(max(0.0, age.total_seconds()))
+
+    def _live_uid(self, record: Record[RenderJobView]) -> str:
+        """Return the uid of the RenderJob that has this name now; empty if it is deleted."""
+        live = self._world.render_jobs.get(record.namespace, record.name)
+        return live.uid if live is not None else ""
 
     async def _take_existing(self, record: Record[RenderJobView], action: CreateJob) -> None:
         """Learn who has the name: we ourselves a moment ago, an earlier RenderJob, or somebody else."""
@@ -97,10 +101,6 @@ class Actor:
             return
         with contextlib.suppress(NotFound, Changed):  # a conflict: that one is gone, and another has its name
             await self._cluster.delete(JOBS, record.namespace, action.name, uid=known.uid)
-        if action.grace_seconds is not None and self._has_live_pods(record):
-            # After the Job, or its controller would make new ones.
-            selector = f"{JOB_NAME_LABEL}={action.name}"
-            await self._cluster.delete_all(PODS, record.namespace, selector, action.grace_seconds)
         self._world.jobs.deleted_by_us(known)
 
     async def _set_parallelism(self, record: Record[RenderJobView], action: SetParallelism) -> None:
@@ -117,6 +117,7 @@ class Actor:
             selector += f",{ROLE_LABEL} notin ({','.join(kept)})"
         await self._cluster.delete_all(JOBS, record.namespace, selector)
         if action.grace_seconds is not None and self._has_live_pods(record):
+            # After the Jobs, or their controller would make new ones.
             await self._cluster.delete_all(PODS, record.namespace, selector, action.grace_seconds)
         for child in self._world.jobs.of(record.key):
             if child.owner == record.uid and child.value.role not in action.keep:

@@ -26,6 +26,7 @@ class Claim:
         admitted: it was let in before (`status.run.admittedAt` is set); it is never sent back.
         holds: segment pods that it may run now: its segment Job's parallelism.
         wants: segments that are not finished; 1 while there is no plan, 0 when only merging is left.
+        held: a queue (Kueue) keeps its Job from starting; until then it takes nobody's place.
     """
 
     key: Key
@@ -34,6 +35,7 @@ class Claim:
     admitted: bool = False
     holds: int = 0
     wants: int = 1
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,18 @@ def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
     in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.created_at, claim.key))
     admitted = [claim for claim in in_order if claim.admitted]
     waiting: list[tuple[Claim, str]] = []
-    in_namespace = Counter(claim.key.namespace for claim in admitted)
+    active = sum(not claim.held for claim in admitted)
+    in_namespace = Counter(claim.key.namespace for claim in admitted if not claim.held)
     taken = sum(_floor(claim) for claim in admitted)
     for claim in in_order:
         if claim.admitted:
             continue
-        obstacle = _obstacle(claim, budget, len(admitted), taken, in_namespace)
+        obstacle = _obstacle(claim, budget, active, taken, in_namespace)
         if obstacle:
             waiting.append((claim, obstacle))
             continue
         admitted.append(claim)
+        active += 1
         in_namespace[claim.key.namespace] += 1
         taken += _floor(claim)
     return _shares(admitted, budget) | _queue(waiting)
@@ -88,6 +92,8 @@ def _counted(number: int, what: str) -> str:
 
 
 def _floor(claim: Claim) -> int:
+    if claim.held:
+        return 0
     return max(min(claim.holds, claim.wants), min(1, claim.wants))
 
 
@@ -97,7 +103,9 @@ def _shares(admitted: Sequence[Claim], budget: Budget) -> dict[Key, Verdict]:
     # One for each job that may still come, but no more than a quarter of all.
     kept = min(max(budget.jobs - len(admitted), 0), budget.segments // 4)
     free = budget.segments - kept - sum(shares)
-    hungry = [(shares[rank], rank) for rank, claim in enumerate(admitted) if shares[rank] < claim.wants]
+    hungry = [
+        (shares[rank], rank) for rank, claim in enumerate(admitted) if shares[rank] < claim.wants and not claim.held
+    ]
     heapq.heapify(hungry)
     while free > 0 and hungry:
         share, rank = heapq.heappop(hungry)

@@ -93,6 +93,7 @@ class AdmissionTable:
             admitted=run is not None and run.admitted_at is not None,
             holds=sum(job.parallelism for job in self._segment_jobs(record)),
             wants=_segments_to_do(view),
+            held=run is not None and run.held_since is not None,
         )
 
     def _segment_jobs(self, record: Record[RenderJobView]) -> list[JobView]:

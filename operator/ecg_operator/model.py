@@ -34,6 +34,8 @@ class PodView:
         message: its termination message, a report in JSON if it came so far.
         waiting: why the container does not run yet, in Kubernetes' word: ImagePullBackOff, ...; empty if it runs.
         waiting_message: what Kubernetes adds to that.
+        said: Kubernetes' word and sentence about the whole pod, such as `Evicted: The node was low on memory`, which
+            is all that there is of pods that a node has refused; empty for most.
         unschedulable: the scheduler's sentence while no node takes the pod, else empty.
         disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
         deleting: somebody deleted the pod; it may still run.
@@ -54,6 +56,7 @@ class PodView:
     message: str = ""
     waiting: str = ""
     waiting_message: str = ""
+    said: str = ""
     unschedulable: str = ""
     disrupted: bool = False
     deleting: bool = False
@@ -163,7 +166,6 @@ class DeleteJob:
     """Delete a child Job with its pods; that it is gone already is success."""
 
     name: str
-    grace_seconds: int | None = None
 
 
 @dataclass(frozen=True)

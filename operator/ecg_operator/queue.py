@@ -132,10 +132,6 @@ class KeyedQueue(Generic[K]):
         """Keys that workers have."""
         return len(self._working)
 
-    def failures(self, key: K) -> int:
-        """How often in a row `key` has failed."""
-        return self._failures.get(key, 0)
-
     def oldest_age(self) -> float:
         """Seconds for which the longest waiting or longest worked-on key has been so; 0 for none."""
         self._collect_due()

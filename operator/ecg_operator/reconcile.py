@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ecg_api.status import RenderJobStatus
 from ecg_cluster.client import RENDER_JOBS
-from ecg_cluster.errors import ApiError, Changed, Invalid, NotFound, Refused
+from ecg_cluster.errors import ApiError, Broken, Changed, Invalid, NotFound, Refused
 from ecg_operator.act import Actor
 from ecg_operator.cache import Record
 from ecg_operator.cluster import Cluster
@@ -24,7 +24,7 @@ from ecg_operator.model import Decision, EventNote, Key, Observation
 from ecg_operator.observe import Observer
 from ecg_operator.patches import merge_patch
 from ecg_operator.views import RenderJobView
-from ecg_operator.world import World
+from ecg_operator.world import Departed, World
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ QUEUE_NOTICE_SECONDS = 2.0
 """When many jobs come at once, those that are let in get their first Job before the others are told that they wait."""
 LONGEST_SECONDS = 60.0
 """A look that takes longer is broken off, so that a worker never hangs."""
+SETTLING_PAUSE_SECONDS = 30.0
+LONGEST_SETTLING_SECONDS = 3600.0
+"""For so long it is tried to remove the work files of a RenderJob that was deleted."""
 
 
 class Reconciler:
@@ -102,19 +105,22 @@ class Reconciler:
             self._events.tell(key, record.uid, note)
         return min((due for due in (decision.due, unsettled) if due is not None), default=None)
 
-    async def _settle(self, record: Record[RenderJobView]) -> float | None:
+    async def _settle(self, departed: Departed) -> float | None:
         """Do what is left to do for a RenderJob that was deleted before it was finished.
 
         Returns after how many seconds to look again; None when nothing is left to do.
         """
-        due = None
+        record, due = departed.record, None
         if record.value.status is not None:
             observation = await self._observer.observe(record, departed=True)
             decision = self._decide(observation)
-            for action in decision.actions:
-                await self._actor.act(record, action, observation)
             due = decision.due
-        if due is None and self._world.departed.get(record.key) is record:
+            try:
+                for action in decision.actions:
+                    await self._actor.act(record, action, observation)
+            except ApiError as error:
+                due = _pause_of(departed, error)
+        if due is None and self._world.departed.get(record.key) is departed:
             del self._world.departed[record.key]
         return due
 
@@ -153,9 +159,22 @@ class Reconciler:
             return
         log.warning("key=%s/%s failed, next try in %.1f s: %s", *key, pause, str(error) or "took too long")
         record = self._world.render_jobs.get(*key)
-        if isinstance(error, Refused | Invalid) and record is not None:
+        if isinstance(error, Refused | Invalid | Broken) and record is not None:
             note = EventNote("Warning", "Refused", f"the API server refused what the job needs: {error}")
             self._events.tell(key, record.uid, note)
+
+
+def _pause_of(departed: Departed, error: ApiError) -> float | None:
+    """Return after how many seconds to try again to settle; None to leave the work files where they are.
+
+    Nothing can be made in a namespace that goes or is gone, and what is refused for long stays so.
+    """
+    key, waited = departed.record.key, time.monotonic() - departed.since
+    if isinstance(error, NotFound) or "being terminated" in error.message or waited > LONGEST_SETTLING_SECONDS:
+        log.warning("key=%s/%s was deleted, and its work files stay: %s", *key, error)
+        return None
+    log.warning("key=%s/%s was deleted; its work files cannot be removed yet: %s", *key, error)
+    return SETTLING_PAUSE_SECONDS
 
 
 def _lets_others_go_first(observation: Observation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -142,17 +143,31 @@ def _parts(text: str) -> list[str]:
 
 
 def _pairs(text: str) -> Mapping[str, str]:
-    expected = "NAME=VALUE pairs with commas between"
+    expected = "NAME=VALUE pairs with commas between, or a JSON object of texts"
+    if text.startswith("{"):
+        return _json_pairs(text, expected)
     pairs = [part.partition("=") for part in _parts(text)]
     if not all(name and equals for name, equals, _ in pairs):
         raise ValueError(expected)
     return MappingProxyType({name: value for name, _, value in pairs})
 
 
+def _json_pairs(text: str, expected: str) -> Mapping[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise ValueError(expected) from None
+    if not isinstance(found, dict) or not all(name and isinstance(value, str) for name, value in found.items()):
+        raise ValueError(expected)
+    return MappingProxyType(found)
+
+
 def _variables(text: str) -> Mapping[str, str]:
     pairs = _pairs(text)
     for name in pairs:
-        _matching(_VARIABLE, "NAME=VALUE pairs with commas between, each NAME one of a variable")(name)
+        _matching(_VARIABLE, "NAME=VALUE pairs with commas between (or a JSON object), each NAME one of a variable")(
+            name
+        )
     return pairs
 
 
@@ -213,7 +228,12 @@ VARIABLES: tuple[Variable, ...] = (
         _name_or_nothing,
         "Secret in a job's namespace whose entries become environment variables of its pods (AWS_ACCESS_KEY_ID, ...)",
     ),
-    Variable("WORKER_ENV", "", _variables, "further environment variables of the pods, NAME=VALUE; nothing secret"),
+    Variable(
+        "WORKER_ENV",
+        "",
+        _variables,
+        "further environment variables of the pods, NAME=VALUE with commas between, or a JSON object; nothing secret",
+    ),
     Variable(
         "WORKER_SERVICE_ACCOUNT",
         "",

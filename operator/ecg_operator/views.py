@@ -153,6 +153,7 @@ def read_pod(obj: Json) -> Record[PodView] | None:
         message=terminated.get("message", ""),
         waiting=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
+        said=": ".join(filter(None, (status.get("reason", ""), status.get("message", "")))),
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         disrupted=disrupted,
         deleting="deletionTimestamp" in meta,
@@ -197,7 +198,7 @@ def _read_spec(obj: Json, finished: bool) -> tuple[RenderJob | None, tuple[str, 
         "spec": spec,
     }
     try:
-        return parse_render_job(manifest), ()
+        return parse_render_job(manifest, pruned=True), ()
     except ManifestProblems as problems:
         return None, tuple(problems.problems)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ecg_operator.cache import Cache, Record
@@ -15,6 +16,14 @@ GATHERING_SECONDS = 0.2
 """Pods come and go in groups: news of pods wait so long for each other, which saves looks and status writes."""
 FOREIGN_SECONDS = 30.0
 """For so long a name is believed to be taken by somebody else's Job before that is tried again."""
+
+
+@dataclass(frozen=True)
+class Departed:
+    """A RenderJob that was deleted, and since when, by the monotonic clock."""
+
+    record: Record[RenderJobView]
+    since: float
 
 
 class World:
@@ -32,7 +41,7 @@ class World:
         )
         self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
         self.pods: Cache[PodView] = Cache(read_pod, self._pod_news, self._pod_gone)
-        self.departed: dict[Key, Record[RenderJobView]] = {}
+        self.departed: dict[Key, Departed] = {}
         self.refusals: dict[str, str] = {}
         self._foreign: dict[Key, dict[str, tuple[JobView, float]]] = {}
         self._listeners: list[Callable[[Key], None]] = []
@@ -96,7 +105,7 @@ class World:
         self.refusals.pop(record.uid, None)
         self._foreign.pop(record.key, None)
         if record.value.leaves_work_files:
-            self.departed[record.key] = record
+            self.departed[record.key] = Departed(record, time.monotonic())
 
     def _wake_rivals(self, record: Record[RenderJobView]) -> None:
         for other in self.render_jobs.with_index(record.value.output):

@@ -49,7 +49,8 @@ def test_a_wrong_value_is_refused_by_its_name(settings: list[str], words: str) -
 def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None:
     options = (
         "worker.env.ONE=1",
-        "worker.env.TWO=a b",
+        "worker.env.TWO=10.0.0.0/8\\,.svc",
+        "worker.env.THREE=2000000",
         "namespaces={a,b}",
         "operator.env.WORKERS=8",
         "worker.secret=s3",
@@ -61,7 +62,7 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
     assert settings.namespaces == ("a", "b")
     assert settings.workers == 8
     assert settings.policy.most_segments == 7
-    assert settings.policy.worker_env == {"ONE": "1", "TWO": "a b"}
+    assert settings.policy.worker_env == {"ONE": "1", "TWO": "10.0.0.0/8,.svc", "THREE": "2000000"}
     assert settings.policy.worker_secret == "s3"
     assert settings.policy.renderer_image.startswith("localhost/ecg-render-renderer:")
 

@@ -145,7 +145,7 @@ class World(ModelCluster):
         if isinstance(action, CreateJob):
             self.create_job(action.manifest)
         elif isinstance(action, DeleteJob):
-            self.delete_job(action.name, action.grace_seconds)
+            self.delete_job(action.name)
         elif isinstance(action, DeleteChildren):
             for job in list(self.jobs.values()):
                 if job.role not in action.keep:

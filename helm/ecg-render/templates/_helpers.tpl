@@ -18,11 +18,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
 {{- end -}}
 
-{{- /* A map as NAME=VALUE pairs with commas between, the way the operator reads them. */ -}}
+{{- /* A value as it was written: Helm reads numbers as floats, and would print 2000000 as 2e+06. */ -}}
+{{- define "ecg-render.text" -}}
+{{- if kindIs "float64" . -}}{{- if eq . (floor .) -}}{{- printf "%.0f" . -}}{{- else -}}{{- . -}}{{- end -}}
+{{- else -}}{{- toString . -}}{{- end -}}
+{{- end -}}
+
+{{- /* A map as a JSON object of texts: values may hold commas. */ -}}
 {{- define "ecg-render.pairs" -}}
-{{- $pairs := list -}}
-{{- range $name, $value := . -}}{{- $pairs = append $pairs (printf "%s=%v" $name $value) -}}{{- end -}}
-{{- join "," $pairs -}}
+{{- $pairs := dict -}}
+{{- range $name, $value := . -}}{{- $_ := set $pairs $name (include "ecg-render.text" $value) -}}{{- end -}}
+{{- toJson $pairs -}}
 {{- end -}}
 
 {{- define "ecg-render.rules" -}}

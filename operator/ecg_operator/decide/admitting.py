@@ -24,7 +24,7 @@ def suspend(draft: Draft) -> bool:
         return False
     if not was_suspended:
         settle_all(draft)
-        draft.note(admitted_at=None, waiting_since=None, unseen_since=None)
+        draft.note(admitted_at=None, held_since=None, waiting_since=None, unseen_since=None)
         message = "Stopped, since spec.suspend is true; finished segments are kept."
         draft.condition(ConditionType.SCHEDULED, "False", Reason.SUSPENDED, message)
         draft.tell("Normal", "Suspended", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -73,6 +74,15 @@ class Draft:
     def missing(self) -> tuple[int, ...]:
         """Segments that are not in storage yet, in order."""
         return tuple(sorted(set(range(self.total)) - self.completed))
+
+    @property
+    def disruptions(self) -> int:
+        """How often Kubernetes took pods away; a node that is lost with all its pods counts once."""
+        losses = Counter((lost.node or lost.pod, lost.pod.rpartition("-")[0]) for lost in self.run.disrupted)
+        most: dict[str, int] = {}
+        for (node, _), count in losses.items():
+            most[node] = max(most.get(node, 0), count)
+        return sum(most.values())
 
     @property
     def stage(self) -> Role:

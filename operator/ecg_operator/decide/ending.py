@@ -12,11 +12,12 @@ from ecg_operator.decide.pods import ended, succeeded
 from ecg_operator.decide.usage import settle_all
 from ecg_operator.model import DeleteChildren, PodView
 
-_STAGE_CONDITIONS = {
+STAGE_CONDITIONS = {
     Role.PLAN: (ConditionType.PLANNED, Reason.PLAN_FAILED),
     Role.SEGMENTS: (ConditionType.RENDERED, Reason.SEGMENT_FAILED),
     Role.MERGE: (ConditionType.MERGED, Reason.MERGE_FAILED),
 }
+"""The condition of each stage, and its reason when the stage has failed."""
 
 
 def succeed(draft: Draft) -> bool:
@@ -56,7 +57,7 @@ def fail(draft: Draft, failure: Failure, reason: Reason) -> None:
     """End the job with `failure`; the condition of the stage that it was in says so, too."""
     draft.change(failure=failure)
     if draft.run.admitted_at is not None:
-        condition, stage_reason = _STAGE_CONDITIONS[draft.stage]
+        condition, stage_reason = STAGE_CONDITIONS[draft.stage]
         draft.condition(condition, "False", stage_reason, failure.message)
     draft.condition(ConditionType.SUCCEEDED, "False", reason, failure.message)
     draft.condition(ConditionType.FAILED, "True", reason, failure.message)
@@ -72,7 +73,7 @@ def failure(code: FailureCode, message: str, hint: str = "") -> Failure:
 def _finish(draft: Draft, reason: Reason, message: str) -> None:
     settle_all(draft)
     draft.condition(ConditionType.FINISHED, "True", reason, message)
-    draft.note(finished_at=draft.now, waiting_since=None, unseen_since=None, settled=[])
+    draft.note(finished_at=draft.now, held_since=None, waiting_since=None, unseen_since=None, settled=[])
     status = draft.status
     if status.progress is not None and status.output is None:
         draft.change(progress=status.progress.model_copy(update={"frames_per_second": 0.0, "eta_seconds": None}))

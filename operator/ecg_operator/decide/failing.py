@@ -14,17 +14,11 @@ from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import SIGTERM_EXIT_CODE
 from ecg_operator.decide.draft import Draft
-from ecg_operator.decide.ending import fail, failure
+from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
 from ecg_operator.decide.failures import failure_of, never_again, segment_of
 from ecg_operator.decide.jobs import out_of_time
 from ecg_operator.decide.pods import failed
 from ecg_operator.model import JobView, PodView
-
-_STAGE_REASONS = {
-    Role.PLAN: Reason.PLAN_FAILED,
-    Role.SEGMENTS: Reason.SEGMENT_FAILED,
-    Role.MERGE: Reason.MERGE_FAILED,
-}
 
 Ending = tuple[Failure, Reason]
 
@@ -46,7 +40,7 @@ def _from_pods(draft: Draft, job: JobView) -> Ending | None:
     pods = _failed_pods(draft, job)
     final = next((pod for pod in pods if never_again(pod)), None)
     if final is not None:
-        return failure_of(draft, final), _STAGE_REASONS[job.role]
+        return failure_of(draft, final), STAGE_CONDITIONS[job.role][1]
     tries = draft.spec.retry.per_segment + 1
     # Who was told to stop may have been so by Kueue, which takes no try away; the Job controller knows.
     unforced = [pod for pod in pods if pod.exit_code != SIGTERM_EXIT_CODE]
@@ -89,17 +83,21 @@ def _exhausted(draft: Draft, pod: PodView, count: int) -> Ending:
 
 
 def _disruptions(draft: Draft) -> Ending | None:
-    count, limit = len(draft.run.disrupted), draft.spec.retry.disruptions
+    count, limit = draft.disruptions, draft.spec.retry.disruptions
     if count <= limit:
         return None
-    message = f"Kubernetes took away {count} pods (lost nodes, evictions); spec.retry.disruptions allows {limit}."
+    pods = len(draft.run.disrupted)
+    message = (
+        f"Kubernetes took pods away {count} times (lost nodes, evictions; {pods} pods); "
+        f"spec.retry.disruptions allows {limit}."
+    )
     hint = "Render on nodes that stay, or allow more."
     return failure(FailureCode.SYSTEM_RESOURCE_ERROR, message, hint), Reason.DISRUPTIONS_EXHAUSTED
 
 
 def _deadlines(draft: Draft) -> Ending | None:
     deadlines = draft.spec.deadlines
-    if draft.reached(draft.run.admitted_at, deadlines.active_seconds):
+    if draft.run.held_since is None and draft.reached(draft.run.admitted_at, deadlines.active_seconds):
         message = f"Not finished {deadlines.active_seconds} s after admission (spec.deadlines.activeSeconds)."
         hint = "Allow more time, more segments, or a faster encoder."
         return failure(FailureCode.RENDERING_TIMEOUT, message, hint), Reason.ACTIVE_DEADLINE_EXCEEDED

@@ -37,7 +37,7 @@ def failure_of(draft: Draft, pod: PodView) -> Failure:
         return report.failure.model_copy(update=changes)
     return Failure(
         code=_code_of(pod.exit_code),
-        message=f"{_subject(pod, segment)} {_end_of(pod)}.",
+        message=f"{_subject(pod, segment)} {_end_of(pod).rstrip('. ')}.",
         hint="The lines below are the last that it wrote." if _tail(pod) else "",
         retryable=not never_again(pod),
         segment=segment,
@@ -83,7 +83,9 @@ def _subject(pod: PodView, segment: int | None) -> str:
 def _end_of(pod: PodView) -> str:
     code = pod.exit_code
     if code is None:
-        return f"ended before its container did: {pod.ended or 'Kubernetes gives no reason'}"
+        return f"ended before its container did: {pod.said or pod.ended or 'Kubernetes gives no reason'}"
+    if pod.said:
+        return f"ended with exit code {code} and left no report. Kubernetes says: {pod.said}"
     if code == SIGTERM_EXIT_CODE:
         return "was told to stop (SIGTERM)"
     if code > 128 and _signal(code):

@@ -6,11 +6,10 @@ from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
 from ecg_api.pods import PlanReport, SegmentReport, decode_report
 from ecg_api.rational import rate_words
-from ecg_api.status import Progress, RenderMetrics, SegmentCounts
+from ecg_api.status import LostPod, Progress, RenderMetrics, SegmentCounts
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, succeeded
 from ecg_operator.decide.usage import settle_ended
-from ecg_operator.model import JobView
 
 _ON_CPU = "x264"
 
@@ -79,14 +78,11 @@ def _take_counts(draft: Draft) -> None:
     for job in draft.observation.jobs:
         if job.role is not Role.SEGMENTS or not job.owned or not job.completed <= set(range(len(job.segments))):
             continue
-        silent = (index for index in job.completed if not _may_report(draft, job, index))
-        unreported = frozenset(job.segments[index] for index in silent) & frozenset(draft.missing)
+        may_report = {pod.index for pod in draft.pods_of(job) if not ended(pod)}
+        silent = frozenset(job.segments[index] for index in job.completed - may_report)
+        unreported = silent & frozenset(draft.missing)
         if unreported:
             draft.complete(unreported, draft.status.plan.frames * len(unreported) // draft.total)
-
-
-def _may_report(draft: Draft, job: JobView, index: int) -> bool:
-    return any(pod.index == index and not ended(pod) for pod in draft.pods_of(job))
 
 
 def _take_disruptions(draft: Draft) -> None:
@@ -94,10 +90,12 @@ def _take_disruptions(draft: Draft) -> None:
         of_old_round = pod.role is Role.SEGMENTS and pod.round != draft.run.round
         if pod.role is Role.CLEAN or of_old_round or not pod.disrupted or succeeded(pod):
             continue
-        if pod.name not in draft.run.disrupted:
-            draft.note(disrupted=[*draft.run.disrupted, pod.name])
+        if all(pod.name != lost.pod for lost in draft.run.disrupted):
+            draft.note(disrupted=[*draft.run.disrupted, LostPod(pod=pod.name, node=pod.node)])
             where = f" from node {pod.node}" if pod.node else ""
-            draft.tell("Warning", "Disrupted", f"Kubernetes took pod {pod.name}{where}; that does not count as a try.")
+            why = f" ({pod.said})" if pod.said else ""
+            message = f"Kubernetes took pod {pod.name}{where}{why}; that does not count as a try."
+            draft.tell("Warning", "Disrupted", message)
 
 
 def _added(one: RenderMetrics, other: RenderMetrics) -> RenderMetrics:

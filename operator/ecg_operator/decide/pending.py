@@ -22,11 +22,12 @@ def watch_pods(draft: Draft) -> bool:
     """Say on the condition Scheduled whether the current stage has a running pod, and why not."""
     job = draft.child(draft.stage)
     pods = [pod for pod in draft.pods_of(job) if not ended(pod)] if job is not None and job.owned else []
+    held_back = job is not None and job.owned and job.suspended
+    _stop_the_clock(draft, held_back)
     if any(running(pod) for pod in pods):
         draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "The pods have nodes and run.")
         draft.note(waiting_since=None)
         return False
-    held_back = job is not None and job.owned and job.suspended
     wait = _held_back(job) if held_back and job is not None else _wait(draft, job, pods)
     if wait is not None and not _is_said(draft, wait):
         draft.condition(ConditionType.SCHEDULED, "False", *wait)
@@ -35,6 +36,15 @@ def watch_pods(draft: Draft) -> bool:
     elif draft.run.waiting_since is None:
         draft.note(waiting_since=draft.now)
     return False
+
+
+def _stop_the_clock(draft: Draft, held_back: bool) -> None:
+    """Have the active deadline run only while the job may run: what it waits in a queue is added when it goes on."""
+    since, admitted_at = draft.run.held_since, draft.run.admitted_at
+    if held_back and since is None:
+        draft.note(held_since=draft.now)
+    elif not held_back and since is not None and admitted_at is not None:
+        draft.note(held_since=None, admitted_at=admitted_at + (draft.now - since))
 
 
 def _is_said(draft: Draft, wait: Wait) -> bool:

@@ -50,7 +50,7 @@ def _say_rendering(draft: Draft) -> None:
 
 def _consider_rescue(draft: Draft) -> None:
     """After many disruptions, leave nodes that may be taken away."""
-    disrupted = len(draft.run.disrupted)
+    disrupted = draft.disruptions
     due = disrupted >= draft.spec.retry.on_demand_after
     if draft.run.on_demand or not due or not draft.policy.on_demand_node_selector:
         return

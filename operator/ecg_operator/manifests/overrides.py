@@ -7,6 +7,7 @@ account stay the operator's. What is not listed here is refused, with its path, 
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,15 +16,27 @@ from ecg_api.names import CONTAINER
 _PATH = "spec.placement.podTemplateOverrides"
 _TEMPLATE = frozenset({"metadata", "spec"})
 _METADATA = frozenset({"annotations", "labels"})
-_POD = frozenset({
-    "affinity", "containers", "dnsConfig", "dnsPolicy", "hostAliases", "nodeSelector", "schedulerName", "tolerations",
-    "topologySpreadConstraints", "volumes",
-})  # fmt: skip
+_POD: dict[str, type] = {
+    "affinity": Mapping, "containers": list, "dnsConfig": Mapping, "dnsPolicy": str, "hostAliases": list,
+    "nodeSelector": Mapping, "schedulerName": str, "tolerations": list, "topologySpreadConstraints": list,
+    "volumes": list,
+}  # fmt: skip
 _CONTAINER = frozenset({"env", "name", "resources", "volumeMounts"})
-_VOLUME = frozenset({"configMap", "csi", "emptyDir", "ephemeral", "name", "persistentVolumeClaim", "secret"})
-_OUR_LABELS = ("render.ecg.dev/", "app.kubernetes.io/managed-by", "batch.kubernetes.io/", "kueue.x-k8s.io/")
-_OUR_VARIABLES = "ECG_"
-_OUR_MOUNTS = ("/tmp", "/dev", "/scenario")  # noqa: S108 (paths in the pod)
+# Neither secrets nor CSI drivers, which hand out secrets: a RenderJob's author may not be somebody who reads them.
+_VOLUME = frozenset({"configMap", "emptyDir", "ephemeral", "name", "persistentVolumeClaim"})
+_OUR_LABELS = (
+    "render.ecg.dev/", "app.kubernetes.io/managed-by", "batch.kubernetes.io/", "kueue.x-k8s.io/",
+    "container.apparmor.security.beta.kubernetes.io/",
+)  # fmt: skip
+# Python, the linker, Chromium, FFmpeg and the AWS library run what many other variables name, or ask whom they name.
+_VARIABLES = frozenset({
+    "BROWSER_POOL_SIZE", "LANG", "LC_ALL", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE", "TZ",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+})  # fmt: skip
+_VARIABLE = frozenset({"name", "value"})
+_MOUNTS = ("/mnt", "/usr/local/share/fonts")
+
+_WORDS: dict[type, str] = {Mapping: "mapping", list: "list", str: "text"}
 
 
 def override_problems(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -35,7 +48,14 @@ def override_problems(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
     if not isinstance(metadata, Mapping) or not isinstance(spec, Mapping):
         return (*found, f"{_PATH}: metadata and spec must be mappings")
     found += _metadata_problems(metadata)
-    found += _unknown(spec, _POD, f"{_PATH}.spec")
+    found += _unknown(spec, frozenset(_POD), f"{_PATH}.spec")
+    found += [
+        f"{_PATH}.spec.{name}: must be a {_WORDS[kind]}"
+        for name, kind in _POD.items()
+        if name in spec and not isinstance(spec[name], kind)
+    ]
+    if found:
+        return tuple(found)
     found += _container_problems(spec.get("containers") or [])
     found += _volume_problems(spec.get("volumes") or [])
     return tuple(found)
@@ -110,17 +130,29 @@ def _container_problems(containers: Any) -> list[str]:
         if not _is_list_of_mappings(variables) or not _is_list_of_mappings(mounts):
             found.append(f"{path}[{CONTAINER}]: env and volumeMounts must be lists of mappings")
             continue
+        found += _variable_problems(variables, f"{path}[{CONTAINER}].env")
         found += [
-            f"{path}[{CONTAINER}].env: {variable.get('name')} is the operator's"
-            for variable in variables
-            if str(variable.get("name")).startswith(_OUR_VARIABLES)
-        ]
-        found += [
-            f"{path}[{CONTAINER}].volumeMounts: nothing can be mounted at {mount.get('mountPath')}"
+            f"{path}[{CONTAINER}].volumeMounts: nothing can be mounted at {mount.get('mountPath')}; "
+            f"below {', '.join(_MOUNTS)} it can"
             for mount in mounts
-            if str(mount.get("mountPath")).rstrip("/").startswith(_OUR_MOUNTS) or mount.get("mountPath") == "/"
+            if not _may_be_mounted(mount.get("mountPath"))
         ]
     return found
+
+
+def _variable_problems(variables: list[Mapping[str, Any]], path: str) -> list[str]:
+    found = []
+    for variable in variables:
+        found += _unknown(variable, _VARIABLE, f"{path}[{variable.get('name')}]")
+        if variable.get("name") not in _VARIABLES:
+            allowed = ", ".join(sorted(_VARIABLES))
+            found.append(f"{path}: {variable.get('name')} cannot be set here; {allowed} can")
+    return found
+
+
+def _may_be_mounted(place: Any) -> bool:
+    whole = posixpath.normpath(str(place))
+    return any(whole == allowed or whole.startswith(f"{allowed}/") for allowed in _MOUNTS)
 
 
 def _volume_problems(volumes: Any) -> list[str]:

@@ -87,7 +87,9 @@ async def test_the_api_server_goes_away_and_comes_back(
         for name in CLIPS:
             job = await site.until(name, finished, 60)
             assert job["status"]["phase"] == "Succeeded", job["status"]
-    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+    # The Job controller may make a pod twice if it does not hear that it made it: what counts is that no Job is double.
+    started = {(pod.role, pod.job, pod.index) for pod in kubelet.started if pod.namespace == namespace}
+    assert Counter(role for role, _, _ in started) == {"plan": 3, "segments": 9, "merge": 3}
 
 
 @on_a_loop

@@ -157,6 +157,10 @@ POD_STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"unschedulable": ""},
     ),
+    "refused by its node": (
+        {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "no healthy devices present"},
+        {"said": "UnexpectedAdmissionError: no healthy devices present", "exit_code": None},
+    ),
     "evicted": (
         {"phase": "Failed", "conditions": [DISRUPTED], "containerStatuses": container(terminated=TERMINATED)},
         {"disrupted": True, "finished_at": datetime(2026, 1, 31, 12, 0, 11, tzinfo=UTC)},
@@ -245,9 +249,16 @@ def test_the_scenario_of_a_finished_render_job_is_not_kept() -> None:
 
 
 def test_a_rule_that_the_api_server_does_not_know_becomes_a_problem_with_its_path() -> None:
-    record = read_render_job({**RENDER_JOB, "spec": {**SPEC, "colour": "blue"}})
+    record = read_render_job({**RENDER_JOB, "spec": {**SPEC, "priority": 10**9}})
     assert record.value.job is None
-    assert any("spec.colour" in problem for problem in record.value.problems)
+    assert any("spec.priority" in problem for problem in record.value.problems)
+
+
+def test_fields_that_only_a_newer_crd_knows_end_no_job() -> None:
+    newer = {**SPEC, "colour": "blue", "retry": {"backoffSeconds": 10}}  # filled in by the CRD's defaults
+    record = read_render_job({**RENDER_JOB, "spec": newer})
+    assert record.value.problems == ()
+    assert record.value.job is not None
 
 
 def test_a_status_of_a_newer_operator_is_left_alone() -> None:

@@ -34,7 +34,7 @@ WRONG = {
     "IMAGE_PULL_POLICY": ("Sometimes", "IfNotPresent"),
     "IMAGE_PULL_SECRETS": ("One,two", "names"),
     "WORKER_SECRET": ("Bad_Name", "name"),
-    "WORKER_ENV": ("A", "NAME=VALUE"),
+    "WORKER_ENV": ('{"A": 1}', "NAME=VALUE"),
     "MAX_CONCURRENT_JOBS": ("0", "whole number from 1"),
     "MAX_SEGMENTS_PER_JOB": ("1001", "to 1000"),
     "SEGMENT_CPU": ("two", "quantity"),
@@ -60,6 +60,8 @@ def test_lists_and_pairs() -> None:
         {**NEEDED, "OPERATOR_NAMESPACES": "a, b", "WORKER_ENV": "A=1,B=x=y", "ON_DEMAND_NODE_SELECTOR": ""}
     )
     assert settings.namespaces == ("a", "b")
+    as_json = read_settings({**NEEDED, "WORKER_ENV": '{"NO_PROXY": "10.0.0.0/8,.svc"}'})
+    assert dict(as_json.policy.worker_env) == {"NO_PROXY": "10.0.0.0/8,.svc"}
     assert dict(settings.policy.worker_env) == {"A": "1", "B": "x=y"}
     assert dict(settings.policy.on_demand_node_selector) == {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -39,6 +40,14 @@ def test_a_job_that_was_let_in_is_not_sent_back_for_a_more_urgent_one() -> None:
     verdicts = admit(claims, Budget(jobs=1, segments=8))
     assert verdicts[Key("a", "running")] == Verdict(admitted=True, segments=6)
     assert not verdicts[Key("a", "urgent")].admitted
+
+
+def test_jobs_that_a_queue_of_the_cluster_holds_back_keep_nobody_waiting() -> None:
+    held = [claim(f"h{n}", 60, admitted=True, holds=8, wants=8, held=True) for n in range(50)]
+    verdicts = admit([*held, claim("other", namespace="b", wants=4)], Budget(50, 8, jobs_per_namespace=1))
+    assert segments(verdicts)["other"] == 4
+    released = [replace(one, held=False) for one in held]
+    assert not admit([*released, claim("other")], Budget(jobs=50, segments=800))[Key("a", "other")].admitted
 
 
 def test_jobs_beyond_a_smaller_budget_stay_in_after_a_restart_with_other_settings() -> None:

@@ -132,6 +132,16 @@ def test_tries_of_different_segments_are_not_added_up() -> None:
         ({"exit_code": 1}, FailureCode.UNEXPECTED_ERROR, "ended with exit code 1 and left no report"),
         ({"exit_code": 106}, FailureCode.GPU_NOT_AVAILABLE, "ended with exit code 106"),
         ({"exit_code": 69}, FailureCode.STORAGE_ACCESS_ERROR, "ended with exit code 69"),
+        (
+            {"exit_code": None, "said": "UnexpectedAdmissionError: Allocate failed: no healthy devices present."},
+            FailureCode.UNEXPECTED_ERROR,
+            "before its container did: UnexpectedAdmissionError: Allocate failed: no healthy devices present. Given",
+        ),
+        (
+            {"exit_code": 137, "said": "Evicted: Usage of EmptyDir volume scratch exceeds the limit 20Gi."},
+            FailureCode.UNEXPECTED_ERROR,
+            "Kubernetes says: Evicted: Usage of EmptyDir volume scratch exceeds the limit 20Gi. Given",
+        ),
         ({"exit_code": None, "ended": "NodeShutdown"}, FailureCode.UNEXPECTED_ERROR, "before its container did: NodeS"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from ecg_api.conditions import Reason
 from ecg_api.names import ON_DEMAND_ANNOTATION, SEGMENTS_ANNOTATION, Role
-from ecg_api.status import Phase
+from ecg_api.status import LostPod, Phase
 from ecg_operator.decide import decide
 from ecg_operator.model import CreateJob, DeleteJob, Observation, PodView
 from observations import (
@@ -26,8 +26,9 @@ from observations import (
 )
 
 
-def taken(index: int, tag: str = "taken") -> PodView:
-    return ended_pod(Role.SEGMENTS, "", index, tag=tag, exit_code=143, disrupted=True, node="spot-1")
+def taken(index: int, tag: str = "taken", node: str = "", said: str = "") -> PodView:
+    node = node or f"spot-{index}"
+    return ended_pod(Role.SEGMENTS, "", index, tag=tag, exit_code=143, disrupted=True, node=node, said=said)
 
 
 def losing(*pods: PodView, start: Observation | None = None, **retry: int) -> Observation:
@@ -42,11 +43,11 @@ def test_a_disruption_is_counted_once_and_is_no_try() -> None:
     assert decision.status.phase is Phase.RENDERING
     assert reasons(decision.events) == ["Disrupted"]
     assert decision.status.run is not None
-    assert decision.status.run.disrupted == [taken(0).name]
+    assert decision.status.run.disrupted == [LostPod(pod=taken(0).name, node="spot-0")]
     again = decided(later(observation, 3))
     assert again.events == ()
     assert again.status.run is not None
-    assert again.status.run.disrupted == [taken(0).name]
+    assert again.status.run.disrupted == decision.status.run.disrupted
 
 
 def test_a_pod_that_finished_its_segment_before_its_node_went_is_no_loss() -> None:
@@ -108,7 +109,22 @@ def test_more_disruptions_than_allowed_fail_the_job(allowed: int, phase: Phase) 
     if phase is Phase.FAILED:
         assert status.reason == Reason.DISRUPTIONS_EXHAUSTED
         assert status.failure is not None
-        assert "3 pods" in status.failure.message
+        assert "3 times" in status.failure.message
+
+
+def test_a_node_that_is_lost_with_all_its_pods_counts_once() -> None:
+    at_once = losing(*(taken(index, node="gpu-1") for index in range(4)), disruptions=1, onDemandAfter=2)
+    decision = decided(at_once)
+    assert decision.status.phase is Phase.RENDERING
+    assert "MovedToOnDemand" not in reasons(decision.events)
+
+    again = later(at_once, 5, pods=(*at_once.pods, taken(0, tag="again", node="gpu-1")))
+    assert decided(again).status.reason == Reason.DISRUPTIONS_EXHAUSTED
+
+
+def test_why_a_pod_was_taken_is_told() -> None:
+    (event,) = decided(losing(taken(0, said="Evicted: The node was low on resource: memory."))).events
+    assert "from node spot-0 (Evicted: The node was low on resource: memory.)" in event.message
 
 
 def test_disruptions_of_a_round_that_is_over_do_not_count() -> None:

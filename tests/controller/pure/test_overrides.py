@@ -26,12 +26,26 @@ def renderer(**fields: Any) -> dict[str, Any]:
         ({"spec": {"restartPolicy": "OnFailure"}}, "spec.restartPolicy"),
         ({"spec": {"initContainers": [{"name": "root"}]}}, "spec.initContainers"),
         ({"spec": {"containers": [{"name": "sidecar"}]}}, "'sidecar' cannot be added"),
-        ({"spec": {"containers": "renderer"}}, "must be a list of mappings"),
+        ({"spec": {"containers": "renderer"}}, "spec.containers: must be a list"),
+        ({"spec": {"containers": ["renderer"]}}, "must be a list of mappings"),
         (renderer(securityContext={"privileged": True}), "containers[renderer].securityContext"),
         (renderer(image="busybox"), "containers[renderer].image"),
         (renderer(command=["sh"]), "containers[renderer].command"),
         (renderer(args=["-c", "id"]), "containers[renderer].args"),
-        (renderer(env=[{"name": "ECG_WORK_URI", "value": "s3://other"}]), "ECG_WORK_URI is the operator's"),
+        (renderer(env=[{"name": "ECG_WORK_URI", "value": "s3://other"}]), "ECG_WORK_URI cannot be set here"),
+        (renderer(env=[{"name": "PYTHONPATH", "value": "/mnt/x"}]), "PYTHONPATH cannot be set here"),
+        (renderer(env=[{"name": "LD_PRELOAD", "value": "/mnt/x.so"}]), "LD_PRELOAD cannot be set here"),
+        (renderer(env=[{"name": "AWS_ENDPOINT_URL_STS", "value": "https://x"}]), "AWS_ENDPOINT_URL_STS cannot be set"),
+        (renderer(env=[{"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "db"}}}]), "env[TZ].valueFrom"),
+        (renderer(volumeMounts=[{"name": "x", "mountPath": "/opt/ecg-render"}]), "mounted at /opt/ecg-render"),
+        (renderer(volumeMounts=[{"name": "x", "mountPath": "/mnt/../usr/bin"}]), "mounted at /mnt/../usr/bin"),
+        ({"spec": {"volumes": [{"name": "db", "secret": {"secretName": "db"}}]}}, "volumes[db].secret"),
+        ({"spec": {"volumes": [{"name": "db", "csi": {"driver": "secrets-store"}}]}}, "volumes[db].csi"),
+        ({"spec": {"nodeSelector": None}}, "spec.nodeSelector: must be a mapping"),
+        (
+            {"metadata": {"annotations": {"container.apparmor.security.beta.kubernetes.io/renderer": "unconfined"}}},
+            "is the operator's",
+        ),
         (renderer(volumeMounts=[{"name": "x", "mountPath": "/tmp/"}]), "nothing can be mounted at /tmp/"),
         (renderer(volumeMounts=[{"name": "x", "mountPath": "/"}]), "nothing can be mounted at /"),
         ({"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}, "volumes[host].hostPath"),
@@ -63,8 +77,8 @@ ALLOWED = {
         "containers": [
             {
                 "name": "renderer",
-                "env": [{"name": "FONTCONFIG_PATH", "value": "/fonts"}, {"name": "TMPDIR", "value": "/tmp/x"}],
-                "volumeMounts": [{"name": "fonts", "mountPath": "/fonts"}],
+                "env": [{"name": "BROWSER_POOL_SIZE", "value": "4"}, {"name": "TZ", "value": "UTC"}],
+                "volumeMounts": [{"name": "fonts", "mountPath": "/usr/local/share/fonts/team"}],
                 "resources": {"limits": {"memory": "12Gi"}},
             }
         ],
@@ -91,5 +105,5 @@ def test_what_is_allowed_is_merged_into_the_template_and_nothing_is_lost() -> No
     assert container["securityContext"] == container_before["securityContext"]
     assert container["resources"]["limits"] == {"memory": "12Gi", "nvidia.com/gpu": "1"}
     values = {one["name"]: one["value"] for one in container["env"]}
-    assert (values["FONTCONFIG_PATH"], values["TMPDIR"]) == ("/fonts", "/tmp/x")
-    assert len(values) == len(container["env"]) == len(container_before["env"]) + 1
+    assert (values["BROWSER_POOL_SIZE"], values["TZ"]) == ("4", "UTC")
+    assert len(values) == len(container["env"]) == len(container_before["env"]) + 2

@@ -22,6 +22,7 @@ from observations import (
     plan_report,
     planning,
     pod,
+    render_job,
     rendering,
     segments_job,
 )
@@ -142,6 +143,14 @@ def test_a_job_that_a_queue_holds_back_waits_without_a_deadline() -> None:
     assert (status.reason, condition(status, "Scheduled").status) == (Reason.QUOTA_EXCEEDED, "False")
     assert status.run is not None
     assert status.run.waiting_since is None
+
+    hours = later(held, 10_000)
+    assert decided(hours).status.phase is Phase.PLANNING
+
+    released = later(hours, 1, jobs=(job_view(Role.PLAN),), pods=(pod(Role.PLAN),))
+    seconds = render_job().spec.deadlines.active_seconds
+    assert decided(later(released, seconds - 20)).status.phase is Phase.PLANNING, "what it waited does not count"
+    assert decided(later(released, seconds + 20)).status.reason == Reason.ACTIVE_DEADLINE_EXCEEDED
 
 
 @pytest.mark.parametrize(
