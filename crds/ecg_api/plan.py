@@ -62,6 +62,7 @@ class SourceFacts(ApiModel):
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
     transfer: str | None = Field(description="Transfer curve as tagged; null when the file does not say.")
     audio: list[AudioFacts]
+    unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
 
     @property
     def exact_rate(self) -> Fraction:

@@ -6,6 +6,7 @@ parser in C overflows its stack. Its events are therefore looked at, one by one,
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ LARGEST_BYTES = 8 * 1024 * 1024
 MOST_VALUES = 1_000_000
 DEEPEST = 128
 _PROBLEMS_SHOWN = 10
+
+# JSON writes characters such as emoji as two escapes, which YAML does not know. Before them: escaped backslashes.
+_JSON_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 
 # The parser in C is ten times faster, and not in every build of PyYAML.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -80,6 +84,8 @@ def parse_yaml(raw: bytes, name: str) -> object:
         raise ManifestError(
             f"{name} is not UTF-8 text (byte {error.start}).", hint="Name the RenderJob manifest, not the video."
         ) from None
+    if text.lstrip().startswith("{"):
+        text = _JSON_PAIR.sub(_character, text)
     try:
         _check_limits(text, name)
         return _construct(text, name)
@@ -87,6 +93,11 @@ def parse_yaml(raw: bytes, name: str) -> object:
         raise ManifestError(f"{name} {_said(error)}.", hint=_hint(error, text)) from error
     except ValueError as error:  # a date such as 2026-13-45, a number of ten thousand digits
         raise ManifestError(f"{name} holds a value that cannot be read: {error}.", hint="Put it in quotes.") from error
+
+
+def _character(match: re.Match[str]) -> str:
+    high, low = int(match[2], 16), int(match[3], 16)
+    return match[1] + chr(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
 
 
 def _read(path: str, name: str) -> bytes:

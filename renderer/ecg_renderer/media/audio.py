@@ -5,11 +5,12 @@ from __future__ import annotations
 from ecg_api.options import Format
 from ecg_api.plan import AudioFacts
 
+_PCM = ("u8", "s8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be", "f64le", "f64be")
 # What players expect in the container, which is less than what FFmpeg would write.
-_COPIED: dict[Format, tuple[str, ...]] = {
-    "mp4": ("aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus"),
-    "mov": ("aac", "mp3", "ac3", "eac3", "alac", "pcm_"),
-    "webm": ("opus", "vorbis"),
+_COPIED: dict[Format, frozenset[str]] = {
+    "mp4": frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus"}),
+    "mov": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "pcm_alaw", "pcm_mulaw", *(f"pcm_{kind}" for kind in _PCM)}),
+    "webm": frozenset({"opus", "vorbis"}),
 }
 _ENCODERS: dict[Format, tuple[str, str, str]] = {
     "mp4": ("aac", "AAC", "192k"),
@@ -20,7 +21,7 @@ _ENCODERS: dict[Format, tuple[str, str, str]] = {
 
 def audio_options(stream: AudioFacts, format: Format) -> tuple[dict[str, str | int], str]:  # noqa: A002
     """Return the output options for one audio stream, and a warning unless its packets stay as they are."""
-    if stream.codec.startswith(_COPIED[format]):
+    if stream.codec in _COPIED[format]:
         return {"c": "copy"}, ""
     encoder, name, bits = _ENCODERS[format]
     # The channel count makes FFmpeg name the layout anew; encoders refuse some that say the same otherwise.

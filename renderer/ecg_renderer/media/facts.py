@@ -63,6 +63,7 @@ def source_facts(
     pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
     size = report["format"].get("size")
+    sounds = [each for each in report["streams"] if each.get("codec_type") == "audio"]
     return SourceFacts(
         uri=display,
         identity=identity,
@@ -86,7 +87,8 @@ def source_facts(
         matrix=_matrix(stream, height),
         full_range=_is_full_range(stream),
         transfer=stream.get("color_transfer"),
-        audio=[_audio(each) for each in report["streams"] if each.get("codec_type") == "audio"],
+        audio=[_audio(each) for each in sounds if _is_known(each)],
+        unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
     )
 
 
@@ -127,11 +129,15 @@ def _is_full_range(stream: dict[str, Any]) -> bool:
     return stream.get("color_range") == "pc" or stream["pix_fmt"].startswith("yuvj")
 
 
+def _is_known(stream: dict[str, Any]) -> bool:
+    return stream.get("codec_name", "unknown") not in ("unknown", "none")
+
+
 def _audio(stream: dict[str, Any]) -> AudioFacts:
     tick = Fraction(stream["time_base"])
     return AudioFacts(
         index=stream["index"],
-        codec=stream.get("codec_name", "unknown"),
+        codec=stream["codec_name"],
         channels=stream.get("channels", 0),
         sample_rate=int(stream.get("sample_rate", 0)),
         start_seconds=to_rational(int(stream.get("start_pts", 0)) * tick),

@@ -46,6 +46,9 @@ def seek_seconds(source: SourceFacts, start: int, rate: Fraction) -> Fraction | 
     Half a frame early, so that a clock of whole milliseconds does not skip the frame itself.
     """
     margin = Fraction(0) if source.container in INDEXED_FORMATS else SEEK_MARGIN
+    if source.codec == "hevc":
+        # Frames before an open group's key frame are decoded from the group before; at most 16 are out of order.
+        margin = max(margin, 17 / source.exact_rate)
     seconds = (start - Fraction(1, 2)) / rate - margin
     return source.start + seconds if seconds > 0 else None
 
@@ -133,7 +136,8 @@ def _fitted(scaled: tuple[int, int], width: int, height: int) -> list[Filter]:
 
 def _yuv_options(source: SourceFacts) -> tuple[tuple[str, Any], ...]:
     if not is_rgb(source.pixel_format):
-        return ()
+        # Left to itself, FFmpeg scales full range to limited range, but for 8 bits in its yuvj formats.
+        return (("in_range", "pc"), ("out_range", "pc")) if source.full_range else ()
     # Left to itself, FFmpeg turns RGB into YUV by BT.601 whatever the size.
     return (("out_color_matrix", _SCALE_NAMES[source.matrix]), ("out_range", "tv"))
 

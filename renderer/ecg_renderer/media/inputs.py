@@ -47,7 +47,11 @@ def input_name(url: str) -> str:
             f"The source's address starts with {scheme}://, which cannot be opened directly.",
             hint="Use a path, file:// or https://.",
         )
-    return f"file:{local_path(url).absolute()}"
+    path = str(local_path(url).absolute())
+    if any(0xDC80 <= ord(letter) <= 0xDCFF for letter in path):
+        shown = path.encode(errors="surrogateescape").decode(errors="replace")
+        raise SourceMissing(f"The path {shown} is not UTF-8 text.", hint="Rename the file or folder.")
+    return f"file:{path}"
 
 
 def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:

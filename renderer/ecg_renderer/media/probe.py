@@ -24,6 +24,7 @@ from ecg_renderer.media.timing import (
     FrameTimes,
     Timing,
     breaks_off,
+    clock_jumps,
     declared_timing,
     parse_frame_times,
     timing_of,
@@ -57,9 +58,10 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
         report = _report(headers, url, display)
         stream = video_stream(report, display)
-        timing = None if counting else declared_timing(stream, report)
+        timing = None if counting else declared_timing(stream)
         if timing is None:
             times, log = await (counting or _frame_times(url))
+            _check_clock(stream, times, report["format"]["format_name"], display)
             timing = _counted_timing(stream, times, log, display)
     finally:
         if counting:
@@ -129,6 +131,14 @@ async def _first_decoded(url: str) -> int | None:
     finished = await _ffprobe(url, [*entries, "-read_intervals", "%+10"], COUNT_SECONDS)
     lines = (line.strip(",") for line in finished.output.decode(errors="replace").split())
     return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
+
+
+def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, display: str) -> None:
+    if clock_jumps(stream, times, container):
+        raise SourceInvalid(
+            f"The time stamps of {display} jump: it seems to be several recordings put behind each other.",
+            hint="Put it in order first: ffmpeg -i SOURCE -c copy whole.mp4",
+        )
 
 
 def _counted_timing(stream: dict[str, Any], times: FrameTimes, log: list[str], display: str) -> Timing:

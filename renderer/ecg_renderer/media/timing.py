@@ -20,6 +20,9 @@ LARGEST_JITTER = Fraction(45, 100)
 HIGHEST_GUESSED_RATE = Fraction(60)
 # Tables of contents are off by a frame or two now and then; less than this is not worth refusing a video.
 LARGEST_MISSING_SECONDS = Fraction(1, 4)
+# FFmpeg's own bound between a pause and a new clock, for containers whose clock may start anew.
+LARGEST_STEP_SECONDS = 10
+RESTARTING_CLOCKS = ("mpegts", "mpeg")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class FrameTimes:
 
     starts_on_key: bool
     """False for a recording that starts between two key frames: its first frames cannot be decoded."""
+
+    steps: tuple[int, int] = (0, 0)
+    """Least and largest distance of one packet from the one before it in the file, by decoding times, in ticks."""
 
     @property
     def certain_start(self) -> bool:
@@ -81,6 +87,20 @@ def parse_frame_times(packets: str) -> FrameTimes:
         packets=len(rows),
         decoding_times=decoding_times,
         starts_on_key=bool(rows) and "K" in rows[0][3],
+        steps=_steps([int(row[1]) for row in rows if row[1].lstrip("-").isdigit()]),
+    )
+
+
+def _steps(ticks: list[int]) -> tuple[int, int]:
+    found = [later - earlier for earlier, later in pairwise(ticks)]
+    return min(found, default=0), max(found, default=0)
+
+
+def clock_jumps(stream: dict[str, Any], times: FrameTimes, container: str) -> bool:
+    """Tell whether the clock starts anew within the file, as where recordings were put behind each other."""
+    least, largest = times.steps
+    return container in RESTARTING_CLOCKS and (
+        least < 0 or largest * Fraction(stream["time_base"]) > LARGEST_STEP_SECONDS
     )
 
 
@@ -105,16 +125,21 @@ def timing_of(stream: dict[str, Any], times: FrameTimes) -> Timing:
     return Timing(rate, variable, ticks[0] * tick, len(ticks), duration)
 
 
-def declared_timing(stream: dict[str, Any], report: dict[str, Any]) -> Timing | None:
-    """Return the timing that the headers claim, or None when they do not say enough."""
+def declared_timing(stream: dict[str, Any]) -> Timing | None:
+    """Return the timing that the headers claim, or None when they do not say enough, or contradict each other.
+
+    A file's length alone may be that of its sound, and frames are counted with those that an edit list hides.
+    """
     tick = Fraction(stream["time_base"])
     average, real = fraction(stream.get("avg_frame_rate")), fraction(stream.get("r_frame_rate"))
-    length = stream.get("duration") or report["format"].get("duration")
+    length, declared = stream.get("duration"), int(stream.get("nb_frames") or 0)
     rate = average or real
     if not rate or not length or float(length) <= 0:
         return None
     duration = Fraction(length)
-    frames = int(stream.get("nb_frames") or 0) or round(duration * rate)
+    frames = declared or round(duration * rate)
+    if abs(frames - duration * rate) > 1:
+        return None
     variable = average != real
     return Timing(
         rate=standard_rate(rate) if variable else rate,

@@ -86,7 +86,16 @@ def make_plan(
         captioned_frames=captioned,
         distinct_frames_estimate=distinct,
         estimated_seconds=round(seconds, 1),
-        warnings=[*scenario.warnings, *rate_warnings, *size_warnings],
+        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *_sound_warnings(source)],
+    )
+
+
+def _sound_warnings(source: SourceFacts) -> list[str]:
+    streams = ", ".join(map(str, source.unreadable_audio))
+    return (
+        [f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out."]
+        if streams
+        else []
     )
 
 

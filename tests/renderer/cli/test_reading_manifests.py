@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,11 @@ NO_YAML = {
     "control characters": ("a: \x01", "control characters"),
     "a day that is none": ("a: 2026-13-45", "month must be in"),
 }
+
+
+def test_json_as_programs_write_it_is_read() -> None:
+    value = {"text": "👨\u200d👩\u200d👧 \\ud83d\\udc68 \\\\ ok", "path": "a\\\\👍"}
+    assert parse_yaml(json.dumps(value).encode(), "job.json") == value
 
 
 @pytest.mark.parametrize(("text", "said"), NO_YAML.values(), ids=NO_YAML)

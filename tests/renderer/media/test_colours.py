@@ -121,6 +121,17 @@ def test_pictures_outside_the_caption_are_those_of_the_source(tmp_path: Path) ->
     assert np.abs(difference).max() <= 4
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv422p10le", "yuv420p10le", "yuvj420p", "yuvj422p"])
+@pytest.mark.parametrize("size", [(320, 180), (160, 90)], ids=["its own size", "half its size"])
+def test_full_range_stays_full(pixel_format: str, size: tuple[int, int], tmp_path: Path) -> None:
+    full = Clip(**SD, pixel_format=pixel_format, output=("-color_range", "pc"))
+    render = Render(counter(full), tmp_path, options={"quality": 100, "width": size[0], "height": size[1]})
+    frame = rendered(render, caption(render, (0, 0, 0, 0)))
+    before = sample(first_frame(counter(full)), 0.5, 0.7)[0]
+    assert sample(frame, 0.5, 0.7)[0] == pytest.approx(before, abs=2 if frame.format.name == "yuvj420p" else 4)
+    assert first_stream_tags(tmp_path / "patch.mp4")["color_range"] == "pc"
+
+
 @pytest.mark.parametrize(("alpha", "luma"), [(0, 128), (128, 182), (255, 235)])
 def test_alpha_is_straight(alpha: int, luma: int, tmp_path: Path) -> None:
     render = Render(counter(Clip(**SD)), tmp_path, options={"quality": 100})

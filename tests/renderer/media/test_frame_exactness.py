@@ -87,6 +87,12 @@ def test_sources_with_odd_clocks_lose_and_repeat_no_frame(name: str, tmp_path: P
     assert shown(render, 4) == shown(render, 1)
 
 
+def test_open_groups_of_hevc_show_the_same_frames_in_many_segments(tmp_path: Path) -> None:
+    coding = ("-preset", "superfast", "-x265-params", "keyint=25:bframes=4:b-adapt=0:log-level=none")
+    render = Render(counter(Clip(rate="25", frames=130, codec="libx265", video=coding)), tmp_path)
+    assert [numbers.source for numbers in shown(render, 65)] == list(range(130))
+
+
 def test_a_video_that_starts_late_begins_with_its_own_first_frame(tmp_path: Path) -> None:
     base = counter(Clip(rate="30000/1001"))
     late = derived(

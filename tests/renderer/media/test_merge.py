@@ -156,7 +156,8 @@ def test_opus_stays_opus_in_webm(tmp_path: Path) -> None:
     [
         ("aac", "mp4", True), ("mp3", "mp4", True), ("opus", "mp4", True), ("pcm_s16le", "mp4", False),
         ("vorbis", "mp4", False), ("pcm_s16le", "mov", True), ("opus", "mov", False), ("opus", "webm", True),
-        ("vorbis", "webm", True), ("aac", "webm", False),
+        ("vorbis", "webm", True), ("aac", "webm", False), ("aac_latm", "mp4", False), ("pcm_bluray", "mov", False),
+        ("pcm_dvd", "mov", False), ("pcm_s24be", "mov", True),
     ],
 )  # fmt: skip
 def test_sound_is_encoded_again_only_where_the_container_asks_for_it(codec: str, container: str, kept: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.server
+import os
 import re
 import ssl
 import subprocess
@@ -76,6 +77,11 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         lambda folder: cut(derived(counter(), ("-c", "copy", "-c:a", "libopus"), ".mkv"), 0.02, folder),
         SourceInvalid,
         "clip",
+    ),
+    "two recordings behind each other": (
+        lambda folder: written(folder, "a.ts", 2 * derived(counter(), ("-c", "copy"), ".ts").read_bytes()),
+        SourceInvalid,
+        "time stamps of clip jump",
     ),
     "a playlist that names a file": (
         lambda folder: written(
@@ -168,6 +174,22 @@ def test_a_cover_picture_before_the_video_is_skipped() -> None:
     assert (probe(both).codec, probe(both).frames, probe(both).audio[0].codec) == ("h264", 60, "aac")
 
 
+def test_sound_of_a_codec_that_nobody_knows_is_left_out(tmp_path: Path) -> None:
+    two = derived(counter(), ("-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy"), ".mp4")
+    before, _, after = two.read_bytes().rpartition(b"mp4a")
+    facts = probe(written(tmp_path, "spatial.mp4", before + b"apac" + after.replace(b"esds", b"dapa", 1)))
+    assert [sound.index for sound in facts.audio] == [1]
+    assert facts.unreadable_audio == [2]
+
+
+def test_a_path_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    path.write_bytes(counter().read_bytes())
+    error = refused(str(path))
+    assert type(error) is SourceMissing
+    assert "caf\ufffd.mp4 is not UTF-8 text" in error.message
+
+
 def test_an_uneven_rate_is_noticed() -> None:
     uneven = "select='not(mod(n,7))+not(mod(n,3))',settb=1/90000"
     facts = probe(counter(Clip(filters=uneven, output=("-fps_mode", "passthrough", "-enc_time_base", "1/90000"))))
@@ -224,6 +246,24 @@ def test_a_source_from_the_web_is_described_by_its_headers(server: http.server.T
     facts = asyncio.run(probe_source(url, display="clip", identity="test"))
     assert (facts.uri, facts.frames, facts.rate, facts.variable_rate) == ("clip", 60, "30/1", False)
     assert Fraction(facts.start_seconds) == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: derived(counter(), ("-c", "copy"), ".mp4", before=("-ss", "0.5")),
+        lambda: derived(counter(Clip(frames=20)), ("-c:v", "copy", "-af", "apad=pad_dur=2"), ".mkv"),
+    ],
+    ids=["frames hidden by an edit list", "sound longer than the pictures"],
+)
+def test_what_headers_hide_is_counted_on_the_web_too(
+    make: Callable[[], Path], server: http.server.ThreadingHTTPServer
+) -> None:
+    path = make()
+    RangeHandler.content = path.read_bytes()
+    url = f"http://127.0.0.1:{server.server_port}/{path.name}"
+    facts = asyncio.run(probe_source(url, display="clip", identity="test"))
+    assert (facts.frames, facts.rate, facts.variable_rate) == (probe(path).frames, "30/1", False)
 
 
 def test_a_missing_page_is_named_without_its_signature(server: http.server.ThreadingHTTPServer) -> None:

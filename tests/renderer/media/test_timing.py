@@ -10,6 +10,7 @@ import pytest
 from ecg_renderer.media.timing import (
     FrameTimes,
     breaks_off,
+    clock_jumps,
     declared_timing,
     parse_frame_times,
     standard_rate,
@@ -92,7 +93,9 @@ def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
 
 def test_packets_are_read_as_ffprobe_writes_them() -> None:
     lines = "0,-1000,1000,K_\n2000,0,1000,__\n1000,1000,1000,__,\n\n3000,2000,500,_D\n"
-    assert parse_frame_times(lines) == FrameTimes([0, 1000, 2000], 1000, 4, decoding_times=False, starts_on_key=True)
+    assert parse_frame_times(lines) == FrameTimes(
+        [0, 1000, 2000], 1000, 4, decoding_times=False, starts_on_key=True, steps=(1000, 1000)
+    )
 
 
 def test_decoding_times_stand_in_for_presentation_times_and_move_by_the_decoders_delay() -> None:
@@ -123,7 +126,7 @@ def test_a_table_of_contents_that_promises_more_means_a_cut(declared: str, secon
 
 def test_headers_alone_tell_rate_frames_and_length() -> None:
     headers = stream(NINETY_KHZ, "30/1", "30/1", nb_frames="60", duration="2.0", start_pts=900)
-    timing = declared_timing(headers, {"format": {}})
+    timing = declared_timing(headers)
     assert timing is not None
     assert (timing.rate, timing.variable, timing.frames, timing.duration, timing.start) == (
         30,
@@ -134,5 +137,25 @@ def test_headers_alone_tell_rate_frames_and_length() -> None:
     )
 
 
-def test_headers_without_a_length_tell_nothing() -> None:
-    assert declared_timing(stream(NINETY_KHZ, "30/1", "30/1"), {"format": {}}) is None
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"nb_frames": "60"}, {"nb_frames": "90", "duration": "2.5"}],
+    ids=["no length", "frames alone", "frames that an edit list hides"],
+)
+def test_headers_that_say_too_little_or_contradict_each_other_are_not_believed(said: dict[str, str]) -> None:
+    assert declared_timing(stream(NINETY_KHZ, "30/1", "30/1", **said)) is None
+
+
+@pytest.mark.parametrize(
+    ("decoding", "container", "jumps"),
+    [
+        ((0, 3000, 6000), "mpegts", False),
+        ((0, 3000, 900_000), "mpegts", False),
+        ((0, 3000, 0), "mpegts", True),
+        ((0, 3000, 910_000), "mpegts", True),
+        ((0, 3000, 910_000), "matroska,webm", False),
+    ],
+)
+def test_a_clock_that_starts_anew_is_noticed(decoding: tuple[int, ...], container: str, jumps: bool) -> None:
+    times = parse_frame_times("\n".join(f"{tick},{tick},3000,K_" for tick in decoding))
+    assert clock_jumps(stream(NINETY_KHZ), times, container) is jumps
