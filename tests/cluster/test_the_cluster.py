@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import cluster as one_node
 from archives import write_image
 from cluster import CannotRun, Cluster
+from cluster_network import Network
 from go_tools import tool
 from needs_root import needs_root
 from studio import wait_until
@@ -65,6 +67,19 @@ def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, fol
     assert running.plane.is_ready()
 
 
+def test_the_pods_router_keeps_its_hardware_address_when_pods_come_and_go() -> None:
+    needs_root()
+    network = Network.create()
+    try:
+        at_first = _hardware_address(network)
+        for pod in range(8):
+            _ip(network, f"link add pod{pod} type veth peer name of{pod}")
+            _ip(network, f"link set pod{pod} master {network.name}br up")
+            assert _hardware_address(network) == at_first
+    finally:
+        network.delete()
+
+
 def test_who_is_not_root_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(CannotRun, match="needs root"):
@@ -97,6 +112,16 @@ def _pod(name: str) -> dict[str, object]:
 
 def _apply(cluster: Cluster, *objects: dict[str, object]) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+
+def _hardware_address(network: Network) -> str:
+    (link,) = json.loads(_ip(network, f"-json link show {network.name}br"))
+    return str(link["address"])
+
+
+def _ip(network: Network, words: str) -> str:
+    command = ["ip", "-netns", network.name, *words.split()]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _phases(cluster: Cluster) -> dict[str, str]:

@@ -75,7 +75,9 @@ class Network:
             f"link set {inside} up",
             "link set lo up",
             f"addr add {self.node}/30 dev {inside}",
-            f"link add {bridge} type bridge",
+            # An address of its own: else a bridge takes the lowest of its pods', another with each that comes or
+            # goes, and what pods send to the one that they know is lost for seconds.
+            f"link add {bridge} address {_hardware_address(self.gateway)} type bridge",
             f"addr add {self.gateway}/24 dev {bridge}",
             f"link set {bridge} up",
         ):
@@ -106,6 +108,11 @@ class Network:
             _run("ip", "netns", "delete", self.name)
         for file in _cni_results(self.name):
             file.unlink(missing_ok=True)
+
+
+def _hardware_address(address: str) -> str:
+    """Return a locally administered hardware address for an IPv4 address."""
+    return ":".join(["0a", "58", *(f"{int(part):02x}" for part in address.split("."))])
 
 
 def _cni_results(name: str) -> Iterator[Path]:

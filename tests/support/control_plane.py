@@ -162,7 +162,7 @@ class ControlPlane:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

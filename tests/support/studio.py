@@ -21,7 +21,7 @@ from s3 import Bucket
 
 Json = dict[str, Any]
 T = TypeVar("T")
-SECONDS = 60.0
+SECONDS = 180.0  # a machine may be slow, and render something else meanwhile
 LONGEST_INLINE = 10
 
 
