@@ -66,9 +66,9 @@ def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:
     }
     if scheme == "file":
         return options
-    options |= {
-        "rw_timeout": NETWORK_TIMEOUT_SECONDS * 1_000_000,
-    }
+    limit = NETWORK_TIMEOUT_SECONDS * 1_000_000
+    # Two options: `rw_timeout` leaves connecting its 5 s, in which three lost packets are too many.
+    options |= {"rw_timeout": limit, "timeout": limit}
     if insist:
         # 5xx: S3 says SlowDown with it. Broken off while it is read, a source may be away for half a minute.
         options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_on_http_error": "5xx"}

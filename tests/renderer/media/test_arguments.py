@@ -231,6 +231,7 @@ def test_a_source_from_the_web_is_certified_and_given_up_after_a_while() -> None
     assert option(arguments, "protocol_whitelist") == "https,tls,tcp,httpproxy"
     assert option(arguments, "tls_verify") == "1"
     assert option(arguments, "rw_timeout") == "30000000"
+    assert option(arguments, "timeout") == "30000000"
     assert option(arguments, "i") == "https://example.org/a.mp4?signature=x"
 
 

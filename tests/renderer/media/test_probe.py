@@ -7,9 +7,11 @@ import contextlib
 import http.server
 import os
 import re
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media import process
+from ecg_renderer.media import inputs, process
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -271,6 +273,22 @@ def test_a_missing_page_is_named_without_its_signature(server: http.server.Threa
     assert type(error) is SourceMissing
     assert "404" in error.message
     assert "secret" not in error.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_connecting_may_take_as_long_as_reading(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "NETWORK_TIMEOUT_SECONDS", 1)
+    with socket.socket() as listening, contextlib.ExitStack() as stack:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):  # a full queue: whoever comes next gets no answer
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listening.getsockname())
+        began = time.monotonic()
+        error = refused(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/clip.mp4")
+        assert type(error) is ServiceUnreachable, error
+        assert 1 <= time.monotonic() - began < 4  # FFmpeg's own limit for connecting is 5 s
 
 
 def test_a_certificate_that_nobody_signed_is_refused(
