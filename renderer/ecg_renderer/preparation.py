@@ -14,13 +14,12 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from ecg_api.options import Encoder, Format, Options
+from ecg_api.options import Encoder, Format
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
@@ -114,9 +113,11 @@ async def prepare_job(
             facts = tasks.create_task(_probe(source))
     source_url, source_facts = facts.result()
     encoder = await chooser(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
+    grid, _ = output_grid(source_facts, spec.options)
     scenario = prepare(
         raw.result(),
-        duration=output_duration(source_facts, spec.options),
+        duration=grid.seconds(grid.frames),
+        rate=grid.rate,
         known_plugins=known_plugins(),
         unknown_plugins=spec.options.unknown_plugins,
         origin=_origin(spec.scenario),
@@ -132,12 +133,6 @@ async def prepare_job(
         cores=os.cpu_count() or 1,
     )
     return PreparedJob(job, source_url, scenario, encoder, plan)
-
-
-def output_duration(source: SourceFacts, options: Options) -> Fraction:
-    """Return how long the output is, in seconds."""
-    grid, _ = output_grid(source, options)
-    return grid.frames / grid.rate
 
 
 async def _probe(source: Storage) -> tuple[str, SourceFacts]:

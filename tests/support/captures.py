@@ -94,8 +94,9 @@ def film(
     captions: Json | None = None,
 ) -> Film:
     """Return a film of `captions`, or of cues of four words and 0.8 s, with blocks of at most `longest` frames."""
-    prepared = prepare(captions or talk(seconds, plugins=plugins), duration=seconds, known_plugins=known_plugins())
     grid = FrameGrid(Fraction(rate), round(seconds * Fraction(rate)))
+    raw = captions or talk(seconds, plugins=plugins)
+    prepared = prepare(raw, duration=seconds, rate=grid.rate, known_plugins=known_plugins())
     scene = Scene(prepared.data, tuple(sorted(prepared.plugins)), *size, grid.rate)
     return Film(scene, capture_blocks(FrameRange(0, grid.frames), prepared.cues, grid, longest=longest))
 

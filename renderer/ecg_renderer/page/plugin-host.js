@@ -50,11 +50,11 @@ function wrap(name, module) {
   return wrapped;
 }
 
-/** Import the plugins of the given names and make them known to MotionText. */
+/** Import the plugins of the given names and make them known to MotionText; "fadein#2" is fadein under a second name. */
 export async function loadPlugins(names) {
   await Promise.all(
     names.map(async (name) => {
-      const baseUrl = new URL(`/plugins/${name}.mjs`, location.href).href;
+      const baseUrl = new URL(`/plugins/${name.split('#')[0]}.mjs`, location.href).href;
       const module = await import(baseUrl);
       registerExternalPlugin({ name, version: module.manifest.version, module: wrap(name, module), baseUrl, manifest: module.manifest });
     }),

@@ -4,6 +4,9 @@ import { MotionTextRenderer } from '/node_modules/motiontext-renderer/dist/index
 /** Before every cue: seeking there unmounts everything, which is the state of a fresh page. */
 const BEFORE_ALL_CUES = -1e6;
 
+/** In s: how long after its time a frame is looked at, when a cue that ends there is over (see scenario/model.py). */
+const SAMPLED_AFTER = 1e-6;
+
 /** How far in px something painted that went before anybody looked at its style. */
 const UNKNOWN_REACH = 26;
 
@@ -61,7 +64,7 @@ export class Stage {
   seek(frame) {
     const seconds = (frame * this.rate[1]) / this.rate[0];
     window.ecgClock.set(seconds);
-    this.renderer.seek(seconds);
+    this.renderer.seek(seconds + SAMPLED_AFTER);
     return this.observer.takeRecords();
   }
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.scenario.model import EDGE, CueSpan
+from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, CueSpan
 
-_EDGE = Fraction(EDGE)
+_EDGE, _SAMPLED_AFTER = Fraction(EDGE), Fraction(SAMPLED_AFTER)
 
 # A cut is moved by so many frames to save replaying one: a shifted cut only shifts work. Within a caption
 # that is much longer no place is good, and the cut stays where it was wished.
@@ -21,15 +21,15 @@ _LONG_REPLAY = 100
 
 
 def alive_frames(start: float, end: float, grid: FrameGrid) -> FrameRange:
-    """Return the frames shown from `start` to `end`, in seconds, both inclusive as MotionText compares them.
+    """Return the frames that are sampled from `start` to `end`, in seconds, both inclusive as MotionText compares them.
 
-    A frame within a microsecond of an end counts: the browser compares doubles, which may fall on either
-    side. The range is empty where no frame is shown, or none of the video's.
+    A frame that is sampled at an end counts: the browser compares doubles, which may fall on either side. One at the
+    end's very time is sampled after it. The range is empty where no frame is shown, or none of the video's.
     """
     shortly_after = float(grid.seconds(grid.frames)) + 1
     first, last = (min(max(seconds, -1.0), shortly_after) for seconds in (start, end))
-    begin = grid.first_at_or_after(Fraction(first) - _EDGE)
-    return FrameRange(begin, max(begin, grid.first_at_or_after(Fraction(last) + _EDGE)))
+    begin = grid.first_at_or_after(Fraction(first) - _SAMPLED_AFTER - _EDGE)
+    return FrameRange(begin, max(begin, grid.first_at_or_after(Fraction(last) - _SAMPLED_AFTER + _EDGE)))
 
 
 def pre_roll(frame: int, cues: Iterable[CueSpan], grid: FrameGrid) -> int:
@@ -107,7 +107,7 @@ def best_cut(activity: Activity, low: int, high: int, wished: int) -> int:
     """Return the best frame from `low` up to `high`, both included, to start something new at.
 
     A frame without captions if there is one, the nearest to `wished`. Otherwise where little has to be
-    replayed: just after a cue's start, because a cue that ends there is alive for one frame more.
+    replayed, as at a cue's start.
     """
     candidates = np.arange(low, high + 1)
     distance = np.abs(candidates - wished)

@@ -5,7 +5,7 @@
     3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          units, migrate, legacy
     4  repair       types, ids, plugin names, endless times, files to load          repair, plugins
     5  validate     tracks; a mistake that only its author can correct is an error  validate
-    6  lay out      when is each cue in the page, when do plugins run               timeline, fonts
+    6  lay out      when is each cue in the page, when do plugins run               timeline, windows, fonts
 
 A 2.0 scenario that MotionText accepts looks the same before and after.
 """
@@ -37,13 +37,15 @@ def prepare(
     raw: bytes | str | dict[str, Any],
     *,
     duration: Fraction | float,
+    rate: Fraction | None = None,
     known_plugins: Collection[str],
     unknown_plugins: UnknownPlugins = "fail",
     origin: str = "scenario",
 ) -> Scenario:
     """Return the scenario ready to be planned and rendered; `raw` is left as it is.
 
-    `duration` is that of the video in seconds. `known_plugins` are bare names; others are an error, or with
+    `duration` is that of the video in seconds, `rate` its frames a second; without it the scenario is for no frames
+    in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are an error, or with
     "static" left out. `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
@@ -60,6 +62,6 @@ def prepare(
     used = repair_plugins(data, plugins, report)
     repair_cues(data, float(duration), report)
     check_tracks(data, report)
-    cues = keep_visible(data, float(duration), report)
+    cues = keep_visible(data, float(duration), rate, report)
     drop_holes(data)
     return Scenario(data, cues, used, font_uses(data), report.warnings)

@@ -33,6 +33,8 @@ FRAME_LAYOUT = {
     "size": {"width": 0.9},
     "childrenLayout": {**CAPTION_CHILDREN, "wrap": False, "gap": 0},
 }
+# Without a layout of its own, the box has an empty line above its text.
+BOX_CHILDREN = {"mode": "flow", "direction": "vertical", "wrap": False, "gap": 0}
 FRAME_BOX = {"backgroundColor": "transparent", "padding": "0px"}
 CAPTION_STYLE = {
     "fontSizeRel": 0.05,
@@ -110,6 +112,7 @@ def _give_root(cue: Cue, path: str, report: Report) -> None:
         "children": [
             {
                 "eType": "group",
+                "layout": {"childrenLayout": dict(BOX_CHILDREN)},
                 "boxStyle": {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}},
                 "children": [{"eType": "text", "text": cue.pop("text")}],
             }

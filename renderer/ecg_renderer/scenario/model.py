@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# Frame times and caption times are doubles in the browser, but a plan has exact fractions: a cue whose edge lies
-# this close to a frame is counted in, which costs nothing and can never lose it.
-EDGE = 1e-6
+# How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. MotionText shows a cue
+# up to and including its end, so at a boundary that lies on a frame two cues would be seen at once; and times are
+# often rounded to the frame's sixth digit.
+SAMPLED_AFTER = 1e-6
+# Times are doubles in the browser, but a plan has exact fractions: a cue whose edge lies this close to where a frame
+# is sampled is counted in, which costs nothing and can never lose it.
+EDGE = 1e-8
 
 READ_BY_MOTIONTEXT = ("version", "pluginApiVersion", "timebase", "stage", "behavior")
 ASSET_TYPES = ("font", "image", "video", "audio")
@@ -30,8 +34,8 @@ class CueSpan:
     animated: tuple[Window, ...]
 
     def touches(self, start: float, end: float) -> bool:
-        """Tell whether the cue can be alive at some time from `start` to `end` (seconds, inclusive)."""
-        return self.start <= end + EDGE and self.end >= start - EDGE
+        """Tell whether the cue can be alive on some frame of those at `start` to `end` (seconds, inclusive)."""
+        return self.start <= end + SAMPLED_AFTER + EDGE and self.end >= start + SAMPLED_AFTER - EDGE
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class FontUse:
 class Scenario:
     """A scenario that MotionText 1.5.0 accepts, with what a plan needs to know about it.
 
-    `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare names.
+    `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare
+    names, or one with a number ("fadein#2") for a second one on a node.
     """
 
     data: dict[str, Any]
@@ -61,7 +66,7 @@ class Scenario:
     warnings: tuple[str, ...]
 
     def slice(self, start: float, end: float) -> dict[str, Any]:
-        """Return what can be seen from `start` to `end` (seconds, both inclusive), as a scenario of its own.
+        """Return what can be seen on the frames at `start` to `end` (seconds, inclusive), as a scenario of its own.
 
         Cues keep their order. What cannot change a picture is left out, so that equal slices have equal
         hashes. Parts are shared with `data`: treat the result as read-only.

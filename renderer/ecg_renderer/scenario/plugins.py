@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ UnknownPlugins = Literal["fail", "static"]
 # The versions that clients name; each plugin has one, whatever is asked for.
 VERSIONS = ("", "2.0.0")
 
+_REPEATED = re.compile(r"#\d+$")
 _SHARE = re.compile(r"\s*-?\d+(?:\.\d+)?%?\s*")
 
 
@@ -27,7 +29,7 @@ class PluginRules:
 
 
 def repair_plugins(data: dict[str, Any], rules: PluginRules, report: Report) -> frozenset[str]:
-    """Rewrite all plugin chains in place, and return the bare names in use.
+    """Rewrite all plugin chains in place, and return the names in use ("name#2" for a second one on a node).
 
     Errors: ScenarioError for a plugin without a name, or one that is not known (unless those are left out).
     """
@@ -48,10 +50,14 @@ def _repair_chain(node: Node, path: str, rules: PluginRules, report: Report) -> 
     if not isinstance(chain, list):
         raise report.error(path, "must be a list of plugins")
     repaired: list[dict[str, Any]] = []
+    times: Counter[str] = Counter()
     for index, item in enumerate(chain):
         plugin = None if item is None else _named(item, f"{path}[{index}]", report)
         if plugin is not None and _is_known(plugin, f"{path}[{index}]", rules, report):
-            repaired.append(plugin)
+            name = plugin["name"]
+            times[name] += 1
+            # MotionText keeps one state for each name. A copy: what was a reference may be the same object elsewhere.
+            repaired.append({**plugin, "name": name if times[name] == 1 else f"{name}#{times[name]}"})
     return repaired
 
 
@@ -82,7 +88,7 @@ def _is_bound(bound: object) -> bool:
 
 def _is_known(plugin: dict[str, Any], path: str, rules: PluginRules, report: Report) -> bool:
     """Leave the bare name, and tell whether such a plugin is there."""
-    name, _, version = plugin["name"].partition("@")
+    name, _, version = _REPEATED.sub("", plugin["name"]).partition("@")
     plugin["name"] = name
     if name in rules.known:
         if version not in VERSIONS:

@@ -9,20 +9,17 @@ All ends are inclusive.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ecg_renderer.scenario.model import CueSpan, Window
+from ecg_renderer.scenario.model import SAMPLED_AFTER, CueSpan, Window
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.tree import Cue, Node, cues_of
-
-DEFAULT_OFFSET = ["0%", "100%"]
+from ecg_renderer.scenario.windows import plugin_window, reach_a_frame
 
 # Captions commonly end with the video, give or take rounding; only more than this is worth a word.
 TOLERATED_OVERHANG = 1.0
-
-_LEADING_NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)")
 
 
 class _Shown(NamedTuple):
@@ -33,8 +30,11 @@ class _Shown(NamedTuple):
     window: Window
 
 
-def keep_visible(data: dict[str, Any], duration: float, report: Report) -> tuple[CueSpan, ...]:
-    """Drop the cues never seen in a video of `duration` seconds, and return when the others are."""
+def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, report: Report) -> tuple[CueSpan, ...]:
+    """Drop the cues never seen in a video of `duration` seconds, and return when the others are.
+
+    Plugins whose window lies between two frames of `rate` are given one.
+    """
     kept: list[Cue] = []
     spans: list[CueSpan] = []
     for path, cue in cues_of(data):
@@ -43,7 +43,7 @@ def keep_visible(data: dict[str, Any], duration: float, report: Report) -> tuple
         if not shown:
             report.warn("cue never shown", path, "has no time at which anything is shown, and was left out")
         elif (alive := _alive(shown, duration, path, report)) is not None:
-            spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown), alive)))
+            spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown, rate), alive)))
             kept.append(cue)
     data["cues"] = kept
     if not kept:
@@ -54,7 +54,7 @@ def keep_visible(data: dict[str, Any], duration: float, report: Report) -> tuple
 def _alive(shown: list[_Shown], duration: float, path: str, report: Report) -> Window | None:
     """Return when anything is shown within the video, or None."""
     start, end = min(item.window[0] for item in shown), max(item.window[1] for item in shown)
-    if start >= duration or end < 0:
+    if start >= duration or end < SAMPLED_AFTER:
         done = f"is shown from {start:g} to {end:g} s, outside the video of {duration:g} s, and was left out"
         report.warn("cue outside the video", path, done)
         return None
@@ -80,34 +80,15 @@ def _shown(
                 yield from _shown(child, times, lifetime, f"{path}.children[{index}]", report)
 
 
-def _plugin_windows(shown: list[_Shown]) -> Iterator[Window]:
+def _plugin_windows(shown: list[_Shown], rate: Fraction | None) -> Iterator[Window]:
     """Yield when a plugin runs while its node is in the page."""
     for node, times, window in shown:
         for plugin in node.get("pluginChain", ()):
             base = plugin.get("baseTime", node.get("baseTime", times))
-            start, end = plugin_window(base, plugin.get("timeOffset"))
+            if rate is not None:
+                reach_a_frame(plugin, base, rate)
+            start, end = plugin_window(plugin.get("baseTime", base), plugin.get("timeOffset"))
             yield max(start, window[0]), min(end, window[1])
-
-
-def plugin_window(base: list[float], offset: object) -> Window:
-    """Return from when to when (seconds) a plugin runs; from > to means never.
-
-    `offset` holds seconds, or shares of the base time's length ("-10%"), each added to its own end of `base`.
-    """
-    bounds = offset if isinstance(offset, list) else DEFAULT_OFFSET
-    first, second = [*bounds, None, None][:2]
-    length = base[1] - base[0]
-    return base[0] + _shift(first, length), base[1] + _shift(second, length)
-
-
-def _shift(bound: object, length: float) -> float:
-    if isinstance(bound, int | float):
-        return float(bound)
-    leading = _LEADING_NUMBER.match(bound) if isinstance(bound, str) else None
-    if leading is None:
-        return 0.0
-    value = float(leading[1])
-    return value / 100 * length if str(bound).strip().endswith("%") else value
 
 
 def _merged(windows: Iterator[Window], alive: Window) -> tuple[Window, ...]:

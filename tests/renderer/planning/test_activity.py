@@ -13,11 +13,13 @@ WHOLE = FrameRange(0, 300)
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
     [
-        (1.0, 2.0, (30, 61)),
+        (1.0, 2.0, (30, 60)),
         (1.01, 1.99, (31, 60)),
-        (0.7, 0.7, (21, 22)),
-        (0.0, 0.0, (0, 1)),
-        (-5.0, 0.5, (0, 16)),
+        (1.01, 2.00001, (31, 61)),
+        (1.0000009, 1.9999991, (30, 60)),
+        (0.7, 0.7, (21, 21)),
+        (0.0, 0.0, (0, 0)),
+        (-5.0, 0.5, (0, 15)),
         (9.9, 1e9, (297, 300)),
         (-1e300, 1e300, (0, 300)),
         (10.0, 11.0, (300, 300)),
@@ -25,7 +27,9 @@ WHOLE = FrameRange(0, 300)
         (1.001, 1.002, (31, 31)),
     ],
 )
-def test_both_ends_of_a_cue_are_alive(start: float, end: float, expected: tuple[int, int]) -> None:
+def test_a_cue_is_alive_from_its_first_frame_up_to_that_of_its_end(
+    start: float, end: float, expected: tuple[int, int]
+) -> None:
     assert alive_frames(start, end, TEN_SECONDS) == FrameRange(*expected)
 
 
@@ -34,8 +38,19 @@ def test_no_frame_is_lost_between_doubles_and_fractions(rate: Fraction) -> None:
     grid = FrameGrid(rate, 3000)
 
     for frame in range(0, 2999, 7):
-        shown = frame * rate.denominator / rate.numerator  # as the browser computes it
+        shown = frame * rate.denominator / rate.numerator + 1e-6  # as the browser computes it
         assert alive_frames(shown, shown, grid) == FrameRange(frame, frame + 1)
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("digits", [6, 7, 15])
+def test_cues_that_meet_at_a_frame_share_none(rate: Fraction, digits: int) -> None:
+    grid = FrameGrid(rate, 30000)
+
+    for frame in range(7, 29999, 997):
+        border = round(frame * rate.denominator / rate.numerator, digits)
+        before, after = alive_frames(border - 1, border, grid), alive_frames(border, border + 1, grid)
+        assert before.end == after.start == frame
 
 
 @pytest.mark.parametrize(
@@ -44,10 +59,10 @@ def test_no_frame_is_lost_between_doubles_and_fractions(rate: Fraction) -> None:
         (10, 10, "nothing is alive"),
         (30, 30, "a cue starts here"),
         (31, 30, "one frame of history"),
-        (60, 30, "the first cue lives through its last frame"),
-        (61, 60, "only the second is left"),
-        (120, 60, "the second ends here"),
-        (121, 121, "nothing is alive again"),
+        (59, 30, "the last of the first cue"),
+        (60, 60, "the second follows"),
+        (119, 60, "the last of the second"),
+        (120, 120, "nothing is alive again"),
         (200, 150, "the earliest of two that overlap"),
         (260, 180, "the earlier has ended, the later goes on"),
     ],
@@ -71,7 +86,7 @@ def test_dead_and_captioned_frames_make_up_the_whole() -> None:
     cues = spans((1, 2), (2, 3), (5, 6))
     dead = dead_ranges(cues, TEN_SECONDS)
 
-    assert dead == [FrameRange(0, 30), FrameRange(91, 150), FrameRange(181, 300)]
+    assert dead == [FrameRange(0, 30), FrameRange(90, 150), FrameRange(180, 300)]
     assert sum(map(len, dead)) + Activity.of(cues, TEN_SECONDS).captioned_frames(WHOLE) == 300
     assert dead_ranges([], TEN_SECONDS) == [WHOLE]
     assert dead_ranges(spans((0, 10)), TEN_SECONDS) == []
@@ -81,8 +96,8 @@ def test_distinct_frames_are_the_animated_ones_and_the_changes() -> None:
     still = Activity.of(spans((1, 2), (2, 3)), TEN_SECONDS)
     moving = Activity.of(spans((1, 2), animated=True), TEN_SECONDS)
 
-    # At 30 and 60 one appears, at 61 and 91 one is gone.
-    assert still.distinct.nonzero()[0].tolist() == [30, 60, 61, 91]
-    assert moving.distinct_frames(WHOLE) == 31 + 1
+    # At 30 one appears, at 60 another takes its place, at 90 that is gone.
+    assert still.distinct.nonzero()[0].tolist() == [30, 60, 90]
+    assert moving.distinct_frames(WHOLE) == 30 + 1
     assert moving.distinct_frames(FrameRange(40, 50)) == 10
     assert Activity.of([], TEN_SECONDS).distinct_frames(WHOLE) == 0

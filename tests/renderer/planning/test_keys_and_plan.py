@@ -1,4 +1,3 @@
-from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -7,7 +6,7 @@ import pytest
 from ecg_api.options import Options
 from ecg_api.plan import Plan
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, estimate_seconds, frame_costs, job_key, make_plan, segment_key
+from ecg_renderer.planning import Cutting, estimate_seconds, frame_costs, job_key, make_plan, pre_roll, segment_key
 from ecg_renderer.scenario import Scenario, prepare
 from plan_facts import a_source
 
@@ -83,7 +82,7 @@ def test_an_edited_cue_changes_the_keys_of_the_segments_that_show_it(edited: int
 
     after = plan(data)
 
-    shown = FrameRange(int(edited * EACH * 30), int((edited + 1) * EACH * 30) + 1)
+    shown = FrameRange(int(edited * EACH * 30), int((edited + 1) * EACH * 30))
     for one, other in zip(before.segments, after.segments, strict=True):
         touched = one.start < shown.end and shown.start < one.end
         assert (one.content_key != other.content_key) is touched
@@ -168,13 +167,19 @@ def test_the_same_frames_at_another_rate_have_another_key() -> None:
 
 
 def test_a_cue_that_is_only_replayed_before_a_segment_does_not_touch_it() -> None:
-    second = plan().segments[1]
-    before = second.pre_roll // 90 - 1  # alive at the frame that is replayed, gone at the first
+    data = captions()
+    first = data["cues"][0]
+    for holder, name in ((first, "domLifetime"), (first["root"], "displayTime")):
+        holder[name] = [0, EACH + 0.5]  # seen with the second, gone before the segment
+    first["root"]["children"][0]["displayTime"] = [0, EACH + 0.5]
+    segment = FrameRange(120, 180)
+    assert pre_roll(segment.start, prepared(data).cues, FrameGrid(Fraction(30), 1800)) == 90
+    before = key_of(segment, data), key_of(FrameRange(100, 180), data)
 
-    assert second.pre_roll == second.start - 1
-    data = deepcopy(captions())
-    data["cues"][before]["root"]["children"][0]["text"] = "something else"
-    assert plan(data).segments[1].content_key == second.content_key
+    first["root"]["children"][0]["text"] = "something else"
+
+    assert key_of(segment, data) == before[0]
+    assert key_of(FrameRange(100, 180), data) != before[1]
 
 
 def test_a_plan_says_what_is_to_be_done() -> None:
@@ -183,9 +188,9 @@ def test_a_plan_says_what_is_to_be_done() -> None:
     assert (made.width, made.height, made.rate, made.frames) == (1280, 720, "30/1", 1800)
     assert [segment.index for segment in made.segments] == [0, 1, 2, 3]
     assert made.captioned_frames == sum(segment.captioned_frames for segment in made.segments) == 1800
-    # One second of each cue is animated, both ends included, and the old cue is gone one frame after.
-    assert made.distinct_frames_estimate == 20 * 31
-    assert sum(segment.work for segment in made.segments) == 620 * 1280 * 720
+    # One second of each cue is animated; the next takes the place of the one before.
+    assert made.distinct_frames_estimate == 20 * 30
+    assert sum(segment.work for segment in made.segments) == 600 * 1280 * 720
     assert "1280x720 instead of 1279x720" in made.warnings[-1]
     assert Plan.model_validate_json(made.model_dump_json()) == made
 

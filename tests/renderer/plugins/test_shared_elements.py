@@ -24,7 +24,7 @@ def looks(page: PluginPage, script: str) -> Any:
 def test_moves_add_up_and_scales_and_opacities_multiply(page: PluginPage, order: str) -> None:
     transform, opacity, _ = looks(
         page,
-        f"""const first = poser(element, 'first'), second = poser(element, 'second');
+        f"""const first = poser(element), second = poser(element);
         const a = {{ x: 1, y: 2, scale: 0.5, rotate: 10, opacity: 0.5 }}, b = {{ x: 10, scale: 3, opacity: 0.5 }};
         {order}
         return style();""",
@@ -34,7 +34,7 @@ def test_moves_add_up_and_scales_and_opacities_multiply(page: PluginPage, order:
 
 
 def test_what_a_pose_leaves_out_is_at_rest(page: PluginPage) -> None:
-    assert looks(page, "const pose = poser(element, 'one'); pose({ x: 5, opacity: 0 }); pose({}); return style();") == [
+    assert looks(page, "const pose = poser(element); pose({ x: 5, opacity: 0 }); pose({}); return style();") == [
         "none",
         "1",
         "",
@@ -52,12 +52,12 @@ def test_what_a_pose_leaves_out_is_at_rest(page: PluginPage) -> None:
     ],
 )
 def test_differences_that_nobody_sees_are_not_written(page: PluginPage, pose: str, written: str) -> None:
-    assert looks(page, f"poser(element, 'one')({pose}); return style();")[0] == written
+    assert looks(page, f"poser(element)({pose}); return style();")[0] == written
 
 
 @pytest.mark.parametrize("order", ["red(0.4); blue(0.6);", "blue(0.6); red(0.4);"])
 def test_the_colour_that_is_further_on_its_way_is_seen(page: PluginPage, order: str) -> None:
-    script = "const red = painter(element, 'red', [255, 0, 0]), blue = painter(element, 'blue', [0, 0, 255]);"
+    script = "const red = painter(element, [255, 0, 0]), blue = painter(element, [0, 0, 255]);"
     assert looks(page, script + order + "return style();")[2] == "rgb(85, 85, 255)"
 
 
@@ -67,7 +67,7 @@ def test_styles_are_written_only_when_they_change(page: PluginPage) -> None:
         """let writes = 0;
         const set = (style, key, value) => ((style[key] = value), (writes += 1), true);
         const counted = new Proxy(element.style, { set });
-        const pose = poser({ style: counted }, 'one'), paint = painter({ style: counted }, 'one', [0, 0, 255]);
+        const pose = poser({ style: counted }), paint = painter({ style: counted }, [0, 0, 255]);
         pose({ x: 1, opacity: 0.5 });
         paint(0.5);
         const before = writes;

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.scenario.model import SAMPLED_AFTER
 
 SAMPLES = ["editor", "valid", "version_1_3", "flat"]
 DURATION = 5.0
@@ -61,7 +62,7 @@ def test_a_slice_shows_what_the_whole_shows(
     name: str, start: float, end: float, sample: Callable[[str], bytes], look_at: Any
 ) -> None:
     scenario = prepared(sample(name))
-    times = [time for time in TIMES if start <= time <= end] or [start]
+    times = [time + SAMPLED_AFTER for time in TIMES if start <= time <= end] or [start + SAMPLED_AFTER]
     part = scenario.slice(start, end)
     assert look_at(part, times) == look_at(scenario.data, times)
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.planning import alive_frames
 from ecg_renderer.scenario import CueSpan, FontUse, Scenario, canonical_hash, prepare
 from ecg_renderer.scenario.fonts import families
-from ecg_renderer.scenario.timeline import plugin_window
+from ecg_renderer.scenario.windows import plugin_window
 
 Caption = Callable[..., dict[str, Any]]
 
@@ -111,11 +113,12 @@ def three(caption: Caption, **fields: Any) -> dict[str, Any]:
     [
         (0, 0.9, [], []),
         (0, 1, ["one"], ["caption"]),
-        (2, 3, ["one", "long"], ["caption", "overlay"]),
+        (1.9, 3, ["one", "long"], ["caption", "overlay"]),
+        (2, 3, ["long"], ["overlay"]),
         (2.1, 5.9, ["long"], ["overlay"]),
         (5, 10, ["long", "late"], ["caption", "overlay"]),
-        (Fraction(8), Fraction(9), ["long"], ["overlay"]),
-        (8.1, 9, [], []),
+        (Fraction(799, 100), Fraction(9), ["long"], ["overlay"]),
+        (8, 9, [], []),
     ],
 )
 def test_a_slice_holds_the_cues_that_can_be_seen_in_their_order(
@@ -126,10 +129,43 @@ def test_a_slice_holds_the_cues_that_can_be_seen_in_their_order(
     assert [track["id"] for track in part["tracks"]] == tracks
 
 
-def test_a_cue_that_touches_a_frame_only_in_exact_arithmetic_is_in_the_slice(caption: Caption) -> None:
+def test_a_cue_that_is_sampled_at_its_very_end_is_in_the_slice(caption: Caption) -> None:
     raw = three(caption)
-    raw["cues"][0]["root"]["displayTime"] = [1, 4.3]  # the double is less than 43/10, the frame's double is equal
+    raw["cues"][0]["root"]["displayTime"] = [1, 4.300001]  # the double may lie on either side of 43/10 + 1/10^6
     assert "one" in [cue["id"] for cue in prepared(raw).slice(Fraction(43, 10), Fraction(5))["cues"]]
+
+
+@pytest.mark.parametrize(
+    ("base", "frame", "kept"),
+    [
+        ([1.21, 1.23], 37, False),
+        ([1.22, 1.22], 37, False),
+        ([1.2, 1.2], 36, False),
+        ([1.21, 1.24], 37, True),
+        ([1.2, 1.21], 36, True),
+        ([1.999, 1.9999], 60, False),
+    ],
+    ids=str,
+)
+def test_a_plugin_between_two_frames_is_given_the_later_one(
+    base: list[float], frame: int, kept: bool, caption: Caption
+) -> None:
+    def at_30(raw: dict[str, Any]) -> Scenario:
+        return prepare(raw, duration=10, rate=Fraction(30), known_plugins=["fadein"])
+
+    chain = [{"name": "fadein", "baseTime": base, "timeOffset": [0, 0]}]
+    once = at_30(caption(word={"pluginChain": chain}))
+
+    plugin = once.data["cues"][0]["root"]["children"][0]["pluginChain"][0]
+    window = plugin_window(plugin["baseTime"], plugin["timeOffset"])
+    assert alive_frames(*window, FrameGrid(Fraction(30), 300)) == FrameRange(frame, frame + 1)
+    assert (plugin["baseTime"] == base) == kept
+    assert at_30(once.data).data == once.data
+
+
+def test_a_plugin_that_ends_before_it_starts_never_runs_at_any_rate(caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "fadein", "timeOffset": [0.51, -0.5]}]})
+    assert prepare(raw, duration=10, rate=Fraction(30), known_plugins=["fadein"]).cues[0].animated == ()
 
 
 @pytest.mark.parametrize(

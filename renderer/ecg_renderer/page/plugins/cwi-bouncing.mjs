@@ -39,10 +39,10 @@ function hop(t) {
 export function animate(root, given) {
   const params = readParams(manifest.params, given);
   const color = speakerColor(params);
-  const whole = wholeText(root, manifest.name).map((part) => poser(part, manifest.name, '50% 75%'));
+  const whole = wholeText(root, manifest.name).map((part) => poser(part, '50% 75%'));
   const letters = movableLetters(root, manifest.name);
-  const poses = letters.map((letter) => poser(letter, `${manifest.name} letter`));
-  const paint = color ? letters.map((letter) => painter(letter, manifest.name, color)) : [];
+  const poses = letters.map((letter) => poser(letter));
+  const paint = color ? letters.map((letter) => painter(letter, color)) : [];
   const startOf = (i) => lerp(0, 1 - HOP_SHARE, poses.length > 1 ? i / (poses.length - 1) : 0.5);
   return (progress) => {
     const p = clamp(progress);

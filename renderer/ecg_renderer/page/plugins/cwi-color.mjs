@@ -23,7 +23,7 @@ export function animate(root, given) {
   const color = speakerColor(params);
   if (!color) return () => {};
   const parts = params.bulk ? wholeText(root, manifest.name) : inlineLetters(root, manifest.name);
-  const paint = parts.map((part) => painter(part, manifest.name, color));
+  const paint = parts.map((part) => painter(part, color));
   return (progress) => {
     const swept = clamp(progress) * paint.length;
     paint.forEach((setAmount, i) => setAmount(clamp(swept - i)));

@@ -42,7 +42,7 @@ const UP_DOWN = { freq: 0.77, amp: 0.7 };
 
 export function animate(root, given) {
   const { pulse, tremble } = readParams(manifest.params, given);
-  const poses = wholeText(root, manifest.name).map((part) => poser(part, manifest.name, '50% 75%'));
+  const poses = wholeText(root, manifest.name).map((part) => poser(part, '50% 75%'));
   return (progress) => {
     const p = clamp(progress);
     const loudness = p < LOUD_UNTIL ? arriveBeyond(within(p, 0, LOUD_FROM)) : 1 - smooth(within(p, LOUD_UNTIL, 1));

@@ -36,7 +36,7 @@ const QUIET_UNTIL = 0.76;
 
 export function animate(root, given) {
   const { shrink, flutter } = readParams(manifest.params, given);
-  const poses = wholeText(root, manifest.name).map((part) => poser(part, manifest.name, '50% 75%'));
+  const poses = wholeText(root, manifest.name).map((part) => poser(part, '50% 75%'));
   return (progress) => {
     const p = clamp(progress);
     const quiet = smooth(within(p, 0, QUIET_FROM)) * (1 - smooth(within(p, QUIET_UNTIL, 1)));

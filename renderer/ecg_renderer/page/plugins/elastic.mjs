@@ -41,7 +41,7 @@ export function animate(root, given) {
   const rebound = (overshoot - 1) * Math.min(1, bounceStrength / FULL_STRENGTH);
   const stretch = spring(SWINGS.fewest + SWINGS.more * bounceStrength, Math.max(SMALLEST_REBOUND, rebound));
   const words = movableWords(root, manifest.name).map((word) => ({
-    pose: poser(word, manifest.name, '50% 60%'),
+    pose: poser(word, '50% 60%'),
     tilt: lerp(-LARGEST_TILT, LARGEST_TILT, Math.random()),
   }));
   const local = staggered(words.length, animationDuration, staggerDelay);

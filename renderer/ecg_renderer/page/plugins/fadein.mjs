@@ -25,7 +25,7 @@ export const manifest = {
 export function animate(root, given, { gsap }) {
   const params = readParams(manifest.params, given);
   const ease = gsap?.parseEase(params.ease) ?? arrive;
-  const poses = movableLetters(root, manifest.name).map((letter) => poser(letter, manifest.name));
+  const poses = movableLetters(root, manifest.name).map((letter) => poser(letter));
   const local = staggered(poses.length, params.animationDuration, params.staggerDelay);
   return (progress) => {
     poses.forEach((pose, i) => {

@@ -1,7 +1,7 @@
 /* What plugins ask of an element, combined and written: moves add up, scales and opacities multiply.
  *
- * What is written depends only on the last request of each plugin, never on their order in time. A style is written
- * only when it differs from what was written last: every change of the DOM costs a repaint.
+ * What is written depends only on the last request to each poser and painter, never on their order in time. A style is
+ * written only when it differs from what was written last: every change of the DOM costs a repaint.
  */
 import { mix } from './color.mjs';
 
@@ -15,25 +15,26 @@ const COLOR_STEPS = 6;
 const round = (value, digits) => Math.round(value * 10 ** digits) / 10 ** digits + 0;
 
 /**
- * A function that puts `element` into `plugin`'s pose.
+ * A function that puts `element` into a pose, on top of those of others.
  *
  * It takes {x, y in px, scale, rotate in degrees, opacity}; what is left out is at rest. `origin` is the point that
  * scaling and turning leave in place.
  */
-export function poser(element, plugin, origin = '') {
-  const all = (element.ecgPose ??= { poses: new Map(), transform: '', opacity: '' });
-  all.poses.set(plugin, REST);
+export function poser(element, origin = '') {
+  const all = (element.ecgPose ??= { poses: [], transform: '', opacity: '' });
+  const own = { pose: REST };
+  all.poses.push(own);
   if (origin) element.style.transformOrigin = origin;
   writePose(element, all);
   return (pose) => {
-    all.poses.set(plugin, { ...REST, ...pose });
+    own.pose = { ...REST, ...pose };
     writePose(element, all);
   };
 }
 
 function writePose(element, all) {
   const sum = { ...REST };
-  for (const pose of all.poses.values()) {
+  for (const { pose } of all.poses) {
     sum.x += pose.x;
     sum.y += pose.y;
     sum.rotate += pose.rotate;
@@ -58,18 +59,18 @@ function transformOf({ x, y, rotate, scale }) {
 /**
  * A function that paints `element` on its way from white (0) to `color` (1), in steps.
  *
- * Where several plugins paint the same element, the one that is furthest on its way is seen.
+ * Where several paint the same element, the one that is furthest on its way is seen.
  */
-export function painter(element, plugin, color) {
-  const all = (element.ecgPaint ??= { paints: new Map(), written: '' });
+export function painter(element, color) {
+  const all = (element.ecgPaint ??= { paints: [], written: '' });
   const own = { color, step: 0 };
-  all.paints.set(plugin, own);
+  all.paints.push(own);
   // A stroke makes MotionText set a fill colour, which would win over `color`.
   element.style.webkitTextFillColor = 'currentcolor';
   return (amount) => {
     own.step = Math.round(amount * COLOR_STEPS);
     let front = own;
-    for (const paint of all.paints.values()) if (paint.step > front.step) front = paint;
+    for (const paint of all.paints) if (paint.step > front.step) front = paint;
     const written = mix(WHITE, front.color, front.step / COLOR_STEPS);
     if (written !== all.written) element.style.color = all.written = written;
   };
