@@ -13,7 +13,8 @@ from urllib.parse import urljoin
 import httpx
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_shim.intake import Unrenderable, checked_video_url, failure
+from ecg_shim.failures import failure
+from ecg_shim.intake import Unrenderable, checked_video_url
 from ecg_shim.model import RenderOrder
 from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
 from ecg_shim.security.addresses import AddressPolicy, AddressRefused
@@ -25,6 +26,7 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = 1.0
 REDIRECTS = 5
 SECONDS = 10.0
+SECONDS_IN_ALL = 60.0
 GIGABYTE = 1024**3
 
 
@@ -39,23 +41,30 @@ class VideoAdmission:
     Attributes:
         resolver: finds videos that the client did not name; None if there is none.
         seconds_between_tries: before the second try; doubles.
+        seconds: for everything together; a host that sends byte by byte never exceeds the limits of single reads.
     """
 
     videos: AddressPolicy
     resolver: VideoResolver | None = None
     max_video_bytes: int = 20 * GIGABYTE
     seconds_between_tries: float = SECONDS_BETWEEN_TRIES
+    seconds: float = SECONDS_IN_ALL
 
     async def __call__(self, order: RenderOrder) -> RenderOrder | Failure:
         """Return the order with the address at which its video is, or why it cannot be rendered; never raises."""
         try:
-            return await self._admitted(order)
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the result.
+            async with asyncio.timeout(self.seconds):
+                return await self._admitted(order)
         except Unrenderable as reason:
             return reason.failure
         except VideoUnknown as reason:
             return failure(FailureCode.INVALID_VIDEO_URL, str(reason))
         except _NotNow as reason:
             return failure(FailureCode.CONNECTION_ERROR, str(reason))
+        except TimeoutError:
+            said = f"The video could not be examined within {self.seconds:g} seconds."
+            return failure(FailureCode.CONNECTION_ERROR, said)
         except Exception:
             log.exception("job %s: admission failed", order.job_id)
             return failure(FailureCode.UNEXPECTED_ERROR, "The video's address could not be examined.", "See the log.")

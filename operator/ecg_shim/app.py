@@ -1,7 +1,7 @@
 """The HTTP service: one application from its parts.
 
-request ─> Slashes ─> Timed ─> Guard ─> route ─> Backend
-                                          └ answer sent ─> relay may call back
+request ─> Slashes ─> Timed ─> Guard ─> Room ─> route ─> Backend
+                                                  └ answer sent ─> relay may call back
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ecg_shim.routes.jobs import job_routes, unavailable
 from ecg_shim.routes.pages import page_routes
 from ecg_shim.routes.queue import probe_routes, queue_routes
 from ecg_shim.routes.render import render_routes
+from ecg_shim.security.limits import Room
 from ecg_shim.security.tokens import Guard
 from ecg_shim.services import Services
 
@@ -61,7 +62,10 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     settings = services.settings
     own_origins = (*settings.cors_origins, settings.public_url)
-    app.add_middleware(Guard, token=settings.api_token, origins=own_origins, local=settings.local_only)
+    app.add_middleware(Room)
+    app.add_middleware(
+        Guard, token=settings.api_token, origins=own_origins, names=settings.own_names, local=settings.local_only
+    )
     app.add_middleware(Timed, metrics=services.metrics)
     app.add_middleware(Slashes)
     return app

@@ -10,6 +10,7 @@ takes twenty times as long, and fifty clients that post at the same moment would
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -21,9 +22,10 @@ from typing import NoReturn
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from ecg_api.failures import RULES, Failure, FailureCode
+from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
 from ecg_api.uris import ReadableUri
+from ecg_shim.failures import failure, shown
 from ecg_shim.model import RenderOrder, Submission
 from ecg_shim.options import InvalidOptions, render_options
 from ecg_shim.security.addresses import LONGEST_URL, AddressPolicy, AddressRefused
@@ -35,6 +37,8 @@ CALLBACK_URL = ("callbackUrl", "callback_url")
 LARGEST_SCENARIO = 5 * 1024 * 1024
 LARGEST_OPTIONS = 64 * 1024
 LARGEST_WORD = 8 * 1024
+LARGEST_EXPLAINED = 1024 * 1024
+MOST_HALVES = 10_000
 DEEPEST = 100
 
 Members = Mapping[str, bytes]
@@ -106,8 +110,8 @@ def read_request(body: bytes, rules: Rules) -> Request:
         job_id=_job_id(_first(members, JOB_ID)),
         callback_url=_callback_url(_first(members, CALLBACK_URL), rules.callbacks),
         video_url=_first(members, VIDEO_URL),
-        options=_small(members.get("options", b"null"), LARGEST_OPTIONS),
-        scenario=b"" if members.get("scenario", b"null") == b"null" else members["scenario"],
+        options=_small(members["options"], LARGEST_OPTIONS),
+        scenario=b"" if members["scenario"] == b"null" else members["scenario"],
     )
 
 
@@ -130,11 +134,6 @@ def order(request: Request, rules: Rules) -> RenderOrder | Failure:
     )
 
 
-def failure(code: FailureCode, message: str, hint: str = "") -> Failure:
-    """Return a failure that the service itself found."""
-    return Failure(code=code, message=message, hint=hint, retryable=RULES[code].retryable)
-
-
 class Unrenderable(Exception):
     """Carries out why a request cannot be rendered, as `failure`."""
 
@@ -143,34 +142,61 @@ class Unrenderable(Exception):
         self.failure = failure(code, message, hint)
 
 
-_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# Half a character, as JavaScript leaves it where it cuts a text: an escape that no decoder takes.
+_HALF = re.compile(
+    rb"\\u(?<!\\\\u)[dD](?:"
+    rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})|"
+    rb"[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+)
+_NAMES = (*JOB_ID, *VIDEO_URL, *CALLBACK_URL, "options", "scenario")
+# Other members are skipped over: of ten million of them, none takes memory.
+_BODY = msgspec.json.Decoder(msgspec.defstruct("_Body", [(name, msgspec.Raw, msgspec.Raw(b"null")) for name in _NAMES]))
 
 
 def _members(body: bytes) -> Members:
-    """Return the members of the object that `body` holds, each as its JSON text."""
+    """Return the known members of the object that `body` holds, each as its JSON text, null if not given."""
     try:
-        if not body.isascii():
-            body.decode()  # what is skipped over is not looked at
-        return {name: bytes(raw) for name, raw in _DECODER.decode(body).items()}
-    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
-        return _members_slowly(body)
+        text = _utf8(body)
+        try:
+            found = _BODY.decode(text)
+        except msgspec.MsgspecError:
+            found = _BODY.decode(_HALF.sub(rb"\\ufffd", text, MOST_HALVES))
+    except (UnicodeError, msgspec.MsgspecError, RecursionError) as error:
+        raise _unreadable(body, error) from None
+    return {name: bytes(getattr(found, name)) for name in _NAMES}
 
 
-def _members_slowly(body: bytes) -> Members:
-    """Do the same for rarer forms of JSON (other encodings, a byte order mark), and find out what is wrong."""
+def _utf8(body: bytes) -> bytes:
+    """Return JSON text as UTF-8 without byte order mark; raises UnicodeError for what is no text."""
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8-sig":
+        body, encoding = body.removeprefix(codecs.BOM_UTF8), "utf-8"
+    if encoding != "utf-8":
+        return body.decode(encoding).encode()
+    if not body.isascii():
+        body.decode()  # what is skipped over is not looked at
+    return body
+
+
+def _unreadable(body: bytes, error: Exception) -> BadRequest:
+    """Return what is wrong with a body that `error` kept from being read.
+
+    The parser that names line and column would stop the service for seconds at a large one, and take a gigabyte.
+    """
+    general = BadRequest("json_invalid", ("body",), f"The body is no JSON object that can be read: {error}.")
+    if len(body) > LARGEST_EXPLAINED:
+        return general
     try:
         value = json.loads(body, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise BadRequest(
-            "json_invalid", ("body", error.pos), f"The body is no JSON: {error.msg}, at line {error.lineno}, column "
-            f"{error.colno}."
-        ) from None  # fmt: skip
-    except (ValueError, RecursionError) as error:
-        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadRequest("json_invalid", ("body",), f"The body is no JSON that can be read: {said}.") from None
+    except json.JSONDecodeError as wrong:
+        said = f"The body is no JSON: {wrong.msg}, at line {wrong.lineno}, column {wrong.colno}."
+        return BadRequest("json_invalid", ("body", wrong.pos), said)
+    except (ValueError, RecursionError) as wrong:
+        said = "it is nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
+        return BadRequest("json_invalid", ("body",), f"The body is no JSON that can be read: {said}.")
     if not isinstance(value, dict):
-        raise BadRequest("model_attributes_type", ("body",), "The body is no object with jobId and callbackUrl.")
-    return {name: json.dumps(member).encode() for name, member in value.items()}
+        return BadRequest("model_attributes_type", ("body",), "The body is no object with jobId and callbackUrl.")
+    return general
 
 
 def _no_number(word: str) -> NoReturn:
@@ -178,9 +204,9 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _first(members: Members, names: tuple[str, ...]) -> object:
-    """Return the first of `names` that is there and not null."""
+    """Return the first of `names` that is not null."""
     for name in names:
-        value = _small(members.get(name, b"null"), LARGEST_WORD)
+        value = _small(members[name], LARGEST_WORD)
         if value is not None:
             return value
     return None
@@ -190,7 +216,7 @@ def _small(raw: bytes, most: int) -> object:
     """Return the value of a member; of one that is far too long or nested too deeply only how large it is, as text."""
     usable = len(raw) <= most and raw.count(b"[") + raw.count(b"{") <= DEEPEST
     try:
-        return json.loads(raw) if usable else f"({len(raw)} bytes: too long or too deep)"
+        return json.loads(raw) if usable else f"({len(raw)} bytes, too long or too deep)"
     except ValueError:  # a number of thousands of digits
         return f"({len(raw)} bytes)"
 
@@ -217,10 +243,16 @@ def _callback_url(value: object, policy: AddressPolicy) -> str:
     if not isinstance(value, str):
         raise BadRequest("string_type", ("body", "callbackUrl"), "callbackUrl is not an address.")
     try:
-        policy.check(value)
+        _check(value, policy)
     except AddressRefused as reason:
         raise BadRequest("url_parsing", ("body", "callbackUrl"), f"callbackUrl cannot be used: {reason}") from None
     return value
+
+
+def _check(url: str, policy: AddressPolicy) -> None:
+    if "\ufffd" in url:  # half a character, as it came
+        raise AddressRefused("it holds characters that no address has.")
+    policy.check(url)
 
 
 _READABLE: TypeAdapter[str] = TypeAdapter(ReadableUri)
@@ -242,13 +274,13 @@ def _video_url(value: object, rules: Rules) -> str:
 def checked_video_url(url: str, policy: AddressPolicy) -> str:
     """Return `url` if a video may be there; raises an exception with the `failure` to report."""
     try:
-        policy.check(url)
+        _check(url, policy)
         return _READABLE.validate_python(url)
     except AddressRefused as reason:
         said = str(reason)
     except ValidationError as error:
         said = f"{error.errors()[0]['ctx']['error']}."
-    raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address {_shown(url)} cannot be used: {said}")
+    raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address {shown(url)!r} cannot be used: {said}")
 
 
 def _options(value: object, rules: Rules) -> Options:
@@ -280,9 +312,3 @@ def _check_scenario(scenario: bytes, max_cues: int) -> None:
         raise Unrenderable(code, "The scenario has no list `cues`.")
     if len(cues) > max_cues:
         raise Unrenderable(code, f"The scenario has {len(cues):,} cues; {max_cues:,} are the most (ECG_MAX_CUES).")
-
-
-def _shown(url: str) -> str:
-    """Return an address without what may be secret in it: query and user."""
-    plain = re.sub(r"//[^/@]*@", "//", url.split("?")[0].split("#")[0])
-    return repr(plain if len(plain) <= 200 else f"{plain[:199]}…")

@@ -168,6 +168,9 @@ class Backend(Protocol):
     async def get(self, job_id: str) -> JobState | None:
         """Return where the job stands; None if it is not known."""
 
+    async def signed_anew(self, output: Output) -> Output:
+        """Return a finished video with an address that works from now on; as it is if its address lasts."""
+
     async def cancel(self, job_id: str) -> bool:
         """Stop the job; False if it is not known or has ended. An unknown id is remembered for 30 minutes."""
 

@@ -6,9 +6,11 @@ Each setting names its variable, default and effect; `python -m ecg_shim --setti
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from ecg_shim.variables import (
     SettingsError,
@@ -202,6 +204,12 @@ class Settings:
     def local_only(self) -> bool:
         """The service listens on an address that only this machine reaches."""
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of this service that are set: the host of its public address, and this machine's."""
+        public = urlsplit(self.public_url).hostname
+        return tuple(name.lower() for name in (public, socket.gethostname()) if name)
 
     @property
     def private_allowed(self) -> bool:

@@ -113,7 +113,9 @@ def address(*schemes: str) -> Read:
     def read(value: str) -> str:
         try:
             parts = urlsplit(value)
-            usable = not value or (parts.scheme in schemes and bool(parts.hostname))
+            # A socket of this machine has a path and no host.
+            place = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname
+            usable = not value or (parts.scheme in schemes and bool(place))
         except ValueError:
             usable = False
         if not usable:

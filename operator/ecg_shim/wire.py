@@ -6,14 +6,13 @@ Names and types are those of the earlier render server; clients know them. Repli
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ecg_shim.model import JobState, JobStatus, QueueState
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
-JobId = Annotated[str, Field(pattern=JOB_ID_PATTERN)]
 
 
 class Reply(BaseModel):

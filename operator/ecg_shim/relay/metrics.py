@@ -6,6 +6,7 @@ import logging
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ecg_shim.failures import printable, shown
 from ecg_shim.relay.policy import Answer, Verdict
 from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
 
@@ -47,7 +48,7 @@ class RelayMetrics:
         self.tries.labels("terminal" if delivery.terminal else "progress", verdict).inc()
         if verdict is Verdict.TOLD:
             return
-        said = answer.error or f"{answer.status} {answer.body[:200].decode(errors='replace')}"
+        said = printable(answer.error or f"{answer.status} {answer.body[:200].decode(errors='replace')}")
         log.warning("Callback %s (%s) of job %s: %s", delivery.id, delivery.status, record.job_id, said)
         if answer.status == 422:
             self.rejected.inc()
@@ -60,10 +61,3 @@ class RelayMetrics:
                 "Send it again with: python -m ecg_shim callbacks replay %s",
                 *(record.job_id, delivery.status, shown(record.url), record.job_id),
             )
-
-
-def shown(url: str) -> str:
-    """Return an address without user, password and query, which may be secret."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.split("?")[0].split("#")[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

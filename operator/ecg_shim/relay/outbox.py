@@ -45,6 +45,9 @@ class Outbox(Protocol):
     async def dead(self) -> list[CallbackRecord]:
         """Return the records whose job's end was given up."""
 
+    async def count_dead(self) -> int:
+        """Return the number of those."""
+
     async def ask_for_replay(self, job_id: str) -> None:
         """Ask whoever sends callbacks, perhaps another process, to send the end of a job once more."""
 
@@ -52,7 +55,7 @@ class Outbox(Protocol):
         """Return the jobs that were asked for, once."""
 
     async def forget(self, before: float) -> None:
-        """Remove the records of jobs that were told or stopped, and not touched since `before`."""
+        """Remove the records with nothing to send, also those given up, that were not touched since `before`."""
 
 
 class SqliteOutbox:
@@ -86,6 +89,10 @@ class SqliteOutbox:
         """Return the records whose job's end was given up, the oldest first."""
         return await self._database.quick(_in_state, RecordState.DEAD)
 
+    async def count_dead(self) -> int:
+        """Return the number of those, without reading them."""
+        return await self._database.quick(_count, RecordState.DEAD)
+
     async def ask_for_replay(self, job_id: str) -> None:
         """Ask the service that has this file open too, or the next one, to send the end of a job once more."""
         await self._database.call(_ask, job_id)
@@ -95,7 +102,7 @@ class SqliteOutbox:
         return await self._database.quick(_take_asked)
 
     async def forget(self, before: float) -> None:
-        """Remove old records of jobs that were told or stopped."""
+        """Remove old records with nothing to send."""
         await self._database.quick(_forget, before)
 
 
@@ -116,6 +123,10 @@ def _in_state(connection: Connection, state: RecordState) -> list[CallbackRecord
     return [CallbackRecord.model_validate_json(row["record"]) for row in rows]
 
 
+def _count(connection: Connection, state: RecordState) -> int:
+    return int(connection.execute("SELECT COUNT(*) FROM callbacks WHERE state = ?", (state,)).fetchone()[0])
+
+
 def _ask(connection: Connection, job_id: str) -> None:
     connection.execute("INSERT OR REPLACE INTO replays VALUES (?)", (job_id,))
 
@@ -125,4 +136,4 @@ def _take_asked(connection: Connection) -> list[str]:
 
 
 def _forget(connection: Connection, before: float) -> None:
-    connection.execute("DELETE FROM callbacks WHERE state IN ('settled', 'stopped') AND touched_at < ?", (before,))
+    connection.execute("DELETE FROM callbacks WHERE state != 'open' AND touched_at < ?", (before,))

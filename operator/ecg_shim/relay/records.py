@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from ecg_api.base import ApiModel
+from ecg_shim.failures import printable
 
 
 class RecordState(StrEnum):
@@ -26,6 +28,8 @@ class Delivery(ApiModel):
         due: not to be sent before.
         answered, unanswered: tries that failed.
         first_try: when it was first sent; 0 before.
+        error: of the last try that failed; once read from where it was kept, one printable line, since it holds what
+            the receiver said.
     """
 
     id: str
@@ -35,7 +39,7 @@ class Delivery(ApiModel):
     answered: int = 0
     unanswered: int = 0
     first_try: float = 0.0
-    error: str = ""
+    error: Annotated[str, AfterValidator(printable)] = ""
 
     @property
     def status(self) -> str:

@@ -1,4 +1,4 @@
-"""Sends callbacks: one at a time for each job, in order, several jobs at once.
+"""Sends callbacks: one at a time for each job, in order, several jobs at once, a few at each host.
 
 Every step is in the outbox before it has an effect outside, so this process may end between any two of them.
 """
@@ -10,9 +10,11 @@ import heapq
 import logging
 import random
 import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
+from urllib.parse import urlsplit
 
 from ecg_shim.model import Backend, JobState, Unavailable
 from ecg_shim.relay import ledger
@@ -25,14 +27,18 @@ from ecg_shim.relay.sender import Sender
 
 log = logging.getLogger(__name__)
 
-# The backend spends a database connection on each, and has thirty.
-AT_ONCE = 16
+AT_ONCE = 64
+# A backend spends a database connection on each; and one that is slow must not take all places.
+AT_ONCE_PER_HOST = 4
 # Steps of one job never overlap; jobs that share a lock only wait for each other's disk writes.
 LOCKS = 64
 AGAIN_SECONDS = 2.0
 LOOK_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 600.0
 SECONDS_TO_END = 5.0
+
+Due = tuple[float, str, str]
+"""When a callback of a job is to be sent, the job, and the host."""
 
 
 class Relay:
@@ -61,7 +67,9 @@ class Relay:
         self._records: dict[str, CallbackRecord] = {}
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._agenda: list[tuple[float, str]] = []
+        self._agenda: list[Due] = []
+        self._held: defaultdict[str, dict[str, Due]] = defaultdict(dict)
+        self._busy: Counter[str] = Counter()
         self._unsaved: set[str] = set()
         self._unnoted: set[str] = set()
         self._wake = asyncio.Event()
@@ -177,28 +185,51 @@ class Relay:
     def _plan(self, record: CallbackRecord) -> None:
         at = ledger.due(record, self._policy)
         if at is not None:
-            heapq.heappush(self._agenda, (at, record.job_id))
+            heapq.heappush(self._agenda, (at, record.job_id, _host(record.url)))
             self._wake.set()
 
     def _start_due(self) -> bool:
         """Start sending what is due, up to a number at once; tell whether anything is being sent."""
         now = self._clock()
         while self._agenda and self._agenda[0][0] <= now and len(self._sending) < AT_ONCE:
-            _, job_id = heapq.heappop(self._agenda)
-            record = self._records.get(job_id)
-            at = ledger.due(record, self._policy) if record else None
-            if at is None or job_id in self._sending:
-                continue
-            if at > now:
-                heapq.heappush(self._agenda, (at, job_id))
-                continue
-            task = asyncio.create_task(self._send(job_id), name=f"callback of job {job_id}")
-            self._sending[job_id] = task
-            task.add_done_callback(partial(self._sent, job_id))
+            due = heapq.heappop(self._agenda)
+            _, job_id, host = due
+            if self._busy[host] >= AT_ONCE_PER_HOST:
+                self._held[host].setdefault(job_id, due)
+            elif self._is_due(job_id, now):
+                self._start(job_id, host)
+            else:
+                self._let_in(host)
         return bool(self._sending)
 
-    def _sent(self, job_id: str, task: asyncio.Task[None]) -> None:
+    def _is_due(self, job_id: str, now: float) -> bool:
+        """Tell whether a job has a callback to send now; one that is due later only is put down for then."""
+        record = self._records.get(job_id)
+        if record is None or job_id in self._sending:
+            return False
+        at = ledger.due(record, self._policy)
+        if at is None or at <= now:
+            return at is not None
+        self._plan(record)
+        return False
+
+    def _start(self, job_id: str, host: str) -> None:
+        task = asyncio.create_task(self._send(job_id), name=f"callback of job {job_id}")
+        self._sending[job_id] = task
+        self._busy[host] += 1
+        task.add_done_callback(partial(self._sent, job_id, host))
+
+    def _let_in(self, host: str) -> None:
+        """Let the next one that waits for a place at a host take it."""
+        if held := self._held.get(host):
+            heapq.heappush(self._agenda, held.pop(next(iter(held))))
+        if not held:
+            self._held.pop(host, None)
+
+    def _sent(self, job_id: str, host: str, task: asyncio.Task[None]) -> None:
         self._sending.pop(job_id, None)
+        self._busy -= Counter({host: 1})
+        self._let_in(host)
         if not task.cancelled() and (error := task.exception()):
             log.error("A callback of job %s", job_id, exc_info=error)
         if record := self._records.get(job_id):
@@ -280,8 +311,18 @@ class Relay:
                 if time.monotonic() - forgotten > HOUSEKEEPING_SECONDS:
                     forgotten = time.monotonic()
                     await self._outbox.forget(self._clock() - self._policy.keep)
-                    self._metrics.dead.set(len(await self._outbox.dead()))
+                    self._metrics.dead.set(await self._outbox.count_dead())
             except Unavailable as problem:
                 log.error("The outbox: %s", problem)
             self._metrics.open.set(len(self._records))
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _host(url: str) -> str:
+    """Return scheme, host and port of an address; the address itself if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return f"{parts.scheme}://{parts.hostname}:{port}"
+    except ValueError:
+        return url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from ecg_shim.relay.policy import Answer
 from ecg_shim.relay.records import Delivery
 from ecg_shim.relay.signing import Signer
 from ecg_shim.security.addresses import AddressRefused
+
+log = logging.getLogger(__name__)
 
 LARGEST_ANSWER = 64 * 1024
 CONNECT_SECONDS = 10.0
@@ -57,26 +60,32 @@ class Sender:
         if self._signer:
             headers |= self._signer.headers(delivery.id, int(self._clock()), body)
         timeout = httpx.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS))
+        deadline = asyncio.get_running_loop().time() + self._seconds
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(deadline):
                 request = self._client.build_request("POST", url, content=body, headers=headers, timeout=timeout)
                 response = await self._client.send(request, stream=True, follow_redirects=False)
+            return await self._read(response, deadline)
         except AddressRefused as error:
             return Answer(refused=True, reached=False, error=str(error))
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        # UnicodeError: host names that IDNA does not allow, also in a redirect's Location.
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError) as error:
             return Answer(refused=True, reached=False, error=f"{type(error).__name__}: {error}")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return Answer(reached=False, error=f"No connection: {error or type(error).__name__}")
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
             return Answer(error=f"No answer within {self._seconds:g} s" if late else f"{type(error).__name__}: {error}")
-        return await self._read(response)
+        except Exception as error:
+            # The callback is noted as on its way: without an answer it would stay so for ever.
+            log.exception("Callback %s", delivery.id)
+            return Answer(error=f"{type(error).__name__}: {error}")
 
-    async def _read(self, response: httpx.Response) -> Answer:
+    async def _read(self, response: httpx.Response, deadline: float) -> Answer:
         """Return the answer; its status counts, whatever becomes of its body."""
         body = b""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(deadline):
                 async for part in response.aiter_raw(4096):
                     body += part
                     if len(body) > LARGEST_ANSWER:

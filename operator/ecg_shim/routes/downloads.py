@@ -1,11 +1,12 @@
 """Fetch finished videos: a redirect to storage, or the file itself, in parts if asked for.
 
 Browsers fetch a video from a page of another site, without credentials. The address stays the same for as long as the
-video is kept, also where the storage's own addresses expire.
+video is kept: the storage's own addresses expire, and are signed anew for each request.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def download_routes(services: Services) -> APIRouter:
     async def download(request: Request, job_id: str) -> Response:
         """Return the video, or where it is."""
         state = await services.backend.get(job_id)
+        if state is not None and state.output is not None:
+            state = replace(state, output=await services.backend.signed_anew(state.output))
         response = _response(state, request.url.path)
         response.headers.update(cors(request.headers.get("origin", ""), origins))
         return response

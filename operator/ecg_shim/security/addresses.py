@@ -22,7 +22,17 @@ LONGEST_URL = 2048
 # Spaces, control characters, backslashes and halves of characters: what parsers of addresses disagree about.
 _UNUSUAL = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 # Where clouds tell a machine its secrets; nothing that a client names is there, whatever else is allowed.
-METADATA = tuple(map(ipaddress.ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "100.100.100.200/32")))
+METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"),
+            "100.100.100.200/32",  # Alibaba
+            "168.63.129.16/32",  # Azure
+            "192.0.0.192/32",  # Oracle
+        ),
+    )
+)
 
 
 class AddressRefused(Exception):
@@ -68,7 +78,8 @@ class AddressPolicy:
         plain = _unwrapped(ip)
         if any(plain.version == network.version and plain in network for network in METADATA):
             raise AddressRefused(f"{host!r} is {plain}, where clouds keep secrets of their machines.")
-        if not plain.is_global and not self.private and not listed(host, self.trusted):
+        public = plain.is_global and not plain.is_multicast
+        if not public and not self.private and not listed(host, self.trusted):
             raise AddressRefused(
                 f"{host!r} is {plain}, which is not a public address. ECG_PRIVATE_ADDRESSES=allow allows such."
             )
@@ -135,12 +146,13 @@ def _literal(host: str) -> IpAddress | None:
 
 
 def _unwrapped(ip: IpAddress) -> IpAddress:
-    """Return the IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), else the address itself."""
+    """Return the IPv4 address inside an IPv6 one (mapped, compatible, 6to4, NAT64), else the address itself."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
     if ip.ipv4_mapped or ip.sixtofour:
         return ip.ipv4_mapped or ip.sixtofour or ip
-    if ip in ipaddress.ip_network("64:ff9b::/96"):
+    compatible = ip in ipaddress.ip_network("::/96") and int(ip) > 1
+    if compatible or ip in ipaddress.ip_network("64:ff9b::/96"):
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -100,8 +101,12 @@ class CheckedTransport(httpx.AsyncBaseTransport):
 
 
 def checked_client(policy: AddressPolicy, **options: Any) -> httpx.AsyncClient:
-    """Return a client for addresses that `policy` allows; proxies of the environment are not used."""
-    return httpx.AsyncClient(transport=CheckedTransport(policy), trust_env=False, follow_redirects=False, **options)
+    """Return a client for addresses that `policy` allows; it keeps no cookies and uses no proxies."""
+    # One client serves the jobs of all users: a cookie set with one would be sent with the others.
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.AsyncClient(
+        transport=CheckedTransport(policy), cookies=none, trust_env=False, follow_redirects=False, **options
+    )
 
 
 @cache

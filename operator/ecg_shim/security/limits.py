@@ -1,12 +1,16 @@
-"""How much a request may send, and for how long."""
+"""How much a request may send, for how long, and how much all of them together."""
 
 from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 BODY_SECONDS = 60.0
+# Fifty requests of 5 MB at one moment wait for nothing.
+ROOM = 256 * 1024**2
+PLACE = "ecg_shim.place"
 
 
 class TooLarge(Exception):
@@ -17,22 +21,107 @@ class TooSlow(Exception):
     """A body that does not end."""
 
 
+class Room:
+    """Memory for the bodies of all requests together: middleware that takes note of each until it is answered.
+
+    A request that finds the room full waits, its body unread. The one that came first goes on all the same, so that
+    there is always one that can end: the limit is exceeded by its body, and by what others are receiving just then.
+
+    Args:
+        most: bytes that bodies may take together.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int = ROOM) -> None:
+        self._app = app
+        self._most = most
+        self._taken = 0
+        self._bodies: dict[Place, None] = {}
+        self._left = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with its place."""
+        place = scope[PLACE] = Place(self)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if place in self._bodies:
+                self._leave(place)
+
+    def enter(self, place: Place) -> None:
+        """Begin with the body of a request."""
+        self._bodies[place] = None
+
+    def take(self, size: int) -> None:
+        """Note that so many bytes more are held."""
+        self._taken += size
+
+    def full_for(self, place: Place) -> bool:
+        """Tell whether a request has to wait before it reads on."""
+        return self._taken >= self._most and next(iter(self._bodies)) is not place
+
+    async def turn(self, place: Place) -> None:
+        """Wait until a request may read on."""
+        while self.full_for(place):
+            await self._left.wait()
+
+    def _leave(self, place: Place) -> None:
+        del self._bodies[place]
+        self._taken -= place.taken
+        self._left.set()
+        self._left = asyncio.Event()
+
+
+class Place:
+    """What one request takes of a room, in bytes."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.taken = 0
+
+    def enter(self) -> None:
+        """Begin with the body."""
+        self._room.enter(self)
+
+    def take(self, size: int) -> None:
+        """Note that so many bytes more are held."""
+        self.taken += size
+        self._room.take(size)
+
+    async def turn(self, limit: asyncio.Timeout) -> None:
+        """Wait until the request may read on; that time is not on its account."""
+        if self._room.full_for(self):
+            when, clock = limit.when(), asyncio.get_running_loop().time
+            assert when is not None
+            left = when - clock()
+            limit.reschedule(None)
+            await self._room.turn(self)
+            limit.reschedule(clock() + left)
+
+
 async def read_body(request: Request, largest: int) -> bytes:
     """Return the body, of at most `largest` bytes; more is never held in memory.
 
-    Raises TooLarge, TooSlow after a minute, or Starlette's ClientDisconnect.
+    Waits, the body unread, while others' bodies take all the room. Raises TooLarge, TooSlow after a minute of reading,
+    or Starlette's ClientDisconnect.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > largest:
         raise TooLarge(_too_large(largest))
+    place: Place = request.scope[PLACE]
+    place.enter()
     parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > largest:
+        async with asyncio.timeout(BODY_SECONDS) as limit:
+            more = True
+            while more:
+                await place.turn(limit)
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                part, more = message.get("body", b""), message.get("more_body", False)
+                if place.taken + len(part) > largest:
                     raise TooLarge(_too_large(largest))
+                place.take(len(part))
                 parts.append(part)
     except TimeoutError:
         raise TooSlow(f"The body was not complete after {BODY_SECONDS:g} seconds.") from None

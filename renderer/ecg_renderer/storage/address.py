@@ -15,6 +15,8 @@ from ecg_renderer.errors import StorageError
 if TYPE_CHECKING:
     import httpx
 
+# Public by their numbers, but where a cloud (Azure) tells its machines their secrets.
+_NOT_PUBLIC = (ipaddress.IPv4Address("168.63.129.16"),)
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -90,7 +92,7 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
         if inner is not None:
             ip = inner
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and ip not in _NOT_PUBLIC
 
 
 def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

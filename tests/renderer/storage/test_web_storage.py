@@ -179,6 +179,7 @@ def test_a_strict_policy_notices_a_name_that_changes_its_address(site: Site, mon
         ("::ffff:93.184.216.34", True),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::1", False),
+        ("168.63.129.16", False),
     ],
 )
 def test_addresses_that_everybody_reaches_are_told_from_private_ones(address: str, public: bool) -> None:

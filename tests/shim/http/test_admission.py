@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ GIGABYTE = 1024**3
 
 
 class Host:
-    """A server that holds videos; `answers` maps a path to status, headers."""
+    """A server that holds videos; `answers` maps a path to status, headers; 0 is an answer that never ends."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, dict[str, str]]]] = {}
@@ -47,11 +48,24 @@ def host() -> Iterator[Host]:
             told.asked.append((self.path, self.headers.get("Range", "")))
             answers = told.answers[self.path]
             status, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+            if not status:
+                self.drip()
+                return
             self.send_response(status)
             for name, value in {"Content-Length": "1", **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(b"x")
+
+        def drip(self) -> None:
+            self.close_connection = True
+            try:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Header: ")
+                while True:
+                    self.wfile.write(b"a")
+                    time.sleep(0.05)
+            except OSError:  # the service has waited long enough
+                pass
 
         def log_message(self, *_: object) -> None:
             pass
@@ -134,6 +148,25 @@ def test_a_host_that_stays_busy_is_a_failure_that_may_be_tried_again(host):
 def test_a_host_that_is_not_there_is_a_failure_that_may_be_tried_again():
     failure = admitted("http://localhost:1/a.mp4")
     assert failure.code is FailureCode.CONNECTION_ERROR
+
+
+def test_a_host_that_answers_byte_by_byte_holds_a_job_no_longer_than_the_limit(host):
+    host.answers["/a.mp4"] = [(0, {})]
+    began = time.monotonic()
+    failure = admitted(host.url("/a.mp4"), seconds=0.3)
+    assert time.monotonic() - began < 2
+    assert (failure.code, failure.retryable) == (FailureCode.CONNECTION_ERROR, True)
+    assert "within 0.3 seconds" in failure.message
+
+
+def test_a_database_that_falls_silent_holds_a_job_no_longer_than_the_limit():
+    class Silent:
+        async def video_url(self, job_id: str) -> str:
+            await asyncio.sleep(3600)
+            return job_id
+
+    failure = admitted("", resolver=Silent(), seconds=0.1)
+    assert (failure.code, failure.retryable) == (FailureCode.CONNECTION_ERROR, True)
 
 
 @pytest.mark.parametrize("headers", [{"Content-Range": f"bytes 0-0/{GIGABYTE + 1}"}, {"Content-Length": "2000000000"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,21 @@ def test_a_video_in_storage_is_a_redirect_to_it_with_cors(served):
     assert (answer.status_code, answer.headers["location"]) == (302, output.url)
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_backend_that_signs_addresses_is_asked_for_a_new_one_each_time(served):
+    renewed = []
+
+    async def signed_anew(output: Output) -> Output:
+        renewed.append(output.url)
+        return replace(output, url=f"https://bucket.s3.amazonaws.com/a.mp4?X-Amz-Signature={len(renewed)}")
+
+    served.backend.signed_anew = signed_anew
+    served.backend.set("done", status=JobStatus.COMPLETED, output=Output("https://expired.example/a.mp4", 10, 1.0))
+    told = [served.client.get(PATH).headers["location"][-1] for _ in range(2)]
+    assert told == ["1", "2"]
+    assert renewed == ["https://expired.example/a.mp4"] * 2
+    assert served.client.get("/api/render/done/status").json()["download_url"] == "https://expired.example/a.mp4"
 
 
 MISSING = {

@@ -88,6 +88,7 @@ ORIGINS = {
     "a name of a service that others ask": ({"ECG_HOST": "0.0.0.0"}, "render.lan", "http://render.lan", 200),
     "its public address": ({"ECG_PUBLIC_URL": "https://r.example"}, "127.0.0.1:8090", "https://r.example", 200),
     "no address": ({}, "127.0.0.1:8090", "null", 403),
+    "half an address": ({}, "127.0.0.1:8090", "http://[", 403),
 }
 
 
@@ -95,6 +96,54 @@ ORIGINS = {
 def test_only_pages_of_this_service_pass_for_its_own(serve, environment, host, origin, status):
     headers = {"Host": host, "Origin": origin}
     assert serve(**environment).client.post(f"/api/render/{JOB_ID}/cancel", headers=headers).status_code == status
+
+
+KNOWN = ["127.0.0.1:8090", "192.168.1.7", "[::1]:8090", "[fd00::1]", "localhost:8090", "LOCALHOST.", "app.localhost:1",
+         "gpu-render:8090", "ecg-render", "ecg.render.svc", "ecg.render.svc.cluster.local:80", "pi.local",
+         "ip-10-0-0-1.ec2.internal"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", KNOWN)
+def test_names_that_no_stranger_has_are_known(served, host):
+    assert served.client.get("/queue/status", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "host"),
+    [
+        ({"ECG_PUBLIC_URL": "https://R.example:8443/"}, "r.example"),
+        ({"ECG_API_TOKEN": TOKEN}, "evil.example"),
+        ({"ECG_HOST": "0.0.0.0"}, "ecg-render-service.render"),
+    ],
+    ids=["its public address", "any with a token", "any of a service that others ask"],
+)
+def test_names_can_be_made_known(serve, environment, host):
+    headers = {"Host": host, "Authorization": f"Bearer {TOKEN}"}
+    assert serve(**environment).client.get("/queue/status", headers=headers).status_code == 200
+
+
+def test_the_name_of_this_machine_is_known(monkeypatch, serve):
+    monkeypatch.setattr("socket.gethostname", lambda: "GPU7.studio.example")
+    assert serve().client.get("/queue/status", headers={"Host": "gpu7.studio.example:8090"}).status_code == 200
+
+
+FOREIGN = ["evil.example", "evil.example:8090", "localhost.evil.example", "127.0.0.1.evil.example", "[evil.example]",
+           "evilinternal.example", "evil.example.", "a:b@evil.example", "[::1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_under_a_name_that_a_stranger_may_have_made_lead_here_nothing_is_answered(served, host):
+    for method, path in (("GET", "/api/render/jobs"), ("GET", "/"), ("POST", f"/api/render/{JOB_ID}/cancel")):
+        answer = served.client.request(method, path, headers={"Host": host, "Origin": f"http://{host}"})
+        assert answer.status_code == 403
+        assert "ECG_PUBLIC_URL" in answer.json()["detail"]
+        assert "ECG_API_TOKEN" in answer.json()["detail"]
+    assert not served.backend.tombstones
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_load_balancers_may_ask_under_any_name(served, path):
+    assert served.client.get(path, headers={"Host": "lb-1.example"}).status_code == 200
 
 
 def test_any_page_may_read_videos_but_not_post_when_origins_are_a_star(serve):
@@ -112,6 +161,9 @@ REFUSED_URLS = {
     "https://[::ffff:10.0.0.1]/a.mp4": "not a public address",
     "https://[2002:0a00:0001::]/a.mp4": "not a public address",
     "https://[64:ff9b::10.0.0.1]/a.mp4": "not a public address",
+    "https://[::10.0.0.1]/a.mp4": "not a public address",
+    "https://[ff0e::1]/a.mp4": "not a public address",
+    "https://224.0.0.1/a.mp4": "not a public address",
     "https://10.0.0.1/a.mp4": "not a public address",
     "https://172.16.0.1/a.mp4": "not a public address",
     "https://192.168.1.1:8443/a.mp4": "not a public address",
@@ -119,6 +171,8 @@ REFUSED_URLS = {
     "https://0.0.0.0/a.mp4": "not a public address",
     "https://169.254.169.254/latest/meta-data": "keep secrets",
     "https://[fd00:ec2::254]/": "keep secrets",
+    "https://168.63.129.16/": "keep secrets",
+    "https://192.0.0.192/opc/v2/instance/": "keep secrets",
     "https://[::ffff:169.254.169.254]/": "keep secrets",
     "file:///etc/passwd": "files of this machine",
     "gopher://example.com/": "gopher://",
@@ -156,7 +210,11 @@ def test_addresses_that_may_be_named(policy, url):
     policy.check(url)
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://[fe80::1]/", "http://100.100.100.200/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://169.254.169.254/", "http://[fe80::1]/", "http://100.100.100.200/", "http://168.63.129.16/",
+     "http://192.0.0.192/", "http://[::ffff:168.63.129.16]/"],
+)  # fmt: skip
 def test_what_clouds_keep_secret_stays_closed_also_where_private_addresses_are_open(url):
     with pytest.raises(AddressRefused, match="keep secrets"):
         PRIVATE.check(url)
@@ -229,6 +287,15 @@ def test_redirects_are_not_followed_by_themselves():
     with answering(302, Location="http://10.0.0.1/") as (port, asked):
         assert _got(PRIVATE, f"http://127.0.0.1:{port}/a").status_code == 302
         assert asked == ["/a"]
+
+
+def test_a_cookie_of_one_request_is_not_sent_with_another():
+    async def cookies(url: str) -> list[str]:
+        async with checked_client(PRIVATE, timeout=5) as client:
+            return [(await client.get(url)).request.headers.get("Cookie", "") for _ in range(2)]
+
+    with answering(**{"Set-Cookie": "session=of-one-job; Path=/"}) as (port, _):
+        assert asyncio.run(cookies(f"http://127.0.0.1:{port}/")) == ["", ""]
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch):

@@ -14,8 +14,8 @@ import pytest
 
 from ecg_api.failures import FailureCode
 from ecg_api.status import RenderMetrics
+from ecg_shim.failures import failure
 from ecg_shim.health import FIRST_ESTIMATE, Pulse
-from ecg_shim.intake import failure
 from ecg_shim.model import JobStatus, Output
 from shim_memory import BEGAN, MemoryBackend, memory_service
 

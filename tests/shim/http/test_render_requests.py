@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from ecg_api.failures import FailureCode
+from ecg_shim.failures import shown
 from ecg_shim.model import JobStatus, Unavailable
 from shim_memory import memory_service
 from shim_requests import CALLBACK, JOB_ID, OPTIONS, SCENARIO, VIDEO, encoded, render_body
@@ -85,6 +86,61 @@ def test_rarer_forms_of_json_are_read_whatever_the_content_type(served, raw, kin
     assert served.backend.renders == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_other_encodings_are_read_and_passed_on_as_utf_8(served, encoding):
+    scenario = {"cues": [{"text": "안녕"}]}
+    body = json.dumps(render_body(scenario=scenario), ensure_ascii=False).encode(encoding)
+    assert served.client.post("/render", content=body).status_code == 200
+    assert json.loads(served.backend.orders[JOB_ID].scenario.decode()) == scenario
+
+
+LARGE = {
+    "a byte order mark": ("\ufeff%s", 200),
+    "another encoding": ("%s", 200),
+    "an error at its end": ("%s,", 422),
+    "no object": ("[%s]", 422),
+}
+
+
+@pytest.mark.parametrize(("form", "status"), LARGE.values(), ids=LARGE.keys())
+def test_large_bodies_are_never_parsed_in_python(served, monkeypatch, form, status):
+    """That would stop all others for seconds."""
+    body = form % json.dumps(render_body(padding=[{}] * 600_000))
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(
+        "ecg_shim.intake.json.loads", lambda text, **how: parsed.append(len(text)) or loads(text, **how)
+    )
+    encoding = "utf-16" if LARGE["another encoding"] == (form, status) else "utf-8"
+    answer = served.client.post("/render", content=body.encode(encoding))
+    assert answer.status_code == status
+    assert max(parsed, default=0) < 100_000
+    if status == 422:
+        (problem,) = loads(answer.text)["detail"]
+        assert (problem["type"], problem["loc"]) == ("json_invalid", ["body"])
+
+
+HALVES = {
+    r"a \ud83d b \ude00": "a \ufffd b \ufffd",
+    r"\ud83d\ude00\ude00\ud83d\uD83D\uDE00": "\U0001f600\ufffd\ufffd\U0001f600",
+    r"\\ud83d \\\\ud83d \ud83d": r"\ud83d \\ud83d " + "\ufffd",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), HALVES.items(), ids=HALVES.keys())
+def test_half_a_character_in_a_caption_is_replaced_and_the_rest_rendered(served, text, expected):
+    body = json.dumps(render_body(scenario={"cues": [{"text": "?"}]})).replace('"?"', f'"{text}"')
+    assert served.client.post("/render", content=body).status_code == 200
+    assert json.loads(served.backend.orders[JOB_ID].scenario)["cues"] == [{"text": expected}]
+
+
+def test_a_body_of_nothing_but_halves_takes_no_time(served):
+    began = time.process_time()
+    body = b'{"jobId":"' + b"\\ud83d" * 5_000_000 + b'"}'
+    assert served.client.post("/render", content=body).status_code == 422
+    assert time.process_time() - began < 1
+
+
 TOLD_BY_CALLBACK = {
     "no video": ({"videoUrl": None}, FailureCode.INVALID_VIDEO_URL, "names no video"),
     "no video field": ({"videoUrl": ...}, FailureCode.INVALID_VIDEO_URL, "names no video"),
@@ -130,9 +186,28 @@ def test_what_cannot_be_rendered_is_accepted_and_its_failure_noted_for_the_callb
 
 
 def test_what_is_secret_in_a_video_address_is_not_repeated(served):
-    secret = "https://user:secret@169.254.169.254/a.mp4?X-Amz-Signature=secret"
+    secret = "https://user:secret@secret@169.254.169.254/a.mp4?X-Amz-Signature=secret"
     served.client.post("/render", json=render_body(videoUrl=secret))
     assert "secret" not in served.backend.jobs[JOB_ID].failure.message.replace("clouds keep secrets", "")
+
+
+SHOWN = {
+    "https://user:p@ss@host": "https://host",
+    "https://user:p@ss@host:8443/a@2x.mp4?key=s#t": "https://host:8443/a@2x.mp4",
+    "https://user:pa/ss@host/a": "https://…",
+    "https://user:pa?ss@host/a": "https://…",
+    "//user:pass@host/a": "//host/a",
+    "user:pass@host/a": "host/a",
+    "http://user:pass@[::1]:80/a": "http://[::1]:80/a",
+    "blob:http://user:pass@x/1": "blob:http://x/1",
+    "s3://bucket/a\n\x1b[2Jb": "s3://bucket/a \\x1b[2Jb",
+    "https://x/" + "a" * 300: "https://x/" + "a" * 189 + "…",
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), SHOWN.items(), ids=[url[:30].encode("unicode_escape") for url in SHOWN])
+def test_of_an_address_only_what_everybody_may_know_is_shown(url, expected):
+    assert shown(url) == expected
 
 
 REFUSED = {

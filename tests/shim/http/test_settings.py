@@ -83,6 +83,7 @@ READ = {
     "words for false": ({"USE_PARALLEL_RENDERING": "Off"}, "parallel_rendering", False),
     "a trailing slash": ({"ECG_PUBLIC_URL": "https://r.example.com/"}, "public_url", "https://r.example.com"),
     "lists": ({"ECG_VIDEO_HOSTS": "a.example, .b.example"}, "video_hosts", ("a.example", ".b.example")),
+    "a socket of this machine": ({"REDIS_URL": "unix:///run/redis.sock"}, "redis_url", "unix:///run/redis.sock"),
     "log levels": ({"LOG_LEVEL": "warn"}, "log_level", "WARNING"),
 }
 
@@ -90,6 +91,12 @@ READ = {
 @pytest.mark.parametrize(("given", "field", "value"), READ.values(), ids=READ.keys())
 def test_values_are_read_as_people_write_them(given, field, value):
     assert getattr(Settings.from_environment(given), field) == value
+
+
+@pytest.mark.parametrize("value", ["unix://", "unix:///", "redis:///run/redis.sock"])
+def test_an_address_names_a_host_or_a_socket(value):
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        Settings.from_environment({"REDIS_URL": value})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ JOB = "5a0c1f0e-3b52-4b8e-9f5e-1d2c3b4a5968"
 OTHER = "11111111-2222-3333-4444-555555555555"
 
 
-def give_up(folder: Path, job_id: str, url: str) -> None:
+def give_up(folder: Path, job_id: str, url: str, answer: bytes = b"no\nentry") -> None:
     """Leave a callback in the outbox that was refused."""
 
     async def save() -> None:
@@ -28,7 +29,7 @@ def give_up(folder: Path, job_id: str, url: str) -> None:
         await outbox.open()
         record = ledger.take(None, state("completed", 1, job_id, callback_url=url), Now(0.0))
         begun, sending = ledger.begin(record, Now(1.0))
-        dead, _ = ledger.finish(begun, sending.id, Answer(403, b"no\nentry"), Now(2.0), Policy())
+        dead, _ = ledger.finish(begun, sending.id, Answer(403, answer), Now(2.0), Policy())
         await outbox.save(dead)
         await outbox.close()
 
@@ -45,6 +46,29 @@ def test_the_list_has_a_line_for_each_with_job_status_time_tries_and_error(tmp_p
     code, lines = callbacks(tmp_path, "list")
     assert code == 0
     assert lines == [f"{JOB}\tcompleted\t1970-01-01T00:00:02+00:00\t1 tries\t403 no entry"]
+
+
+def test_what_the_receiver_said_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    give_up(tmp_path, JOB, "http://127.0.0.1:9/cb", "no\x1b[2J\r\n\u202eentry\u2028한글 ❌\x07".encode())
+    _, (line,) = callbacks(tmp_path, "list")
+    assert line.endswith("\t403 no\\x1b[2J \\u202eentry 한글 ❌\\x07")
+
+
+def test_what_was_given_up_is_counted_and_forgotten_when_it_is_old(tmp_path: Path) -> None:
+    give_up(tmp_path, JOB, "http://127.0.0.1:9/cb")
+
+    async def look() -> list[int]:
+        outbox = SqliteOutbox(tmp_path / FILE_NAME)
+        await outbox.open()
+        counted = [await outbox.count_dead()]
+        for before in (time.time() - 60, time.time() + 60):
+            await outbox.forget(before)
+            counted.append(await outbox.count_dead())
+        await outbox.close()
+        return counted
+
+    assert asyncio.run(look()) == [1, 1, 0]
+    assert callbacks(tmp_path, "list") == (0, [])
 
 
 def test_what_is_replayed_is_sent_by_the_service_and_is_then_no_longer_in_the_list(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ class Memory:
     async def dead(self) -> list[CallbackRecord]:
         return []
 
+    async def count_dead(self) -> int:
+        return 0
+
     async def ask_for_replay(self, job_id: str) -> None: ...
 
     async def take_replays(self) -> list[str]:

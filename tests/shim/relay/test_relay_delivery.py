@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ecg_shim.model import Unavailable
 from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.metrics import RelayMetrics
-from ecg_shim.relay.records import CallbackRecord, RecordState
+from ecg_shim.relay.policy import Answer
+from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
 from ecg_shim.relay.signing import Signer
 from ecg_shim.security.addresses import AddressPolicy
 from ecg_shim.security.client import checked_client
@@ -287,11 +289,13 @@ def raw(*parts: bytes, pause: float = 0.0) -> tuple[int, Any]:
 ENDLESS = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", *([b"x" * 65536] * 200))
 SLOW = (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *([b"x"] * 20))
 REDIRECT = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/elsewhere\r\nContent-Length: 0\r\n\r\n"
+NOWHERE = b"HTTP/1.1 302 Found\r\nLocation: http://xn--/\r\nContent-Length: 0\r\n\r\n"
 RETRY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n"
 STRANGE: dict[str, tuple[tuple[int, Any], RecordState, str]] = {
     "a success with 13 MB behind it": (raw(*ENDLESS), RecordState.SETTLED, ""),
     "a success whose body never ends": (raw(*SLOW, pause=0.2), RecordState.SETTLED, ""),
     "a redirect": (raw(REDIRECT), RecordState.DEAD, "redirects to http://127.0.0.1:9/elsewhere"),
+    "a redirect to what is no name": (raw(NOWHERE), RecordState.DEAD, "IDNA"),
     "no HTTP": (raw(b"hello?\r\n\r\n"), RecordState.OPEN, "RemoteProtocolError"),
     "half an answer": (raw(b"HTTP/1.1 200"), RecordState.OPEN, "RemoteProtocolError"),
     "nothing": ((0, None), RecordState.OPEN, "RemoteProtocolError"),
@@ -317,6 +321,44 @@ def test_strange_answers_do_no_harm(tmp_path: Path, answer: tuple[int, Any], exp
             assert record.terminal.due == pytest.approx(bench.clock.now + 100)
 
     with_relay(tmp_path, work, seconds=1.0)
+
+
+def test_waiting_for_an_answer_and_reading_it_have_one_limit_together(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.client.fault = lambda _: raw(b"HTTP/1.1 200", b" OK\r\n\r\n", *([b"x"] * 5), pause=0.6)
+        await bench.tell("completed", 1)
+        await bench.relay.answered(JOB)
+        began = time.monotonic()
+        await bench.after(5)
+        assert time.monotonic() - began < 1.4
+        record = await bench.relay._outbox.get(JOB)
+        assert record
+        assert record.state is RecordState.SETTLED
+
+    with_relay(tmp_path, work, seconds=0.9)
+
+
+def test_a_host_that_is_no_name_is_given_up_and_does_not_stay_on_its_way(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        await bench.relay.take(bench.backend.now("completed", 1, JOB, "http://xn--a/callback"))
+        await bench.relay.answered(JOB)
+        await bench.after(5)
+        record = await bench.relay._outbox.get(JOB)
+        assert record
+        assert (record.state, record.sending) == (RecordState.DEAD, None)
+
+    with_relay(tmp_path, work)
+
+
+def test_a_try_that_breaks_has_no_answer_and_raises_nothing() -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("never thought of")
+
+    async def work() -> Answer:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(broken)) as http:
+            return await Sender(http).send("http://localhost/", Delivery(id="a", terminal=True, payload={}))
+
+    assert asyncio.run(work()) == Answer(error="RuntimeError: never thought of")
 
 
 def test_addresses_that_may_not_be_contacted_are_refused_when_connecting(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.backends.cluster.vitals import Vitals
-from ecg_shim.model import Admission, JobState, JobStatus, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.backends.storage import Presigner
+from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class ClusterBackend:
         self._settings = settings
         self._admit = admit
         self._make_relay = make_relay
+        self._presigner = Presigner(settings.bucket, settings.presign_seconds)
         self._scenarios = Scenarios(settings.bucket, settings.scenario_store)
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -130,6 +132,10 @@ class ClusterBackend:
         if known is None or not self._board.live:
             known = await self._asked_for(job_id, known)
         return self._estimates.timed(known) if known is not None else None
+
+    async def signed_anew(self, output: Output) -> Output:
+        """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
+        return await self._presigner.renewed(output)
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""

@@ -32,6 +32,7 @@ class Job:
         ours: made by the service.
         submitted_at: of the ticket that it was made for, else its creation.
         stopped: a client has cancelled it before it was finished; that stands, however the operator ended it.
+        published: its output's address is public, and lasts.
         planned: there is a plan, so rendering has begun or could begin.
     """
 
@@ -46,6 +47,7 @@ class Job:
     cancel: bool
     phase: str
     stopped: bool = False
+    published: bool = False
     planned: bool = False
     progress: Progress | None = None
     segments: SegmentCounts | None = None
@@ -86,6 +88,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         cancel=spec.get("cancel") is True,
         phase=phase,
         stopped=CANCELLED in notes,
+        published=bool((spec.get("output") or {}).get("publicBaseUrl")),
         planned="plan" in status,
         progress=_part(Progress, status.get("progress")),
         segments=_part(SegmentCounts, status.get("segments")),

@@ -104,6 +104,10 @@ class ClusterOutbox:
         found = (filed.record for filed in self._board.filed())
         return [record for record in found if record is not None and record.state is RecordState.DEAD]
 
+    async def count_dead(self) -> int:
+        """Return the number of those; all are in memory."""
+        return len(await self.dead())
+
     async def ask_for_replay(self, job_id: str) -> None:
         """Ask the replica that tells callbacks to send the end of a job once more."""
         await self._annotate(job_id, "true")

@@ -19,6 +19,7 @@ from ecg_api.conditions import ConditionType
 from ecg_api.status import Phase
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import JobState, JobStatus, Output
 
 PLANNING, RENDERING, MERGING = 5, 10, 90
@@ -91,9 +92,13 @@ def _end(job: Job) -> dict[str, Any]:
 
 
 def _output(job: Job) -> Output | None:
-    if job.output is None:
+    output = job.output
+    if output is None:
         return None
-    return Output(job.output.url or job.output.uri, job.output.size_bytes, job.output.duration_seconds)
+    url, uri = output.url or output.uri, output.uri
+    if job.published or not uri.startswith("s3://"):
+        return Output(url, output.size_bytes, output.duration_seconds)
+    return SignedOutput(url, output.size_bytes, output.duration_seconds, uri=uri)
 
 
 def _is_queued(job: Job) -> bool:

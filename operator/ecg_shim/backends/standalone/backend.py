@@ -24,7 +24,7 @@ from ecg_shim.backends.standalone.supervisor import Supervisor
 from ecg_shim.backends.standalone.vitals import Vitals
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
-from ecg_shim.model import Admission, JobState, JobStatus, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,10 @@ class StandaloneBackend:
         """Return where a job stands."""
         state = self._board.get(job_id)
         return self._timed(state) if state else None
+
+    async def signed_anew(self, output: Output) -> Output:
+        """Return a video with an address that works from now on; as it is if its address does not expire."""
+        return await self._parts.outputs.signed_anew(output)
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""

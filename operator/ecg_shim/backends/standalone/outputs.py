@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from typing import Protocol
+from urllib.parse import quote
 
 from ecg_shim.backends.standalone.settings import S3Target, StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
+from ecg_shim.backends.storage import Presigner, SignedOutput
 from ecg_shim.model import Output
 
 
 class Outputs(Protocol):
-    """One place for finished videos. Both calls may take a moment: call them in a thread."""
+    """One place for finished videos. `target` and `finished` may take a moment: call them in a thread."""
 
     def target(self, job_id: str, suffix: str) -> str:
         """Return what the renderer writes to: a path or an s3:// address."""
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
         """Return the video that a renderer wrote to `location`; None if it is not there. Raises OSError."""
+
+    async def signed_anew(self, output: Output) -> Output:
+        """Return a video with an address that works from now on; as it is if its address does not expire."""
 
 
 def outputs_of(settings: StandaloneSettings, workspace: Workspace) -> Outputs:
@@ -48,12 +51,17 @@ class FolderOutputs:
         url = f"{self._public_url}/api/render/{quote(job_id, safe='')}/download"
         return Output(url, size_bytes, seconds, path)
 
+    async def signed_anew(self, output: Output) -> Output:
+        """Return the video as it is."""
+        return output
+
 
 class BucketOutputs:
     """Videos in a bucket; clients fetch them there."""
 
     def __init__(self, target: S3Target) -> None:
         self._target = target
+        self._presigner = Presigner(target.bucket, target.presign_seconds)
 
     def target(self, job_id: str, suffix: str) -> str:
         """Return the s3:// address of the video."""
@@ -61,52 +69,16 @@ class BucketOutputs:
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
         """Return the video with its public or presigned address. Raises OSError if that cannot be made."""
-        key = self._key(job_id, location.rpartition(".")[2])
+        suffix = location.rpartition(".")[2]
         base = self._target.public_base_url
-        url = f"{base.rstrip('/')}/{quote(key)}" if base else self._presigned(key)
-        return Output(url, size_bytes, seconds)
+        if base:
+            return Output(f"{base.rstrip('/')}/{quote(self._key(job_id, suffix))}", size_bytes, seconds)
+        uri = self.target(job_id, suffix)
+        return SignedOutput(self._presigner.signed(uri), size_bytes, seconds, uri=uri)
+
+    async def signed_anew(self, output: Output) -> Output:
+        """Return the video with an address that works from now on; as it is if its address does not expire."""
+        return await self._presigner.renewed(output)
 
     def _key(self, job_id: str, suffix: str) -> str:
         return f"rendered/{quote(job_id, safe='')}/output.{suffix}"
-
-    def _presigned(self, key: str) -> str:
-        from botocore.exceptions import BotoCoreError
-
-        try:
-            url: str = self._client.generate_presigned_url(
-                "get_object",
-                Params={"Bucket": self._target.bucket, "Key": key},
-                ExpiresIn=self._target.presign_seconds,
-            )
-        except BotoCoreError as error:
-            raise OSError(f"The address of the video in S3 cannot be signed: {error}") from error
-        return url
-
-    @cached_property
-    def _client(self) -> Any:
-        # Imported here: it takes half a second, and only services with a bucket need it.
-        import boto3
-        from botocore.config import Config
-
-        # A session of its own: the module's keeps the credentials that it saw first.
-        session = boto3.session.Session()
-        client = session.client("s3", config=Config(signature_version="s3v4"))
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        if not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            # Other servers have no name for each bucket in DNS.
-            return session.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
-        region = _region(client, self._target.bucket)
-        return session.client("s3", region_name=region, config=Config(signature_version="s3v4")) if region else client
-
-
-def _region(client: Any, bucket: str) -> str:
-    """Return the bucket's region; empty if S3 does not say. Signed addresses are not redirected to it."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        answer = client.head_bucket(Bucket=bucket)
-    except ClientError as error:  # S3 names the region also to those who may not look into the bucket
-        answer = error.response
-    except BotoCoreError:
-        return ""
-    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))

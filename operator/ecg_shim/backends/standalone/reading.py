@@ -62,11 +62,6 @@ class Warned:
     text: str
 
 
-class _Streaming(_Said):
-    processed_frames: int = 0
-    dropped_frames: int = 0
-
-
 class Result(_Said):
     """What `--json` says of a finished video."""
 
@@ -154,11 +149,6 @@ def judge(ended: Ended, limit_seconds: float) -> Result | Failure:
     if isinstance(said, Failure) and said.code is not FailureCode.JOB_CANCELLED:
         return said
     return _unsaid(ended)
-
-
-def own_failure(code: FailureCode, message: str, hint: str = "") -> Failure:
-    """Return a failure that the service itself met."""
-    return Failure(code=code, message=message, hint=hint, retryable=RULES[code].retryable)
 
 
 def _unsaid(ended: Ended) -> Failure:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ecg_api.failures import Failure
 from ecg_api.status import RenderMetrics
+from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import JobState, JobStatus, Output
 
 MIGRATIONS = (
@@ -99,12 +100,16 @@ def _instant(seconds: float) -> datetime:
 
 def dump_output(output: Output) -> str:
     """Return an output as text for its column."""
+    value = {"url": output.url, "size": output.size_bytes, "seconds": output.duration_seconds}
     path = str(output.path) if output.path else None
-    return json.dumps({"url": output.url, "size": output.size_bytes, "seconds": output.duration_seconds, "path": path})
+    uri = output.uri if isinstance(output, SignedOutput) else None
+    return json.dumps({**value, "path": path, "uri": uri})
 
 
 def load_output(text: str) -> Output:
     """Return the output that a column holds."""
     value = json.loads(text)
+    if uri := value.get("uri"):
+        return SignedOutput(value["url"], value["size"], value["seconds"], uri=uri)
     path = Path(value["path"]) if value["path"] else None
     return Output(value["url"], value["size"], value["seconds"], path)

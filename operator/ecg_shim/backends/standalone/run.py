@@ -30,12 +30,12 @@ from ecg_shim.backends.standalone.reading import (
     Told,
     Warned,
     judge,
-    own_failure,
     read_line,
     read_result,
 )
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
+from ecg_shim.failures import failure
 from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Run:
         except Exception as error:
             log.exception("Job %s", job_id)
             said = f"{type(error).__name__}: {error}. This is a mistake in the program."
-            outcome = own_failure(FailureCode.UNEXPECTED_ERROR, said)
+            outcome = failure(FailureCode.UNEXPECTED_ERROR, said)
         if outcome is not None:
             with suppress(Unavailable):
                 await self._settle(outcome)
@@ -112,7 +112,7 @@ class Run:
             log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
             return before
         if job.attempts >= MOST_STARTS:
-            return own_failure(FailureCode.UNEXPECTED_ERROR, f"The job was begun {job.attempts} times without an end.")
+            return failure(FailureCode.UNEXPECTED_ERROR, f"The job was begun {job.attempts} times without an end.")
         admitted = await self._admitted()
         if self._stop.is_set() or admitted is None:
             return None
@@ -133,7 +133,7 @@ class Run:
             scenario = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
             said = f"The scenario of the job is gone from {path}: {error.strerror}."
-            return own_failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
+            return failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
         options = Options.model_validate_json(self._job.options)
         order = RenderOrder(
             state.job_id, self._job.video_url, scenario, options, state.callback_url, state.payload_hash
@@ -165,7 +165,7 @@ class Run:
                 noting.cancel()
                 await asyncio.gather(noting, return_exceptions=True)
         except OSError as error:
-            return own_failure(
+            return failure(
                 FailureCode.SYSTEM_RESOURCE_ERROR,
                 f"The renderer could not be started: {error.strerror or error}.",
                 "Look after the service's disk, memory and number of processes.",
@@ -225,13 +225,13 @@ class Run:
             try:
                 output = await self._output(outcome)
             except OSError as error:
-                outcome = own_failure(FailureCode.S3_UPLOAD_ERROR, f"{error}.", "Give the service AWS credentials.")
+                outcome = failure(FailureCode.S3_UPLOAD_ERROR, f"{error}.", "Give the service AWS credentials.")
             else:
                 if output is not None:
                     await self._complete(outcome, output)
                     return
                 said = f"The renderer named {outcome.output}, but there is no such file."
-                outcome = own_failure(FailureCode.RENDER_ERROR, said)
+                outcome = failure(FailureCode.RENDER_ERROR, said)
         say_failure(self._job.state.job_id, self._tries, outcome)
         if outcome.retryable and self._tries < self._parts.settings.attempts:
             await self._postpone(outcome)

@@ -26,7 +26,6 @@ from ecg_api.renderjob import API_VERSION, KIND
 from ecg_shim.model import RenderOrder, Unavailable
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_ABANDONED_SECONDS = 3600.0
 
 
 def folder_key(job_id: str) -> str:
@@ -129,8 +128,7 @@ class Workspace:
 
     def clear(self, job_id: str, payload_hash: str) -> None:
         """Remove the files of a job that has ended; its video stays."""
-        shutil.rmtree(self.of(job_id, payload_hash), ignore_errors=True)
-        shutil.rmtree(self.segments(job_id, payload_hash), ignore_errors=True)
+        self._clear(_job_key(job_id, payload_hash))
 
     def remove_output(self, job_id: str) -> None:
         """Remove a job's video."""
@@ -139,9 +137,14 @@ class Workspace:
     def remove_abandoned(self, in_use: Collection[tuple[str, str]]) -> None:
         """Remove files of jobs that are not `in_use` (id and hash): left by a crash between two steps."""
         keys = {_job_key(job_id, payload_hash) for job_id, payload_hash in in_use}
-        for path in (self.folder / "jobs").iterdir():
-            if path.name not in keys and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+        for path in list((self.folder / "jobs").iterdir()):
+            if path.name not in keys:
+                self._clear(path.name)
+
+    def _clear(self, key: str) -> None:
+        # Segments first: others use the work folder too, and only the job's own folder tells which are ours.
+        shutil.rmtree(self._work / key, ignore_errors=True)
+        shutil.rmtree(self.folder / "jobs" / key, ignore_errors=True)
 
     def free_bytes(self) -> int:
         """Return how much the disk still takes."""

@@ -1,0 +1,38 @@
+"""Which addresses of finished RenderJobs expire, so that the service signs them anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecg_shim.backends.cluster.jobs import read
+from ecg_shim.backends.cluster.states import of_job
+from ecg_shim.backends.storage import SignedOutput
+from ecg_shim.model import Output
+from shim_cluster import OUTPUT
+
+URL, URI = str(OUTPUT["url"]), str(OUTPUT["uri"])
+
+
+def output_of(wanted: dict[str, Any], **status: Any) -> Output | None:
+    """Return the output of a RenderJob that has succeeded."""
+    meta = {"name": "a", "uid": "1", "resourceVersion": "7", "creationTimestamp": "2026-03-01T12:00:00Z"}
+    finished = {"phase": "Succeeded", "output": {**OUTPUT, **status}}
+    return of_job(read({"metadata": meta, "spec": {"output": wanted}, "status": finished})).output
+
+
+def test_a_presigned_address_is_known_with_the_place_of_the_video() -> None:
+    assert output_of({"uri": URI}) == SignedOutput(URL, 5_000_000, 30.5, uri=URI)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "uri"),
+    [
+        ({"uri": URI, "publicBaseUrl": "https://videos.example"}, URI),
+        ({"uri": "https://store.example/a.mp4"}, "https://store.example/a.mp4"),
+    ],
+    ids=["published", "not in S3"],
+)
+def test_a_lasting_address_is_told_as_it_is(wanted: dict[str, Any], uri: str) -> None:
+    assert output_of(wanted, uri=uri) == Output(URL, 5_000_000, 30.5)

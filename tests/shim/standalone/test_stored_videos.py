@@ -1,0 +1,91 @@
+"""Addresses of videos in a bucket: signed for the callback, and anew for each download."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from ecg_shim.backends.standalone import S3Target, StandaloneBackend
+from ecg_shim.backends.storage import Presigner, SignedOutput
+from ecg_shim.model import JobState, JobStatus, Output
+from s3 import NO_OTHER_SETTINGS
+from shim_standalone import ended, order, with_backend
+
+URI = "s3://videos/rendered/a/output.mp4"
+EXPIRED = SignedOutput("https://expired.example/a.mp4", 5, 1.0, uri=URI)
+DAY = 86_400
+
+
+@pytest.fixture
+def role(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials of a role, for a server that nobody asks: addresses are signed here."""
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "first"}
+    for name, value in {**NO_OTHER_SETTINGS, **keys, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def seconds_of(url: str) -> int:
+    """Return for how long an address is signed."""
+    return int(parse_qs(urlsplit(url).query)["X-Amz-Expires"][0])
+
+
+def test_a_video_is_signed_anew_for_each_download_also_by_the_next_service(
+    tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = S3Target("videos", presign_seconds=DAY)
+
+    async def render(backend: StandaloneBackend) -> JobState:
+        await backend.submit(order("a", ["result"]))
+        return await ended(backend, "a")
+
+    async def download(backend: StandaloneBackend) -> tuple[Output | None, Output]:
+        told = await backend.get("a")
+        assert told
+        assert told.output
+        return told.output, await backend.signed_anew(told.output)
+
+    done = with_backend(tmp_path, render, s3=bucket)
+    assert done.status is JobStatus.COMPLETED
+    assert seconds_of(done.output.url) == DAY
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "second")
+    kept, renewed = with_backend(tmp_path, download, s3=bucket)
+    assert kept == done.output, "what was told in the callback stays"
+    assert urlsplit(renewed.url).path == "/videos/rendered/a/output.mp4"
+    assert "X-Amz-Security-Token=second" in renewed.url
+    assert seconds_of(renewed.url) == 3600
+
+
+LASTING = {
+    "a public address": Output("https://cdn.example.com/a.mp4", 5, 1.0),
+    "a video in another bucket": SignedOutput("https://x.example/a.mp4", 5, 1.0, uri="s3://videos-2/a.mp4"),
+    "a file": Output("http://localhost/api/render/a/download", 5, 1.0, Path("/a.mp4")),
+}
+
+
+@pytest.mark.parametrize("output", LASTING.values(), ids=LASTING)
+def test_other_addresses_stay_as_they_are(role: None, output: Output) -> None:
+    assert asyncio.run(Presigner("videos", DAY).renewed(output)) is output
+
+
+def test_without_credentials_the_address_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**NO_OTHER_SETTINGS, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+    assert asyncio.run(Presigner("videos", DAY).renewed(EXPIRED)) is EXPIRED
+
+
+def test_the_event_loop_does_not_wait_for_signing(monkeypatch: pytest.MonkeyPatch) -> None:
+    signers: list[threading.Thread] = []
+
+    def signed(*_: object) -> str:
+        signers.append(threading.current_thread())
+        return "https://new.example/a.mp4"
+
+    monkeypatch.setattr(Presigner, "signed", signed)
+    assert asyncio.run(Presigner("videos", DAY).renewed(EXPIRED)).url == "https://new.example/a.mp4"
+    assert signers != [threading.main_thread()]
