@@ -57,8 +57,8 @@ class Guard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        named = self._local and not self._token and scope["path"] not in UNDER_ANY_NAME
-        if named and not self._is_known_as(host):
+        names_matter = self._local and not self._token and scope["path"] not in UNDER_ANY_NAME
+        if names_matter and not self._is_known_as(host):
             said = f"This service is not known as {host}. Set ECG_PUBLIC_URL to its address there, or ECG_API_TOKEN."
             return JSONResponse({"detail": said}, 403)
         origin = headers.get("origin")
