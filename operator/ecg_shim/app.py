@@ -97,4 +97,6 @@ async def _measured(pulse: Pulse) -> AsyncIterator[None]:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"detail": "The service failed to answer; its log says why."}, 500)
+    # The server closes the connection after this; who is not told would send the next request into it.
+    said = {"detail": "The service failed to answer; its log says why."}
+    return JSONResponse(said, 500, headers={"Connection": "close"})

@@ -340,6 +340,7 @@ def test_an_unexpected_failure_is_json_and_tells_no_details(served):
     answer = served.client.get(f"/api/render/{JOB_ID}/status")
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
+    assert answer.headers["connection"] == "close"
     assert "log" in answer.json()["detail"]
 
 
