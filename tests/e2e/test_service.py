@@ -118,7 +118,9 @@ def test_service_and_operator_may_be_killed_while_pods_render(
     job.rendering_pod()
 
     cluster.kubectl("delete", "pods", "--all", "--namespace", deployment.NAMESPACE, "--grace-period=0", "--force")
-    row = backend.wait(job_id, 120)
+    row = backend.wait(job_id, 180)
+    for name in (deployment.SERVICE, deployment.OPERATOR):
+        cluster.kubectl("rollout", "status", f"deploy/{name}", "--namespace", deployment.NAMESPACE, "--timeout=120s")
 
     assert row.status == "completed", row
     status = job.status()
@@ -128,7 +130,9 @@ def test_service_and_operator_may_be_killed_while_pods_render(
 
 
 def test_the_service_knows_its_cluster(backend: ClientBackend) -> None:
-    health = httpx.get(f"{backend.service}/health", trust_env=False).json()
+    # The node may lead to a replica that was killed before for a moment more.
+    with httpx.Client(transport=httpx.HTTPTransport(retries=5), trust_env=False) as client:
+        health = client.get(f"{backend.service}/health").json()
 
     assert health["status"] == "healthy", health
     assert health["gpu_count"] == 2, health

@@ -214,7 +214,7 @@ class ClientBackend:
         words = [str(one.body.get("status")) for one in self.of(job_id)]
         return [word for place, word in enumerate(words) if place == 0 or words[place - 1] != word]
 
-    def wait(self, job_id: str, seconds: float = 60.0, status: tuple[str, ...] = TERMINAL) -> Row:
+    def wait(self, job_id: str, seconds: float = 180.0, status: tuple[str, ...] = TERMINAL) -> Row:
         """Poll until the row has one of these statuses."""
         deadline = time.monotonic() + seconds
         while self.row(job_id).status not in status:
