@@ -43,7 +43,10 @@ def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, r
         if not shown:
             report.warn("cue never shown", path, "has no time at which anything is shown, and was left out")
         elif (alive := _alive(shown, duration, path, report)) is not None:
-            spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown, rate), alive)))
+            if rate is not None:
+                for plugin, base, _ in _plugins(shown):
+                    reach_a_frame(plugin, base, rate)
+            spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown), alive)))
             kept.append(cue)
     data["cues"] = kept
     if not kept:
@@ -80,15 +83,18 @@ def _shown(
                 yield from _shown(child, times, lifetime, f"{path}.children[{index}]", report)
 
 
-def _plugin_windows(shown: list[_Shown], rate: Fraction | None) -> Iterator[Window]:
-    """Yield when a plugin runs while its node is in the page."""
+def _plugins(shown: list[_Shown]) -> Iterator[tuple[dict[str, Any], list[float], Window]]:
+    """Yield every plugin with its base time, and when its node is in the page."""
     for node, times, window in shown:
         for plugin in node.get("pluginChain", ()):
-            base = plugin.get("baseTime", node.get("baseTime", times))
-            if rate is not None:
-                reach_a_frame(plugin, base, rate)
-            start, end = plugin_window(plugin.get("baseTime", base), plugin.get("timeOffset"))
-            yield max(start, window[0]), min(end, window[1])
+            yield plugin, plugin.get("baseTime", node.get("baseTime", times)), window
+
+
+def _plugin_windows(shown: list[_Shown]) -> Iterator[Window]:
+    """Yield when a plugin runs while its node is in the page."""
+    for plugin, base, window in _plugins(shown):
+        start, end = plugin_window(base, plugin.get("timeOffset"))
+        yield max(start, window[0]), min(end, window[1])
 
 
 def _merged(windows: Iterator[Window], alive: Window) -> tuple[Window, ...]:

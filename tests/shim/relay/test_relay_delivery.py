@@ -303,17 +303,23 @@ STRANGE: dict[str, tuple[tuple[int, Any], RecordState, str]] = {
 }
 
 
+async def told(bench: Bench, within: float) -> CallbackRecord:
+    """Tell of the job's end, which takes less than `within` seconds; return what is noted then."""
+    await bench.tell("completed", 1)
+    await bench.relay.answered(JOB)
+    began = time.monotonic()
+    await bench.after(5)
+    assert time.monotonic() - began < within
+    record = await bench.relay._outbox.get(JOB)
+    assert record
+    return record
+
+
 @pytest.mark.parametrize(("answer", "expected", "error"), STRANGE.values(), ids=STRANGE)
 def test_strange_answers_do_no_harm(tmp_path: Path, answer: tuple[int, Any], expected: RecordState, error: str) -> None:
     async def work(bench: Bench) -> None:
         bench.client.fault = lambda _: answer
-        await bench.tell("completed", 1)
-        await bench.relay.answered(JOB)
-        began = time.monotonic()
-        await bench.after(5)
-        assert time.monotonic() - began < 3
-        record = await bench.relay._outbox.get(JOB)
-        assert record
+        record = await told(bench, within=3)
         assert record.state is expected
         assert record.terminal
         assert error in record.terminal.error
@@ -326,13 +332,7 @@ def test_strange_answers_do_no_harm(tmp_path: Path, answer: tuple[int, Any], exp
 def test_waiting_for_an_answer_and_reading_it_have_one_limit_together(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
         bench.client.fault = lambda _: raw(b"HTTP/1.1 200", b" OK\r\n\r\n", *([b"x"] * 5), pause=0.6)
-        await bench.tell("completed", 1)
-        await bench.relay.answered(JOB)
-        began = time.monotonic()
-        await bench.after(5)
-        assert time.monotonic() - began < 1.4
-        record = await bench.relay._outbox.get(JOB)
-        assert record
+        record = await told(bench, within=1.4)
         assert record.state is RecordState.SETTLED
 
     with_relay(tmp_path, work, seconds=0.9)
