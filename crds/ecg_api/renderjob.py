@@ -178,6 +178,11 @@ class RenderJobSpec(ManifestModel):
         le=1000,
         description="Jobs with a higher number are admitted first; equal ones by age.",
     )
+    reuse: bool = Field(
+        default=True,
+        description="Take finished pieces of video from earlier renders of the same source, where nothing in them "
+        "changed, and keep new ones: in a cluster those of the namespace, on one machine the user's.",
+    )
     suspend: bool = Field(
         default=False,
         description="True stops the pods and keeps finished segments; false goes on from there.",

@@ -53,8 +53,8 @@ def seek_seconds(source: SourceFacts, start: int, rate: Fraction) -> Fraction | 
     return source.start + seconds if seconds > 0 else None
 
 
-def grid_filters(source: SourceFacts, start: int, rate: Fraction) -> list[Filter]:
-    """Return the filters that put source frames on the output's grid, the first one at time 0.
+def grid_filters(source: SourceFacts, start: int, rate: Fraction, *, lead: int) -> list[Filter]:
+    """Return the filters that put source frames on the output's grid: frame n at the time lead + n, in frames.
 
     Frame n of the output shows the source frame whose time is nearest to n / rate or, if there is none, the one
     before. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
@@ -65,10 +65,7 @@ def grid_filters(source: SourceFacts, start: int, rate: Fraction) -> list[Filter
     if source.start:
         filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
     grid = {"fps": rate_text(rate), "start_time": decimal(start / rate), "round": "near"}
-    filters.append(Filter("fps", options=tuple(grid.items())))
-    if start:
-        filters.append(Filter("setpts", ("N",)))
-    return filters
+    return [*filters, Filter("fps", options=tuple(grid.items())), Filter("setpts", (f"N+{lead + start}",))]
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
