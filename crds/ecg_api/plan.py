@@ -34,6 +34,13 @@ class AudioFacts(ApiModel):
         return Fraction(self.start_seconds)
 
 
+class SeekPoint(ApiModel):
+    """A place at which a decoder may be put. Times are seconds on the file's clock."""
+
+    seek: float = Field(description="What FFmpeg is told to seek to.")
+    right: float = Field(description="From here on all pictures are right.")
+
+
 class SourceFacts(ApiModel):
     """What was found out about the source video."""
 
@@ -59,9 +66,17 @@ class SourceFacts(ApiModel):
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
+    color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
     transfer: str | None = Field(description="Transfer curve as tagged; null when the file does not say.")
     audio: list[AudioFacts]
+    seek_points: list[SeekPoint] | None = Field(
+        default=None,
+        description="Where a decoder may be put besides the beginning, in order; null when no packet was read to know.",
+    )
+    recovery_seconds: float = Field(
+        default=0, ge=0, description="How long after a key frame the decoder returns the first picture."
+    )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
 
     @property

@@ -22,15 +22,16 @@ from ecg_renderer.errors import OptionsError
 from ecg_renderer.media.codecs import DEFAULT_THREADS, Coding, EncoderName, encoder_options, pixel_format
 from ecg_renderer.media.filters import (
     Filter,
+    colour_filters,
     colour_options,
     decimal,
     end_filters,
     grid_filters,
     overlay_options,
-    seek_seconds,
     shape_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.seeking import seek_seconds
 from ecg_renderer.model import Box
 
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
@@ -196,11 +197,12 @@ def movie_timescale(rate: Fraction) -> int:
 def _composed(job: SegmentEncode) -> Any:
     """Return the stream of finished pictures."""
     options: dict[str, Any] = dict(source_options(job.url, insist=True))
-    seek = seek_seconds(job.source, job.start, job.rate)
+    # What is on screen at the first frame may have begun half a frame before it, where the output's rounds to it.
+    seek = seek_seconds(job.source, (job.start - Fraction(1, 2)) / job.rate)
     if seek is not None:
         # From the key frame before: what comes too early is dropped by the fps filter, which must see it to know
         # what is on screen at the first frame.
-        options |= {"ss": decimal(seek), "seek_timestamp": 1, "noaccurate_seek": None}
+        options |= {"ss": decimal(Fraction(seek)), "seek_timestamp": 1, "noaccurate_seek": None}
     if job.encoder == "nvenc":
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
@@ -208,8 +210,9 @@ def _composed(job: SegmentEncode) -> Any:
     pictures = _chained(pictures, grid_filters(job.source, job.start, job.rate))
     pictures = _chained(pictures, end_filters(job.source, job.end, job.rate))
     pictures = _chained(pictures, shape_filters(job.source, job.width, job.height, job.fit))
+    pictures = _chained(pictures, colour_filters(job.source))
     if job.overlay:
-        captions = _caption_input(job.overlay)
+        captions = _chained(_caption_input(job.overlay), colour_filters(job.source))
         pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
     return pictures
 

@@ -85,6 +85,7 @@ def source_facts(
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),
         matrix=_matrix(stream, height),
+        color_space=_tag(stream),
         full_range=_is_full_range(stream),
         transfer=stream.get("color_transfer"),
         audio=[_audio(each) for each in sounds if _is_known(each)],
@@ -116,6 +117,11 @@ def bit_depth(pixel_format: str) -> int:
 def _matrix(stream: dict[str, Any], height: int) -> Matrix:
     untagged: Matrix = "bt709" if height >= HD_HEIGHT else "bt601"
     return _MATRICES.get(stream.get("color_space", ""), untagged)
+
+
+def _tag(stream: dict[str, Any]) -> str | None:
+    tag = stream.get("color_space")
+    return None if tag in (None, "unknown", "reserved", "gbr") or is_rgb(stream["pix_fmt"]) else tag
 
 
 def is_rgb(pixel_format: str) -> bool:

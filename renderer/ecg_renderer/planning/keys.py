@@ -7,10 +7,12 @@ after an edit of a caption elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_renderer.media.codecs import EncoderName
+from ecg_renderer.media.seeking import seek_seconds
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.scenario import Scenario
 from ecg_renderer.scenario.canonical import canonical_hash
@@ -43,7 +45,8 @@ def segment_key(
     return canonical_hash(
         {
             "schema": _SCHEMA,
-            "source": source.model_dump(exclude={"uri"}),
+            "source": source.model_dump(exclude={"uri", "seek_points"}),
+            "seek": seek_seconds(source, (segment.start - Fraction(1, 2)) / grid.rate),
             "frames": [segment.start, segment.end],
             "rate": str(grid.rate),
             "size": size,
