@@ -6,12 +6,15 @@ import re
 from fractions import Fraction
 from typing import Any, Literal
 
+from ecg_api.options import LARGEST_SIDE
 from ecg_api.plan import AudioFacts, Matrix, SourceFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.timing import Timing, fraction
 
 HD_HEIGHT = 720
+# A decoder keeps several pictures, of up to 4 bytes a pixel: a small file could ask for many gigabytes.
+LARGEST_PIXELS = LARGEST_SIDE**2
 
 _MATRICES: dict[str, Matrix] = {
     "bt709": "bt709",
@@ -51,6 +54,12 @@ def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
         raise SourceInvalid(
             f"{display} holds a video stream ({codec}) that FFmpeg cannot decode.",
             hint="Convert the file to H.264 first, or check that it is complete.",
+        )
+    if stream["width"] * stream["height"] > LARGEST_PIXELS:
+        raise SourceInvalid(
+            f"{display} has pictures of {stream['width']}x{stream['height']} pixels, which is more than can be "
+            f"decoded here: {LARGEST_SIDE}x{LARGEST_SIDE}.",
+            hint="Make it smaller first: ffmpeg -i SOURCE -vf scale=3840:-2 smaller.mp4",
         )
     return stream
 

@@ -141,8 +141,11 @@ def colour_filters(source: SourceFacts) -> list[Filter]:
     Since version 7 FFmpeg makes the inputs of a filter agree on matrix and range, and takes what is not tagged for
     something else: it would convert the captions once more.
     """
-    tag = source.color_space or _COLOUR_NAMES[source.matrix]
-    return [Filter("setparams", options=(("colorspace", tag), ("range", "pc" if source.full_range else "tv")))]
+    tags = {"colorspace": source.color_space or _COLOUR_NAMES[source.matrix]}
+    tags["range"] = "pc" if source.full_range else "tv"
+    if source.transfer is None:
+        tags |= {"color_primaries": _guessed(source)["color_primaries"], "color_trc": _guessed(source)["color_trc"]}
+    return [Filter("setparams", options=tuple(tags.items()))]
 
 
 def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
@@ -165,10 +168,15 @@ def colour_options(source: SourceFacts, *, full_range: bool) -> dict[str, str]:
     options = {"color_range": "pc" if full_range else "tv"}
     if source.transfer is not None:
         return options
+    return options | _guessed(source)
+
+
+def _guessed(source: SourceFacts) -> dict[str, str]:
+    """Return the tags that fit the matrix of a source without tags."""
     name = _COLOUR_NAMES[source.matrix]
     curve = "bt709" if source.matrix == "bt2020" else name
     primaries = "bt2020" if source.matrix == "bt2020" else name
-    return options | {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
+    return {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
 
 
 def rate_text(rate: Fraction) -> str:

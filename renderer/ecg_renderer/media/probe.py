@@ -12,6 +12,7 @@ any length at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -203,10 +204,8 @@ async def _recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, 
             found = time
             raise _FoundError
 
-    try:
+    with contextlib.suppress(_FoundError, TimeoutError):
         await _read(url, [*entries, *part], HEADER_SECONDS, take)
-    except (_FoundError, TimeoutError):
-        pass
     if key is None or found is None:
         return 0
     return float(max(0, found - key) * Fraction(stream["time_base"]))

@@ -101,7 +101,8 @@ async def run_ffprobe(
 ) -> Finished:
     """Run ffprobe and return what it printed, also when it failed; with `on_line`, that gets each line instead.
 
-    What `on_line` raises ends ffprobe and is passed on. Raises TimeoutError after `seconds`, FfmpegError when ffprobe is not installed.
+    What `on_line` raises ends ffprobe and is passed on. Raises TimeoutError after `seconds`, FfmpegError when ffprobe
+    is not installed.
     """
     command = [*_ending_with_us(), tool_path("ffprobe"), "-hide_banner", "-loglevel", "error", *arguments]
     async with asyncio.timeout(seconds):

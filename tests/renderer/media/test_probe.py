@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,8 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media import inputs, process
+from ecg_renderer.media import inputs, process, timing
+from ecg_renderer.media import probe as probing
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -84,6 +86,14 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         lambda folder: written(folder, "a.ts", 2 * derived(counter(), ("-c", "copy"), ".ts").read_bytes()),
         SourceInvalid,
         "time stamps of clip jump",
+    ),
+    "a small file with pictures of a gigabyte": (
+        lambda folder: written(
+            folder, "a.gif", counter(Clip(frames=2, suffix=".gif", codec="gif", pixel_format="rgb8", audio=None, video=()))
+            .read_bytes().replace(b"GIF89a\x40\x01\xb4\x00", b"GIF89a\x80\x3e\x80\x3e", 1)
+        ),
+        SourceInvalid,
+        "16000x16000 pixels, which is more than can be",
     ),
     "a playlist that names a file": (
         lambda folder: written(
@@ -327,3 +337,37 @@ def test_ffprobe_dying_of_a_signal_is_no_crash_of_ours(tmp_path: Path, monkeypat
     monkeypatch.setenv("ECG_FFPROBE", str(dying))
     assert process.tool_path("ffprobe") == str(dying)
     assert type(refused(str(counter()))) is SourceInvalid
+
+
+def test_millions_of_packets_are_read_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    packets = timing.PacketReader()
+    tracemalloc.start()
+    for number in range(100_000):
+        packets.line(b"%d,%d,512,K_\n" % (number * 512, number * 512))
+    times = packets.frame_times()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(times.ticks), times.last_duration) == (100_000, 512)
+    assert peak < 100_000 * 120
+    monkeypatch.setattr(timing, "LARGEST_PACKETS", 100_000)
+    with pytest.raises(SourceInvalid, match="more than 100,000 frames"):
+        packets.line(b"51200000,51200000,512,K_\n")
+
+
+def test_a_file_with_too_many_packets_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "LARGEST_PACKETS", 30)
+    with pytest.raises(SourceInvalid, match="more than 30 frames"):
+        probe(counter(Clip()))
+
+
+def test_counting_that_takes_too_long_is_no_short_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "COUNT_SECONDS", 0.0)
+    with pytest.raises(ServiceUnreachable, match="could not be read within"):
+        probe(counter(Clip()))
+
+
+def test_places_to_seek_are_few_even_where_every_frame_is_a_key_frame() -> None:
+    path = counter(Clip(frames=100, suffix=".mov", codec="mjpeg", pixel_format="yuvj420p", audio=None, video=()))
+    points = probe(path).seek_points
+    assert points is not None
+    assert [round(point.right * 30) for point in points] == [0, 15, 30, 45, 60, 75, 90]
