@@ -43,8 +43,8 @@ class WebStorage:
     def read_bytes(self, limit: int) -> bytes:
         """Return what the server sends, of at most `limit` bytes.
 
-        Raises StorageError if it cannot be had within the policy's time, or is longer; ServiceUnreachable if the server
-        stays away.
+        Raises StorageError if it is refused or longer, ServiceUnreachable if the server stays away, or takes longer
+        than the policy allows.
         """
         return self._patiently(lambda: self._content(limit))
 
@@ -61,7 +61,10 @@ class WebStorage:
                 if len(content) > limit:
                     raise too_long
                 if time.monotonic() > deadline:
-                    raise StorageError(f"{self.name} could not be read within {self._policy.total_seconds:g} seconds.")
+                    raise ServiceUnreachable(
+                        f"{self.name} could not be read within {self._policy.total_seconds:g} seconds.",
+                        hint="Try again later, or copy the file to a faster place.",
+                    )
         return bytes(content)
 
     def source_url(self) -> str:
@@ -101,12 +104,13 @@ class WebStorage:
             return response
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        """Return what `attempt` returns; repeat it for the policy's patience while the server is away."""
-        deadline, tries = time.monotonic() + self._policy.patience_seconds, 0
+        """Return what `attempt` returns; repeat it while the server is away, for the policy's patience from then on."""
+        deadline, tries = 0.0, 0
         while True:
             try:
                 return attempt()
             except ServiceUnreachable as failure:
+                deadline = deadline or time.monotonic() + self._policy.patience_seconds
                 pause = min(0.25 * 2**tries, _LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
                 if time.monotonic() + pause > deadline:
                     raise

@@ -50,6 +50,7 @@ def front(folder: Path) -> Path:
     return derived(counter(Clip()), ("-c", "copy", "-movflags", "+faststart"), ".mp4")
 
 
+GIF = Clip(frames=2, suffix=".gif", codec="gif", pixel_format="rgb8", audio=None, video=())
 PICTURE = ("-frames:v", "1")
 BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
     "a missing file": (lambda folder: folder / "none.mp4", SourceMissing, "clip does not exist"),
@@ -89,8 +90,7 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
     ),
     "a small file with pictures of a gigabyte": (
         lambda folder: written(
-            folder, "a.gif", counter(Clip(frames=2, suffix=".gif", codec="gif", pixel_format="rgb8", audio=None, video=()))
-            .read_bytes().replace(b"GIF89a\x40\x01\xb4\x00", b"GIF89a\x80\x3e\x80\x3e", 1)
+            folder, "a.gif", counter(GIF).read_bytes().replace(b"\x40\x01\xb4\x00", b"\x80\x3e\x80\x3e", 1)
         ),
         SourceInvalid,
         "16000x16000 pixels, which is more than can be",
@@ -276,6 +276,14 @@ def test_what_headers_hide_is_counted_on_the_web_too(
     url = f"http://127.0.0.1:{server.server_port}/{path.name}"
     facts = asyncio.run(probe_source(url, display="clip", identity="test"))
     assert (facts.frames, facts.rate, facts.variable_rate) == (probe(path).frames, "30/1", False)
+
+
+def test_without_an_index_the_places_to_seek_are_read_on_the_web_too(server: http.server.ThreadingHTTPServer) -> None:
+    path = derived(counter(Clip(frames=120)), ("-c", "copy"), ".ts")
+    RangeHandler.content = path.read_bytes()
+    facts = asyncio.run(probe_source(f"http://127.0.0.1:{server.server_port}/a.ts", display="clip", identity="test"))
+    assert len(facts.seek_points or []) > 3
+    assert facts.seek_points == probe(path).seek_points
 
 
 def test_a_missing_page_is_named_without_its_signature(server: http.server.ThreadingHTTPServer) -> None:
