@@ -9,7 +9,7 @@ Frames are integers on an exact rate; frame n is shown at n / rate seconds. Rati
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -34,11 +34,14 @@ class AudioFacts(ApiModel):
         return Fraction(self.start_seconds)
 
 
-class SeekPoint(ApiModel):
+class SeekPoint(NamedTuple):
     """A place at which a decoder may be put. Times are seconds on the file's clock."""
 
-    seek: float = Field(description="What FFmpeg is told to seek to.")
-    right: float = Field(description="From here on all pictures are right.")
+    seek: float
+    """What FFmpeg is told to seek to."""
+
+    right: float
+    """From here on all pictures are right."""
 
 
 class SourceFacts(ApiModel):
@@ -72,7 +75,8 @@ class SourceFacts(ApiModel):
     audio: list[AudioFacts]
     seek_points: list[SeekPoint] | None = Field(
         default=None,
-        description="Where a decoder may be put besides the beginning, in order; null when no packet was read to know.",
+        description="Where a decoder may be put besides the beginning, in order, as [where to seek, from when on all "
+        "pictures are right] in seconds; null where the packets were not read.",
     )
     recovery_seconds: float = Field(
         default=0, ge=0, description="How long after a key frame the decoder returns the first picture."

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ecg_api.plan import SeekPoint
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.media.arguments import (
     Merge,
@@ -182,7 +183,7 @@ def test_the_graph_has_only_filters_that_are_needed(name: str) -> None:
     assert graph(a_job(source, **changes)) == f"{expected};[s{last}]{TAGS}[s{last + 1}]"
 
 
-POINTS = [{"seek": 2.0, "right": 2.0}, {"seek": 25 / 6, "right": 4.0}]
+POINTS = [SeekPoint(2.0, 2.0), SeekPoint(25 / 6, 4.0)]
 SEEKS = {
     "the beginning": ({}, 0, None),
     "before what an index may leave out": ({}, 100, "2.750000"),
