@@ -10,7 +10,7 @@ Frames are integers on an exact rate; frame n is shown at n / rate seconds. Rati
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,16 @@ class AudioFacts(ApiModel):
     def start(self) -> Fraction:
         """Time of the first sample on the file's clock, in seconds."""
         return Fraction(self.start_seconds)
+
+
+class SeekPoint(NamedTuple):
+    """A place at which a decoder may be put. Times are seconds on the file's clock."""
+
+    seek: float
+    """What FFmpeg is told to seek to."""
+
+    right: float
+    """From here on all pictures are right."""
 
 
 class SourceFacts(ApiModel):
@@ -61,9 +71,18 @@ class SourceFacts(ApiModel):
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
+    color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
     transfer: str | None = Field(description="Transfer curve as tagged; null when the file does not say.")
     audio: list[AudioFacts]
+    seek_points: list[SeekPoint] | None = Field(
+        default=None,
+        description="Where a decoder may be put besides the beginning, in order, as [where to seek, from when on all "
+        "pictures are right] in seconds; null where the packets were not read.",
+    )
+    recovery_seconds: float = Field(
+        default=0, ge=0, description="How long after a key frame the decoder returns the first picture."
+    )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
 
     @property

@@ -26,8 +26,8 @@ from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import CaptionFrame
 from ecg_renderer.hashes import normalised
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
-from ecg_renderer.media.filters import seek_seconds
 from ecg_renderer.media.process import run_ffmpeg
+from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
@@ -122,7 +122,6 @@ async def _draw(
 
 async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, output: Path) -> None:
     source, target = prepared.source, prepared.plan.target
-    seek = seek_seconds(source, frame, target.exact_rate)
     whole = prepared.film(FrameRange(frame, frame + 1)).whole
     pictures = Pictures(
         source=source,
@@ -130,7 +129,7 @@ async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, ou
         target=target,
         start=frame,
         end=frame + 1,
-        seek=None if seek is None else float(seek),
+        seek=seek_before(source, frame, target.exact_rate),
         overlay=None if captions is None else Overlay(whole, "pipe:0"),
     )
     with tempfile.TemporaryFile() as nut:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ecg_api.plan import AudioFacts, Plan, SegmentPlan, SourceFacts
+from ecg_api.plan import AudioFacts, Plan, SeekPoint, SegmentPlan, SourceFacts
 
 SOURCE: dict[str, Any] = {
     "uri": "in.mp4",
@@ -39,6 +39,13 @@ SOURCE: dict[str, Any] = {
 def segment(index: int, start: int, end: int, **others: Any) -> SegmentPlan:
     values: dict[str, Any] = {"pre_roll": start, "content_key": f"k{index}", "work": 0, "captioned_frames": 0} | others
     return SegmentPlan(index=index, start=start, end=end, **values)
+
+
+def test_places_to_seek_travel_as_short_lists() -> None:
+    source = SourceFacts(**SOURCE | {"seek_points": [SeekPoint(1.25, 1.5)]})
+    sent = source.model_dump_json()
+    assert '"seekPoints":[[1.25,1.5]]' in sent
+    assert SourceFacts.model_validate_json(sent) == source
 
 
 def plan(*segments: SegmentPlan, frames: int = 60) -> Plan:

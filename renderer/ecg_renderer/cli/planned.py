@@ -17,7 +17,7 @@ from ecg_renderer.preparation import PreparedJob
 def plan_json(prepared: PreparedJob) -> str:
     """Return the plan as one JSON object, with the encoder that was decided on."""
     encoder = {"encoder": prepared.encoder.encoder, "encoderReason": prepared.encoder.reason}
-    return json.dumps({**prepared.plan.model_dump(mode="json"), **encoder})
+    return json.dumps({**prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}}), **encoder})
 
 
 def print_plan(prepared: PreparedJob) -> None:

@@ -20,6 +20,7 @@ from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
+    colour_filters,
     colour_options,
     decimal,
     end_filters,
@@ -128,12 +129,18 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
 def _cell_options(pictures: Pictures, cells: CellFiles) -> dict[str, Any]:
     ticks = movie_timescale(pictures.target.exact_rate)
     frames = pictures.end - pictures.start
+    # No edit list, and times as they are: a cell is timed where it belongs, whichever process wrote it.
+    muxer = [
+        f"movflags={_CELL_FLAGS}",
+        *("use_editlist=0", "avoid_negative_ts=disabled"),
+        *(f"video_track_timescale={ticks}", f"movie_timescale={ticks}"),
+    ]
     borders = ",".join(map(str, range(cells.frames, frames, cells.frames))) or str(frames)
     return {
         "force_key_frames": f"expr:not(mod(n,{cells.frames}))",
         "format": "segment",
         "segment_format": "mp4",
-        "segment_format_options": f"movflags={_CELL_FLAGS}:use_editlist=0:avoid_negative_ts=disabled:video_track_timescale={ticks}:movie_timescale={ticks}",
+        "segment_format_options": ":".join(muxer),
         "segment_frames": borders,
         "segment_start_number": cells.first,
     }
@@ -223,8 +230,9 @@ def _composed(job: Pictures) -> Any:
     pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
     pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
+    pictures = _chained(pictures, colour_filters(job.source))
     if job.overlay:
-        captions = _caption_input(job.overlay)
+        captions = _chained(_caption_input(job.overlay), colour_filters(job.source))
         pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
     return pictures
 

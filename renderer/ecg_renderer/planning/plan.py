@@ -12,7 +12,7 @@ from ecg_api.plan import CellPlan, OutputColour, Plan, SegmentPlan, SourceFacts,
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
 from ecg_renderer.media.codecs import CODECS
-from ecg_renderer.media.filters import seek_seconds
+from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
@@ -203,7 +203,7 @@ def cell_key(
             "ends": frames.end == target.frames,
             "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
             "framePolicy": frame_policy,
-            "source": source.model_dump(exclude={"uri", "key_frames"}),
+            "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
             "versions": dict(versions),
         }
@@ -218,18 +218,18 @@ def _cell(
     options: Options,
     versions: Mapping[str, str],
 ) -> CellPlan:
-    seek = seek_seconds(source, frames.start, planner.grid.rate)
+    seek = seek_before(source, frames.start, planner.grid.rate)
     key = cell_key(
         planner.film(frames),
         frames,
         target,
         source=source,
-        seek=None if seek is None else float(seek),
+        seek=seek,
         frame_policy=options.frame_policy,
         versions=versions,
     )
     captioned = planner.activity.captioned_frames(frames)
-    return CellPlan(key=key, seek=None if seek is None else float(seek), captioned_frames=captioned)
+    return CellPlan(key=key, seek=seek, captioned_frames=captioned)
 
 
 def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixels: int) -> SegmentPlan:
