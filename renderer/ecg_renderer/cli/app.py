@@ -34,7 +34,8 @@ Exit status: 0 done; 1 not ready to render (doctor); 2 wrong usage; 64 to 95 the
 another try may work; 130 and 143 stopped.
 
 Environment: ECG_CHROMIUM, ECG_FFMPEG and ECG_FFPROBE name programs to use. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
-MEMORY_THRESHOLD_MB, ECG_CELLS_GB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how this machine renders. ECG_DEBUG=1 shows details."""
+MEMORY_THRESHOLD_MB, ECG_CELLS_GB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how this machine renders. ECG_DEBUG=1 shows \
+details."""
 
 app = typer.Typer(
     name="ecg-render",

@@ -40,9 +40,10 @@ def read_assignment(
 ) -> Assignment:
     """Return what a pod is to work on.
 
-    `work` and `cells` are the folders of the job's work files, and of pieces that jobs share. `text` is the RenderJob as
-    JSON; `path`, a manifest file, takes its place where a person tries it. Without `with_scenario` the job's own scenario
-    is left out: it was prepared by the plan pod, and no other pod is given it. Raises ManifestError or OptionsError.
+    `work` and `cells` are folders: of the job's work files, of pieces that jobs share. `text` is the RenderJob as
+    JSON; `path`, a manifest file, takes its place where a person tries it. Without `with_scenario` the job's own
+    scenario is left out: it was prepared by the plan pod, and no other pod is given it. Raises ManifestError or
+    OptionsError.
     """
     work_uri = read_work_uri(work)
     if path:
