@@ -29,8 +29,9 @@ def a_film(
     rate: Fraction = Fraction(30),
     cell_frames: int = 300,
     length: int = 1800,
+    animated: bool = False,
 ) -> Film:
-    cues = spans(*times)
+    cues = spans(*times, animated=animated)
     data: dict[str, Any] = {
         "define": {},
         "tracks": [{"id": "track"}],
@@ -78,7 +79,7 @@ def test_a_cell_has_the_same_blocks_alone_and_among_others() -> None:
 
 
 def test_blocks_are_short_and_cut_where_nothing_is_replayed() -> None:
-    blocks = a_film(GAPLESS, (0, 1800), cell_frames=1800).blocks
+    blocks = a_film(GAPLESS, (0, 1800), cell_frames=1800, animated=True).blocks
 
     assert {len(block.frames) for block in blocks[1:-1]} == {60}
     assert {block.replayed for block in blocks} == {0}
