@@ -107,7 +107,7 @@ def test_titles_chapters_and_languages_are_kept(tmp_path: Path) -> None:
     languages = ("-metadata:s:a:0", "language=kor", "-metadata:s:a:1", "language=eng")
     path = derived(counter(NTSC), (*told, *languages), ".mp4", before=("-i", str(counter(NTSC)), "-i", str(notes)))
     path = _retold(path, notes, tmp_path)
-    result, merged = Render(path, tmp_path).merged(Render(path, tmp_path).segments(2))
+    result, _ = Render(path, tmp_path).merged(Render(path, tmp_path).segments(2))
     command = ["ffprobe", "-v", "error", "-show_entries", "format_tags=title:chapter_tags=title:stream_tags=language"]
     said = subprocess.run([*command, "-of", "flat", str(result)], check=True, stdout=subprocess.PIPE, text=True).stdout
     for words in ('title="A film"', 'title="One"', 'language="kor"', 'language="eng"'):

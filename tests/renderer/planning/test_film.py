@@ -1,6 +1,7 @@
 """The film of some frames: the captions that can be seen there, in blocks that stages share."""
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_blocks_hold_exactly_the_frames_with_a_caption(rate: Fraction, times: tu
 
     held = [
         frame
-        for start, end in zip(cuts, cuts[1:], strict=False)
+        for start, end in pairwise(cuts)
         for block in a_film(times, (start, end), rate=rate, length=length).blocks
         for frame in range(block.frames.start, block.frames.end)
     ]
