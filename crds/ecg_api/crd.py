@@ -11,33 +11,31 @@ from typing import Any
 
 import yaml
 
+from ecg_api.options import WEBM_CODECS
 from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
 from ecg_api.status import RenderJobStatus
-from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
+from ecg_api.structural import Schema, input_schema, output_schema
 
 HEADER = "# Generated from the models in ecg_api by `make manifests`; change those.\n"
 
 # What may change while a job exists; everything else of the spec would change what is being rendered.
 MUTABLE = ("suspend", "cancel", "priority", "ttl", "deadlines")
 
-# An inline scenario may have 64 KiB, but CEL cannot weigh an object of unknown fields; the API server can
-# only count cues. The shortest ones in use have 130 bytes: more than this many never fit.
-INLINE_CUES = 500
-
 PRINTER_COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
+    ("Reason", "string", ".status.reason", 0),
     ("Progress", "integer", ".status.progress.percent", 0),
     ("Segments", "string", ".status.segments.summary", 0),
-    ("FPS", "number", ".status.progress.framesPerSecond", 0),
     ("ETA", "string", ".status.progress.eta", 0),
     ("Encoder", "string", ".status.encoder", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Reason", "string", ".status.reason", 1),
+    ("FPS", "number", ".status.progress.framesPerSecond", 1),
     ("Output", "string", ".status.output.uri", 1),
 )
 
-READABLE = ("self.matches('^(s3|https|file)://.')", "must start with s3://, https:// or file://")
-# A pod's own disk goes with the pod; on one machine, without this CRD, file:// and paths are fine.
+# On one machine, without this CRD, file:// and paths are fine. A pod's own disk has nothing that a job's author put
+# there, much that is none of their business, and goes with the pod.
+READABLE = ("self.matches('^(s3|https)://.')", "must start with s3:// or https://; pods do not see other files")
 WRITABLE = (
     "self.startsWith('s3://') && self.size() > 5",
     "must start with s3://; only there does the result outlive its pod",
@@ -60,12 +58,8 @@ CEL_RULES = (
         "!has(self.sha256) || !has(self.inline)",
         "sha256 belongs to uri or configMapRef, not to inline",
     ),
-    (
-        "scenario.inline",
-        f"!has(self.cues) || size(self.cues) <= {INLINE_CUES}",
-        f"an inline scenario has at most 64 KiB, so at most {INLINE_CUES} cues; "
-        "put a longer one into storage (scenario.uri)",
-    ),
+    ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
+    ("cancel", "!oldSelf || self", "cannot be taken back; create another RenderJob"),
 )
 
 
@@ -84,7 +78,8 @@ def custom_resource_definition() -> dict[str, Any]:
                 "plural": "renderjobs",
                 "singular": "renderjob",
                 "shortNames": ["rj"],
-                "categories": ["all", "render"],
+                # Not `all`: who deletes all of a namespace's workloads does not mean the record of finished videos.
+                "categories": ["render"],
             },
             "versions": [
                 {
@@ -124,9 +119,6 @@ def _metadata_schema() -> Schema:
 
 def _spec_schema() -> Schema:
     spec = input_schema(RenderJobSpec)
-    _part(spec, "scenario.inline")["properties"] = {
-        "cues": {"type": "array", "items": {"type": "object", KEEP_UNKNOWN: True}}
-    }
     for path, rule, message in CEL_RULES:
         _part(spec, path).setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
     spec["x-kubernetes-validations"] = [

@@ -71,6 +71,8 @@ class SegmentReport(StatusModel):
     encoder: str
     encoder_reason: str = Field(default="", description="Why this encoder and not another.")
     reused: bool = Field(default=False, description="It was in storage already.")
+    cells_total: int = Field(default=0, ge=0, description="Cells that the segment consists of.")
+    cells_reused: int = Field(default=0, ge=0, description="Cells that were in storage already.")
     metrics: RenderMetrics
 
 
