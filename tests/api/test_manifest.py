@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ecg_api.renderjob import ManifestProblems, RenderJob, parse_render_job, set_path
 
+NO_QUANTITY = "is not a whole number or text such as '500m', '1.5' or '4Gi'"
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -89,11 +90,11 @@ def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> Non
         ("spec.segments.targetSeconds=2.5", "spec.segments.targetSeconds: 2.5 is not a whole number"),
         (
             "spec.placement.resources.limits.memory=lots",
-            "spec.placement.resources.limits.memory: 'lots' is not a whole number or text such as '500m', '1.5' or '4Gi'",
+            f"spec.placement.resources.limits.memory: 'lots' {NO_QUANTITY}",
         ),
         (
             "spec.placement.resources.requests.cpu=0.5",
-            "spec.placement.resources.requests.cpu: 0.5 is not a whole number or text such as '500m', '1.5' or '4Gi'",
+            f"spec.placement.resources.requests.cpu: 0.5 {NO_QUANTITY}",
         ),
         ("spec.placement.resources.memory=4Gi", "spec.placement.resources.memory: unknown field"),
         ("spec.callback={url: 'https://a/b', secretRef: {}}", "spec.callback.secretRef: unknown field"),
