@@ -14,12 +14,26 @@ import yaml
 from ecg_api.options import WEBM_CODECS
 from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
 from ecg_api.status import RenderJobStatus
-from ecg_api.structural import Schema, input_schema, output_schema
+from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
 
 HEADER = "# Generated from the models in ecg_api by `make manifests`; change those.\n"
 
 # What may change while a job exists; everything else of the spec would change what is being rendered.
 MUTABLE = ("suspend", "cancel", "priority", "ttl", "deadlines")
+
+# CEL's equality overlooks that one unknown field of an object has taken another one's place. What has a name here
+# is compared as a whole, so what is read of a scenario and of a pod template cannot change after creation.
+SCENARIO_PARTS = ("version", "pluginApiVersion", "timebase", "stage", "define", "definitions", "tracks")
+TEMPLATE_PARTS = {
+    "metadata": "Annotations and labels.",
+    "spec": "Of a pod's spec affinity, containers (of the one called renderer: env, resources, volumeMounts), dnsConfig, "
+    "dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints and volumes.",
+}
+ANYTHING = {KEEP_UNKNOWN: True}
+
+# An inline scenario may have 64 KiB, which the API server cannot weigh; it can only count cues. The shortest ones in
+# use have 130 bytes: more than this many never fit.
+INLINE_CUES = 500
 
 PRINTER_COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
@@ -119,6 +133,11 @@ def _metadata_schema() -> Schema:
 
 def _spec_schema() -> Schema:
     spec = input_schema(RenderJobSpec)
+    cues = {"type": "array", "maxItems": INLINE_CUES, "items": {**ANYTHING, "nullable": True}}
+    _part(spec, "scenario.inline")["properties"] = {name: dict(ANYTHING) for name in SCENARIO_PARTS} | {"cues": cues}
+    template = _part(spec, "placement.podTemplateOverrides")
+    del template[KEEP_UNKNOWN]
+    template["properties"] = {name: {"description": said, **ANYTHING} for name, said in TEMPLATE_PARTS.items()}
     for path, rule, message in CEL_RULES:
         _part(spec, path).setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
     spec["x-kubernetes-validations"] = [

@@ -1,8 +1,8 @@
 """From the JSON Schema that pydantic writes to the structural OpenAPI v3 schema that Kubernetes takes.
 
 References are put in place, `null` alternatives become optional fields, titles go, numbers get the formats that
-client generators ask for. Objects without known fields become maps whose values keep whatever they are given. An
-object's default becomes `{}`: the server fills in its fields' own.
+client generators ask for. Objects without known fields keep whatever they are given. An object's default becomes
+`{}`: the server fills in its fields' own.
 """
 
 from __future__ import annotations
@@ -88,11 +88,7 @@ def _format(node: Schema) -> Schema:
 
 
 def _open_part(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """Return what lets values through whose type the schema does not name.
-
-    A map of anything, not an object that preserves unknown fields: of such two, CEL takes one for the other's equal
-    that has another unknown field in place of one, and whoever is to be immutable would not be.
-    """
+    """Return what lets fields through whose names, or values whose types the schema does not say."""
     if node.items() >= INT_OR_STRING.items():
         # Kubernetes allows exactly these alternatives here; generators that do not know its mark read them.
         return {**INT_OR_STRING, "anyOf": [{"type": "integer"}, {"type": "string"}]}
@@ -101,7 +97,10 @@ def _open_part(node: Schema, definitions: dict[str, Schema]) -> Schema:
     extra = node.get("additionalProperties", False)
     if node["type"] != "object" or extra is False:
         return {}
-    return {"additionalProperties": _convert({} if extra is True else extra, definitions)}
+    values = {} if extra is True else _resolved(extra, definitions)
+    if "type" in values or values.items() >= INT_OR_STRING.items():
+        return {"additionalProperties": _convert(values, definitions)}
+    return {KEEP_UNKNOWN: True}
 
 
 def _default(node: Schema, result: Schema) -> Any:

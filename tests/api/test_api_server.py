@@ -25,6 +25,15 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield running
 
 
+def test_more_cues_than_fit_inline_are_refused_at_once(plane: ControlPlane, manifest: Json) -> None:
+    cues = [{"text": "a"}, None]
+    assert CREATED in tried(plane, {**manifest, "spec": {**manifest["spec"], "scenario": {"inline": {"cues": cues}}}})
+    many = {**manifest["spec"], "scenario": {"inline": {"cues": cues * 251}}}
+    said = tried(plane, {**manifest, "spec": many})
+    assert "spec.scenario.inline.cues: Too many" in said
+    assert "at most 500" in said
+
+
 def with_parts(manifest: Json, *assignments: str) -> Json:
     for assignment in assignments:
         manifest = set_path(manifest, assignment)
@@ -87,6 +96,7 @@ def test_what_can_be_rendered_is_taken(plane: ControlPlane, manifest: Json, assi
         ("spec.placement.resources.requests.cpu=0.5", "spec.placement.resources.requests.cpu"),
         ("spec.placement.resources.memory=4Gi", 'unknown field "spec.placement.resources.memory"'),
         ("spec.placement.podTemplateOverrides=[]", "spec.placement.podTemplateOverrides"),
+        ("spec.placement.podTemplateOverrides={kind: Pod}", 'unknown field "spec.placement.podTemplateOverrides.kind"'),
         ("spec.scenario={inline: text}", "spec.scenario.inline"),
         ("spec.scenario={inline: {}, uri: 's3://a/b'}", "give exactly one of inline, uri and configMapRef"),
     ],
@@ -114,10 +124,14 @@ class Stored:
         return self.plane.kubectl("replace", "-f", "-", stdin=json.dumps(manifest), check=False)
 
 
-FREE_FORMS = {
-    "scenario.inline": ({"version": "2.0", "cues": [], "tracks": [1]}, {"version": "2.0", "cues": [], "trucks": [1]}),
-    "a cue": ({"cues": [{"text": "a"}], "v": 1}, {"cues": [{"texts": "a"}], "v": 1}),
-    "a value": ({"cues": [{"text": "a"}], "v": 1}, {"cues": [{"text": "a"}], "v": 2}),
+CUE = {"id": "a", "root": {"children": []}}
+FREE_FORMS: dict[str, tuple[Json, Json]] = {
+    "a part in another's place": ({"cues": [], "tracks": [1]}, {"cues": [], "stage": [1]}),
+    "a part in place of one that nobody reads": ({"cues": [], "note": 1}, {"cues": [], "define": 1}),
+    "a field of a cue": ({"cues": [CUE]}, {"cues": [{"id": "a", "text": "b"}]}),
+    "a value in a cue": ({"cues": [CUE]}, {"cues": [{**CUE, "id": "b"}]}),
+    "a cue more": ({"cues": [CUE]}, {"cues": [CUE, CUE]}),
+    "another order": ({"cues": [CUE, {"id": "b"}]}, {"cues": [{"id": "b"}, CUE]}),
     "deep inside": ({"stage": {"a": {"b": 1}}}, {"stage": {"a": {"c": 1}}}),
 }
 

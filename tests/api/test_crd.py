@@ -184,9 +184,12 @@ def test_rules_of_more_than_one_value_are_in_the_schema_with_words(schema: dict[
 
 def test_free_form_parts_keep_what_they_are_given(schema: dict[str, Any]) -> None:
     free = {path for path, node in nodes(schema["properties"]["spec"]) if node.get(KEEP_UNKNOWN)}
+    parts = ("version", "pluginApiVersion", "timebase", "stage", "define", "definitions", "tracks", "cues.items")
     assert free == {
-        ".scenario.inline.additionalProperties",
-        ".placement.podTemplateOverrides.additionalProperties",
+        ".scenario.inline",
+        *(f".scenario.inline.{part}" for part in parts),
+        ".placement.podTemplateOverrides.metadata",
+        ".placement.podTemplateOverrides.spec",
     }
 
 
