@@ -26,8 +26,8 @@ MUTABLE = ("suspend", "cancel", "priority", "ttl", "deadlines")
 SCENARIO_PARTS = ("version", "pluginApiVersion", "timebase", "stage", "define", "definitions", "tracks")
 TEMPLATE_PARTS = {
     "metadata": "Annotations and labels.",
-    "spec": "Of a pod's spec affinity, containers (of the one called renderer: env, resources, volumeMounts), dnsConfig, "
-    "dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints and volumes.",
+    "spec": "Of a pod's spec affinity, containers (of the one called renderer: env, resources, volumeMounts), "
+    "dnsConfig, dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints and volumes.",
 }
 ANYTHING = {KEEP_UNKNOWN: True}
 
