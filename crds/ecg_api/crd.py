@@ -27,7 +27,7 @@ SCENARIO_PARTS = ("version", "pluginApiVersion", "timebase", "stage", "define", 
 TEMPLATE_PARTS = {
     "metadata": "Annotations and labels.",
     "spec": "Of a pod's spec affinity, containers (of the one called renderer: env, resources, volumeMounts), "
-    "dnsConfig, dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints and volumes.",
+    "dnsConfig, dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints, volumes.",
 }
 ANYTHING = {KEEP_UNKNOWN: True}
 

@@ -19,8 +19,10 @@ Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
 Format = Literal["mp4", "mov", "webm"]
-Encoder = Literal["auto", "nvenc", "x264"]
-Codec = Literal["h264", "hevc", "av1"]
+VideoCodec = Literal["h264", "hevc", "av1"]
+Encoder = Literal["auto", "nvenc", "cpu", "x264"]
+EncoderName = Literal["x264", "nvenc", "x265", "hevc-nvenc", "svt-av1", "av1-nvenc", "vp9"]
+"""An encoder that a job can end up with; a row of the renderer's table of codecs."""
 Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
@@ -76,14 +78,15 @@ class Options(ManifestModel):
         description="Speed of the encoder, in x264's words; slower ones make smaller files.",
     )
     format: Format = Field(default="mp4", description="Container of the result.")
-    codec: Codec | None = Field(
+    codec: VideoCodec | None = Field(
         default=None,
-        description="Codec of the picture. mp4 and mov take h264 (the default there), hevc and av1; webm takes av1, "
-        "and VP9 if this is omitted.",
+        description="How pictures are compressed: h264 (plays everywhere), hevc or av1 (smaller, slower) in mp4 and "
+        "mov; WebM takes av1, or VP9 if this is omitted. Omitted otherwise: h264.",
     )
     encoder: Encoder = Field(
         default="auto",
-        description="auto takes NVENC where a test encode works, else x264; the others insist.",
+        description="auto takes NVENC where a test encode works, else the CPU; nvenc and cpu insist. x264 is the "
+        "CPU's encoder of h264.",
     )
     fit: Fit = Field(
         default="cover",

@@ -175,11 +175,6 @@ class RenderJobSpec(ManifestModel):
     retry: Retry = Field(default=Retry(), description="How often a failed segment is tried again.")
     deadlines: Deadlines = Field(default=Deadlines(), description="After how long a job is given up.")
     ttl: Ttl = Field(default=Ttl(), description="How long a finished RenderJob is kept.")
-    reuse: bool = Field(
-        default=True,
-        description="Take finished pieces of the picture that other RenderJobs of the namespace have stored, if the "
-        "frames in them would be the same, and store new ones for others. False renders everything anew.",
-    )
     managed_by: Annotated[str, AfterValidator(_checked_manager)] | None = Field(
         default=None,
         min_length=3,
@@ -194,6 +189,11 @@ class RenderJobSpec(ManifestModel):
         le=1000,
         description="Of the jobs of a namespace those with a higher number are admitted first, equal ones by age; "
         "between namespaces places are shared evenly. The pods' own priority is placement.priorityClassName.",
+    )
+    reuse: bool = Field(
+        default=True,
+        description="Take finished pieces of video from earlier renders of the same source, where nothing in them "
+        "changed, and keep new ones: in a cluster those of the namespace, on one machine the user's.",
     )
     suspend: bool = Field(
         default=False,

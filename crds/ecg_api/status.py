@@ -92,6 +92,8 @@ class PlanSummary(StatusModel):
     rate: str = Field(description="Frames per second of the result, as a fraction such as 30000/1001.")
     frames: int = Field(ge=1, description="Frames of the result.")
     distinct_frames: int = Field(default=0, ge=0, description="Different caption pictures, estimated.")
+    cells: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
+    cells_reused: int = Field(default=0, ge=0, description="Of these, in storage when the job was planned.")
     estimated_seconds: float = Field(default=0, ge=0, description="Rendering time of all segments, estimated.")
     warnings: list[str] = Field(default_factory=list, description="What was repaired or could not be kept.")
 
@@ -120,14 +122,12 @@ class RenderMetrics(StatusModel):
 
 
 class Usage(StatusModel):
-    """What the job cost, and what it was spared."""
+    """What the job cost."""
 
+    cells_total: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
+    cells_reused: int = Field(default=0, ge=0, description="Of these, found in storage instead of rendered.")
     gpu_seconds: float = Field(default=0, ge=0, description="GPUs held times seconds, all pods together.")
     wasted_gpu_seconds: float = Field(default=0, ge=0, description="Part of it spent in pods whose result was lost.")
-    cells_total: int = Field(
-        default=0, ge=0, description="Cells, pieces of about 10 s of the picture, in the finished segments."
-    )
-    cells_reused: int = Field(default=0, ge=0, description="Cells of those found in storage instead of rendered.")
 
 
 class CallbackStatus(StatusModel):
@@ -206,7 +206,7 @@ class RenderJobStatus(StatusModel):
     encoder_reason: str | None = Field(default=None, description="Why this encoder and not another.")
     output: OutputStatus | None = Field(default=None, description="The finished video.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
-    usage: Usage | None = Field(default=None, description="What the job cost, and what it was spared.")
+    usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")
     attempts: int = Field(default=0, ge=0, description="Pods started for segments, first tries included.")
     run: Run | None = Field(

@@ -6,7 +6,7 @@ from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
 from ecg_api.pods import PlanReport, SegmentReport, decode_report
 from ecg_api.rational import rate_words
-from ecg_api.status import LostPod, Progress, RenderMetrics, SegmentCounts, Usage
+from ecg_api.status import LostPod, Progress, RenderMetrics, SegmentCounts
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, succeeded
 from ecg_operator.decide.usage import settle_ended
@@ -65,22 +65,10 @@ def _take_segments(draft: Draft) -> None:
         missing.remove(report.segment)
         draft.complete(frozenset({report.segment}), report.frames)
         draft.change(metrics=_added(draft.status.metrics or RenderMetrics(), report.metrics))
-        _take_cells(draft, report)
         use_encoder(draft, report.encoder, report.encoder_reason)
         counts = draft.status.segments
         if report.reused and counts is not None:
             draft.change(segments=counts.model_copy(update={"reused": counts.reused + 1}))
-
-
-def _take_cells(draft: Draft, report: SegmentReport) -> None:
-    if not report.cells_total:  # nothing that a cell could be reused of
-        return
-    usage = draft.status.usage or Usage()
-    cells = {
-        "cells_total": usage.cells_total + report.cells_total,
-        "cells_reused": usage.cells_reused + report.cells_reused,
-    }
-    draft.change(usage=usage.model_copy(update=cells))
 
 
 def _take_counts(draft: Draft) -> None:

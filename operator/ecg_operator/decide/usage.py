@@ -45,11 +45,9 @@ def _settle(draft: Draft, pod: PodView) -> None:
     usage = draft.status.usage or Usage()
     wasted = 0.0 if succeeded(pod) else cost
     draft.change(
-        usage=usage.model_copy(
-            update={
-                "gpu_seconds": round(usage.gpu_seconds + cost, 1),
-                "wasted_gpu_seconds": round(usage.wasted_gpu_seconds + wasted, 1),
-            }
+        usage=Usage(
+            gpu_seconds=round(usage.gpu_seconds + cost, 1),
+            wasted_gpu_seconds=round(usage.wasted_gpu_seconds + wasted, 1),
         )
     )
     draft.note(settled=[*draft.run.settled, _short_name(draft, pod)])

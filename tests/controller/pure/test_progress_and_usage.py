@@ -175,18 +175,3 @@ def conditions(**given: str) -> list[Condition]:
 )
 def test_the_phase_follows_from_the_conditions(given: dict[str, str], phase: Phase, reason: str) -> None:
     assert phase_of(conditions(**given)) == (phase, reason)
-
-
-def test_cells_that_were_reused_are_counted_and_stay_when_pods_are_paid_for() -> None:
-    start = rendering()
-    two = tuple(
-        ended_pod(Role.SEGMENTS, segment_report(index, cells_total=6, cells_reused=index * 4), index)
-        for index in (0, 1)
-    )
-    half = later(replace(start, pods=(*start.pods[:1], *two, *start.pods[3:])), 1)
-    assert half.status.usage is not None
-    assert (half.status.usage.cells_total, half.status.usage.cells_reused) == (12, 4)
-    over = decided(replace(half, job=render_job(cancel=True))).status.usage
-    assert over is not None
-    assert (over.cells_total, over.cells_reused) == (12, 4)
-    assert over.gpu_seconds > 20
