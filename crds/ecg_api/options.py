@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ecg_api.base import ManifestModel
 from ecg_api.rational import parse_frame_rate
+from ecg_api.structural import INT_OR_STRING
 
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
+WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
@@ -28,7 +30,10 @@ UnknownPlugins = Literal["fail", "static"]
 
 
 def _checked_rate(value: object) -> object:
+    """Return a rate that is allowed as whole number or text: a bare 29.97 becomes the text of it."""
     parse_frame_rate(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else f"{value:.6f}".rstrip("0")
     return value
 
 
@@ -37,17 +42,9 @@ _WRITTEN_RATE = (
     r"|^120(\.0{1,6})?$"
     r"|^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"
 )
-# Without `type`, so that 29.97 may stand bare in a cluster's manifest (int-or-string refuses it). Bounds meet
-# numbers, the pattern meets text; the last three keep out mappings, lists and booleans.
-_RATE_SCHEMA = {
-    "minimum": 1,
-    "maximum": 120,
-    "pattern": _WRITTEN_RATE,
-    "maxProperties": 0,
-    "maxItems": 0,
-    "not": {"enum": [True, False]},
-}
-FrameRate = Annotated[int | float | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
+# Bounds meet numbers, the pattern meets text. A cluster takes no bare 29.97: Kubernetes has no floats in a spec.
+_RATE_SCHEMA = {**INT_OR_STRING, "minimum": 1, "maximum": 120, "pattern": _WRITTEN_RATE}
+FrameRate = Annotated[int | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
 
 
 class Options(ManifestModel):
@@ -67,8 +64,8 @@ class Options(ManifestModel):
     )
     fps: FrameRate | None = Field(
         default=None,
-        description="Frames per second, 1 to 120: a number, or text such as 30000/1001; 23.976, 29.97 and "
-        "59.94 mean the exact NTSC rates. Omitted: the source's.",
+        description="Frames per second, 1 to 120: a whole number, or text such as '29.97' or '30000/1001'; 23.976, "
+        "29.97 and 59.94 mean the exact NTSC rates. Omitted: the source's.",
     )
     quality: int = Field(
         default=90,
@@ -110,6 +107,12 @@ class Options(ManifestModel):
         description="When the scenario names a caption plugin that is not there: fail stops the job; static "
         "warns and shows the text without it.",
     )
+
+    @model_validator(mode="after")
+    def _fits_container(self) -> Self:
+        if self.format == "webm" and self.codec not in (None, "av1"):
+            raise ValueError(f"{WEBM_CODECS}; found {self.codec}")
+        return self
 
     @property
     def rate(self) -> Fraction | None:

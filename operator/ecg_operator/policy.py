@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+GPU_RESOURCE = "nvidia.com/gpu"
+
 Resources = Mapping[str, Mapping[str, str]]
 
 
@@ -32,7 +34,10 @@ class Policy:
         on_demand_node_selector: labels of nodes that are not taken away; empty: no rescue rounds.
         shm_size: size limit of the memory-backed /dev/shm of a segment's pod, a Kubernetes quantity.
         scratch_size: size limit of /tmp, a Kubernetes quantity.
+        gpu_resource: what the cluster calls a GPU, or the share of one that a segment gets.
         user_id: user and group of the pods' processes.
+        ttl_succeeded_seconds: how long a RenderJob that has succeeded is kept if it does not say; None: for ever.
+        ttl_failed_seconds: the same for one that has failed or was cancelled.
         most_segments: a plan makes at most so many segments, if the manifest does not say less.
         progress_seconds: progress alone is written at most every so many seconds.
         stop_grace_seconds: how long pods of cancelled and failed jobs may take to end.
@@ -60,7 +65,10 @@ class Policy:
     )
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"
+    gpu_resource: str = GPU_RESOURCE
     user_id: int = 10001
+    ttl_succeeded_seconds: int | None = None
+    ttl_failed_seconds: int | None = None
     most_segments: int = 64
     progress_seconds: float = 3.0
     stop_grace_seconds: int = 2

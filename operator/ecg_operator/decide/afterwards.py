@@ -69,9 +69,11 @@ def _note_outcome(draft: Draft, *, complete: bool, failed: bool) -> None:
 def _delete_in_time(draft: Draft) -> None:
     if draft.observation.job is None:
         return
-    ttl = draft.spec.ttl
+    ttl, policy = draft.spec.ttl, draft.policy
     done = is_true(draft.status.conditions, ConditionType.SUCCEEDED)
     seconds = ttl.succeeded_seconds if done else ttl.failed_seconds
+    if seconds is None:
+        seconds = policy.ttl_succeeded_seconds if done else policy.ttl_failed_seconds
     if seconds is None or not draft.reached(draft.run.finished_at, seconds):
         return
     clean = draft.child(Role.CLEAN)
