@@ -13,11 +13,11 @@ from urllib.parse import urljoin
 import httpx
 
 from ecg_api.failures import Failure, FailureCode
+from ecg_common.addresses import AddressPolicy, AddressRefused
 from ecg_shim.failures import failure
 from ecg_shim.intake import Unrenderable, checked_video_url
 from ecg_shim.model import RenderOrder
 from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
-from ecg_shim.security.addresses import AddressPolicy, AddressRefused
 from ecg_shim.security.client import checked_client
 
 log = logging.getLogger(__name__)

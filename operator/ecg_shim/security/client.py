@@ -15,7 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from ecg_shim.security.addresses import AddressPolicy, AddressRefused
+from ecg_common.addresses import AddressPolicy, AddressRefused
 
 CONNECTIONS = 100
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ecg_common.addresses import is_public
 from ecg_renderer.errors import StorageError
 
 if TYPE_CHECKING:
     import httpx
 
-# Public by their numbers, but where a cloud (Azure) tells its machines their secrets.
-_NOT_PUBLIC = (ipaddress.IPv4Address("168.63.129.16"),)
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -82,25 +81,6 @@ def check_peer(response: httpx.Response, policy: UrlPolicy) -> None:
     _refuse_private(str(peer[0]), response.url.host)
 
 
-def is_public(address: str) -> bool:
-    """Tell whether `address` is reachable by everybody: not private, loopback, link-local or multicast.
-
-    An IPv4 address within an IPv6 one is judged by itself.
-    """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
-        if inner is not None:
-            ip = inner
-    return ip.is_global and not ip.is_multicast and ip not in _NOT_PUBLIC
-
-
-def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if ip in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return None
-
-
 def _addresses(host: str) -> set[str]:
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
@@ -113,7 +93,7 @@ def _addresses(host: str) -> set[str]:
 
 
 def _refuse_private(address: str, host: str) -> None:
-    if not is_public(address):
+    if not is_public(ipaddress.ip_address(address.partition("%")[0])):
         raise StorageError(
             f"{host} stands for {address}, which is not a public address.",
             hint="This service reads public addresses only.",

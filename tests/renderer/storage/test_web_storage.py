@@ -9,7 +9,6 @@ import pytest
 
 from ecg_renderer.errors import RenderError, SourceMissing, StorageError
 from ecg_renderer.storage import UrlPolicy, open_storage
-from ecg_renderer.storage.address import is_public
 
 STRICT = UrlPolicy(allow_private=False)
 
@@ -164,26 +163,6 @@ def test_a_strict_policy_notices_a_name_that_changes_its_address(site: Site, mon
         read(site.url + "/clip.mp4", policy=STRICT)
 
     assert next(answers, None) is None
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("100.64.0.1", False),
-        ("224.0.0.1", False),
-        ("255.255.255.255", False),
-        ("fe80::1%eth0", False),
-        ("::ffff:10.0.0.1", False),
-        ("::ffff:93.184.216.34", True),
-        ("64:ff9b::a00:1", False),
-        ("2002:a00:1::1", False),
-        ("168.63.129.16", False),
-    ],
-)
-def test_addresses_that_everybody_reaches_are_told_from_private_ones(address: str, public: bool) -> None:
-    assert is_public(address) is public
 
 
 def test_nothing_is_written_to_the_web() -> None:

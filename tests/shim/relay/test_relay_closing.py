@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ecg_common.addresses import AddressPolicy
 from ecg_shim.relay import Relay, Sender
 from ecg_shim.relay.records import CallbackRecord
-from ecg_shim.security.addresses import AddressPolicy
 from ecg_shim.security.client import checked_client
 from shim_jobs import ToldBackend
 
