@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LONGEST_URL = 2048
+_HERE = ("localhost", "127.0.0.1", "::1")
 # Spaces, control characters, backslashes and halves of characters: what parsers of addresses disagree about.
 _UNUSUAL = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 
@@ -65,15 +66,17 @@ class AddressPolicy:
         trusted: hosts that may be at private addresses.
         private: every host may be at a private address.
         files: file:// addresses and paths are allowed.
+        http_here: http:// is allowed besides, to names of this machine.
         setting: the variable that lists hosts; named in messages.
     """
 
     schemes: tuple[str, ...]
-    setting: str
+    setting: str = ""
     hosts: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     private: bool = False
     files: bool = False
+    http_here: bool = False
 
     def check(self, url: str) -> None:
         """Check what can be checked without asking the network; raises AddressRefused."""
@@ -82,8 +85,8 @@ class AddressPolicy:
             if not self.files:
                 raise AddressRefused("files of this machine may not be named in requests to it.")
             return
-        if scheme not in self.schemes:
-            raise AddressRefused(f"{scheme}:// is not among {', '.join(f'{word}://' for word in self.schemes)}.")
+        if scheme not in self.schemes and not (scheme == "http" and self.http_here and host in _HERE):
+            raise AddressRefused(f"{scheme}:// is not allowed; {', '.join(f'{word}://' for word in self.schemes)} is.")
         if self.hosts and not listed(host, (*self.hosts, *self.trusted)):
             raise AddressRefused(f"the host {host!r} is not listed in {self.setting}.")
         if scheme != "s3" and (literal := _literal(host)):
