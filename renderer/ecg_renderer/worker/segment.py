@@ -19,11 +19,13 @@ from typing import Literal, cast
 from ecg_api.plan import SegmentPlan
 from ecg_api.pods import SegmentReport, WorkFiles, decode_report, encode_report
 from ecg_api.status import RenderMetrics
+from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import RenderError
+from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.memory import MemoryMeter, keep_freed_memory, tree_memory_mb
+from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.model import FrameRange
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import Stage
@@ -106,7 +108,7 @@ async def _render(
                 await stack.enter_async_context(_capturing(renderer, prepared, segment, settings, live))
             rendered = await renderer.render_all()
             # Short segments end before the first sample.
-            peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory_mb))
+            peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
     for warning in rendered.warnings:
         live.warn(warning)
     return rendered.files[0].path, _metrics(segment, rendered, peak, memory.trend)

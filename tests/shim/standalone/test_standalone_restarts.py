@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from ecg_common.children import MARK
 from ecg_shim.backends.standalone import StandaloneBackend
-from ecg_shim.backends.standalone.process import MARK
 from ecg_shim.model import JobStatus, RenderOrder
 from shim_scripted_renderer import starts
 from shim_standalone import SECONDS, ended, eventually, order, rows, start_service, with_backend
