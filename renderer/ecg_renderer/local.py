@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 
+from ecg_api.rendering import RenderResult
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.ways import CaptureChoice, open_capture
 from ecg_renderer.media.merge import SegmentFile, merge
@@ -25,7 +26,6 @@ from ecg_renderer.planning.keys import job_key
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.request import RunRequest
-from ecg_renderer.result import RenderResult
 from ecg_renderer.segments import RenderedSegments, RenderProgress, SegmentRenderer
 from ecg_renderer.storage import Output, WorkDir, default_work_root, open_storage
 

@@ -7,6 +7,7 @@ import ctypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ecg_api.status import MemoryTrend
 from ecg_common.children import tree_memory
 from ecg_renderer.frames import MEGABYTE
 
@@ -32,7 +33,7 @@ class MemoryMeter:
         return self._samples[-1][1] if self._samples else 0.0
 
     @property
-    def trend(self) -> str:
+    def trend(self) -> MemoryTrend:
         """The direction of the second half of the samples: increasing, stable, decreasing or unknown."""
         recent = self._samples[len(self._samples) // 2 :]
         if len(recent) < 3:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecg_api.plan import SegmentPlan
+from ecg_api.rendering import StreamingStatistics
 from ecg_renderer.capture.patches import Capture
 from ecg_renderer.errors import RenderError
 from ecg_renderer.frames import QueueStatistics
@@ -22,7 +23,6 @@ from ecg_renderer.model import FrameRange
 from ecg_renderer.pipeline import PipelineSettings, SegmentOutcome, StreamingPipeline
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import Observer, ProgressReport, Speedometer, Stage
-from ecg_renderer.result import StreamingStatistics
 from ecg_renderer.settings import Settings
 from ecg_renderer.storage import WorkDir
 

@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
 
 from ecg_api.plan import SegmentPlan
 from ecg_api.pods import SegmentReport, WorkFiles, decode_report, encode_report
-from ecg_api.status import RenderMetrics
+from ecg_api.status import MemoryTrend, RenderMetrics
 from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.ways import open_capture
@@ -38,8 +37,6 @@ from ecg_renderer.worker.claim import agree_on_encoder
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.scratch import scratch_folder
 from ecg_renderer.worker.work import Work, load_job, open_source
-
-Trend = Literal["stable", "increasing", "decreasing", "unknown"]
 
 
 async def render_segment(assignment: Assignment, number: int, settings: Settings, live: Live) -> SegmentReport:
@@ -138,14 +135,14 @@ async def _capturing(
         await launcher.close()
 
 
-def _metrics(segment: SegmentPlan, rendered: RenderedSegments, peak_mb: float, trend: str) -> RenderMetrics:
+def _metrics(segment: SegmentPlan, rendered: RenderedSegments, peak_mb: float, trend: MemoryTrend) -> RenderMetrics:
     dropped = rendered.streaming.dropped_frames
     return RenderMetrics(
         frames_processed=segment.frames,
         frames_dropped=dropped,
         drop_rate=min(1.0, dropped / segment.frames),
         memory_peak_mb=round(peak_mb, 1),
-        memory_trend=cast(Trend, trend),
+        memory_trend=trend,
     )
 
 
