@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ecg_common.folders import cache_folder
 from ecg_renderer.browser import COMMON_ARGUMENTS, BrowserLauncher, page_hash
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics
@@ -213,8 +214,7 @@ def _style_names(part: Any) -> Iterator[str]:
 
 
 def _verdict_file(key: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ecg-render" / "selfcheck" / f"{key}.json"
+    return cache_folder() / "selfcheck" / f"{key}.json"
 
 
 def _remember(file: Path, result: CheckResult) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ecg_common.folders import cache_folder
 from ecg_renderer.errors import StorageError
 from ecg_renderer.storage.failures import refusal
 from ecg_renderer.storage.lock import open_locked
@@ -20,17 +21,12 @@ from ecg_renderer.storage.output import OutputFile
 
 def default_work_root() -> Path:
     """Return the directory for work directories: `ecg-render/work` in the user's cache."""
-    return _cache() / "work"
+    return cache_folder() / "work"
 
 
 def default_upload_root() -> Path:
     """Return the directory in which outputs wait for their upload: `ecg-render/uploads` in the user's cache."""
-    return _cache() / "uploads"
-
-
-def _cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "ecg-render"
+    return cache_folder() / "uploads"
 
 
 class WorkDir:
