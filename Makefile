@@ -21,7 +21,7 @@ endif
 
 # Two sessions at once: the one computes, the other mostly waits for clusters and clocks.
 test-rendering:
-	@$(BIN)/python -m pytest -q tests/api tests/bench tests/chart tests/renderer tests/repository
+	@$(BIN)/python -m pytest -q tests/api tests/bench tests/chart tests/common tests/renderer tests/repository
 
 test-services:
 	@$(BIN)/python -m pytest -q tests/cluster tests/controller tests/e2e tests/shim

@@ -25,6 +25,31 @@ ON_DEMAND_ANNOTATION = "render.ecg.dev/on-demand"
 CONTAINER = "renderer"
 """The container of each pod that does the work and writes the termination message."""
 
+# What pods are told, and how they answer; see ecg_api.pods.
+PROGRESS_PORT = 8091
+TERMINATION_LOG = "/dev/termination-log"
+PROGRESS_PORT_VARIABLE = "ECG_PROGRESS_PORT"
+TERMINATION_LOG_VARIABLE = "ECG_TERMINATION_LOG"
+
+JOB_VARIABLE = "ECG_RENDER_JOB"
+"""The RenderJob as JSON, without status; inline scenarios only in the plan pod's."""
+WORK_VARIABLE = "ECG_WORK_URI"
+"""Folder of this job's work files, `s3://bucket/prefix/namespace/name-uid` or `file://`."""
+SEGMENTS_VARIABLE = "ECG_SEGMENTS"
+"""Segments of this round, as ranges: `0-3,7`. The pod's completion index counts within them."""
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+"""The pod's completion index; set by Kubernetes."""
+SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
+"""Path of the mounted ConfigMap entry with the scenario; JSON, or JSON compressed by gzip."""
+CELLS_VARIABLE = "ECG_CELLS_URI"
+"""Folder of the finished pieces of video that jobs of a namespace share, `s3://bucket/prefix/namespace/cells`; without
+it a job keeps them among its own work files."""
+MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
+"""The plan makes at most so many segments, if the manifest does not say less."""
+
+SIGTERM_EXIT_CODE = 143
+"""How a pod ends that was told to stop: counted as a try, never as a failure that would repeat."""
+
 
 class Role(StrEnum):
     """What a child Job does."""

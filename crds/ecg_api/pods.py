@@ -17,26 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ecg_api.failures import Failure
 from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, StatusModel
 
-PROGRESS_PORT = 8091
-TERMINATION_LOG = "/dev/termination-log"
 REPORT_BYTES = 4096
-
-JOB_VARIABLE = "ECG_RENDER_JOB"
-"""The RenderJob as JSON, without status; inline scenarios only in the plan pod's."""
-WORK_VARIABLE = "ECG_WORK_URI"
-"""Folder of this job's work files, `s3://bucket/prefix/namespace/name-uid` or `file://`."""
-SEGMENTS_VARIABLE = "ECG_SEGMENTS"
-"""Segments of this round, as ranges: `0-3,7`. The pod's completion index counts within them."""
-SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
-"""Path of the mounted ConfigMap entry with the scenario; JSON, or JSON compressed by gzip."""
-CELLS_VARIABLE = "ECG_CELLS_URI"
-"""Folder of the finished pieces of video that jobs of a namespace share, `s3://bucket/prefix/namespace/cells`; without
-it a job keeps them among its own work files."""
-MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
-"""The plan makes at most so many segments, if the manifest does not say less."""
-
-SIGTERM_EXIT_CODE = 143
-"""How a pod ends that was told to stop: counted as a try, never as a failure that would repeat."""
 
 
 class WorkFiles:

@@ -67,8 +67,11 @@ def _words(detail: Mapping[str, Any]) -> str:
 
 NOUNS = {
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",

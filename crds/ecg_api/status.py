@@ -109,6 +109,9 @@ class OutputStatus(StatusModel):
     sha256: str = Field(description="SHA-256 of the file, 64 hexadecimal digits.")
 
 
+MemoryTrend = Literal["stable", "increasing", "decreasing", "unknown"]
+
+
 class RenderMetrics(StatusModel):
     """What the renderers counted."""
 
@@ -116,9 +119,7 @@ class RenderMetrics(StatusModel):
     frames_dropped: int = Field(default=0, ge=0, description="Frames that repeat the previous caption picture.")
     drop_rate: float = Field(default=0, ge=0, le=1, description="Dropped by processed frames, 0 to 1.")
     memory_peak_mb: float = Field(default=0, ge=0, description="Highest memory of one renderer, in MB.")
-    memory_trend: Literal["stable", "increasing", "decreasing", "unknown"] = Field(
-        default="unknown", description="How memory moved during the render."
-    )
+    memory_trend: MemoryTrend = Field(default="unknown", description="How memory moved during the render.")
 
 
 class Usage(StatusModel):

@@ -24,8 +24,7 @@ from typing import Any
 
 from kubernetes.aio.client import Configuration
 
-from ecg_api.names import MANAGED_BY, OPERATOR
-from ecg_api.pods import PROGRESS_PORT
+from ecg_api.names import MANAGED_BY, OPERATOR, PROGRESS_PORT
 from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
 from ecg_cluster.connection import own_namespace
 from ecg_cluster.election import Election, LeaseTiming

@@ -8,23 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
 
 import httpx
 
 from ecg_api.failures import Failure, FailureCode
+from ecg_common.addresses import AddressPolicy, AddressRefused
+from ecg_common.web import FIRST_BYTE, checked_client, length_of, may_pass, opened
 from ecg_shim.failures import failure
 from ecg_shim.intake import Unrenderable, checked_video_url
 from ecg_shim.model import RenderOrder
 from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
-from ecg_shim.security.addresses import AddressPolicy, AddressRefused
-from ecg_shim.security.client import checked_client
 
 log = logging.getLogger(__name__)
 
 TRIES = 3
 SECONDS_BETWEEN_TRIES = 1.0
-REDIRECTS = 5
 SECONDS = 10.0
 SECONDS_IN_ALL = 60.0
 GIGABYTE = 1024**3
@@ -93,42 +91,40 @@ class VideoAdmission:
         async with checked_client(self.videos, timeout=SECONDS) as client:
             for number in range(TRIES):
                 try:
-                    return await self._end_of_redirects(client, url)
-                except (_NotNow, httpx.TransportError) as error:
-                    said = f"The video's host does not answer: {error or type(error).__name__}."
-                    await self._pause(number)
+                    async with opened(client, url, self._check, FIRST_BYTE) as (reached, response):
+                        self._check_size(response)
+                        return reached
                 except AddressRefused as reason:
-                    raise Unrenderable(
-                        FailureCode.INVALID_VIDEO_URL, f"The video's address cannot be used: {reason}"
-                    ) from None
+                    raise _unusable(f"The video's address cannot be used: {reason}") from None
+                except httpx.TooManyRedirects as error:
+                    raise _unusable(f"The video's address {error}.") from None
+                except httpx.HTTPError as error:
+                    said = _said(error)
+                    if not may_pass(error):
+                        raise _unusable(said, "Check that the address is right and has not expired.") from None
+                    await self._pause(number)
         raise _NotNow(said)
 
-    async def _end_of_redirects(self, client: httpx.AsyncClient, url: str) -> str:
-        for _ in range(REDIRECTS + 1):
-            # The first byte tells as much as HEAD, which presigned addresses refuse.
-            async with client.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
-                if not response.is_redirect:
-                    self._check_answer(response)
-                    return url
-                url = checked_video_url(urljoin(url, response.headers.get("location", "")), self.videos)
-        raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address redirects more than {REDIRECTS} times.")
+    def _check(self, url: str) -> None:
+        checked_video_url(url, self.videos)
 
-    def _check_answer(self, response: httpx.Response) -> None:
-        if response.status_code >= 500 or response.status_code in (408, 425, 429):
-            raise _NotNow(f"status {response.status_code}")
-        if response.status_code not in (200, 206):
-            raise Unrenderable(
-                FailureCode.INVALID_VIDEO_URL, f"The video's host answers with status {response.status_code}.",
-                "Check that the address is right and has not expired.",
-            )  # fmt: skip
-        headers = response.headers
-        written = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
-        if written.isascii() and written.isdigit() and int(written) > self.max_video_bytes:
-            raise Unrenderable(
-                FailureCode.INVALID_VIDEO_URL, f"The video has {int(written):,} bytes; "
-                f"{self.max_video_bytes:,} are the most (ECG_MAX_VIDEO_GB).",
-            )  # fmt: skip
+    def _check_size(self, response: httpx.Response) -> None:
+        length = length_of(response)
+        if length is not None and length > self.max_video_bytes:
+            raise _unusable(
+                f"The video has {length:,} bytes; {self.max_video_bytes:,} are the most (ECG_MAX_VIDEO_GB)."
+            )
 
     async def _pause(self, number: int) -> None:
         if number + 1 < TRIES:
             await asyncio.sleep(self.seconds_between_tries * 2**number)
+
+
+def _unusable(message: str, hint: str = "") -> Unrenderable:
+    return Unrenderable(FailureCode.INVALID_VIDEO_URL, message, hint)
+
+
+def _said(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"The video's host answers with status {error.response.status_code}."
+    return f"The video's host does not answer: {str(error) or type(error).__name__}."

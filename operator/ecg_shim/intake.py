@@ -25,10 +25,10 @@ from pydantic import TypeAdapter, ValidationError
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
 from ecg_api.uris import ReadableUri
+from ecg_common.addresses import LONGEST_URL, AddressPolicy, AddressRefused
 from ecg_shim.failures import failure, shown
 from ecg_shim.model import RenderOrder, Submission
 from ecg_shim.options import InvalidOptions, render_options
-from ecg_shim.security.addresses import LONGEST_URL, AddressPolicy, AddressRefused
 from ecg_shim.wire import JOB_ID_PATTERN
 
 JOB_ID = ("jobId", "job_id")

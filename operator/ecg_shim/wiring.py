@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from ecg_common.web import checked_client
 from ecg_shim.admission import GIGABYTE, VideoAdmission
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
@@ -23,7 +24,6 @@ from ecg_shim.relay.metrics import RelayMetrics
 from ecg_shim.relay.signing import SecretError, Signer
 from ecg_shim.resolver import VideoResolver
 from ecg_shim.security.addresses import callback_policy, video_policy
-from ecg_shim.security.client import checked_client
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
 

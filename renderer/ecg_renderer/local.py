@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager
 
+from ecg_api.rendering import RenderResult
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import merge
@@ -25,7 +26,6 @@ from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.rendering import Surroundings, render
 from ecg_renderer.request import RunRequest
-from ecg_renderer.result import RenderResult
 from ecg_renderer.scenario import canonical_hash
 from ecg_renderer.storage import CellStore, Output, limit_cells, open_storage, run_folder
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from math import ceil
 from pathlib import Path
 
-import psutil
-
+from ecg_api.status import MemoryTrend
+from ecg_common.children import tree_memory
 from ecg_renderer.frames import MEGABYTE
 
 SAMPLE_SECONDS = 2.0
@@ -36,7 +36,7 @@ class MemoryMeter:
         return self._samples[-1][1] if self._samples else 0.0
 
     @property
-    def trend(self) -> str:
+    def trend(self) -> MemoryTrend:
         """The direction of the second half of the samples: increasing, stable, decreasing or unknown."""
         recent = self._samples[len(self._samples) // 2 :]
         if len(recent) < 3:
@@ -62,24 +62,8 @@ class MemoryMeter:
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
             # In a thread: walking the process tree takes milliseconds, in which captions would wait.
-            memory = await asyncio.to_thread(tree_memory_mb)
+            memory = await asyncio.to_thread(tree_memory) / MEGABYTE
             self._samples.append((loop.time(), memory))
-
-
-def tree_memory_mb() -> float:
-    """Return the memory of this process and its descendants, in MiB: what each has alone, and the largest shared part.
-
-    Close to the proportional set size, which would cost a tenth of a second of CPU time each time here: the kernel
-    walks every page of the shared mappings.
-    """
-    own = psutil.Process()
-    private, shared = 0, 0
-    for process in [own, *own.children(recursive=True)]:
-        with suppress(psutil.Error):  # it ended meanwhile
-            memory = process.memory_info()
-            private += memory.rss - memory.shared
-            shared = max(shared, memory.shared)
-    return (private + shared) / MEGABYTE
 
 
 def keep_freed_memory() -> None:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ecg_api.rendering import StreamingStatistics
 from ecg_renderer.capture.patches import CaptureStatistics
 from ecg_renderer.capture.ways import CaptureChoice
 from ecg_renderer.frames import FrameQueue
 from ecg_renderer.progress import Observer, ProgressReport, Speedometer, Stage
-from ecg_renderer.result import StreamingStatistics
 
 
 class RenderMeter:

@@ -4,79 +4,70 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated, Self
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ecg_api.problems import describe, unknown_word
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.model import CaptureWay, SelfCheck
 
-LARGEST_POOL = 32
 GIGABYTE = 10**9
 
 
-@dataclass(frozen=True)
-class Settings:
+def _capture_way(value: object) -> object:
+    if value == "auto":
+        return None
+    ways = ("auto", *CaptureWay)
+    if isinstance(value, str) and value not in ways:
+        raise ValueError(f"{value!r} is not one of {', '.join(ways)}{unknown_word(value, ways)}")
+    return value
+
+
+class Settings(BaseModel):
     """Settings of the machine.
 
     Attributes:
-        stages: BROWSER_POOL_SIZE, independent caption stages in the browser, 1 to 32.
-        queue_frames: QUEUE_MAX_SIZE, caption pictures that may wait for FFmpeg.
-        memory_bytes: MEMORY_THRESHOLD_MB, bytes that may wait for FFmpeg.
-        capture: ECG_CAPTURE, a capture way, or None to choose the fastest that passes its check.
-        frame_timeout: ECG_FRAME_TIMEOUT, seconds without a frame after which the browser is replaced.
-        selfcheck: ECG_SELFCHECK, when a fast way to capture is compared with screenshots.
-        cells_bytes: ECG_CELLS_GB, the most that finished pieces of video may take in the user's cache.
+        stages: independent caption stages in the browser.
+        queue_frames: caption pictures that may wait for FFmpeg.
+        memory_mb: MiB that may wait for FFmpeg.
+        capture: a capture way, or None to choose the fastest that passes its check.
+        frame_timeout: seconds without a frame after which the browser is replaced.
+        selfcheck: when a fast way to capture is compared with screenshots.
+        cells_gb: GB that finished pieces of video may take in the user's cache.
     """
 
-    stages: int = 8
-    queue_frames: int = 60
-    memory_bytes: int = 500 * MEGABYTE
-    capture: CaptureWay | None = None
-    frame_timeout: float = 30.0
-    selfcheck: SelfCheck = SelfCheck.CACHED
-    cells_bytes: int = 10 * GIGABYTE
+    # Not pydantic-settings: loading it takes 30 ms of CPU in which Chromium could already start.
+    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, allow_inf_nan=False)
+
+    stages: int = Field(default=8, ge=1, le=32, validation_alias="BROWSER_POOL_SIZE")
+    queue_frames: int = Field(default=60, ge=1, le=100_000, validation_alias="QUEUE_MAX_SIZE")
+    memory_mb: int = Field(default=500, ge=1, le=1_000_000, validation_alias="MEMORY_THRESHOLD_MB")
+    capture: Annotated[CaptureWay | None, BeforeValidator(_capture_way)] = Field(
+        default=None, validation_alias="ECG_CAPTURE"
+    )
+    frame_timeout: float = Field(default=30.0, ge=0.1, le=3600, validation_alias="ECG_FRAME_TIMEOUT")
+    selfcheck: SelfCheck = Field(default=SelfCheck.CACHED, validation_alias="ECG_SELFCHECK")
+    cells_gb: float = Field(default=10.0, ge=0, le=1_000_000, validation_alias="ECG_CELLS_GB")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of pictures that may wait."""
+        return self.memory_mb * MEGABYTE
+
+    @property
+    def cells_bytes(self) -> int:
+        """Bytes that finished pieces of video may take in the user's cache."""
+        return int(self.cells_gb * GIGABYTE)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read the settings; raises OptionsError for a value out of range."""
-        return cls(
-            stages=int(_number(environment, "BROWSER_POOL_SIZE", 8, 1, LARGEST_POOL)),
-            queue_frames=int(_number(environment, "QUEUE_MAX_SIZE", 60, 1, 100_000)),
-            memory_bytes=int(_number(environment, "MEMORY_THRESHOLD_MB", 500, 1, 1_000_000) * MEGABYTE),
-            capture=capture_way(environment.get("ECG_CAPTURE", "auto")),
-            frame_timeout=_number(environment, "ECG_FRAME_TIMEOUT", 30, 0.1, 3600),
-            selfcheck=_selfcheck(environment.get("ECG_SELFCHECK", "")),
-            cells_bytes=int(_number(environment, "ECG_CELLS_GB", 10, 0, 1_000_000) * GIGABYTE),
-        )
-
-
-def capture_way(text: str) -> CaptureWay | None:
-    """Return the capture way of that name, None for "auto"; raises OptionsError for another word."""
-    if text == "auto":
-        return None
-    try:
-        return CaptureWay(text)
-    except ValueError as error:
-        ways = ", ".join(way.value for way in CaptureWay)
-        raise OptionsError(f"{text!r} is no capture way.", hint=f"Ways: auto, {ways}.") from error
-
-
-def _selfcheck(text: str) -> SelfCheck:
-    try:
-        return SelfCheck(text or SelfCheck.CACHED)
-    except ValueError as error:
-        words = ", ".join(SelfCheck)
-        raise OptionsError(f"ECG_SELFCHECK is {text!r}.", hint=f"It can be: {words}.") from error
-
-
-def _number(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
-    text = environment.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise OptionsError(f"{name} is {text!r}, which is no number.") from error
-    if not low <= value <= high:
-        raise OptionsError(f"{name} is {text}; it must be {low:g} to {high:g}.")
-    return value
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings; raises OptionsError that names every variable that cannot be used."""
+        names = [str(field.validation_alias) for field in cls.model_fields.values()]
+        given = {name: text for name in names if (text := environment.get(name, "").strip())}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            problems = "; ".join(describe(error, cls))
+            raise OptionsError(f"The environment: {problems}.", hint="Correct or unset what is named.") from error

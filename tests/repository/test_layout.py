@@ -44,6 +44,13 @@ def test_the_page_lock_holds_digests_and_no_address_of_a_package() -> None:
     assert '"resolved"' not in text
 
 
+@pytest.mark.parametrize("image", ["operator", "renderer"])
+def test_each_image_is_made_with_what_all_parts_share(image: str) -> None:
+    copied = re.findall(r"^COPY (\S+) ", (ROOT / f"Dockerfile.{image}").read_text(), re.M)
+    assert {"common", "crds/ecg_api"} <= set(copied)
+    assert {"!common", "!crds/ecg_api"} <= set((ROOT / ".dockerignore").read_text().splitlines())
+
+
 def _names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^a-z0-9-]", entry.lower())[0] for entry in requirements}
 

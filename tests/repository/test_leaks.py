@@ -60,7 +60,7 @@ Suite = Callable[[str], subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
     """Run one test module under the real conftest, in a pytest of its own; return the finished process."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ROOT / part) for part in ("crds", "renderer")))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ROOT / part) for part in ("common", "crds", "renderer")))
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "processes.py").write_text((TESTS / "support" / "processes.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

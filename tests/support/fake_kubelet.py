@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from ecg_api.failures import RULES, Failure, FailureCode
-from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
-from ecg_api.pods import SEGMENTS_VARIABLE, FailureReport, encode_report
+from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, SEGMENTS_VARIABLE
+from ecg_api.pods import FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_cluster.client import NODES, PODS
 from ecg_cluster.connection import load_connection

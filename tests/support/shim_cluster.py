@@ -27,13 +27,13 @@ from ecg_api.options import Options
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
 from ecg_cluster.election import LeaseTiming
 from ecg_cluster.errors import NotFound
+from ecg_common.addresses import AddressPolicy
+from ecg_common.web import checked_client
 from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings
 from ecg_shim.backends.cluster.names import object_name, ticket_name
 from ecg_shim.backends.cluster.tickets import Filed, read
 from ecg_shim.model import Admission, JobState, RenderOrder, Submission
 from ecg_shim.relay import Outbox, Policy, Relay, Sender
-from ecg_shim.security.addresses import AddressPolicy
-from ecg_shim.security.client import checked_client
 from operators import Site
 from shim_client_backend import ClientBackend, Row
 

@@ -21,12 +21,12 @@ import uvicorn
 from fastapi import FastAPI
 
 import shim_standalone
+from ecg_common.web import checked_client
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import StandaloneBackend
 from ecg_shim.health import Pulse
 from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.command import FILE_NAME
-from ecg_shim.security.client import checked_client
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
 from ecg_shim.wiring import rules_of

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.names import Role
-from ecg_api.pods import SIGTERM_EXIT_CODE
+from ecg_api.names import SIGTERM_EXIT_CODE, Role
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
 from ecg_operator.decide.failures import failure_of, never_again, segment_of

@@ -12,8 +12,7 @@ from __future__ import annotations
 import signal
 
 from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, Failure, FailureCode
-from ecg_api.names import Role
-from ecg_api.pods import SIGTERM_EXIT_CODE
+from ecg_api.names import SIGTERM_EXIT_CODE, Role
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import reported_failure
 from ecg_operator.manifests import memory_limit

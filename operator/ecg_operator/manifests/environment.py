@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ecg_api.names import Role
-from ecg_api.pods import (
+from ecg_api.names import (
     CELLS_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
     SCENARIO_FILE_VARIABLE,
     SEGMENTS_VARIABLE,
     WORK_VARIABLE,
+    Role,
 )
 from ecg_api.ranges import format_ranges
 from ecg_api.renderjob import RenderJob

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecg_api.names import CONTAINER, Role
-from ecg_api.pods import PROGRESS_PORT
+from ecg_api.names import CONTAINER, PROGRESS_PORT, Role
 from ecg_api.renderjob import ConfigMapRef, Placement, RenderJob
 from ecg_operator.manifests.environment import (
     SCENARIO_ENTRY,

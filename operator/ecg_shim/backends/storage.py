@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
-from urllib.parse import urlsplit
 
 from ecg_shim.model import Output
 
@@ -15,12 +12,6 @@ log = logging.getLogger(__name__)
 
 # A player fetches parts from the same address while it plays.
 RENEWED_SECONDS = 3600
-_LIMITS: dict[str, Any] = {
-    "connect_timeout": 3,
-    "read_timeout": 10,
-    "retries": {"total_max_attempts": 2, "mode": "standard"},
-    "signature_version": "s3v4",
-}
 
 
 @dataclass(frozen=True)
@@ -62,42 +53,14 @@ class Presigner:
 
         Call it in a thread: it takes a second the first time, and whenever a role's credentials are fetched anew.
         """
+        # Imported here: it takes half a second, and only services with a bucket need it.
         from botocore.exceptions import BotoCoreError
 
-        place = {"Bucket": self._bucket, "Key": uri.removeprefix(self._root)}
+        from ecg_common.s3 import connection
+
         try:
-            url: str = self._client.generate_presigned_url(
-                "get_object", Params=place, ExpiresIn=seconds or self._seconds
-            )
-        except BotoCoreError as error:
+            client = connection()
+            key = uri.removeprefix(self._root)
+            return client.signed(self._bucket, key, seconds or self._seconds, ask_region=True)
+        except (BotoCoreError, ValueError) as error:
             raise OSError(f"The address of the video in S3 cannot be signed: {error}") from error
-        return url
-
-    @cached_property
-    def _client(self) -> Any:
-        # Imported here: it takes half a second, and only services with a bucket need it.
-        import boto3
-        from botocore.config import Config
-
-        # A session of its own: the module's keeps the credentials that it saw first.
-        session = boto3.session.Session()
-        client = session.client("s3", config=Config(**_LIMITS))
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        if not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            # Other servers have no name for each bucket in DNS.
-            return session.client("s3", config=Config(**_LIMITS, s3={"addressing_style": "path"}))
-        region = _region(client, self._bucket)
-        return session.client("s3", region_name=region, config=Config(**_LIMITS)) if region else client
-
-
-def _region(client: Any, bucket: str) -> str:
-    """Return the bucket's region; empty if S3 does not say. Signed addresses are not redirected to it."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        answer = client.head_bucket(Bucket=bucket)
-    except ClientError as error:  # S3 names the region also to those who may not look into the bucket
-        answer = error.response
-    except BotoCoreError:
-        return ""
-    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))

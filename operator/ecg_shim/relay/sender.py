@@ -13,10 +13,10 @@ from importlib.metadata import version
 
 import httpx
 
+from ecg_common.addresses import AddressRefused
 from ecg_shim.relay.policy import Answer
 from ecg_shim.relay.records import Delivery
 from ecg_shim.relay.signing import Signer
-from ecg_shim.security.addresses import AddressRefused
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.async_api import BrowserContext, Page, Playwright, Route, async_playwright
 
+from ecg_common.children import short_environment
 from ecg_renderer.browser.chromium import (
     CANVAS_ARGUMENTS,
     COMMON_ARGUMENTS,
@@ -63,6 +64,7 @@ class PlaywrightBrowser:
                 str(profile),
                 executable_path=executable,
                 headless=True,
+                env={**short_environment()},
                 args=[*COMMON_ARGUMENTS, *arguments],
                 service_workers="block",
                 handle_sigint=False,  # stopping is our business: the renderer closes what it opened

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ecg_common.children import short_environment
 from ecg_renderer.errors import BrowserError
 
 Json = dict[str, Any]
@@ -153,6 +154,7 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=short_environment(),
         )
     except OSError as error:
         raise BrowserError(f"Chromium ({command[0]}) did not start: {error}") from error

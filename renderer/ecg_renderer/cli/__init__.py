@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import NoReturn
 
-SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
+from ecg_api.names import SIGTERM_EXIT_CODE
 
 
 def main() -> None:

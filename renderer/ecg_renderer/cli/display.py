@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Protocol
 
 import typer
 
+from ecg_api.rendering import MessageLine, ProgressLine
 from ecg_renderer.progress import Observer, ProgressReport, SilentObserver, Stage
 
 STAGES = {
@@ -110,31 +111,16 @@ class ObjectDisplay:
             return
         self._stage = progress.stage
         self._written.append(now)
-        self._put(
-            "progress",
-            stage=progress.stage,
-            framesDone=progress.frames_done,
-            framesTotal=progress.frames_total,
-            percent=progress.percent,
-            framesPerSecond=progress.frames_per_second,
-            etaSeconds=progress.eta_seconds,
-            encoder=progress.encoder,
-            capture=progress.capture,
-            segment=progress.segment,
-            segments=progress.segments,
-            queuedFrames=progress.queued_frames,
-        )
+        values = {field.name: getattr(progress, field.name) for field in fields(progress)}
+        self._write(ProgressLine(**values, percent=progress.percent).model_dump_json())
 
     def warn(self, text: str) -> None:
         """Write a warning."""
-        self._put("warning", text=text)
+        self._write(MessageLine(event="warning", text=text).model_dump_json())
 
     def note(self, text: str) -> None:
         """Write a remark."""
-        self._put("note", text=text)
-
-    def _put(self, event: str, **values: object) -> None:
-        self._write(json.dumps({"event": event, **values}))
+        self._write(MessageLine(event="note", text=text).model_dump_json())
 
 
 def progress_line(progress: ProgressReport) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.manifest import read_manifest
 from ecg_renderer.model import FrameRange
 from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings, capture_way
+from ecg_renderer.settings import Settings
 from ecg_renderer.storage.cells import default_cells
 
 
@@ -37,10 +36,8 @@ def run_request(
         values["spec", "options", "encoder"] = encoder
     manifest = read_manifest(job, assignments, values)
     settings = Settings.from_environment()
-    if capture is not None:
-        settings = replace(settings, capture=capture_way(capture))
-    if stages is not None:
-        settings = replace(settings, stages=stages)
+    chosen = {"capture": capture, "stages": stages}
+    settings = Settings(**{**dict(settings), **{name: value for name, value in chosen.items() if value is not None}})
     return RunRequest(manifest.job, manifest.base, settings, (cells or default_cells()).absolute(), segments)
 
 

@@ -13,10 +13,10 @@ from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Progress, Segments, Stages
 
 if TYPE_CHECKING:
+    from ecg_api.rendering import RenderResult
     from ecg_renderer.browser import BrowserLauncher
     from ecg_renderer.cli.display import Display
     from ecg_renderer.request import RunRequest
-    from ecg_renderer.result import RenderResult
 
 NAME = "run"
 EXAMPLES = """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ecg_api.rational import rate_words
+from ecg_api.rendering import RenderResult
 from ecg_renderer.cli.display import clock_time
-from ecg_renderer.result import RenderResult
 
 
 def summary(result: RenderResult, seconds: float) -> str:

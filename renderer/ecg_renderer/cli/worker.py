@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecg_renderer.cli import SIGTERM_EXIT_CODE
+from ecg_api.names import (
+    CELLS_VARIABLE,
+    INDEX_VARIABLE,
+    JOB_VARIABLE,
+    MOST_SEGMENTS_VARIABLE,
+    PROGRESS_PORT,
+    PROGRESS_PORT_VARIABLE,
+    SCENARIO_FILE_VARIABLE,
+    SEGMENTS_VARIABLE,
+    SIGTERM_EXIT_CODE,
+    TERMINATION_LOG,
+    TERMINATION_LOG_VARIABLE,
+    WORK_VARIABLE,
+)
 from ecg_renderer.cli.ending import ReaderGone, ending, failure_of, put
 from ecg_renderer.cli.interrupted import Interrupted
 
@@ -21,15 +34,6 @@ if TYPE_CHECKING:
     from ecg_renderer.worker.live import Live
 
 NAME = "worker"
-# The names of ecg_api.pods, which would take longer to load than help may take to answer.
-JOB_VARIABLE = "ECG_RENDER_JOB"
-WORK_VARIABLE = "ECG_WORK_URI"
-CELLS_VARIABLE = "ECG_CELLS_URI"
-SEGMENTS_VARIABLE = "ECG_SEGMENTS"
-SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
-MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
-INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
-PROGRESS_PORT = 8091
 SECONDS_TO_STOP = 8.0
 GO_ON = "Nothing half-done is left; another pod goes on from what is among the work files."
 
@@ -47,13 +51,13 @@ Examples, on one machine with a folder for the work files:
   ecg-render worker merge --job job.yaml --work /scratch/clip
 
 Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
-{SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, ECG_PROGRESS_PORT \
-and ECG_TERMINATION_LOG, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and \
-AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
+{SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, {PROGRESS_PORT_VARIABLE} \
+and {TERMINATION_LOG_VARIABLE}, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, \
+AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
 MEMORY_THRESHOLD_MB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
-Each step ends with a report, one line of JSON: on standard output, and in the file that ECG_TERMINATION_LOG names \
-(in a pod /dev/termination-log). The log is on standard error.
+Each step ends with a report, one line of JSON: on standard output, and in the file that {TERMINATION_LOG_VARIABLE} \
+names (in a pod {TERMINATION_LOG}). The log is on standard error.
 
 Exit status: 0 done; 64 to 95 the same input fails again; 96 to 113 another try may work; 143 stopped by SIGTERM, \
 within 10 seconds."""
@@ -80,7 +84,7 @@ Work = Annotated[
 Port = Annotated[
     int,
     typer.Option(
-        envvar="ECG_PROGRESS_PORT",
+        envvar=PROGRESS_PORT_VARIABLE,
         min=0,
         max=65535,
         help="Port for /progress (JSON), /metrics (Prometheus) and /healthz; 0 takes a free one.",
@@ -91,9 +95,9 @@ Log = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        envvar="ECG_TERMINATION_LOG",
+        envvar=TERMINATION_LOG_VARIABLE,
         show_default=False,
-        help="Also write the report to this file. Default: /dev/termination-log, where it exists.",
+        help=f"Also write the report to this file. Default: {TERMINATION_LOG}, where it exists.",
     ),
 ]
 

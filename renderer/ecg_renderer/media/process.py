@@ -1,8 +1,8 @@
 """Run FFmpeg as a child that cannot outlive us: progress while it works, its last words when it fails.
 
 The child leads a session of its own, so that Ctrl-C reaches us and not it, and so that it can be ended with all
-that it started. Should we be killed ourselves, the kernel ends it (`setpriv --pdeathsig`, Linux): Python's
-preexec_fn could ask for the same, but is not safe in a process with threads.
+that it started. Should we be killed ourselves, the kernel ends it. It reads strangers' bytes: of our environment it
+sees no secrets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ecg_common.children import ending_with_us, short_environment, signal_group
 from ecg_renderer.errors import FfmpegError, RenderError, ResourceError, plain_failures
 
 LOG_LINES = 20
@@ -83,7 +84,7 @@ async def run_ffmpeg(
     """
     plumbing = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-y"]
     plumbing += ["-progress", "pipe:1", "-stats_period", "0.25"]
-    command = [*_ending_with_us(), tool_path("ffmpeg"), *plumbing, *arguments]
+    command = [*ending_with_us(), tool_path("ffmpeg"), *plumbing, *arguments]
     report = _ProgressReader(on_progress)
     finished = await _run(command, stdin=stdin, on_line=report.line, redact=redact)
     # Written to the last buffer only, a full disk leaves exit status 0.
@@ -104,7 +105,7 @@ async def run_ffprobe(
     What `on_line` raises ends ffprobe and is passed on. Raises TimeoutError after `seconds`, FfmpegError when ffprobe
     is not installed.
     """
-    command = [*_ending_with_us(), tool_path("ffprobe"), "-hide_banner", "-loglevel", "error", *arguments]
+    command = [*ending_with_us(), tool_path("ffprobe"), "-hide_banner", "-loglevel", "error", *arguments]
     async with asyncio.timeout(seconds):
         return await _run(command, redact=redact, on_line=on_line)
 
@@ -133,11 +134,6 @@ def failure(finished: Finished, action: str) -> RenderError:
 
 def _disk_was_full(log: list[str]) -> bool:
     return any(words in line for line in log for words in _DISK_FULL)
-
-
-def _ending_with_us() -> list[str]:
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 class _ProgressReader:
@@ -181,7 +177,7 @@ async def _run(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
-        env=_ALLOCATION | os.environ,
+        env=_ALLOCATION | short_environment(proxies=True),
     )
     assert child.stdout and child.stderr
     try:
@@ -225,15 +221,10 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             if child.returncode is not None:
                 return
-            _signal(child, number)
+            signal_group(child, number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TERMINATE_SECONDS):
                     await asyncio.shield(child.wait())
     except asyncio.CancelledError:
-        _signal(child, signal.SIGKILL)
+        signal_group(child, signal.SIGKILL)
         raise
-
-
-def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, number)

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
+from ecg_common.folders import cache_folder
 from ecg_renderer.errors import SourceInvalid, SourceMissing, StorageError
 from ecg_renderer.storage.address import printable
 from ecg_renderer.storage.base import TransferProgress, below
-from ecg_renderer.storage.local import cache_folder
 from ecg_renderer.storage.output import OutputFile
 from ecg_renderer.storage.s3_client import S3
 from ecg_renderer.storage.s3_failures import NothingThere

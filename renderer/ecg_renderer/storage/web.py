@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
+from ecg_common.addresses import AddressRefused
+from ecg_common.web import FIRST_BYTE, checked_client, length_of, may_pass, opened
 from ecg_renderer.errors import ServiceUnreachable, SourceMissing, StorageError
-from ecg_renderer.storage.address import UrlPolicy, check_peer, check_url, is_passing, printable
+from ecg_renderer.storage.address import UrlPolicy, printable
 from ecg_renderer.storage.base import below
 from ecg_renderer.storage.output import OutputFile
 
-_FIRST_BYTE = {"Range": "bytes=0-0"}
-_REDIRECTS = {301, 302, 303, 307, 308}
-_ASK_AGAIN = {408, 425, 429}
 _LONGEST_PAUSE_SECONDS = 5.0
 _SILENT_TRIES = 3
+_LATER = "Try again later, or copy the file to this machine."
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -43,49 +44,27 @@ class WebStorage:
     def read_bytes(self, limit: int) -> bytes:
         """Return what the server sends, of at most `limit` bytes.
 
-        Raises StorageError if it is refused or longer, ServiceUnreachable if the server stays away, or takes longer
-        than the policy allows.
+        Raises StorageError if it cannot be had, or is longer, ServiceUnreachable if another try may help.
         """
-        return self._patiently(lambda: self._content(limit))
-
-    def _content(self, limit: int) -> bytes:
-        too_long = StorageError(f"{self.name} is larger than the {limit:,} bytes that may be read.")
-        deadline = time.monotonic() + self._policy.total_seconds
-        content = bytearray()
-        with self._open({}) as response:
-            declared = response.headers.get("Content-Length", "")
-            if declared.isdigit() and int(declared) > limit:
-                raise too_long
-            for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > limit:
-                    raise too_long
-                if time.monotonic() > deadline:
-                    raise ServiceUnreachable(
-                        f"{self.name} could not be read within {self._policy.total_seconds:g} seconds.",
-                        hint="Try again later, or copy the file to a faster place.",
-                    )
-        return bytes(content)
+        return self._patiently(lambda: asyncio.run(self._within_time(self._read(limit))))
 
     def source_url(self) -> str:
         """Return the URL that answers, after redirects, for FFmpeg to read with range requests.
 
-        Raises SourceMissing if none does, or the policy forbids it; ServiceUnreachable if the server stays away.
+        Raises SourceMissing if none does, or the policy forbids it, ServiceUnreachable if another try may help.
         """
-        with _as_source():
-            return str(self._patiently(self._answer).url)
+        return self._first_answer()[0]
 
     def identity(self) -> str:
         """Return a hash of the server's own words for this version: entity tag, date, length.
 
-        Raises SourceMissing if the server refuses it, ServiceUnreachable if the server stays away.
+        Raises the same as `source_url`.
         """
-        with _as_source():
-            headers = self._patiently(self._answer).headers
-        length = headers.get("Content-Range", headers.get("Content-Length", "")).rpartition("/")[2]
-        words = [headers.get("ETag", ""), headers.get("Last-Modified", ""), length]
+        _, response = self._first_answer()
+        length = length_of(response)
+        words = [response.headers.get(name, "") for name in ("ETag", "Last-Modified")]
         # The query is left out: signed links change with every request for the same object.
-        digest = hashlib.sha256("\n".join([self.name, *words]).encode())
+        digest = hashlib.sha256("\n".join([self.name, *words, str(length or "")]).encode())
         return f"web:{digest.hexdigest()}"
 
     def public_url(self, base: str | None, presign_seconds: int) -> str | None:
@@ -99,9 +78,15 @@ class WebStorage:
             hint="Write to a plain path or file://, and upload from there.",
         )
 
-    def _answer(self) -> httpx.Response:
-        with self._open(_FIRST_BYTE) as response:
-            return response
+    def _first_answer(self) -> tuple[str, httpx.Response]:
+        async def ask() -> tuple[str, httpx.Response]:
+            async with self._opened(FIRST_BYTE) as answer:
+                return answer
+
+        try:
+            return self._patiently(lambda: asyncio.run(self._within_time(ask())))
+        except StorageError as error:
+            raise SourceMissing(error.message, hint=error.hint) from error
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Return what `attempt` returns; repeat it while the server is away, for the policy's patience from then on."""
@@ -119,52 +104,63 @@ class WebStorage:
                     log.warning("%s Trying again for %.0f seconds.", failure.message, deadline - time.monotonic())
                 time.sleep(pause)
 
-    @contextmanager
-    def _open(self, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    async def _read(self, limit: int) -> bytes:
+        too_long = StorageError(f"{self.name} is larger than the {limit:,} bytes that may be read.")
+        content = bytearray()
+        async with self._opened({}) as (_, response):
+            if (length_of(response) or 0) > limit:
+                raise too_long
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > limit:
+                    raise too_long
+        return bytes(content)
+
+    async def _within_time(self, work: Coroutine[None, None, T]) -> T:
+        try:
+            async with asyncio.timeout(self._policy.total_seconds):
+                return await work
+        except TimeoutError:
+            raise ServiceUnreachable(
+                f"{self.name} could not be read within {self._policy.total_seconds:g} seconds.", hint=_LATER
+            ) from None
+
+    @asynccontextmanager
+    async def _opened(self, headers: dict[str, str]) -> AsyncIterator[tuple[str, httpx.Response]]:
         """Follow redirects to a successful answer; its body is not yet read."""
         policy = self._policy
         timeout = httpx.Timeout(policy.read_seconds, connect=policy.connect_seconds)
-        # A proxy of the environment would hide the peer's address from a strict policy.
-        with httpx.Client(timeout=timeout, trust_env=policy.allow_private) as client:
-            url = self._url
-            try:
-                for _ in range(policy.max_redirects + 1):
-                    check_url(url, policy)
-                    with client.stream("GET", url, headers=headers) as response:
-                        check_peer(response, policy)
-                        if response.status_code not in _REDIRECTS:
-                            _refuse_status(response)
-                            yield response
-                            return
-                        url = urljoin(url, response.headers.get("Location", ""))
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                said = str(error) or type(error).__name__
-                away = isinstance(error, httpx.TransportError) and is_passing(error)
-                kind = ServiceUnreachable if away and not isinstance(error, httpx.UnsupportedProtocol) else StorageError
-                raise kind(
-                    f"{printable(url)} cannot be read: {said}.", hint="Check the address and the network."
-                ) from error
-        raise StorageError(f"{self.name} redirects more than {policy.max_redirects} times.")
+        # A proxy of the environment would connect wherever it likes.
+        client = (
+            httpx.AsyncClient(timeout=timeout)
+            if policy.allow_private
+            else checked_client(policy.addresses, timeout=timeout)
+        )
+        try:
+            async with client, opened(client, self._url, policy.addresses.check, headers) as answer:
+                yield answer
+        except AddressRefused as reason:
+            raise StorageError(
+                f"{self.name} cannot be read: {reason}",
+                hint="Write https://host/path; a redirect may lead to no other.",
+            ) from None
+        except httpx.HTTPError as error:
+            kind = ServiceUnreachable if may_pass(error) else StorageError
+            message, hint = _told(error, self.name)
+            raise kind(message, hint=hint) from error
 
 
-def _refuse_status(response: httpx.Response) -> None:
-    if response.is_success:
-        return
+def _told(error: httpx.HTTPError, name: str) -> tuple[str, str]:
+    """Return what happened at the place `name`, and what to do."""
+    if isinstance(error, httpx.TooManyRedirects):
+        return f"{name} {error}.", "Check the address."
+    if not isinstance(error, httpx.HTTPStatusError):
+        return f"{name} cannot be read: {str(error) or type(error).__name__}.", "Check the address and the network."
+    response = error.response
     hints = {
         401: "The server wants a login; use a signed link.",
         403: "A signed link may have expired: make a new one.",
         404: "Check the address.",
     }
-    away = response.status_code >= 500 or response.status_code in _ASK_AGAIN
-    raise (ServiceUnreachable if away else StorageError)(
-        f"{printable(str(response.url))} answered {response.status_code} {response.reason_phrase}.",
-        hint=hints.get(response.status_code, "Try again later, or copy the file to this machine."),
-    )
-
-
-@contextmanager
-def _as_source() -> Iterator[None]:
-    try:
-        yield
-    except StorageError as error:
-        raise SourceMissing(error.message, hint=error.hint) from error
+    said = f"{printable(str(response.url))} answered {response.status_code} {response.reason_phrase}."
+    return said, hints.get(response.status_code, _LATER)

@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_api.pods import JOB_VARIABLE, SEGMENTS_VARIABLE, WORK_VARIABLE, WorkFiles
+from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, WORK_VARIABLE
+from ecg_api.pods import WorkFiles
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.errors import ManifestError
 from ecg_renderer.manifest import Manifest, checked_job, read_manifest
 
-INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 """Set by Kubernetes in the pods of an Indexed Job."""
 
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ecg_api.pods import TERMINATION_LOG, MergeReport, Report, encode_report
+from ecg_api.names import TERMINATION_LOG
+from ecg_api.pods import MergeReport, Report, encode_report
 from ecg_renderer.storage.address import printable
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gzip import GzipFile
 from pathlib import Path
 
-from ecg_api.pods import SCENARIO_FILE_VARIABLE
+from ecg_api.names import SCENARIO_FILE_VARIABLE
 from ecg_api.renderjob import ScenarioRef
 from ecg_renderer.errors import ScenarioError, StorageError
 from ecg_renderer.preparation import SCENARIO_BYTES, check_digest, read_scenario

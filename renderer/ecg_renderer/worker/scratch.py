@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ecg_common.folders import cache_folder
 from ecg_renderer.errors import RenderError
 from ecg_renderer.storage.failures import refusal
 
@@ -30,12 +31,12 @@ def writable_caches() -> Iterator[None]:
     They are Chromium's, fontconfig's, the capture's self-check, and outputs on their way to storage. A pod has a
     read-only root, and a user who need not have a home. Browsers that Playwright keeps in the cache are still found.
     """
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - there may be no home
-    if not cache.startswith("~") and _can_be_made(Path(cache)):
+    cache = cache_folder().parent
+    if not str(cache).startswith("~") and _can_be_made(cache):
         yield
         return
     with scratch_folder() as folder:
-        browsers = Path(cache) / "ms-playwright"
+        browsers = cache / "ms-playwright"
         if os.access(browsers, os.R_OK):
             os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(browsers))
         os.environ["XDG_CACHE_HOME"] = os.environ["HOME"] = str(folder)

@@ -7,20 +7,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Literal, cast
 
 from ecg_api.plan import SegmentPlan
 from ecg_api.pods import MergeReport, SegmentReport
-from ecg_api.status import RenderMetrics
+from ecg_api.status import MemoryTrend, RenderMetrics
+from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import ManifestError, RenderError
+from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.memory import MemoryMeter, keep_freed_memory, tree_memory_mb
+from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.metering import RenderMeter
 from ecg_renderer.planning import runs_of
 from ecg_renderer.preparation import PreparedJob
@@ -34,8 +36,6 @@ from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_cells
 from ecg_renderer.worker.scratch import scratch_folder
 from ecg_renderer.worker.work import load_job
-
-Trend = Literal["stable", "increasing", "decreasing", "unknown"]
 
 
 async def render_segment(
@@ -119,7 +119,7 @@ class _Segment:
                     async for number, path in finished:
                         await self._store.keep(prepared.cell(number), path, live.transferred)
                 # Short segments end before the first sample.
-                peak = max(memory.peak_mb, tree_memory_mb())
+                peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
         finally:
             await launcher.close()
         return _report(segment, choice, _metrics(meter, left, peak, memory.trend))
@@ -132,14 +132,14 @@ def _segment(prepared: PreparedJob, number: int) -> SegmentPlan:
     return segments[number]
 
 
-def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: str) -> RenderMetrics:
+def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend) -> RenderMetrics:
     dropped = meter.streaming().dropped_frames
     return RenderMetrics(
         frames_processed=frames,
         frames_dropped=dropped,
         drop_rate=min(1.0, dropped / frames),
         memory_peak_mb=round(peak_mb, 1),
-        memory_trend=cast(Trend, trend),
+        memory_trend=trend,
     )
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 def start_operator(plane: ControlPlane, namespace: str, log: Path) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "crds")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / part) for part in ("operator", "common", "crds")]),
         "RENDERER_IMAGE": "renderer",
         "WORK_URI": "s3://work/jobs",
         "HEALTH_PORT": "0",

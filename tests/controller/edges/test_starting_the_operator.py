@@ -14,7 +14,7 @@ NEEDED = {"RENDERER_IMAGE": "renderer", "WORK_URI": "s3://bucket/work"}
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "crds")])
+    path = os.pathsep.join([str(ROOT / part) for part in ("operator", "common", "crds")])
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": path, **variables}
     command = [sys.executable, "-m", "ecg_operator", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

@@ -11,10 +11,10 @@ import pytest
 
 from captions import frame_numbers, render_job
 from clips import Clip, counter
+from ecg_api.rendering import RenderResult
 from ecg_renderer.local import run_job
 from ecg_renderer.progress import SilentObserver
 from ecg_renderer.request import RunRequest
-from ecg_renderer.result import RenderResult
 from ecg_renderer.settings import Settings
 from ecg_renderer.storage.base import TransferProgress
 from ecg_renderer.storage.output import OutputFile

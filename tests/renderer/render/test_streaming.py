@@ -13,11 +13,11 @@ import pytest
 
 from captions import render_job, talk
 from clips import Clip, counter, read_counters
+from ecg_api.rendering import RenderResult
+from ecg_common.children import tree_memory
 from ecg_renderer.local import run_job
-from ecg_renderer.memory import tree_memory_mb
 from ecg_renderer.progress import ProgressReport, Stage
 from ecg_renderer.request import RunRequest
-from ecg_renderer.result import RenderResult
 from ecg_renderer.settings import Settings
 
 SECONDS = 4
@@ -32,7 +32,7 @@ class MemoryObserver:
 
     def report(self, progress: ProgressReport) -> None:
         if progress.stage is Stage.RENDERING and progress.frames_done:
-            self.samples.append(tree_memory_mb())
+            self.samples.append(tree_memory() / 2**20)
 
     def warn(self, text: str) -> None:
         raise AssertionError(text)

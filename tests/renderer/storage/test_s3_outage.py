@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_a_server_that_is_gone_for_half_a_minute_is_waited_for(own: Bucket, tmp_
 
 
 def test_a_server_that_hangs_is_asked_again(own: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_client, "_READ_SECONDS", 0.5)
+    monkeypatch.setattr(s3_client, "LIMITS", replace(s3_client.LIMITS, read_seconds=0.5))
     storage = open_storage(own.put("scenario.json", b"{}"), tmp_path)
 
     with ThreadPoolExecutor(1) as pod:

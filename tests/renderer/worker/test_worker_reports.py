@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 
 from command_line import ecg_render
-from ecg_api import pods as shared
 from ecg_api.pods import MergeReport, PodProgress, decode_report
 from ecg_api.status import OutputStatus
-from ecg_renderer.cli import worker as words
 from ecg_renderer.errors import ManifestError
 from ecg_renderer.progress import ProgressReport, Stage
-from ecg_renderer.worker.assignment import INDEX_VARIABLE, read_assignment, read_work_uri, segment_number
+from ecg_renderer.worker.assignment import read_assignment, read_work_uri, segment_number
 from ecg_renderer.worker.live import Live, progress_line
 from ecg_renderer.worker.reports import leave_report, printed, termination_log
 from ecg_renderer.worker.served import served
@@ -73,14 +71,6 @@ def test_a_pod_that_is_not_the_plans_needs_no_scenario(spec: dict[str, Any]) -> 
 def test_the_plan_pod_needs_a_scenario() -> None:
     with pytest.raises(ManifestError, match=r"ECG_RENDER_JOB: spec\.scenario"):
         read_assignment(json.dumps(render_job()), None, "/work", with_scenario=True)
-
-
-def test_the_command_line_spells_the_names_as_the_operator_does() -> None:
-    names = [name for name in vars(shared) if name.endswith("_VARIABLE")]
-    assert len(names) >= 5
-    for name in (*names, "PROGRESS_PORT", "SIGTERM_EXIT_CODE"):
-        assert getattr(words, name) == getattr(shared, name)
-    assert words.INDEX_VARIABLE == INDEX_VARIABLE
 
 
 HELP = {

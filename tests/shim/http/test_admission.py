@@ -14,11 +14,12 @@ import pytest
 
 import shim_postgres
 from ecg_api.failures import Failure, FailureCode
+from ecg_common.addresses import AddressPolicy
 from ecg_shim.admission import VideoAdmission
 from ecg_shim.model import RenderOrder
 from ecg_shim.options import render_options
 from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
-from ecg_shim.security.addresses import AddressPolicy, video_policy
+from ecg_shim.security.addresses import video_policy
 from ecg_shim.settings import Settings
 
 PRIVATE = video_policy(hosts=(), private=True)

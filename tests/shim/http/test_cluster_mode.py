@@ -35,7 +35,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 def client(plane: ControlPlane) -> Iterator[httpx.Client]:
     """A client of a service in kubernetes mode."""
     (port,) = ports.free_ports(1)
-    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds"))
     own = {
         **os.environ, "PYTHONPATH": paths, "KUBECONFIG": str(plane.kubeconfig), "ECG_NAMESPACE": "render",
         "S3_BUCKET": "videos", "ECG_SCENARIO_STORE": "configmap",

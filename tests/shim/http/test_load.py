@@ -31,7 +31,7 @@ PATIENCE = 30.0
 def service() -> Iterator[tuple[psutil.Process, int]]:
     """A service in a process of its own, so that this one's work is not on its account."""
     (port,) = ports.free_ports(1)
-    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds", "tests/support"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds", "tests/support"))
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/support/shim_memory.py"), str(port)], env={**os.environ, "PYTHONPATH": paths}
     )

@@ -25,7 +25,7 @@ class Running:
     """A service in a process of its own."""
 
     def __init__(self, port: int, data: Path, **variables: str) -> None:
-        paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds", "renderer"))
+        paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds", "renderer"))
         own = {**os.environ, "PYTHONPATH": paths, "TEMP_DIR": str(data / "work"), **variables}
         command = [sys.executable, "-m", "ecg_shim", "--port", str(port), "--data-dir", str(data)]
         self.port = port
@@ -109,7 +109,7 @@ def test_a_client_that_never_ends_its_request_does_not_keep_the_service(start):
 def test_a_port_in_use_is_told_and_nothing_is_started(start, tmp_path):
     service = start()
     command = [sys.executable, "-m", "ecg_shim", "--port", str(service.port), "--data-dir", str(tmp_path / "other")]
-    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds", "renderer"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds", "renderer"))
     own = {**os.environ, "PYTHONPATH": paths}
     ended = subprocess.run(command, env=own, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
@@ -121,7 +121,7 @@ def test_a_data_folder_in_use_is_told(start, tmp_path):
     start()
     (port,) = ports.free_ports(1)
     command = [sys.executable, "-m", "ecg_shim", "--port", str(port), "--data-dir", str(tmp_path / "data")]
-    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds", "renderer"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds", "renderer"))
     own = {**os.environ, "PYTHONPATH": paths, "TEMP_DIR": str(tmp_path / "work2")}
     ended = subprocess.run(command, env=own, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1

@@ -186,7 +186,7 @@ def test_without_gpu_encoding_x264_encodes_whatever_the_client_wants():
 
 
 def started(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "crds", "renderer"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("operator", "common", "crds", "renderer"))
     own = {**os.environ, "PYTHONPATH": paths, **variables}
     command = [sys.executable, "-m", "ecg_renderer", "serve", *arguments]
     return subprocess.run(command, env=own, capture_output=True, text=True, timeout=60, check=False)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ecg_common.addresses import AddressPolicy
+from ecg_common.web import checked_client
 from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox, ledger
 from ecg_shim.relay.command import FILE_NAME, main
 from ecg_shim.relay.ledger import Now
 from ecg_shim.relay.policy import Answer
-from ecg_shim.security.addresses import AddressPolicy
-from ecg_shim.security.client import checked_client
 from shim_client_backend import ClientBackend, Row
 from shim_jobs import ToldBackend, state
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from ecg_common.addresses import AddressPolicy
+from ecg_common.web import checked_client
 from ecg_shim.relay import Relay, Sender
 from ecg_shim.relay.records import CallbackRecord
-from ecg_shim.security.addresses import AddressPolicy
-from ecg_shim.security.client import checked_client
 from shim_jobs import ToldBackend
 
 JOB = "5a0c1f0e-3b52-4b8e-9f5e-1d2c3b4a5968"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ecg_common.addresses import AddressPolicy
+from ecg_common.web import checked_client
 from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.policy import Answer
 from ecg_shim.relay.records import CallbackRecord, Delivery
-from ecg_shim.security.addresses import AddressPolicy
-from ecg_shim.security.client import checked_client
 from shim_client_backend import ClientBackend, Row
 from shim_jobs import ToldBackend
 

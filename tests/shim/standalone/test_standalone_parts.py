@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
 from ecg_shim.backends.standalone.estimates import FIRST_GUESS_SECONDS, starts_in, typical_seconds
-from ecg_shim.backends.standalone.reading import Result, Told, Warned, read_line, read_result
+from ecg_shim.backends.standalone.reading import message_of, metrics_of, read_line, read_result, share_of
 from ecg_shim.backends.standalone.vitals import Gpu, read_gpus
 from ecg_shim.database import Database
 from ecg_shim.model import JobStatus, Unavailable
@@ -77,13 +78,13 @@ SHARES = {
 @pytest.mark.parametrize(("said", "share"), SHARES.values(), ids=SHARES)
 def test_the_share_of_a_job_that_is_done(said: dict[str, Any], share: int) -> None:
     told = read_line(json.dumps({"event": "progress", "more": "fields", **said}))
-    assert isinstance(told, Told)
-    assert told.share == share
-    assert told.message
+    assert isinstance(told, ProgressLine)
+    assert share_of(told) == share
+    assert message_of(told)
 
 
 def test_lines_are_told_apart() -> None:
-    assert read_line('{"event": "warning", "text": "Slow."}') == Warned("Slow.")
+    assert read_line('{"event": "warning", "text": "Slow."}') == MessageLine(event="warning", text="Slow.")
     assert read_line("  plain \n") == "plain"
     assert read_line("") is None
     for line in ('{"event": "progress"}', '{"event": "progress", "stage": [1]}', "{" * 9999, "{}", '{"event": 3}'):
@@ -95,8 +96,8 @@ RESULT = {"output": "/a.mp4", "frames": 10, "durationSeconds": 1.5, "sizeBytes":
 
 def test_results_of_newer_renderers_are_read_and_nonsense_is_not() -> None:
     said = read_result(json.dumps({**RESULT, "framesDropped": 1, "new": {}}).encode())
-    assert isinstance(said, Result)
-    assert said.metrics.drop_rate == 0.1
+    assert isinstance(said, RenderResult)
+    assert metrics_of(said).drop_rate == 0.1
     for nonsense in (b"", b"null", b"[]", b"{}", b'{"failure": 3}', b'{"frames": NaN}', b"\xff", b"[" * 99_999):
         assert read_result(nonsense) is None
 

@@ -65,7 +65,7 @@ def test_a_job_becomes_a_video_with_every_frame(tmp_path: Path) -> None:
     assert done.output.duration_seconds == 1.0
     assert done.metrics.frames_processed == 30
     assert not list((tmp_path / "data" / "jobs").iterdir())
-    assert not list((tmp_path / "data" / "work").iterdir())
+    assert not list((tmp_path / "data" / "work" / "cells").glob(".*"))
 
 
 FAILURES = {
@@ -111,7 +111,7 @@ def rendering(folder: Path, backend: StandaloneBackend) -> asyncio.Future[None]:
     """Return when the first of three segments is finished."""
 
     def finished() -> bool:
-        return bool(list((folder / "data" / "work").glob("*/segments/[0-9a-f]*.mp4")))
+        return bool(list((folder / "data" / "work" / "cells").glob("*.mp4")))
 
     return asyncio.ensure_future(eventually(finished, SECONDS))
 
@@ -132,7 +132,7 @@ def test_a_cancel_leaves_neither_browser_nor_ffmpeg_nor_files(tmp_path: Path) ->
             assert time.monotonic() - began < 5
 
     asyncio.run(work())
-    assert not list((tmp_path / "data" / "work").iterdir())
+    assert not list((tmp_path / "data" / "work" / "cells").glob(".*"))
     assert not list((tmp_path / "data" / "jobs").iterdir())
 
 
@@ -148,7 +148,7 @@ def test_a_render_that_is_broken_off_goes_on_from_its_finished_segments(tmp_path
             return await ended(backend, "job", SECONDS)
 
     asyncio.run(broken_off())
-    segments = {path: path.stat().st_ino for path in (tmp_path / "data" / "work").glob("*/segments/[0-9a-f]*.mp4")}
+    segments = {path: path.stat().st_ino for path in (tmp_path / "data" / "work" / "cells").glob("*.mp4")}
     assert 1 <= len(segments) < 3
     watched = next(iter(segments))
     kept = tmp_path / "kept.mp4"

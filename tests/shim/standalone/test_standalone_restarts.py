@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from ecg_common.children import MARK
 from ecg_shim.backends.standalone import StandaloneBackend
-from ecg_shim.backends.standalone.process import MARK
 from ecg_shim.model import JobStatus, RenderOrder
 from shim_scripted_renderer import starts
-from shim_standalone import SECONDS, ended, eventually, order, rows, start_service, with_backend
+from shim_standalone import SECONDS, ended, order, rows, start_service, with_backend
 
 
 @contextmanager
@@ -136,31 +135,6 @@ def test_a_job_cancelled_just_before_the_service_died_stays_cancelled(tmp_path: 
         time.sleep(0.3)
     assert finish(tmp_path) is JobStatus.CANCELLED
     assert not starts(tmp_path / "script.log")
-
-
-def test_segments_of_a_job_that_ended_just_before_the_service_died_are_removed(tmp_path: Path) -> None:
-    work_folder = tmp_path / "work"
-    foreign = [work_folder / "b-0123456789ab" / "segments", work_folder / "notes"]
-    for folder in foreign:
-        folder.mkdir(parents=True)
-
-    async def broken_off(backend: StandaloneBackend) -> None:
-        await backend.submit(order("a", ["segment", "one"], ["sleep", 60]))
-        await backend.submit(order("c", ["segment", "two"], ["sleep", 60]))
-        await eventually(lambda: len(list(work_folder.glob("*/segments/*"))) == 2)
-
-    async def up(_: StandaloneBackend) -> None:
-        pass
-
-    with_backend(tmp_path, broken_off, work_folder=work_folder)
-    # As a cancel notes it, before it removes files.
-    queue = sqlite3.connect(tmp_path / "data" / "jobs.sqlite")
-    with closing(queue), queue:
-        queue.execute("UPDATE jobs SET status = 'cancelled', finished_at = ? WHERE job_id = 'a'", (time.time(),))
-    with_backend(tmp_path, up, never, work_folder=work_folder)
-    assert [path.name[0] for path in (tmp_path / "data" / "jobs").iterdir()] == ["c"]
-    assert [path.parent.parent.name[0] for path in work_folder.glob("*/segments/*")] == ["c"]
-    assert all(folder.is_dir() for folder in foreign)
 
 
 def running(folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
@@ -104,43 +104,24 @@ class Scenarios:
         return boto3.session.Session().get_credentials() is not None
 
     def _put(self, job_id: str, scenario: bytes) -> dict[str, Any]:
-        from boto3.exceptions import Boto3Error
+        # Imported here: it takes half a second, and not every service needs it.
         from botocore.exceptions import BotoCoreError, ClientError
+
+        from ecg_common.s3 import connection
 
         digest = hashlib.sha256(scenario)
         key = f"rendered/{quote(job_id, safe='')}/scenario-{digest.hexdigest()[:16]}.json"
         try:
-            self._client.put_object(
+            connection().client.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=scenario,
                 ContentType="application/json",
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
             )
-        except (BotoCoreError, ClientError, Boto3Error) as error:
+        except (BotoCoreError, ClientError, ValueError) as error:
             raise OSError(str(error)) from error
         return {"uri": f"s3://{self._bucket}/{key}", "sha256": digest.hexdigest()}
-
-    @cached_property
-    def _client(self) -> Any:
-        # Imported here: it takes half a second, and not every service needs it.
-        import boto3
-        from botocore.config import Config
-
-        limits: dict[str, Any] = {
-            "connect_timeout": 3,
-            "read_timeout": 10,
-            "retries": {"total_max_attempts": 2, "mode": "standard"},
-        }
-        # A session of its own: the module's keeps the credentials that it saw first.
-        session = boto3.session.Session()
-        client = session.client("s3", config=Config(max_pool_connections=UPLOADS, **limits))
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return client
-        # Other servers have no name for each bucket in DNS.
-        path_style = Config(max_pool_connections=UPLOADS, s3={"addressing_style": "path"}, **limits)
-        return session.client("s3", config=path_style)
 
 
 def inline(scenario: bytes) -> dict[str, Any] | None:

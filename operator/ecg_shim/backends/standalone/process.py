@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 from collections import deque
@@ -20,9 +19,9 @@ from pathlib import Path
 
 import psutil
 
+from ecg_common.children import MARK, ending_with_us, signal_group, tree_memory
 from ecg_shim.backends.standalone.reading import Ended, EndedBy
 
-MARK = "ECG_RENDER_CHILD_OF"
 KILL_SECONDS = 2.0
 EXIT_LOOK_SECONDS = 0.05
 _LOG_LINES = 40
@@ -72,24 +71,13 @@ class Child:
 
     def memory_mb(self) -> float:
         """Return the memory of it and of all that it started, in MiB: what each has alone, and the largest shared."""
-        if self._process is None:
-            return 0.0
-        private, shared = 0, 0
-        with suppress(psutil.Error):
-            leader = psutil.Process(self._process.pid)
-            for process in [leader, *leader.children(recursive=True)]:
-                with suppress(psutil.Error):
-                    memory = process.memory_info()
-                    common = getattr(memory, "shared", 0)
-                    private += memory.rss - common
-                    shared = max(shared, common)
-        return (private + shared) / _MEGABYTE
+        return tree_memory(self._process.pid) / _MEGABYTE if self._process else 0.0
 
     async def _start(self) -> asyncio.subprocess.Process:
         environment = {**os.environ, **self._order.environment, MARK: self._order.mark}
         with self._order.result.open("wb") as result:
             self._process = await asyncio.create_subprocess_exec(
-                *_ending_with_us(),
+                *ending_with_us(),
                 *self._order.command,
                 cwd=self._order.folder,
                 env=environment,
@@ -118,13 +106,13 @@ class Child:
             for task in (reading, stopping, ending):
                 task.cancel()
             await asyncio.gather(reading, stopping, ending, return_exceptions=True)
-            _signal(process, signal.SIGKILL)
+            signal_group(process, signal.SIGKILL)
 
     async def _end(self, process: asyncio.subprocess.Process, ending: asyncio.Task[None]) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
         await asyncio.wait({ending}, timeout=self._stop_seconds)
-        _signal(process, signal.SIGKILL)
+        signal_group(process, signal.SIGKILL)
         await asyncio.wait({ending}, timeout=1)
 
     async def _read_lines(self, process: asyncio.subprocess.Process) -> None:
@@ -182,18 +170,6 @@ def _mark_of(process: psutil.Process) -> str | None:
         return process.environ().get(MARK)
     except (psutil.Error, OSError):  # ended meanwhile, or another user's
         return None
-
-
-def _ending_with_us() -> tuple[str, ...]:
-    # Python's preexec_fn could ask the kernel for the same, but is not safe in a process with threads.
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
 
 
 def _read(path: Path) -> bytes:

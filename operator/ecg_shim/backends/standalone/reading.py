@@ -7,12 +7,12 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.failures import RULES, Failure, FailureCode
+from ecg_api.rendering import Line, MessageLine, ProgressLine, RenderResult
 from ecg_api.status import RenderMetrics
 
 # Share of a whole job at which its stages begin, in percent, and up to which rendering leads.
@@ -21,72 +21,33 @@ _LOG_LINES = 20
 _WHO_RETRIES = {rule.exit_code: code for code, rule in RULES.items()}
 
 
-class _Said(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, allow_inf_nan=False)
+_LINE: TypeAdapter[ProgressLine | MessageLine] = TypeAdapter(Line)
 
 
-class Told(_Said):
-    """A line of `--progress json` about progress."""
-
-    event: Literal["progress"]
-    stage: str
-    frames_done: int = 0
-    frames_total: int = 0
-    percent: int = 0
-    frames_per_second: float | None = None
-    eta_seconds: float | None = None
-    segment: int = 0
-    segments: int = 0
-    queued_frames: int | None = None
-
-    @property
-    def share(self) -> int:
-        """Whole percent of the whole job, 1 to 80."""
-        if self.stage == "rendering":
-            return RENDERING + (MERGING - RENDERING) * min(100, max(0, self.percent)) // 100
-        return {"planning": READING, "starting": STARTING, "merging": MERGING}.get(self.stage, READING)
-
-    @property
-    def message(self) -> str:
-        """What the renderer is doing, for a person."""
-        if self.stage == "rendering":
-            return f"Rendering segment {self.segment + 1} of {max(1, self.segments)}"
-        words = {"planning": "Reading video and scenario", "starting": "Starting the caption stages"}
-        return words.get(self.stage, "Merging segments and sound" if self.stage == "merging" else "Working")
+def share_of(line: ProgressLine) -> int:
+    """Return how much of the whole job is done, whole percent, 1 to 80."""
+    if line.stage == "rendering":
+        return RENDERING + (MERGING - RENDERING) * min(100, max(0, line.percent)) // 100
+    return {"planning": READING, "starting": STARTING, "merging": MERGING}.get(line.stage, READING)
 
 
-@dataclass(frozen=True)
-class Warned:
-    """A line of `--progress json` with a warning."""
+def message_of(line: ProgressLine) -> str:
+    """Return what the renderer is doing, for a person."""
+    if line.stage == "rendering":
+        return f"Rendering segment {line.segment + 1} of {max(1, line.segments)}"
+    words = {"planning": "Reading video and scenario", "starting": "Starting the caption stages"}
+    return words.get(line.stage, "Merging segments and sound" if line.stage == "merging" else "Working")
 
-    text: str
 
-
-class Result(_Said):
-    """What `--json` says of a finished video."""
-
-    output: str
-    frames: int
-    frames_dropped: int = 0
-    duration_seconds: float
-    size_bytes: int
-    encoder: str = ""
-    encoder_reason: str = ""
-    peak_memory_mb: float = 0.0
-    memory_trend: Literal["stable", "increasing", "decreasing", "unknown"] = "unknown"
-    segments: int = 0
-    segments_reused: int = 0
-
-    @property
-    def metrics(self) -> RenderMetrics:
-        """What the renderer counted."""
-        return RenderMetrics(
-            frames_processed=self.frames,
-            frames_dropped=self.frames_dropped,
-            drop_rate=min(1.0, self.frames_dropped / self.frames) if self.frames else 0.0,
-            memory_peak_mb=self.peak_memory_mb,
-            memory_trend=self.memory_trend,
-        )
+def metrics_of(result: RenderResult) -> RenderMetrics:
+    """Return what the renderer counted."""
+    return RenderMetrics(
+        frames_processed=result.frames,
+        frames_dropped=result.frames_dropped,
+        drop_rate=min(1.0, result.frames_dropped / result.frames) if result.frames else 0.0,
+        memory_peak_mb=result.peak_memory_mb,
+        memory_trend=result.memory_trend,
+    )
 
 
 class EndedBy(StrEnum):
@@ -108,31 +69,26 @@ class Ended:
     seconds: float
 
 
-def read_line(line: str) -> Told | Warned | str | None:
-    """Return what a line on a renderer's standard error means; text that is no object stays text."""
-    if not line.lstrip().startswith("{"):
-        return line.strip() or None
+def read_line(line: str) -> ProgressLine | MessageLine | str | None:
+    """Return what a line on a renderer's standard error means; text that is no such object stays text."""
     try:
-        value = json.loads(line)
-        if value.get("event") == "progress":
-            return Told.model_validate(value)
-    except (ValueError, RecursionError, AttributeError):
-        return line.strip()
-    return Warned(str(value.get("text", ""))) if value.get("event") in ("warning", "note") else line.strip()
+        return _LINE.validate_json(line)
+    except ValidationError:
+        return line.strip() or None
 
 
-def read_result(printed: bytes) -> Result | Failure | None:
+def read_result(printed: bytes) -> RenderResult | Failure | None:
     """Return what a renderer printed at its end; None if that is no such object."""
     try:
         value: Any = json.loads(printed)
         if isinstance(value, dict) and "failure" in value:
             return Failure.model_validate(value["failure"])
-        return Result.model_validate(value)
+        return RenderResult.model_validate(value)
     except (ValueError, RecursionError, ValidationError):
         return None
 
 
-def judge(ended: Ended, limit_seconds: float) -> Result | Failure:
+def judge(ended: Ended, limit_seconds: float) -> RenderResult | Failure:
     """Return what the end of a renderer means for its job."""
     if ended.by is EndedBy.TIME_LIMIT:
         # All the time that the job may take is used up: no further try.
@@ -144,7 +100,7 @@ def judge(ended: Ended, limit_seconds: float) -> Result | Failure:
             retryable=False,
         )
     said = read_result(ended.printed)
-    if isinstance(said, Result) and ended.code == 0:
+    if isinstance(said, RenderResult) and ended.code == 0:
         return said
     if isinstance(said, Failure) and said.code is not FailureCode.JOB_CANCELLED:
         return said

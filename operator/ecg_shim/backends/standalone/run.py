@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
+from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_api.status import RenderMetrics
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.jobs import Moment
@@ -26,12 +27,12 @@ from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, s
 from ecg_shim.backends.standalone.process import Child, Order
 from ecg_shim.backends.standalone.reading import (
     EndedBy,
-    Result,
-    Told,
-    Warned,
     judge,
+    message_of,
+    metrics_of,
     read_line,
     read_result,
+    share_of,
 )
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
@@ -60,7 +61,7 @@ class Run:
         self._stop = asyncio.Event()
         self._broken_off = False
         self._tries = job.attempts + 1
-        self._told: Told | None = None
+        self._told: ProgressLine | None = None
         self._peak_mb = 0.0
 
     @property
@@ -103,12 +104,12 @@ class Run:
         if state is None or state.status.terminal or state.payload_hash != own.payload_hash:
             await asyncio.to_thread(self._parts.workspace.clear, job_id, own.payload_hash)
 
-    async def _outcome(self) -> Result | Failure | None:
+    async def _outcome(self) -> RenderResult | Failure | None:
         """Return how the try went, None if it was stopped. Raises Unavailable if it was broken off."""
         job = self._job
         path = self._parts.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
         before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
-        if isinstance(before, Result) and await self._output(before):
+        if isinstance(before, RenderResult) and await self._output(before):
             log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
             return before
         if job.attempts >= MOST_STARTS:
@@ -150,7 +151,7 @@ class Run:
                 task.cancel()
             await asyncio.gather(admitting, stopping, return_exceptions=True)
 
-    async def _render(self, order: RenderOrder) -> Result | Failure | None:
+    async def _render(self, order: RenderOrder) -> RenderResult | Failure | None:
         settings = self._parts.settings
         limit = settings.job_seconds - self._job.spent
         self._began = time.monotonic()
@@ -180,11 +181,10 @@ class Run:
         parts, job_id, seq = self._parts, order.job_id, self._job.seq
         target = parts.outputs.target(job_id, order.options.format)
         manifest = parts.workspace.write_manifest(order, target)
-        work = str(parts.workspace.segments(job_id, order.payload_hash))
         return Order(
             command=(
                 *parts.settings.command,
-                *("run", str(manifest), "--json", "--progress", "json", "--work-dir", work),
+                *("run", str(manifest), "--json", "--progress", "json", "--cells", str(parts.workspace.cells)),
             ),
             folder=manifest.parent,
             environment=parts.settings.environment,
@@ -194,10 +194,10 @@ class Run:
 
     def _heard(self, line: str) -> str | None:
         said = read_line(line)
-        if isinstance(said, Told):
+        if isinstance(said, ProgressLine):
             self._told = said
             return None
-        if isinstance(said, Warned):
+        if isinstance(said, MessageLine):
             say_warning(self._job.state.job_id, said.text)
             return said.text
         return said
@@ -208,10 +208,10 @@ class Run:
             assert self._child is not None
             memory_mb = await asyncio.to_thread(self._child.memory_mb)
             self._peak_mb = max(self._peak_mb, memory_mb)
-            told = self._told or Told(event="progress", stage="planning")
+            told = self._told or ProgressLine(stage="planning")
             metrics = RenderMetrics(frames_processed=max(0, told.frames_done), memory_peak_mb=self._peak_mb)
             spent = self._job.spent + self._seconds
-            moment = Moment(told.share, told.message, self.seconds_left, metrics, spent)
+            moment = Moment(share_of(told), message_of(told), self.seconds_left, metrics, spent)
             with suppress(Unavailable):
                 state = await self._parts.database.quick(jobs.advance, self._job.seq, moment)
                 if state:
@@ -219,9 +219,9 @@ class Run:
                         dataclasses.replace(state, streaming=Streaming(memory_mb, told.queued_frames))
                     )
 
-    async def _settle(self, outcome: Result | Failure) -> None:
+    async def _settle(self, outcome: RenderResult | Failure) -> None:
         """Note the end of a job or of a try, however long the database takes for it."""
-        if isinstance(outcome, Result):
+        if isinstance(outcome, RenderResult):
             try:
                 output = await self._output(outcome)
             except OSError as error:
@@ -238,13 +238,13 @@ class Run:
         else:
             await self._fail(outcome)
 
-    async def _complete(self, result: Result, output: Output) -> None:
-        parts, metrics = self._parts, result.metrics
+    async def _complete(self, result: RenderResult, output: Output) -> None:
+        parts, metrics = self._parts, metrics_of(result)
         parts.processed += metrics.frames_processed
         parts.dropped += metrics.frames_dropped
         say_statistics(metrics)
         # A video that an earlier try had begun says nothing about how long one takes.
-        measured = self._job.spent + self._seconds if self._child and not result.segments_reused else None
+        measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
         state = await self._noted(lambda: parts.database.call(jobs.complete, self._job.seq, output, metrics, measured))
         parts.board.publish(state)
         await parts.measure()
@@ -270,7 +270,7 @@ class Run:
             with suppress(Unavailable):
                 await self._parts.database.call(jobs.hand_back, self._job.seq, spent)
 
-    async def _output(self, result: Result) -> Output | None:
+    async def _output(self, result: RenderResult) -> Output | None:
         arguments = (self._job.state.job_id, result.output, result.size_bytes, result.duration_seconds)
         return await asyncio.to_thread(self._parts.outputs.finished, *arguments)
 

@@ -32,7 +32,7 @@ class StandaloneSettings:
 
     Attributes:
         folder: for the queue, scenarios and, without S3, the finished videos.
-        work_folder: for finished segments of running jobs; `work` in `folder` if it is None.
+        work_folder: for finished pieces of video; `work` in `folder` if it is None.
         public_url: address of this service as browsers reach it; local videos are offered below it.
         max_concurrent: how many renders run at a time.
         job_seconds: rendering time after which a job has failed, all its tries together.

@@ -3,7 +3,7 @@
 <folder>/jobs.sqlite                the queue
 <folder>/lock                       held by the service that uses this folder
 <folder>/jobs/<key>-<hash>/         scenario, manifest and result, while the job is not ended
-<work folder>/<key>-<hash>/         its finished segments, likewise
+<work folder>/cells/                finished pieces of video, for all jobs; see `ecg-render cells`
 <folder>/outputs/<key>/output.mp4   the video, unless it goes to S3
 
 The hash is that of what was posted: another job of the same id never meets the files of the former one.
@@ -75,9 +75,10 @@ class Workspace:
         """Return the folder of a job that is not ended."""
         return self.folder / "jobs" / _job_key(job_id, payload_hash)
 
-    def segments(self, job_id: str, payload_hash: str) -> Path:
-        """Return the folder for a job's finished segments, from which another try goes on."""
-        return self._work / _job_key(job_id, payload_hash)
+    @property
+    def cells(self) -> Path:
+        """The folder for finished pieces of video, from which another try, and the next export, go on."""
+        return self._work / "cells"
 
     def outputs(self, job_id: str) -> Path:
         """Return the folder for a job's video."""
@@ -128,7 +129,7 @@ class Workspace:
 
     def clear(self, job_id: str, payload_hash: str) -> None:
         """Remove the files of a job that has ended; its video stays."""
-        self._clear(_job_key(job_id, payload_hash))
+        shutil.rmtree(self.of(job_id, payload_hash), ignore_errors=True)
 
     def remove_output(self, job_id: str) -> None:
         """Remove a job's video."""
@@ -139,12 +140,7 @@ class Workspace:
         keys = {_job_key(job_id, payload_hash) for job_id, payload_hash in in_use}
         for path in list((self.folder / "jobs").iterdir()):
             if path.name not in keys:
-                self._clear(path.name)
-
-    def _clear(self, key: str) -> None:
-        # Segments first: others use the work folder too, and only the job's own folder tells which are ours.
-        shutil.rmtree(self._work / key, ignore_errors=True)
-        shutil.rmtree(self.folder / "jobs" / key, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
 
     def free_bytes(self) -> int:
         """Return how much the disk still takes."""

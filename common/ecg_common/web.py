@@ -1,23 +1,29 @@
-"""An HTTP client that connects only where a policy allows.
+"""An HTTP client that connects only where a policy allows, and the way along redirects, each of them checked.
 
 The name is resolved here, every address checked, and the connection made to a checked address: a name that resolves
-differently a moment later (DNS rebinding) gains nothing. Redirects are followed by nobody; who follows one checks it.
+differently a moment later (DNS rebinding) gains nothing. The client itself follows no redirects; `opened` does.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urljoin
 
 import httpcore
 import httpx
 
-from ecg_shim.security.addresses import AddressPolicy, AddressRefused
+from ecg_common.addresses import AddressPolicy, AddressRefused
 
 CONNECTIONS = 100
+REDIRECTS = 5
+# Presigned addresses refuse HEAD; the first byte tells as much.
+FIRST_BYTE = {"Range": "bytes=0-0"}
+_BUSY = {408, 425, 429}
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -107,6 +113,51 @@ def checked_client(policy: AddressPolicy, **options: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=CheckedTransport(policy), cookies=none, trust_env=False, follow_redirects=False, **options
     )
+
+
+@asynccontextmanager
+async def opened(
+    client: httpx.AsyncClient, url: str, check: Callable[[str], object], headers: dict[str, str]
+) -> AsyncIterator[tuple[str, httpx.Response]]:
+    """Yield the address to which the redirects of `url` lead and its successful answer, the body not yet read.
+
+    `check` sees every address before it is asked. Raises what `check` raises, AddressRefused or httpx.HTTPError;
+    `may_pass` tells of the latter whether another try makes sense.
+    """
+    for _ in range(REDIRECTS + 1):
+        check(url)
+        try:
+            request = client.build_request("GET", url, headers=headers)
+        except httpx.InvalidURL:
+            raise AddressRefused("it is no address.") from None
+        response = await client.send(request, stream=True)
+        try:
+            if not response.has_redirect_location:
+                yield url, response.raise_for_status()
+                return
+            url = urljoin(url, response.headers["location"])
+        finally:
+            await response.aclose()
+    raise httpx.TooManyRedirects(f"redirects more than {REDIRECTS} times", request=request)
+
+
+def may_pass(error: httpx.HTTPError) -> bool:
+    """Tell whether the server, or the way to it, may only ail: it does not answer, is overloaded or broken."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500 or error.response.status_code in _BUSY
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(error, httpx.TransportError)
+
+
+def length_of(response: httpx.Response) -> int | None:
+    """Return the size in bytes of what `response` is, or begins, if the server says it."""
+    headers = response.headers
+    said = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdigit() else None
 
 
 @cache
