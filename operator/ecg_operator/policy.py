@@ -83,5 +83,9 @@ class Policy:
         """Return where the work files of one RenderJob are."""
         return f"{self.work_uri.rstrip('/')}/{namespace}/{name}-{uid}"
 
+    def cells_folder(self, namespace: str) -> str:
+        """Return where the RenderJobs of a namespace keep finished pieces of video for each other."""
+        return f"{self.work_uri.rstrip('/')}/{namespace}/cells"
+
 
 Manifest = dict[str, Any]

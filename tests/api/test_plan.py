@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ecg_api.plan import AudioFacts, Plan, SegmentPlan, SourceFacts
+from ecg_api.plan import AudioFacts, CellPlan, OutputColour, Plan, SegmentPlan, SourceFacts, Target
 
 SOURCE: dict[str, Any] = {
     "uri": "in.mp4",

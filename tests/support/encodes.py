@@ -12,16 +12,47 @@ from pathlib import Path
 from typing import Any
 
 from clips import number_picture, write_nut
-from ecg_api.plan import SourceFacts
-from ecg_renderer.media.arguments import Overlay, SegmentEncode, segment_arguments, still_arguments
-from ecg_renderer.media.merge import MergeResult, SegmentFile, merge
+from ecg_api.plan import SourceFacts, Target
+from ecg_api.rational import to_rational
+from ecg_renderer.media.arguments import (
+    LEAD_FRAMES,
+    CellFiles,
+    Overlay,
+    Pictures,
+    segment_arguments,
+    still_arguments,
+)
+from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.media.process import run_ffmpeg
+from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import Box
+from ecg_renderer.planning import output_colour
 
 
 def probe(path: Path) -> SourceFacts:
     return asyncio.run(probe_source(str(path), display=path.name, identity="test"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of FFmpeg; `output` gets the cell that it writes."""
+
+    pictures: Pictures
+    files: CellFiles
+    output: Path
+
+    @property
+    def start(self) -> int:
+        return self.pictures.start
+
+    @property
+    def end(self) -> int:
+        return self.pictures.end
+
+    @property
+    def arguments(self) -> list[str]:
+        return segment_arguments(self.pictures, self.files)
 
 
 @dataclass
@@ -50,58 +81,72 @@ class Render:
     def box(self) -> Box:
         return Box(0, self.height // 4 * 2, self.width, self.height // 4 * 2)
 
-    def job(self, start: int, end: int, overlay: Overlay | None, name: str) -> SegmentEncode:
-        defaults: dict[str, Any] = {"quality": 90, "preset": "ultrafast", "encoder": "x264"}
-        return SegmentEncode(
-            source=self.source,
-            url=str(self.path),
-            start=start,
-            end=end,
-            rate=self.rate,
+    @property
+    def target(self) -> Target:
+        """What all segments together are, of `frames` frames."""
+        defaults: dict[str, Any] = {"quality": 90, "preset": "ultrafast", "fit": "cover", "format": "mp4"}
+        encoder = self.options.get("encoder", "x264")
+        return Target(
             width=self.width,
             height=self.height,
-            output=self.folder / name,
-            overlay=overlay,
-            **defaults | self.options,
+            rate=to_rational(self.rate),
+            frames=self.frames,
+            colour=output_colour(self.source, encoder),
+            **defaults | {"encoder": encoder} | self.options,
         )
 
-    def segments(self, count: int) -> list[SegmentFile]:
-        """Encode `count` segments of about equal length."""
+    def job(self, start: int, end: int, overlay: Overlay | None, name: str) -> Job:
+        pictures = Pictures(
+            source=self.source,
+            url=str(self.path),
+            target=self.target,
+            start=start,
+            end=end,
+            seek=seek_before(self.source, start, self.rate),
+            overlay=overlay,
+        )
+        return Job(pictures, CellFiles(self.folder, start, end - start), self.folder / name)
+
+    def segments(self, count: int) -> list[Path]:
+        """Encode `count` segments of about equal length, each by a process of its own."""
         cuts = [self.frames * index // count for index in range(count + 1)]
         return [self.segment(start, end) for start, end in pairwise(cuts)]
 
-    def segment(self, start: int, end: int) -> SegmentFile:
+    def segment(self, start: int, end: int) -> Path:
         name = f"{start}-{end}"
         job = self.job(start, end, self._overlay(start, end, name), f"{name}.mp4")
         self.encode(job)
-        return SegmentFile(job.output, end - start)
+        return job.output
 
-    def encode(self, job: SegmentEncode) -> None:
-        asyncio.run(run_ffmpeg(segment_arguments(job)))
+    def cells(self, frames: int) -> list[Path]:
+        """Encode everything in one process, to cells of so many frames."""
+        folder = self.folder / f"cells-{frames}"
+        folder.mkdir(exist_ok=True)
+        job = self.job(0, self.frames, self._overlay(0, self.frames, "all"), "")
+        files = CellFiles(folder, 0, frames)
+        asyncio.run(run_ffmpeg(segment_arguments(job.pictures, files)))
+        return [files.path(number) for number in range(-(-self.frames // frames))]
 
-    def still(self, job: SegmentEncode) -> None:
-        asyncio.run(run_ffmpeg(still_arguments(job)))
+    def encode(self, job: Job) -> None:
+        asyncio.run(run_ffmpeg(job.arguments))
+        job.files.path(job.files.first).rename(job.output)
+
+    def still(self, job: Job) -> None:
+        asyncio.run(run_ffmpeg(still_arguments(job.pictures, job.output)))
 
     def _overlay(self, start: int, end: int, name: str) -> Overlay | None:
-        shown = [(0, number) for frame, number in self.captions if frame <= start][-1:]
-        shown += [(frame - start, number) for frame, number in self.captions if start < frame < end]
+        shown = [(start, number) for frame, number in self.captions if frame <= start][-1:]
+        shown += [(frame, number) for frame, number in self.captions if start < frame < end]
         if not shown:
             return None
         size = self.box.width, self.box.height
         nut = self.folder / f"{name}.nut"
-        write_nut(str(nut), size, self.rate, [(frame, number_picture(number, *size)) for frame, number in shown])
+        pictures = [(LEAD_FRAMES + frame, number_picture(number, *size)) for frame, number in shown]
+        write_nut(str(nut), size, self.rate, pictures)
         return Overlay(self.box, str(nut))
 
-    def merged(self, segments: list[SegmentFile], container: str = "mp4") -> tuple[Path, MergeResult]:
+    def merged(self, segments: list[Path], container: str = "mp4") -> tuple[Path, MergeResult]:
         output = self.folder / f"merged-{len(segments)}.{container}"
-        result = merge(
-            segments,
-            source=self.source,
-            url=str(self.path),
-            rate=self.rate,
-            width=self.width,
-            height=self.height,
-            format=container,
-            output=output,
-        )
+        target = self.target.model_copy(update={"format": container})
+        result = merge(segments, target=target, source=self.source, url=str(self.path), output=output)
         return output, asyncio.run(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from ecg_api.plan import SourceFacts
+from ecg_api.plan import OutputColour, SourceFacts, Target
 from ecg_renderer.scenario import CueSpan
 
 RATES = tuple(Fraction(rate) for rate in ("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60"))
@@ -40,6 +40,25 @@ def a_source(**changes: Any) -> SourceFacts:
         "audio": [],
     }
     return SourceFacts(**(facts | changes | {"rate": f"{rate.numerator}/{rate.denominator}"}))
+
+
+def a_target(**changes: Any) -> Target:
+    """Return a 10 s, 1920x1080, 30 fps target in MP4 by x264; `changes` name its fields, or those of its colours."""
+    colour = {"matrix": "bt709", "full_range": False, "bit_depth": 8, "transfer": None}
+    facts: dict[str, Any] = {
+        "width": 1920,
+        "height": 1080,
+        "rate": 30,
+        "frames": 300,
+        "encoder": "x264",
+        "quality": 60,
+        "preset": "veryfast",
+        "fit": "cover",
+        "format": "mp4",
+    } | {name: value for name, value in changes.items() if name not in colour}
+    colours = OutputColour(**colour | {name: value for name, value in changes.items() if name in colour})
+    rate = Fraction(facts.pop("rate"))
+    return Target(**facts, rate=f"{rate.numerator}/{rate.denominator}", colour=colours)
 
 
 def spans(*times: tuple[float, float], animated: bool = False) -> list[CueSpan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ecg_api.conditions import ConditionType, Reason, is_true
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
-from ecg_api.pods import MergeReport, decode_report
+from ecg_api.pods import MergeReport, SegmentReport, decode_report
 from ecg_api.status import Progress, WorkFilesState
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, succeeded
@@ -94,9 +94,11 @@ def _names_segment(found: Failure | None) -> bool:
 
 
 def _merged(draft: Draft) -> tuple[MergeReport, PodView] | None:
-    # A pod that was killed after it had reported has written the output all the same.
+    # A pod that was killed after it had reported has written the output all the same. The pod of a job's only segment
+    # makes the output, too.
     for pod in draft.observation.pods:
-        report = decode_report(pod.message) if pod.role is Role.MERGE and ended(pod) else None
-        if isinstance(report, MergeReport):
-            return report, pod
+        report = decode_report(pod.message) if pod.role in {Role.MERGE, Role.SEGMENTS} and ended(pod) else None
+        merged = report.merged if isinstance(report, SegmentReport) else report
+        if isinstance(merged, MergeReport):
+            return merged, pod
     return None

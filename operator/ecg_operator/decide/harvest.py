@@ -6,12 +6,12 @@ from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
 from ecg_api.pods import PlanReport, SegmentReport, decode_report
 from ecg_api.rational import rate_words
-from ecg_api.status import LostPod, Progress, RenderMetrics, SegmentCounts
+from ecg_api.status import LostPod, Progress, RenderMetrics, SegmentCounts, Usage
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, succeeded
 from ecg_operator.decide.usage import settle_ended
 
-_ON_CPU = "x264"
+_INSTEAD_OF_NVENC = frozenset({"x264", "x265", "svt-av1"})
 
 
 def harvest(draft: Draft) -> bool:
@@ -29,7 +29,7 @@ def use_encoder(draft: Draft, encoder: str, reason: str) -> None:
     if draft.status.encoder is not None or not encoder:
         return
     draft.change(encoder=encoder, encoder_reason=reason or None)
-    if draft.observation.job is None or _ON_CPU not in encoder:
+    if draft.observation.job is None or encoder not in _INSTEAD_OF_NVENC:
         return
     if draft.spec.placement.gpus and draft.spec.options.encoder == "auto":
         draft.tell("Warning", "EncoderFallback", f"The segments are encoded by {encoder}: {reason}")
@@ -44,10 +44,13 @@ def _take_plan(draft: Draft) -> None:
             continue
         plan = report.plan
         size = f"{plan.width}x{plan.height} at {rate_words(plan.rate)} fps"
-        message = f"{report.segments} segments, {plan.frames} frames, {size}."
+        kept = f", {plan.cells_reused} of {plan.cells} pieces in storage" if plan.cells_reused else ""
+        message = f"{report.segments} segments, {plan.frames} frames, {size}{kept}."
+        usage = draft.status.usage or Usage()
         draft.change(
             plan=plan,
             segments=SegmentCounts(total=report.segments),
+            usage=usage.model_copy(update={"cells_total": plan.cells, "cells_reused": plan.cells_reused}),
             progress=Progress(frames_total=plan.frames),
         )
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))

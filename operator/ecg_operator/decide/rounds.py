@@ -21,7 +21,7 @@ _KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 def render(draft: Draft) -> bool:
     """Have the missing segments rendered."""
     if not draft.missing:
-        message = f"All {draft.total} segments are in storage."
+        message = f"All {draft.total} segments are in storage." if draft.total else "All was in storage before."
         draft.condition(ConditionType.RENDERED, "True", Reason.SEGMENTS_RENDERED, message)
         return False
     _say_rendering(draft)

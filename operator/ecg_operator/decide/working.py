@@ -32,7 +32,8 @@ def plan(draft: Draft) -> bool:
 def merge(draft: Draft) -> bool:
     """Have the segments merged."""
     if draft.reason_of(ConditionType.MERGED) != Reason.MERGING:
-        draft.tell("Normal", "Merging", f"All {draft.total} segments are rendered; they are being merged.")
+        rendered = f"All {draft.total} segments are rendered; they are" if draft.total else "All was there; it is"
+        draft.tell("Normal", "Merging", f"{rendered} being merged.")
     draft.condition(ConditionType.MERGED, "False", Reason.MERGING, "The segments are being merged.")
     _run_job(draft, Role.MERGE, merge_job)
     return True

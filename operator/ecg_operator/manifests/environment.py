@@ -7,6 +7,7 @@ from typing import Any
 
 from ecg_api.names import Role
 from ecg_api.pods import (
+    CELLS_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
     SCENARIO_FILE_VARIABLE,
@@ -29,6 +30,8 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
     variables |= {"HOME": SCRATCH, "TMPDIR": SCRATCH}
     if role is not Role.CLEAN and job is not None:
         variables[JOB_VARIABLE] = _job_json(job, with_scenario=role is Role.PLAN)
+        if job.spec.reuse:
+            variables[CELLS_VARIABLE] = policy.cells_folder(job.metadata.namespace or "default")
     if role is Role.PLAN and job is not None:
         variables[MOST_SEGMENTS_VARIABLE] = str(policy.most_segments)
         if job.spec.scenario.config_map_ref is not None:

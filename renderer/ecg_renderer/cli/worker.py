@@ -48,9 +48,9 @@ Examples, on one machine with a folder for the work files:
 
 Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
 {SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, ECG_PROGRESS_PORT \
-and ECG_TERMINATION_LOG, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to \
-S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE and \
-ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
+and ECG_TERMINATION_LOG, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and \
+AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
+MEMORY_THRESHOLD_MB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
 Each step ends with a report, one line of JSON: on standard output, and in the file that ECG_TERMINATION_LOG names \
 (in a pod /dev/termination-log). The log is on standard error.

@@ -112,7 +112,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
     """
     target, source = pictures.target, pictures.source
     options: dict[str, Any] = {
-        **encoder_options(target, threads),
+        **encoder_options(target, threads=threads, cell_frames=cells.frames),
         **colour_options(source, full_range=target.colour.full_range),
         "frames:v": pictures.end - pictures.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.

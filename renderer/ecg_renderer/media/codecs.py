@@ -37,19 +37,14 @@ _63_FACTOR = 1.35
 class Coding:
     """How pictures are compressed: a target, in numbers that encoders take.
 
-    `crf` is on x264's scale, 0 to 51; `key_frames` how many frames apart key frames are at most, where an encoder
-    sets them by the clock.
+    `crf` is on x264's scale, 0 to 51; `cell_frames` is after how many frames there has to be a key frame.
     """
 
     preset: Preset
     crf: int
     rate: Fraction
     threads: int
-
-    @property
-    def key_frames(self) -> int:
-        """Frames from one key frame to the next, for encoders that go by the clock."""
-        return max(1, round(self.rate * KEY_FRAME_SECONDS))
+    cell_frames: int
 
 
 Options = Mapping[str, str | int]
@@ -97,7 +92,7 @@ def _x265(coding: Coding) -> Options:
     # Its own log goes to the error stream, as if something were wrong. Closed groups: a cell stands alone. No info:
     # the number of threads would be in the header, which has to be the same in all cells.
     parameters = f"log-level=error:open-gop=0:info=0:pools={coding.threads}"
-    return {"preset": coding.preset, "crf": coding.crf + _HEVC_OFFSET, "x265-params": parameters}
+    return {"preset": coding.preset, "crf": coding.crf + _HEVC_OFFSET, "forced-idr": 1, "x265-params": parameters}
 
 
 def _svt_av1(coding: Coding) -> Options:
@@ -105,8 +100,7 @@ def _svt_av1(coding: Coding) -> Options:
     return {
         "preset": _SVT_SPEEDS[coding.preset],
         "crf": crf,
-        "g": coding.key_frames,
-        "svtav1-params": "enable-overlays=0",
+        "g": coding.cell_frames,  # it sets key frames by the clock only, whatever is forced
     }
 
 
@@ -129,7 +123,7 @@ def _nvenc(coding: Coding) -> Options:
         "cq": coding.crf + _NVENC_OFFSET,
         "b:v": 0,  # else FFmpeg's default of 200 kbit/s caps what cq asks for
         "bf": 0,  # negative decoding times trip some players; B-frames gain little at constant quality
-        "g": coding.key_frames,
+        "g": max(1, round(coding.rate * KEY_FRAME_SECONDS)),
         "strict_gop": 1,
         "forced-idr": 1,
         "spatial-aq": 1,
@@ -183,10 +177,10 @@ def pixel_format(*, ten_bit: bool, full_range: bool = False, hardware: bool = Fa
     return "yuvj420p" if full_range else "yuv420p"
 
 
-def encoder_options(target: Target, threads: int) -> dict[str, str | int]:
+def encoder_options(target: Target, *, threads: int, cell_frames: int) -> dict[str, str | int]:
     """Return FFmpeg's output options, by name, that choose and set up the encoder of `target`."""
     codec = CODECS[target.encoder]
-    coding = Coding(target.preset, constant_rate_factor(target.quality), target.exact_rate, threads)
+    coding = Coding(target.preset, constant_rate_factor(target.quality), target.exact_rate, threads, cell_frames)
     colour = target.colour
     pixels = pixel_format(ten_bit=colour.bit_depth > 8, full_range=colour.full_range, hardware=codec.hardware)
     tag = {"tag:v": codec.tag} if codec.tag else {}

@@ -6,23 +6,26 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 from clips import Clip, counter
+from ecg_api.options import Options
 from ecg_renderer.errors import FfmpegError, OptionsError
 from ecg_renderer.media import encoder
-from ecg_renderer.media.arguments import segment_arguments
+from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder, meaning_of
 from encodes import Render
 
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_nvenc_test", encoder._NvencTest())
+    monkeypatch.setattr(encoder, "_nvenc_tests", encoder._NvencTests())
 
 
-def chosen(wanted: str, container: str = "mp4", bit_depth: int = 8) -> EncoderChoice:
-    return asyncio.run(choose_encoder(wanted, container, bit_depth=bit_depth))
+def chosen(wanted: str, container: str = "mp4", bit_depth: int = 8, codec: str | None = None) -> EncoderChoice:
+    options = Options(encoder=wanted, format=container, codec=codec)
+    return asyncio.run(choose_encoder(options, bit_depth=bit_depth))
 
 
 def gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> Path:
@@ -57,7 +60,9 @@ def test_a_test_encode_that_works_decides_for_nvenc(
 
 def test_a_test_encode_that_fails_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gpu(monkeypatch, tmp_path, 'echo "[h264_nvenc @ 0x1] No capable devices found" >&2; exit 1')
-    assert chosen("auto").reason == "NVENC is not available: this GPU has no NVENC (A100, H100 and H200 have none)"
+    assert chosen("auto").reason == (
+        "NVENC is not available: this GPU has no NVENC for h264 (A100, H100 and H200 have none at all)"
+    )
 
 
 def test_a_test_encode_that_hangs_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,12 +78,6 @@ def test_the_test_encode_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert runs.read_text() == "run\n"
 
 
-def test_this_machines_own_answer_is_a_reason_in_words() -> None:
-    choice = chosen("auto")
-    assert choice.encoder in {"nvenc", "x264"}
-    assert len(choice.reason) > 10
-
-
 def test_x264_is_taken_without_asking_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs = gpu(monkeypatch, tmp_path, "exit 0")
     assert chosen("x264").encoder == "x264"
@@ -87,7 +86,9 @@ def test_x264_is_taken_without_asking_the_gpu(monkeypatch: pytest.MonkeyPatch, t
 
 def test_webm_is_vp9() -> None:
     assert chosen("auto", "webm").encoder == "vp9"
-    assert chosen("x264", "webm").encoder == "vp9"
+    assert chosen("cpu", "webm").encoder == "vp9"
+    with pytest.raises(OptionsError, match="encoder is x264, which makes no"):
+        chosen("x264", "webm")
     with pytest.raises(OptionsError, match=r"WebM holds no H\.264"):
         chosen("nvenc", "webm")
 
@@ -100,11 +101,47 @@ def test_ten_bits_are_left_to_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("codec", "container", "cpu", "gpu_encoder"),
+    [
+        ("hevc", "mp4", "x265", "hevc-nvenc"),
+        ("hevc", "mov", "x265", "hevc-nvenc"),
+        ("av1", "mp4", "svt-av1", "av1-nvenc"),
+        ("av1", "webm", "svt-av1", "av1-nvenc"),
+        ("h264", "mov", "x264", "nvenc"),
+    ],
+)
+def test_each_codec_has_an_encoder_on_the_cpu_and_one_on_the_gpu(
+    codec: str, container: str, cpu: str, gpu_encoder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert chosen("cpu", container, codec=codec).encoder == cpu
+    monkeypatch.setattr(encoder, "_has_nvidia_device", lambda: False)
+    assert chosen("auto", container, codec=codec).encoder == cpu
+    monkeypatch.setattr(encoder, "_nvenc_tests", encoder._NvencTests())
+    gpu(monkeypatch, tmp_path, f'case "$*" in *{CODECS[gpu_encoder].ffmpeg}*) exit 0;; *) exit 9;; esac')
+    assert chosen("auto", container, codec=codec).encoder == gpu_encoder
+
+
+@pytest.mark.parametrize(("codec", "container"), [("h264", "webm"), ("hevc", "webm"), ("av1", "mov")])
+def test_a_container_that_does_not_hold_the_codec_says_what_it_holds(codec: str, container: str) -> None:
+    with pytest.raises(OptionsError, match=f"{container} holds no"):
+        chosen("auto", container, codec=codec)
+
+
+def test_ten_bits_of_hevc_go_to_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gpu(monkeypatch, tmp_path, "exit 0")
+    assert chosen("auto", bit_depth=10, codec="hevc").encoder == "hevc-nvenc"
+
+
+@pytest.mark.parametrize(
     ("log", "meaning"),
     [
         (["Unknown encoder 'h264_nvenc'"], "built without h264_nvenc"),
         (["[h264_nvenc @ 0x5] Cannot load libnvidia-encode.so.1"], "NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"),
         (["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)"], "no further encoding session"),
+        (
+            ["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)", "[..] No capable devices found"],
+            "no further encoding session",
+        ),
         (["something else"], "a test encode failed (something else)"),
         ([], "no reason given"),
     ],
@@ -113,20 +150,15 @@ def test_the_drivers_words_are_translated(log: list[str], meaning: str) -> None:
     assert meaning in meaning_of(log)
 
 
-def test_ffmpeg_knows_every_option_that_nvenc_is_given(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name, codec in CODECS.items() if codec.hardware])
+def test_ffmpeg_knows_every_option_that_nvenc_is_given(name: str, tmp_path: Path) -> None:
     # Without a GPU the encoder cannot be opened, but its options are read before.
-    job = Render(counter(Clip(frames=3)), tmp_path, options={"encoder": "nvenc"}).job(0, 3, None, "x.mp4")
-    arguments = segment_arguments(job)
+    arguments = Render(counter(Clip(frames=3)), tmp_path, options={"encoder": name}).job(0, 3, None, "x.mp4").arguments
     place = arguments.index("-hwaccel")
     del arguments[place : place + 2]
-    command = ["ffmpeg", "-nostdin", "-y", *arguments]
-    said = subprocess.run(command, stderr=subprocess.PIPE, text=True).stderr
-    assert "h264_nvenc" in said
-    for complaint in (
-        "Unrecognized option",
-        "Error setting option",
-        "Unable to parse",
-        "Undefined constant",
-        "not found",
-    ):
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe() if name == "av1-nvenc" else "ffmpeg"
+    said = subprocess.run([ffmpeg, "-nostdin", "-y", *arguments], stderr=subprocess.PIPE, text=True).stderr
+    assert CODECS[name].ffmpeg in said
+    complaints = ("Unrecognized option", "Error setting option", "Unable to parse", "Undefined constant", "not found")
+    for complaint in complaints:
         assert complaint not in said

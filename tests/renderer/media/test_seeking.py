@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from clips import Clip, counter, derived, read_counters
-from ecg_renderer.media.process import run_ffmpeg
-from encodes import Render, segment_arguments
+from encodes import Render
 
 LONG = ("-preset", "ultrafast", "-crf", "16", "-bf", "3", "-g", "250")  # 10.4 s between key frames
 
@@ -110,9 +108,9 @@ def assert_right_pictures(render: Render, starts: tuple[int, ...]) -> None:
     wrong, seeks = {}, set()
     for start in starts:
         job = render.job(start, min(start + 6, render.frames), None, f"{start}.mp4")
-        arguments = segment_arguments(job)
+        arguments = job.arguments
         seeks.add(arguments[arguments.index("-ss") + 1] if "-ss" in arguments else None)
-        asyncio.run(run_ffmpeg(arguments))
+        render.encode(job)
         shown = [numbers.source for numbers in read_counters(job.output)]
         if shown != list(range(job.start, job.end)):
             wrong[start] = shown

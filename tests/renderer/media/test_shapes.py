@@ -14,7 +14,7 @@ FEW = {"frames": 4}
 
 
 def picture(render: Render) -> np.ndarray:
-    return frames(render.segments(1)[0].path)[1].astype(int)
+    return frames(render.segments(1)[0])[1].astype(int)
 
 
 def test_a_turned_source_is_shown_upright(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
     wide = counter(Clip(**FEW, width=240, filters="setsar=4/3"))
     render = Render(wide, tmp_path)
     assert (render.source.sample_aspect, render.width, render.height) == ("4/3", 320, 180)
-    result = render.segments(1)[0].path
+    result = render.segments(1)[0]
     assert [numbers.source for numbers in read_counters(result)] == [0, 1, 2, 3]
     again = Render(result, tmp_path)
     assert again.source.sample_aspect == "1/1"

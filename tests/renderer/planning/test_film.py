@@ -1,6 +1,7 @@
 """The film of some frames: the captions that can be seen there, in blocks that stages share."""
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,8 +30,9 @@ def a_film(
     rate: Fraction = Fraction(30),
     cell_frames: int = 300,
     length: int = 1800,
+    animated: bool = False,
 ) -> Film:
-    cues = spans(*times)
+    cues = spans(*times, animated=animated)
     data: dict[str, Any] = {
         "define": {},
         "tracks": [{"id": "track"}],
@@ -54,7 +56,7 @@ def test_blocks_hold_exactly_the_frames_with_a_caption(rate: Fraction, times: tu
 
     held = [
         frame
-        for start, end in zip(cuts, cuts[1:], strict=False)
+        for start, end in pairwise(cuts)
         for block in a_film(times, (start, end), rate=rate, length=length).blocks
         for frame in range(block.frames.start, block.frames.end)
     ]
@@ -78,7 +80,7 @@ def test_a_cell_has_the_same_blocks_alone_and_among_others() -> None:
 
 
 def test_blocks_are_short_and_cut_where_nothing_is_replayed() -> None:
-    blocks = a_film(GAPLESS, (0, 1800), cell_frames=1800).blocks
+    blocks = a_film(GAPLESS, (0, 1800), cell_frames=1800, animated=True).blocks
 
     assert {len(block.frames) for block in blocks[1:-1]} == {60}
     assert {block.replayed for block in blocks} == {0}

@@ -179,7 +179,7 @@ def test_where_reading_begins_is_part_of_the_key() -> None:
 
     assert after.cells[1].seek == 9.5
     assert before.cells[1].key != after.cells[1].key
-    assert [cell.seek for cell in after.cells][0] is None
+    assert after.cells[0].seek is None
 
 
 def test_what_is_kept_is_not_rendered_again() -> None:
