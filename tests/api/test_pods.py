@@ -14,7 +14,6 @@ from ecg_api.pods import (
     PlanReport,
     Report,
     SegmentReport,
-    WorkFiles,
     decode_report,
     encode_report,
 )
@@ -96,8 +95,3 @@ def test_the_longest_name_leaves_room_for_the_host_name_of_every_child() -> None
     hosts = [f"{child_name(job, role, 999)}-999" for role in Role]
     assert max(map(len, hosts)) <= 63
     assert len(set(hosts)) == len(Role)
-
-
-def test_a_segment_made_by_another_encoder_is_another_file() -> None:
-    names = {WorkFiles.segment("k", "x264"), WorkFiles.segment("k", "nvenc"), WorkFiles.segment("l", "x264")}
-    assert len(names) == 3
