@@ -126,7 +126,7 @@ def note(text: str) -> None:
 
 def main() -> None:
     manifest = Path(sys.argv[2])
-    work = Path(sys.argv[sys.argv.index("--work-dir") + 1])
+    work = Path(sys.argv[sys.argv.index("--cells") + 1])
     note("start")
     stage = Stage(manifest, work)
     scenario = manifest.parent / stage.spec["scenario"]["uri"]

@@ -11,17 +11,19 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from captures import Film, Picture, browser_processes, cut, differing, film, open_way, pictures_of
+from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
 from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile
-from ecg_renderer.capture.patches import Block, BoxOutgrownError, Patch
+from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box
 
 FRAME_TIMEOUT = 1.5
 AFTER_PATCHES = 5
@@ -39,7 +41,7 @@ def undisturbed(shot: Film) -> dict[int, Picture]:
 
 @pytest.fixture(scope="module")
 def short(shot: Film) -> Film:
-    return Film(shot.scene, cut(shot, 4).blocks[:1])
+    return replace(shot, blocks=cut(shot, 4).blocks[:1])
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ async def capture_disturbed(
 ) -> tuple[dict[int, Picture], int]:
     """Return the pictures, and how often the browser was started again."""
     async with open_way(way, shot, ring=ring, frame_timeout=FRAME_TIMEOUT) as capture:
-        pictures = await pictures_of(Disturbed(capture, disturb, times), shot.blocks, shot.box)
+        pictures = await pictures_of(Disturbed(capture, disturb, times), shot.blocks, shot.whole)
         return pictures, capture.statistics.restarts
 
 
@@ -130,7 +132,7 @@ def test_a_death_is_noticed_long_before_the_frame_timeout(way: str, ring: bool, 
     async def seconds() -> float:
         async with open_way(way, shot, ring=ring, frame_timeout=60) as capture:
             began = time.monotonic()
-            await pictures_of(Disturbed(capture, kill_page, 1), shot.blocks, shot.box)
+            await pictures_of(Disturbed(capture, kill_page, 1), shot.blocks, shot.whole)
             return time.monotonic() - began
 
     assert asyncio.run(seconds()) < 20
@@ -157,7 +159,7 @@ def test_a_caption_that_reaches_out_of_the_box_is_not_cut_off(way: str, shot: Fi
             with pytest.raises(BoxOutgrownError) as caught:
                 await pictures_of(capture, shot.blocks, first)
             assert not first.contains(caught.value.box)
-            whole = await pictures_of(capture, shot.blocks[:1], shot.box)  # and the capture is still good
+            whole = await pictures_of(capture, shot.blocks[:1], shot.whole)  # and the capture is still good
             assert whole[0].any()
             return caught.value
 
