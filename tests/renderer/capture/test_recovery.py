@@ -23,7 +23,7 @@ from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box
+from ecg_renderer.model import Block, Box, CaptureWay
 
 FRAME_TIMEOUT = 1.5
 AFTER_PATCHES = 5
@@ -47,7 +47,7 @@ def short(shot: Film) -> Film:
 @pytest.fixture(scope="module")
 def short_undisturbed(short: Film) -> dict[str, dict[int, Picture]]:
     """By capture way."""
-    return {way: asyncio.run(capture_disturbed(short, way, lambda: None))[0] for way in ("beginframe", "screenshot")}
+    return {way: asyncio.run(capture_disturbed(short, way, lambda: None))[0] for way in CaptureWay}
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +148,42 @@ def test_a_browser_that_keeps_dying_is_given_up() -> None:
 def test_a_page_that_keeps_hanging_ends_with_a_timeout(shot: Film) -> None:
     with pytest.raises(FrameTimeout, match=r"1\.5 s"):
         asyncio.run(capture_disturbed(shot, "beginframe", freeze_page, times=RESTARTS + 1))
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_measuring_goes_on_when(happens: str, way: str, short: Film) -> None:
+    async def measured() -> tuple[Box | None, Box | None, int]:
+        async with open_way(way, short, frame_timeout=FRAME_TIMEOUT) as capture:
+            undisturbed = await capture.measure([0, 4, 8])
+            DISTURBANCES[happens]()
+            return undisturbed, await capture.measure([0, 4, 8]), capture.statistics.restarts
+
+    wanted, found, restarts = asyncio.run(measured())
+
+    assert wanted
+    assert (found, restarts) == (wanted, 1)
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_another_film_is_laid_out_although(
+    happens: str, way: str, short: Film, short_undisturbed: dict[str, dict[int, Picture]]
+) -> None:
+    other = film(0.8, plugins=("fadein",))
+
+    async def shown() -> tuple[dict[int, Picture], dict[int, Picture], int]:
+        async with open_way(way, other, frame_timeout=FRAME_TIMEOUT) as capture:
+            first = await pictures_of(capture, other.blocks[:1], other.whole)
+            DISTURBANCES[happens]()
+            await capture.show(short)
+            return first, await pictures_of(capture, short.blocks, short.whole), capture.statistics.restarts
+
+    first, pictures, restarts = asyncio.run(shown())
+
+    assert restarts == 1
+    assert differing({frame: first[frame] for frame in pictures}, pictures) != [], "nothing was laid out anew"
+    assert differing(pictures, short_undisturbed[way]) == []
 
 
 @pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
