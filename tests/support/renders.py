@@ -11,10 +11,14 @@ from pathlib import Path
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.local import run_job
+from ecg_renderer.model import SelfCheck
 from ecg_renderer.progress import Observer, SilentObserver
 from ecg_renderer.request import RunRequest
 from ecg_renderer.result import RenderResult
 from ecg_renderer.settings import Settings
+
+SETTINGS = Settings(selfcheck=SelfCheck.NEVER)
+"""The fast capture is trusted: a check of it takes longer than most of these renders."""
 
 
 def rendered(
@@ -22,12 +26,12 @@ def rendered(
     folder: Path,
     *,
     segments: int | None = None,
-    settings: Settings | None = None,
+    settings: Settings = SETTINGS,
     observer: Observer | None = None,
     launcher: BrowserLauncher | None = None,
 ) -> RenderResult:
     """Render a job whose relative paths start at `folder`."""
-    request = RunRequest(job, folder, settings or Settings(), cells=folder / "cells", segments=segments)
+    request = RunRequest(job, folder, settings, cells=folder / "cells", segments=segments)
     return asyncio.run(run(request, observer, launcher))
 
 

@@ -13,10 +13,9 @@ from captions import frame_numbers, render_job
 from clips import Clip, counter
 from ecg_renderer.request import RunRequest
 from ecg_renderer.result import RenderResult
-from ecg_renderer.settings import Settings
 from ecg_renderer.storage.base import TransferProgress
 from ecg_renderer.storage.output import OutputFile
-from renders import run
+from renders import SETTINGS, run
 
 FRAMES = 15
 NAME = "out.mp4"
@@ -58,7 +57,7 @@ def slow_commit(monkeypatch: pytest.MonkeyPatch) -> SlowCommit:
 def order(tmp_path: Path) -> RunRequest:
     source = counter(Clip(rate="30", frames=FRAMES))
     job = render_job(source, frame_numbers(Fraction(30), FRAMES), tmp_path / "out" / NAME)
-    return RunRequest(job, tmp_path, Settings(), cells=tmp_path / "cells")
+    return RunRequest(job, tmp_path, SETTINGS, cells=tmp_path / "cells")
 
 
 def test_the_run_goes_on_hearing_while_the_output_is_committed(order: RunRequest, slow_commit: SlowCommit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,16 +17,13 @@ from captions import Json, frame_numbers, render_job, talk
 from clips import Clip, Numbers, counter, frames, read_counters
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import Browser, BrowserLauncher
-from ecg_renderer.model import CaptureWay
 from ecg_renderer.result import RenderResult
-from ecg_renderer.settings import Settings
-from renders import rendered
+from renders import SETTINGS, rendered
 
 FRAMES = 96
 CELLS = 6
 CELL = FRAMES // CELLS
 RATE = Fraction(30)
-SETTINGS = Settings(capture=CaptureWay.CANVAS)
 
 
 class NoBrowser(BrowserLauncher):
@@ -41,7 +39,7 @@ def job_of(folder: Path, captions: Json, **options: object) -> RenderJob:
 
 def render(folder: Path, captions: Json, **options: object) -> RenderResult:
     """Render `captions` in cells of `CELL` frames; `folder` keeps them."""
-    return rendered(job_of(folder, captions, **options), folder, segments=CELLS, settings=SETTINGS)
+    return rendered(job_of(folder, captions, **options), folder, segments=CELLS)
 
 
 def steps(path: Path) -> list[Fraction]:
@@ -100,7 +98,7 @@ def test_every_frame_between_old_and_new_cells_shows_its_own_caption(segments: i
     job = job_of(tmp_path, changed)
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"segments": limited(job, segments)})})
 
-    again = rendered(job, tmp_path, segments=CELLS, settings=SETTINGS)
+    again = rendered(job, tmp_path, segments=CELLS)
 
     # Cells 1, 4 and 5 hold a change.
     assert (again.cells, again.cells_reused) == (CELLS, CELLS - (3 if segments > 1 else 5))
@@ -118,7 +116,7 @@ def test_a_render_of_which_nothing_is_missing_only_merges(tmp_path: Path) -> Non
     first = render(tmp_path, captions)
     Path(first.output).unlink()
 
-    again = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, settings=SETTINGS, launcher=NoBrowser())
+    again = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, launcher=NoBrowser())
 
     assert (again.cells_reused, again.segments, again.distinct_frames) == (CELLS, 0, 0)
     assert read_counters(Path(again.output)) == [Numbers(n, n) for n in range(FRAMES)]
@@ -145,7 +143,7 @@ def test_who_asks_for_no_reuse_uses_and_leaves_nothing(tmp_path: Path) -> None:
     job = job_of(tmp_path, talk(float(FRAMES / RATE)))
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"reuse": False})})
 
-    results = [rendered(job, tmp_path, segments=CELLS, settings=SETTINGS) for _ in range(2)]
+    results = [rendered(job, tmp_path, segments=CELLS) for _ in range(2)]
 
     assert [result.cells_reused for result in results] == [0, 0]
     assert stored(tmp_path) == kept
@@ -153,7 +151,7 @@ def test_who_asks_for_no_reuse_uses_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_store_is_brought_down_to_its_limit(tmp_path: Path) -> None:
     captions = frame_numbers(RATE, FRAMES)
-    nothing = Settings(capture=CaptureWay.CANVAS, cells_bytes=0)
+    nothing = replace(SETTINGS, cells_bytes=0)
 
     result = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, settings=nothing)
 
@@ -165,11 +163,11 @@ def test_other_sizes_qualities_and_rates_have_cells_of_their_own(tmp_path: Path)
     captions = talk(1.0)
     source = counter(Clip(frames=30))
     job = render_job(source, captions, tmp_path / "out.mp4")
-    rendered(job, tmp_path, settings=SETTINGS)
+    rendered(job, tmp_path)
     for options in ({"quality": 30}, {"width": 160, "height": 90}, {"fps": 15}, {"preset": "fast"}):
         other = render_job(source, captions, tmp_path / "out.mp4", **options)
-        assert rendered(other, tmp_path, settings=SETTINGS).cells_reused == 0, options
-    assert rendered(job, tmp_path, settings=SETTINGS).cells_reused == 1
+        assert rendered(other, tmp_path).cells_reused == 0, options
+    assert rendered(job, tmp_path).cells_reused == 1
 
 
 CODECS = {
@@ -189,8 +187,8 @@ def test_whatever_the_codec_cells_join_without_a_seam(name: str, tmp_path: Path)
     source = counter(Clip(rate="30000/1001", frames=count))
     job = render_job(source, frame_numbers(rate, count), tmp_path / file, **{"quality": 90, **options})
 
-    result = rendered(job, tmp_path, segments=3, settings=SETTINGS)
-    again = rendered(job, tmp_path, segments=3, settings=SETTINGS, launcher=NoBrowser())
+    result = rendered(job, tmp_path, segments=3)
+    again = rendered(job, tmp_path, segments=3, launcher=NoBrowser())
 
     assert (result.segments, result.cells, again.cells_reused) == (3, 3, 3)
     for path in (Path(result.output), Path(again.output)):

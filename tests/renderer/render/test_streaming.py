@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ecg_renderer.memory import tree_memory_mb
 from ecg_renderer.progress import ProgressReport, Stage
 from ecg_renderer.result import RenderResult
 from ecg_renderer.settings import Settings
-from renders import rendered
+from renders import SETTINGS, rendered
 
 SECONDS = 4
 BUSY = ("cwi-bouncing", "cwi-loud", "elastic", "fadein")
@@ -62,7 +63,7 @@ def render(tmp_path: Path, settings: Settings, observer: MemoryObserver, **optio
 def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path) -> None:
     observer = MemoryObserver()
 
-    result = render(tmp_path, Settings(queue_frames=8), observer)
+    result = render(tmp_path, replace(SETTINGS, queue_frames=8), observer)
 
     assert result.seconds[Stage.RENDERING] > SECONDS * 0.8, "the encoder was not slow"
     assert result.frames_dropped == 0
@@ -77,7 +78,7 @@ def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path)
 @pytest.mark.parametrize("slow_ffmpeg", [0.3], indirect=True)
 @pytest.mark.usefixtures("slow_ffmpeg")
 def test_pictures_are_dropped_only_when_asked_for_and_the_length_stays_right(tmp_path: Path) -> None:
-    result = render(tmp_path, Settings(queue_frames=2), MemoryObserver(), framePolicy="drop")
+    result = render(tmp_path, replace(SETTINGS, queue_frames=2), MemoryObserver(), framePolicy="drop")
 
     assert result.frames_dropped > 0
     assert result.streaming.drop_rate == pytest.approx(
@@ -87,6 +88,6 @@ def test_pictures_are_dropped_only_when_asked_for_and_the_length_stays_right(tmp
 
 
 def test_a_fast_encoder_drops_nothing_whatever_the_policy(tmp_path: Path) -> None:
-    result = render(tmp_path, Settings(), MemoryObserver(), framePolicy="drop")
+    result = render(tmp_path, SETTINGS, MemoryObserver(), framePolicy="drop")
 
     assert (result.frames_dropped, result.streaming.processed_frames) == (0, result.distinct_frames)

@@ -75,7 +75,7 @@ class Result(_Said):
     peak_memory_mb: float = 0.0
     memory_trend: Literal["stable", "increasing", "decreasing", "unknown"] = "unknown"
     segments: int = 0
-    segments_reused: int = 0
+    cells_reused: int = 0
 
     @property
     def metrics(self) -> RenderMetrics:

@@ -184,7 +184,7 @@ class Run:
         return Order(
             command=(
                 *parts.settings.command,
-                *("run", str(manifest), "--json", "--progress", "json", "--work-dir", work),
+                *("run", str(manifest), "--json", "--progress", "json", "--cells", work),
             ),
             folder=manifest.parent,
             environment=parts.settings.environment,
@@ -244,7 +244,7 @@ class Run:
         parts.dropped += metrics.frames_dropped
         say_statistics(metrics)
         # A video that an earlier try had begun says nothing about how long one takes.
-        measured = self._job.spent + self._seconds if self._child and not result.segments_reused else None
+        measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
         state = await self._noted(lambda: parts.database.call(jobs.complete, self._job.seq, output, metrics, measured))
         parts.board.publish(state)
         await parts.measure()
