@@ -56,7 +56,7 @@ def transcode_with_libass(clip: Path, name: str, seconds: int, directory: Path) 
 def render(renderer: Renderer, clip: Path, name: str, seconds: int, directory: Path) -> list[str]:
     """Return our render of scenario `name`, with nothing left over from an earlier one to reuse."""
     job = write_job(clip, name, seconds, directory)
-    return [*renderer.program, "run", str(job), "--json", "--work-dir", str(directory / "work")]
+    return [*renderer.program, "run", str(job), "--json", "--cells", str(directory / "cells")]
 
 
 def captions_only(renderer: Renderer, job: Path, frames: int, *, stages: int = 1, capture: str = "auto") -> list[str]:

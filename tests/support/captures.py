@@ -1,33 +1,34 @@
-"""A small scene, the capture ways on it, and the pictures they give, frame by frame.
+"""A small film, the capture ways on it, and the pictures they give, frame by frame.
 
-shot = film(2.0)                          a scene with every plugin in it, and its blocks
+shot = film(2.0)                          a film with every plugin in it
 async with open_way("canvas", shot) as capture:
-    pictures = await pictures_of(capture, shot.blocks, shot.box)   {frame: RGBA} for every frame
+    pictures = await pictures_of(capture, shot.blocks, shot.whole)   {frame: RGBA} for every frame
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import psutil
-from ecg_renderer.capture.scene import Scene
 from numpy.typing import NDArray
 
 from captions import talk
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
-from ecg_renderer.capture.patches import Block, Capture
+from ecg_renderer.capture.patches import Capture
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.model import Box, CaptureWay, FrameGrid, FrameRange
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
-from ecg_renderer.planning import capture_blocks
+from ecg_renderer.planning import Activity, film_of
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import prepare
 
@@ -38,20 +39,9 @@ EVERY_PLUGIN = tuple(known_plugins())
 PATIENCE = 30.0
 
 
-@dataclass(frozen=True)
-class Film:
-    """A scene and the blocks of frames in which it shows captions; `box` is the whole picture."""
-
-    scene: Scene
-    blocks: list[Block]
-
-    @property
-    def box(self) -> Box:
-        return Box(0, 0, self.scene.width, self.scene.height)
-
-    @property
-    def frames(self) -> list[int]:
-        return [frame for block in self.blocks for frame in range(block.frames.start, block.frames.end)]
+def frames_of(film: Film) -> list[int]:
+    """Return the frames on which a caption can be alive."""
+    return [frame for block in film.blocks for frame in range(block.frames.start, block.frames.end)]
 
 
 class Tampering(BrowserLauncher):
@@ -90,23 +80,30 @@ def film(
     plugins: tuple[str, ...] = EVERY_PLUGIN,
     size: tuple[int, int] = (640, 360),
     rate: str = "30",
-    longest: int = 90,
+    cell_frames: int | None = None,
     captions: Json | None = None,
 ) -> Film:
-    """Return a film of `captions`, or of cues of four words and 0.8 s, with blocks of at most `longest` frames."""
+    """Return a film of `captions`, or of cues of four words and 0.8 s, as a plan with such cells makes it."""
     grid = FrameGrid(Fraction(rate), round(seconds * Fraction(rate)))
     raw = captions or talk(seconds, plugins=plugins)
     prepared = prepare(raw, duration=seconds, rate=grid.rate, known_plugins=known_plugins())
-    scene = Scene(prepared.data, tuple(sorted(prepared.plugins)), *size, grid.rate)
-    return Film(scene, capture_blocks(FrameRange(0, grid.frames), prepared.cues, grid, longest=longest))
+    activity = Activity.of(prepared.cues, grid)
+    whole = FrameRange(0, grid.frames)
+    return film_of(
+        prepared, whole, grid, activity, size=size, cell_frames=cell_frames or grid.frames, preview_layout=False
+    )
 
 
 def cut(shot: Film, count: int) -> Film:
-    """Return `shot` with its frames in about `count` blocks of equal length, each with its own pre-roll from 0."""
-    frames = shot.frames
+    """Return `shot` with its frames in about `count` blocks of equal length, each replayed from the first frame."""
+    frames = frames_of(shot)
     borders = [frames[len(frames) * index // count] for index in range(count)] + [frames[-1] + 1]
-    pairs = itertools.pairwise(borders)
-    return replace(shot, blocks=[Block(FrameRange(start, end), frames[0]) for start, end in pairs])
+    return replace(shot, blocks=tuple(block(start, end, frames[0]) for start, end in itertools.pairwise(borders)))
+
+
+def block(start: int, end: int, replay_from: int = 0) -> Block:
+    """Return a block; before it everything from `replay_from` on is replayed."""
+    return Block(FrameRange(replay_from, end)).from_frame(start)
 
 
 def open_way(
@@ -123,26 +120,24 @@ def open_way(
     launcher = launcher or BrowserLauncher()
     match CaptureWay(way):
         case CaptureWay.CANVAS:
-            return CanvasCapture(
-                launcher, shot.scene, conversion, stages=stages, frame_timeout=frame_timeout, ring=ring
-            )
+            return CanvasCapture(launcher, shot, conversion, stages=stages, frame_timeout=frame_timeout, ring=ring)
         case CaptureWay.BEGINFRAME:
-            return BeginFrameCapture(shot.scene, conversion, frame_timeout=frame_timeout)
+            return BeginFrameCapture(shot, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            screenshots = TamperedScreenshots(shot.scene, conversion, frame_timeout=frame_timeout)
+            screenshots = TamperedScreenshots(shot, conversion, frame_timeout=frame_timeout)
             if isinstance(launcher, Tampering):
                 screenshots.script = launcher.script
             return screenshots
 
 
-async def pictures_of(capture: Capture, blocks: list[Block], box: Box) -> dict[int, Picture]:
-    """Return the picture of every frame of `blocks`, put together from patches as the pipeline does it."""
+async def pictures_of(capture: Capture, blocks: Sequence[Block], box: Box) -> dict[int, Picture]:
+    """Return the picture of every frame of `blocks`, put together from patches as a render does it."""
     picture = RgbaPicture(box.width, box.height)
     found: dict[int, Picture] = {}
     shown: Picture | None = None
     frames = iter([frame for block in blocks for frame in range(block.frames.start, block.frames.end)])
     frame = next(frames)
-    async for patch in capture.patches(blocks, box):
+    async for patch in capture.patches(list(blocks), box):
         if patch.proof:
             continue
         while frame < patch.frame:

@@ -110,7 +110,12 @@ def _has_seal(cell: Cell, store: WorkStore) -> bool:
 def _fetch(cell: Cell, path: Path, store: WorkStore) -> bool:
     if not store.exists(cell.name):
         return False
-    store.download(cell.name, path)
+    try:
+        store.download(cell.name, path)
+    except StorageError:
+        if store.exists(cell.name):
+            raise
+        return False  # removed in between
     if is_sealed(cell, path):
         return True
     store.remove(cell.name)

@@ -6,17 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from captures import EVERY_PLUGIN, Film, Tampering, browser_processes, film, pictures_of
+from captures import EVERY_PLUGIN, Tampering, browser_processes, film, pictures_of
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture import beginframe, selfcheck, ways
 from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
+from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
+from ecg_renderer.settings import Settings
+from ecg_renderer.storage import CellStore, default_cells
 
 CONVERSION = Conversion.of("bt709", full_range=False)
 
@@ -24,7 +28,7 @@ CONVERSION = Conversion.of("bt709", full_range=False)
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "ecg-render" / "selfcheck"
+    return tmp_path / "ecg-render" / "cells" / "selfcheck"
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +57,9 @@ async def opened(
     launcher: BrowserLauncher | None = None,
     conversion: Conversion | None = None,
 ) -> AsyncIterator[CaptureChoice]:
-    async with open_capture(
-        way,
-        shot.scene,
-        conversion,
-        stages=2,
-        frame_timeout=20,
-        launcher=launcher or BrowserLauncher(),
-        blocks=shot.blocks,
-    ) as choice:
+    settings = replace(Settings.from_environment(), capture=way, stages=2, frame_timeout=20)
+    store = CellStore(default_cells().as_uri())
+    async with open_capture(shot, conversion, settings, launcher or BrowserLauncher(), store) as choice:
         yield choice
 
 
@@ -72,7 +70,7 @@ def chosen(shot: Film, **options: object) -> tuple[CaptureWay, list[str]]:
         async with opened(shot, **options) as choice:  # type: ignore[arg-type]
             assert choice.capture.statistics.patches == 0, "the check is counted as work"
             if options.get("conversion") is None:
-                assert (await pictures_of(choice.capture, shot.blocks[:1], shot.box))[0].any()
+                assert (await pictures_of(choice.capture, shot.blocks[:1], shot.whole))[0].any()
             return choice.capture.way, choice.notes
 
     return asyncio.run(choose())
@@ -229,18 +227,18 @@ def test_a_browser_that_was_warmed_for_another_way_is_ended(way: CaptureWay, sho
 
 def test_a_verdict_holds_for_what_it_was_made_for(shot: Film) -> None:
     plain = film(0.8, plugins=("fadein",))
-    styled_captions = {**plain.scene.scenario, "tracks": [{**track} for track in plain.scene.scenario["tracks"]]}
+    styled_captions = {**plain.scenario, "tracks": [{**track} for track in plain.scenario["tracks"]]}
     styled_captions["tracks"][0]["defaultStyle"] = {"stroke": {"widthRel": 0.01}}
     keys = [
-        check_key(CaptureWay.CANVAS, "156.0", shot.scene),
-        check_key(CaptureWay.BEGINFRAME, "156.0", shot.scene),
-        check_key(CaptureWay.CANVAS, "157.0", shot.scene),
-        check_key(CaptureWay.CANVAS, "156.0", plain.scene),
-        check_key(CaptureWay.CANVAS, "156.0", film(0.8, size=(320, 180)).scene),
-        check_key(CaptureWay.CANVAS, "156.0", film(0.8, captions=styled_captions).scene),
+        check_key(CaptureWay.CANVAS, "156.0", shot),
+        check_key(CaptureWay.BEGINFRAME, "156.0", shot),
+        check_key(CaptureWay.CANVAS, "157.0", shot),
+        check_key(CaptureWay.CANVAS, "156.0", plain),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, size=(320, 180))),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, captions=styled_captions)),
     ]
 
     assert len(set(keys)) == len(keys)
-    assert check_key(CaptureWay.CANVAS, "156.0", film(1.6, plugins=EVERY_PLUGIN[:4]).scene) == keys[0], (
-        "more words, the same kind of scene"
+    assert check_key(CaptureWay.CANVAS, "156.0", film(1.6, plugins=EVERY_PLUGIN[:4])) == keys[0], (
+        "more words, the same kind of film"
     )

@@ -8,14 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from ecg_renderer.capture.scene import Scene
 
 from captions import Json, talk
-from captures import Picture, film, open_way, pictures_of
-from ecg_renderer.capture.patches import Block
-from ecg_renderer.capture.selfcheck import Comparison, compare, frames_to_measure, sample_frames
+from captures import Picture, block, film, open_way, pictures_of
+from ecg_renderer.capture.selfcheck import Comparison, compare, frames_to_check, frames_to_measure
 from ecg_renderer.colour import Conversion, rgba_to_yuva
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box
 
 CONVERSION = Conversion.of("bt709", full_range=False)
 
@@ -31,7 +30,7 @@ def captured(captions: Json) -> Picture:
 
     async def capture() -> Picture:
         async with open_way("canvas", shot) as opened:
-            return (await pictures_of(opened, [Block(FrameRange(22, 23), 0)], shot.box))[22]
+            return (await pictures_of(opened, [block(22, 23)], shot.whole))[22]
 
     return asyncio.run(capture())
 
@@ -168,15 +167,11 @@ def test_an_empty_picture_compares_with_an_empty_one() -> None:
         assert comparing(empty, empty).pixels == 0
 
 
-def scene_with(*windows: tuple[float, float]) -> Scene:
-    """Return a scene in whose one cue plugins run in `windows`."""
+def film_with(windows: list[tuple[float, float]], blocks: tuple[Block, ...]) -> Film:
+    """Return a film in whose one cue plugins run in `windows`."""
     words = [{"eType": "text", "baseTime": list(window), "pluginChain": [{"name": "fadein"}]} for window in windows]
     root = {"eType": "group", "displayTime": [0, 100], "children": [{"eType": "text"}, *words]}
-    return Scene({"cues": [{"root": root}]}, (), 640, 360, Fraction(30))
-
-
-def blocks(*triples: tuple[int, int, int]) -> list[Block]:
-    return [Block(FrameRange(start, end), pre_roll) for start, end, pre_roll in triples]
+    return Film({"cues": [{"root": root}]}, (), 640, 360, Fraction(30), blocks)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +204,7 @@ def blocks(*triples: tuple[int, int, int]) -> list[Block]:
 def test_frames_to_compare(
     windows: list[tuple[float, float]], given: list[tuple[int, int, int]], wanted: list[int]
 ) -> None:
-    assert sample_frames(scene_with(*windows), blocks(*given)) == wanted
+    assert frames_to_check(film_with(windows, tuple(block(*each) for each in given))) == wanted
 
 
 def test_the_frames_before_are_measured_too() -> None:

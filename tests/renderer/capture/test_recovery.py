@@ -11,17 +11,19 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from captures import Film, Picture, browser_processes, cut, differing, film, open_way, pictures_of
+from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
 from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile
-from ecg_renderer.capture.patches import Block, BoxOutgrownError, Patch
+from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay
 
 FRAME_TIMEOUT = 1.5
 AFTER_PATCHES = 5
@@ -39,13 +41,13 @@ def undisturbed(shot: Film) -> dict[int, Picture]:
 
 @pytest.fixture(scope="module")
 def short(shot: Film) -> Film:
-    return Film(shot.scene, cut(shot, 4).blocks[:1])
+    return replace(shot, blocks=cut(shot, 4).blocks[:1])
 
 
 @pytest.fixture(scope="module")
 def short_undisturbed(short: Film) -> dict[str, dict[int, Picture]]:
     """By capture way."""
-    return {way: asyncio.run(capture_disturbed(short, way, lambda: None))[0] for way in ("beginframe", "screenshot")}
+    return {way: asyncio.run(capture_disturbed(short, way, lambda: None))[0] for way in CaptureWay}
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +85,7 @@ async def capture_disturbed(
 ) -> tuple[dict[int, Picture], int]:
     """Return the pictures, and how often the browser was started again."""
     async with open_way(way, shot, ring=ring, frame_timeout=FRAME_TIMEOUT) as capture:
-        pictures = await pictures_of(Disturbed(capture, disturb, times), shot.blocks, shot.box)
+        pictures = await pictures_of(Disturbed(capture, disturb, times), shot.blocks, shot.whole)
         return pictures, capture.statistics.restarts
 
 
@@ -130,7 +132,7 @@ def test_a_death_is_noticed_long_before_the_frame_timeout(way: str, ring: bool, 
     async def seconds() -> float:
         async with open_way(way, shot, ring=ring, frame_timeout=60) as capture:
             began = time.monotonic()
-            await pictures_of(Disturbed(capture, kill_page, 1), shot.blocks, shot.box)
+            await pictures_of(Disturbed(capture, kill_page, 1), shot.blocks, shot.whole)
             return time.monotonic() - began
 
     assert asyncio.run(seconds()) < 20
@@ -149,6 +151,42 @@ def test_a_page_that_keeps_hanging_ends_with_a_timeout(shot: Film) -> None:
 
 
 @pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_measuring_goes_on_when(happens: str, way: str, short: Film) -> None:
+    async def measured() -> tuple[Box | None, Box | None, int]:
+        async with open_way(way, short, frame_timeout=FRAME_TIMEOUT) as capture:
+            undisturbed = await capture.measure([0, 4, 8])
+            DISTURBANCES[happens]()
+            return undisturbed, await capture.measure([0, 4, 8]), capture.statistics.restarts
+
+    wanted, found, restarts = asyncio.run(measured())
+
+    assert wanted
+    assert (found, restarts) == (wanted, 1)
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
+@pytest.mark.parametrize("happens", DISTURBANCES)
+def test_another_film_is_laid_out_although(
+    happens: str, way: str, short: Film, short_undisturbed: dict[str, dict[int, Picture]]
+) -> None:
+    other = film(0.8, plugins=("fadein",))
+
+    async def shown() -> tuple[dict[int, Picture], dict[int, Picture], int]:
+        async with open_way(way, other, frame_timeout=FRAME_TIMEOUT) as capture:
+            first = await pictures_of(capture, other.blocks[:1], other.whole)
+            DISTURBANCES[happens]()
+            await capture.show(short)
+            return first, await pictures_of(capture, short.blocks, short.whole), capture.statistics.restarts
+
+    first, pictures, restarts = asyncio.run(shown())
+
+    assert restarts == 1
+    assert differing({frame: first[frame] for frame in pictures}, pictures) != [], "nothing was laid out anew"
+    assert differing(pictures, short_undisturbed[way]) == []
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])
 def test_a_caption_that_reaches_out_of_the_box_is_not_cut_off(way: str, shot: Film) -> None:
     async def outgrown() -> BoxOutgrownError:
         async with open_way(way, shot) as capture:
@@ -157,7 +195,7 @@ def test_a_caption_that_reaches_out_of_the_box_is_not_cut_off(way: str, shot: Fi
             with pytest.raises(BoxOutgrownError) as caught:
                 await pictures_of(capture, shot.blocks, first)
             assert not first.contains(caught.value.box)
-            whole = await pictures_of(capture, shot.blocks[:1], shot.box)  # and the capture is still good
+            whole = await pictures_of(capture, shot.blocks[:1], shot.whole)  # and the capture is still good
             assert whole[0].any()
             return caught.value
 

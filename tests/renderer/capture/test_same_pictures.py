@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from captions import talk
-from captures import Film, Picture, Tampering, cut, differing, distinct, film, open_way, pictures_of
+from captures import Picture, Tampering, cut, differing, distinct, film, frames_of, open_way, pictures_of
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
 
 SECONDS = 1.6
@@ -33,8 +35,8 @@ def captured(
         async with open_way(way, shot, stages=stages, ring=ring) as opened:
             if whole_boxes:
                 await opened.send_whole_boxes()
-            pictures = await pictures_of(opened, shot.blocks, shot.box)
-            whole_area = opened.statistics.patches * shot.box.area
+            pictures = await pictures_of(opened, shot.blocks, shot.whole)
+            whole_area = opened.statistics.patches * shot.whole.area
             assert (opened.statistics.pixels == whole_area) == whole_boxes
             return pictures
 
@@ -67,7 +69,7 @@ def test_a_canvas_that_is_shown_gives_the_same_pictures(whole: dict[int, Picture
 
     async def shown() -> dict[int, Picture]:
         async with open_way("canvas", shot, launcher=Tampering(show)) as capture:
-            return await pictures_of(capture, shot.blocks, shot.box)
+            return await pictures_of(capture, shot.blocks, shot.whole)
 
     assert differing(asyncio.run(shown()), whole) == []
 
@@ -89,20 +91,20 @@ def test_frames_on_command_depend_little_on_the_frames_before_them(shot: Film) -
     """Chromium's compositor keeps some of the last frame: opacities are rounded in another order after a jump."""
     through, jumping = captured(shot, way="beginframe"), captured(cut(shot, 3), way="beginframe")
 
-    for frame in shot.frames:
-        comparison = compare(jumping[frame].ravel(), through[frame].ravel(), shot.box, None)
+    for frame in frames_of(shot):
+        comparison = compare(jumping[frame].ravel(), through[frame].ravel(), shot.whole, None)
         assert comparison.worst <= TOLERANCE, f"frame {frame}: {comparison}"
 
 
 def test_the_blocks_that_a_plan_makes_give_the_same_pictures(whole: dict[int, Picture]) -> None:
-    planned = film(SECONDS, longest=8)
+    planned = film(SECONDS, cell_frames=8)
     assert len(planned.blocks) > 5
 
     assert differing(captured(planned, stages=4), whole) == []
 
 
 def test_a_part_of_the_video_alone_gives_the_same_pictures(shot: Film, whole: dict[int, Picture]) -> None:
-    part = Film(shot.scene, cut(shot, 4).blocks[2:3])
+    part = replace(shot, blocks=cut(shot, 4).blocks[2:3])
 
     alone = captured(part)
 
@@ -117,7 +119,7 @@ def test_the_debugging_protocol_gives_the_same_pictures_as_shared_memory(shot: F
 def test_a_capture_can_be_used_again(ring: bool, shot: Film, whole: dict[int, Picture]) -> None:
     async def twice() -> list[dict[int, Picture]]:
         async with open_way("canvas", shot, ring=ring) as capture:
-            return [await pictures_of(capture, shot.blocks, shot.box) for _ in range(2)]
+            return [await pictures_of(capture, shot.blocks, shot.whole) for _ in range(2)]
 
     first, second = asyncio.run(twice())
 
@@ -132,9 +134,9 @@ def test_what_moves_without_a_trace_in_the_document_is_captured_whole_on_every_f
 
     async def patches(script: str) -> int:
         async with open_way(way, shot, launcher=Tampering(script)) as capture:
-            await pictures_of(capture, shot.blocks, shot.box)
-            assert capture.statistics.pixels == capture.statistics.patches * shot.box.area
+            await pictures_of(capture, shot.blocks, shot.whole)
+            assert capture.statistics.pixels == capture.statistics.patches * shot.whole.area
             return capture.statistics.patches
 
     assert asyncio.run(patches("() => {}")) == 1
-    assert asyncio.run(patches(moving)) == len(shot.frames)
+    assert asyncio.run(patches(moving)) == len(frames_of(shot))

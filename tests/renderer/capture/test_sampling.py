@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from captions import PALETTE, scenario
-from captures import Film, Picture, film, open_way, pictures_of
-from ecg_renderer.capture.patches import Block
-from ecg_renderer.model import FrameRange
+from captures import Picture, block, film, open_way, pictures_of
+from ecg_renderer.film import Film
 
 SECONDS = 0.8
 
@@ -19,7 +19,7 @@ SECONDS = 0.8
 def pictures(shot: Film) -> dict[int, Picture]:
     async def capture() -> dict[int, Picture]:
         async with open_way("canvas", shot) as opened:
-            return await pictures_of(opened, shot.blocks, shot.box)
+            return await pictures_of(opened, shot.blocks, shot.whole)
 
     return asyncio.run(capture())
 
@@ -83,6 +83,6 @@ def test_the_same_plugin_twice_on_a_word_is_two_effects() -> None:
 def test_a_cut_shows_what_the_whole_shows_at_a_border() -> None:
     captions = scenario([cue("one", 0, 0.4), cue("two", 0.4, SECONDS)])
     whole, tail = film(SECONDS, captions=captions), film(SECONDS, captions=captions)
-    tail = Film(tail.scene, [Block(FrameRange(12, 24), 12)])
+    tail = replace(tail, blocks=(block(12, 24, 12),))
 
     assert np.array_equal(pictures(whole)[12], pictures(tail)[12])

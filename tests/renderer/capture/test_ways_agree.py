@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from captions import Json, talk
-from captures import EVERY_PLUGIN, Film, Picture, distinct, film, open_way, pictures_of
+from captures import EVERY_PLUGIN, Picture, distinct, film, frames_of, open_way, pictures_of
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
 
 # One for each cue in turn. Words without a style have a shadow too, MotionText's own.
@@ -27,7 +28,7 @@ def styled() -> Film:
 def captured(way: str, shot: Film) -> dict[int, Picture]:
     async def capture() -> dict[int, Picture]:
         async with open_way(way, shot) as opened:
-            return await pictures_of(opened, shot.blocks, shot.box)
+            return await pictures_of(opened, shot.blocks, shot.whole)
 
     return asyncio.run(capture())
 
@@ -38,10 +39,10 @@ def test_every_way_gives_the_same_picture_of_every_plugin() -> None:
     canvas, beginframe, screenshot = (captured(way, shot) for way in CaptureWay)
 
     assert distinct(screenshot) > 40
-    for frame in shot.frames:
+    for frame in frames_of(shot):
         assert screenshot[frame].any()
         for other in (canvas, beginframe):
-            comparison = compare(other[frame].ravel(), screenshot[frame].ravel(), shot.box, None)
+            comparison = compare(other[frame].ravel(), screenshot[frame].ravel(), shot.whole, None)
             assert comparison.pixels > 1000
             assert comparison.worst <= TOLERANCE, f"frame {frame}: {comparison}"
 
@@ -51,7 +52,7 @@ def test_letters_three_hundred_pixels_high_differ_on_their_edges_at_most() -> No
 
     canvas, beginframe = captured("canvas", shot), captured("beginframe", shot)
 
-    for frame in shot.frames:
-        comparison = compare(canvas[frame].ravel(), beginframe[frame].ravel(), shot.box, None)
+    for frame in frames_of(shot):
+        comparison = compare(canvas[frame].ravel(), beginframe[frame].ravel(), shot.whole, None)
         assert comparison.same, f"frame {frame}: {comparison}"
         assert comparison.pixels > 50_000

@@ -202,11 +202,11 @@ def test_without_ffmpeg_the_message_says_how_to_get_it(tmp_path: Path) -> None:
     assert "apt-get install ffmpeg" in ended.err
 
 
-@pytest.mark.parametrize("where", ["--output", "--work-dir"])
+@pytest.mark.parametrize("where", ["--output", "--cells"])
 def test_a_full_disk_is_said_to_be_full(tmp_path: Path, where: str) -> None:
     workplace(tmp_path, clips.Clip(filters="noise=alls=80:allf=t"), quality=100)  # about 2 MB when it is rendered
     with small_disk(tmp_path) as (disk, limit), nothing_left(tmp_path):
-        place = disk / ("captioned.mp4" if where == "--output" else "work")
+        place = disk / ("captioned.mp4" if where == "--output" else "cells")
         ended = ecg_render("run", "job.yaml", where, place, cwd=tmp_path, limit=limit)
         assert not list(disk.rglob("*.mp4"))
     assert_clear(ended, "SYSTEM_RESOURCE_ERROR", 104, "full" if limit is None else "grow")
@@ -230,10 +230,10 @@ def small_disk(folder: Path) -> Iterator[tuple[Path, int | None]]:
 @contextmanager
 def nothing_left(folder: Path) -> Iterator[None]:
     """Check that the block leaves no file and no process behind."""
-    before = {path for path in files(folder) if not path.startswith("disk/work")}
+    before = {path for path in files(folder) if not path.startswith("disk/cells")}
     running = processes.survivors(SESSION)
     yield
-    assert {path for path in files(folder) if not path.startswith("disk/work")} == before
+    assert {path for path in files(folder) if not path.startswith("disk/cells")} == before
     left = processes.wait_until_gone(SESSION, 3.0) - running
     assert not left, [processes.describe(process) for process in left]
 

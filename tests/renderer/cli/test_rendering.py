@@ -102,7 +102,7 @@ def test_a_plan_shows_source_segments_and_warnings(tmp_path: Path) -> None:
     ended = ecg_render("plan", "job.yaml", "--segments", "2", cwd=workplace(tmp_path, captions=captions))
     for words in ("video.mp4", "320x180 h264 in mov, 30 frames/s, 30 frames, 1.0 s", "aac, 1 channel, 48 kHz"):
         assert words in ended.out
-    for words in ("different pictures", "about", "cues[2]: is shown from 5 to 6 s", "pre-roll"):
+    for words in ("different pictures", "about", "cues[2]: is shown from 5 to 6 s"):
         assert words in ended.out
     assert files(tmp_path) == {"video.mp4", "scenario.json", "job.yaml"}
 
@@ -110,7 +110,8 @@ def test_a_plan_shows_source_segments_and_warnings(tmp_path: Path) -> None:
 def test_a_plan_as_json_has_the_models_words_and_the_encoder(tmp_path: Path) -> None:
     ended = ecg_render("plan", "job.yaml", "--json", "--segments", "3", cwd=workplace(tmp_path))
     plan = ended.json
-    assert [len(plan["segments"]), plan["frames"], plan["encoder"]] == [3, 30, "x264"]
+    assert [len(plan["segments"]), len(plan["cells"])] == [3, 3]
+    assert [plan["target"]["frames"], plan["target"]["encoder"]] == [30, "x264"]
     assert plan["source"]["rate"] == "30/1"
     assert plan["segments"][0]["start"] == 0
 

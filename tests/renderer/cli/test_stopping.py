@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: everything is gone within seconds, and the next run goes on from the finished segments."""
+"""Ctrl-C and SIGTERM: everything is gone within seconds, and the next run goes on from the finished cells."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def terminate(render: subprocess.Popen[str]) -> None:
     render.terminate()
 
 
-def wait_for_a_segment(folder: Path, render: subprocess.Popen[str]) -> None:
-    """Wait until the first segment is finished, and the second has begun."""
+def wait_for_a_cell(folder: Path, render: subprocess.Popen[str]) -> None:
+    """Wait until the first cell is kept, and the second has begun."""
     deadline = time.monotonic() + command_line.SECONDS
-    while not list(folder.glob("cache/ecg-render/work/*/segments/[0-9a-f]*.mp4")):
+    while not list(folder.glob("cache/ecg-render/cells/*.mp4")):
         assert render.poll() is None, render.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -78,26 +78,26 @@ def test_a_stopped_render_leaves_nothing_running_and_the_next_one_goes_on(
 ) -> None:
     before, running = files(folder), processes.survivors(SESSION)
     with started(folder) as render:
-        wait_for_a_segment(folder, render)
+        wait_for_a_cell(folder, render)
         assert processes.survivors(SESSION) > running, "the browser and FFmpeg are at work"
         stop(render)
         out, err = render.communicate(timeout=SECONDS_TO_STOP)
     assert render.returncode == status
     assert out == ""
-    assert "Finished segments are kept: run the same command again" in err
+    assert "Finished pieces are kept: run the same command again" in err
     assert "Traceback" not in err
     assert processes.wait_until_gone(SESSION, 2.0) <= running
     assert files(folder) == before
 
     ended = ecg_render("run", "job.yaml", "--segments", "3", "--json", cwd=folder)
     assert ended.code == 0, ended.err
-    assert 1 <= ended.json["segmentsReused"] < 3
+    assert 1 <= ended.json["cellsReused"] < 3
     assert len(clips.frames(folder / "out/captioned.mp4")) == 120
 
 
 def test_json_says_that_the_job_was_cancelled(folder: Path) -> None:
     with started(folder, "--json") as render:
-        wait_for_a_segment(folder, render)
+        wait_for_a_cell(folder, render)
         press_ctrl_c(render)
         out, _ = render.communicate(timeout=SECONDS_TO_STOP)
     assert json.loads(out)["failure"]["code"] == "JOB_CANCELLED"
@@ -122,14 +122,14 @@ def test_a_render_stops_while_pictures_wait_for_a_slow_encoder(tmp_path: Path) -
 def test_a_killed_render_leaves_nothing_running_and_the_next_one_goes_on(folder: Path) -> None:
     running = processes.survivors(SESSION)
     with started(folder) as render:
-        wait_for_a_segment(folder, render)
+        wait_for_a_cell(folder, render)
         render.kill()
     assert processes.wait_until_gone(SESSION, SECONDS_TO_STOP) <= running
     assert not (folder / "out/captioned.mp4").exists()
 
     ended = ecg_render("run", "job.yaml", "--segments", "3", "--json", cwd=folder)
     assert ended.code == 0, ended.err
-    assert ended.json["segmentsReused"] >= 1
+    assert ended.json["cellsReused"] >= 1
     assert files(folder) == {"video.mp4", "scenario.json", "job.yaml", "out/captioned.mp4"}
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from clips import Clip, counter, number_picture, read_counters, write_nut
 from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
-from ecg_renderer.media.arguments import Overlay, segment_arguments
+from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay
 from ecg_renderer.media.process import Finished, Progress, failure, run_ffmpeg
 from encodes import Render
 
@@ -189,14 +189,15 @@ def test_failures_are_told_apart(name: str) -> None:
 def test_captions_come_through_a_pipe_while_ffmpeg_runs(tmp_path: Path) -> None:
     render = Render(counter(Clip()), tmp_path)
     reader, writer = os.pipe()
-    pictures = [(index, number_picture(index, render.box.width, render.box.height)) for index in (20, 41)]
+    pictures = [(LEAD_FRAMES + index, number_picture(index, render.box.width, render.box.height)) for index in (20, 41)]
 
     async def piped() -> None:
         job = render.job(0, 60, Overlay(render.box, "pipe:0"), "piped.mp4")
         size = render.box.width, render.box.height
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(asyncio.to_thread(write_and_close, writer, size, render.rate, pictures))
-            tasks.create_task(run_ffmpeg(segment_arguments(job), stdin=reader))
+            tasks.create_task(run_ffmpeg(job.arguments, stdin=reader))
+        job.files.path(0).rename(job.output)
 
     asyncio.run(piped())
     os.close(reader)

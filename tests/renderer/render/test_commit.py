@@ -12,12 +12,10 @@ import pytest
 from captions import frame_numbers, render_job
 from clips import Clip, counter
 from ecg_api.rendering import RenderResult
-from ecg_renderer.local import run_job
-from ecg_renderer.progress import SilentObserver
 from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings
 from ecg_renderer.storage.base import TransferProgress
 from ecg_renderer.storage.output import OutputFile
+from renders import SETTINGS, run
 
 FRAMES = 15
 NAME = "out.mp4"
@@ -25,7 +23,7 @@ PATIENCE = 60.0
 
 
 class SlowCommit:
-    """The output's commit stops before it begins, until it may go on; those of segments do not."""
+    """The output's commit stops before it begins, until it may go on; those of cells do not."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = threading.Event()
@@ -59,17 +57,17 @@ def slow_commit(monkeypatch: pytest.MonkeyPatch) -> SlowCommit:
 def order(tmp_path: Path) -> RunRequest:
     source = counter(Clip(rate="30", frames=FRAMES))
     job = render_job(source, frame_numbers(Fraction(30), FRAMES), tmp_path / "out" / NAME)
-    return RunRequest(job, tmp_path, Settings(), work_dir=tmp_path / "work")
+    return RunRequest(job, tmp_path, SETTINGS, cells=tmp_path / "cells")
 
 
 def test_the_run_goes_on_hearing_while_the_output_is_committed(order: RunRequest, slow_commit: SlowCommit) -> None:
-    async def run() -> RenderResult:
-        running = asyncio.create_task(run_job(order, SilentObserver()))
+    async def commit_slowly() -> RenderResult:
+        running = asyncio.create_task(run(order))
         await slow_commit.reached()
         slow_commit.may_go_on.set()  # by the event loop: were it blocked, nobody would
         return await running
 
-    result = asyncio.run(run())
+    result = asyncio.run(commit_slowly())
 
     assert Path(result.output).stat().st_size == result.size_bytes
 
@@ -77,15 +75,15 @@ def test_the_run_goes_on_hearing_while_the_output_is_committed(order: RunRequest
 def test_a_run_that_is_cancelled_while_it_commits_leaves_no_output(
     order: RunRequest, slow_commit: SlowCommit, tmp_path: Path
 ) -> None:
-    async def run() -> None:
-        running = asyncio.create_task(run_job(order, SilentObserver()))
+    async def cancel() -> None:
+        running = asyncio.create_task(run(order))
         await slow_commit.reached()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         slow_commit.may_go_on.set()
 
-    asyncio.run(run())
+    asyncio.run(cancel())
 
     assert len(slow_commit.failures) == 1
     assert not (tmp_path / "out").exists()

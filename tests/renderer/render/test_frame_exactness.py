@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +9,7 @@ import pytest
 
 from captions import frame_numbers, render_job
 from clips import Clip, Numbers, counter, read_counters
-from ecg_renderer.local import run_job
-from ecg_renderer.progress import SilentObserver
-from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings
+from renders import rendered
 
 FRAMES = 90
 
@@ -23,9 +19,8 @@ FRAMES = 90
 def test_every_frame_shows_its_own_caption(rate: str, segments: int, tmp_path: Path) -> None:
     source = counter(Clip(rate=rate, frames=FRAMES))
     job = render_job(source, frame_numbers(Fraction(rate), FRAMES), tmp_path / "out.mp4", quality=90)
-    request = RunRequest(job, tmp_path, Settings(), work_dir=tmp_path / "work", segments=segments)
 
-    result = asyncio.run(run_job(request, SilentObserver()))
+    result = rendered(job, tmp_path, segments=segments)
 
     assert read_counters(Path(result.output)) == [Numbers(n, n) for n in range(FRAMES)]
     assert (result.frames, result.segments, result.frames_dropped) == (FRAMES, segments, 0)

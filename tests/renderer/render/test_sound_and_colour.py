@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -12,10 +11,7 @@ import pytest
 
 from captions import box_cue, render_job, scenario, talk
 from clips import Clip, counter, frames
-from ecg_renderer.local import run_job
-from ecg_renderer.progress import SilentObserver
-from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings
+from renders import rendered
 
 
 def sound(path: Path) -> str:
@@ -31,9 +27,8 @@ def sound(path: Path) -> str:
 def test_the_sound_is_copied_bit_for_bit(segments: int, tmp_path: Path) -> None:
     source = counter(Clip())
     job = render_job(source, talk(2), tmp_path / "out.mp4")
-    request = RunRequest(job, tmp_path, Settings(), work_dir=tmp_path / "work", segments=segments)
 
-    result = asyncio.run(run_job(request, SilentObserver()))
+    result = rendered(job, tmp_path, segments=segments)
 
     assert sound(Path(result.output)) == sound(source)
 
@@ -57,7 +52,7 @@ def test_a_pure_colour_decodes_to_what_the_standard_says(
     captions = scenario([box_cue("patch", 0, 1, (0.25, 0.5, 0.5, 0.4), colour)])
     job = render_job(source, captions, tmp_path / "out.mp4", quality=100)
 
-    result = asyncio.run(run_job(RunRequest(job, tmp_path, Settings(), tmp_path / "work"), SilentObserver()))
+    result = rendered(job, tmp_path)
 
     picture = frames(Path(result.output), "yuv420p")[5]
     luma, chroma = picture[:height], picture[height:].reshape(2, height // 2, width // 2)

@@ -43,7 +43,7 @@ def test_a_render_from_s3_to_s3_gives_the_same_bytes_as_a_local_one(bucket: Buck
     assert bucket.keys == {"in/video.mp4", "in/scenario.json", "out/captioned.mp4"}
     assert bucket.unfinished == set()
     assert files(folder) - before == {"out/captioned.mp4"}
-    assert not list((folder / "cache").rglob("*.mp4"))
+    assert {path.parent.name for path in (folder / "cache").rglob("*.mp4")} == {"cells"}
     assert_no_secrets(remote, bucket)
 
 

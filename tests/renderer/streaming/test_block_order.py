@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pytest
 
+from captures import block
 from ecg_renderer.capture.order import BlockOrder
-from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.records import Kind, Record
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.model import Block, Box
 
 BOX = Box(0, 0, 2, 2)
-BLOCKS = [Block(FrameRange(0, 3), 0), Block(FrameRange(3, 6), 1), Block(FrameRange(10, 12), 10)]
+BLOCKS = [block(0, 3), block(3, 6, 1), block(10, 12, 10)]
 
 P, E = Kind.PATCH, Kind.BLOCK_END
 
@@ -59,7 +59,7 @@ def test_any_mixture_of_blocks_comes_out_ascending() -> None:
         waiting = [list(FIRST), list(SECOND), list(THIRD)]
         mixed = []
         while any(waiting):
-            mixed.append(chance.choice([block for block in waiting if block]).pop(0))
+            mixed.append(chance.choice([some for some in waiting if some]).pop(0))
         assert taken(BlockOrder(BLOCKS), mixed) == IN_ORDER
 
 
@@ -129,7 +129,14 @@ def test_after_a_crash_only_what_is_missing_remains(
     order = BlockOrder(BLOCKS)
     taken(order, records)
 
-    assert order.remaining() == [Block(FrameRange(start, end), pre_roll) for start, end, pre_roll in remaining]
+    assert [(each.frames.start, each.frames.end, replayed(each)) for each in order.remaining()] == [
+        (start, end, list(range(replay_from, start))) for start, end, replay_from in remaining
+    ]
+
+
+def replayed(block: Block) -> list[int]:
+    """Return the frames that are sought before the block's first, in order."""
+    return [frame for part in block.replay for frame in range(part.start, part.end)]
 
 
 @pytest.mark.parametrize("crash_after", range(len(FIRST + SECOND + THIRD)))
@@ -140,8 +147,8 @@ def test_after_a_crash_anywhere_the_frames_after_the_last_one_come_once(crash_af
 
     again = BlockOrder(remaining)
     records = []
-    for block in remaining:
-        start, end = block.frames.start, block.frames.end
+    for part in remaining:
+        start, end = part.frames.start, part.frames.end
         records += [*(record(P, frame, start) for frame in range(start, end)), record(E, end, start)]
 
     last = max(before, default=-1)

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from captures import film, open_way, pictures_of
+from captures import block, film, open_way, pictures_of
 from ecg_renderer.browser import Browser
-from ecg_renderer.capture.patches import Block
 from ecg_renderer.colour import Conversion, rgba_to_yuva
-from ecg_renderer.model import FrameRange
 
 Pixels = NDArray[np.uint8]
 
@@ -113,7 +111,7 @@ def pictures() -> Iterator[tuple[str, Pixels]]:
 async def captured() -> Pixels:
     shot = film(0.8)
     async with open_way("canvas", shot) as capture:
-        return (await pictures_of(capture, [Block(FrameRange(12, 13), 0)], shot.box))[12]
+        return (await pictures_of(capture, [block(12, 13)], shot.whole))[12]
 
 
 async def converted_in_the_page(cases: list[tuple[Pixels, Conversion]]) -> list[Pixels]:

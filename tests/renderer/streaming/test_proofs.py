@@ -8,20 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ecg_renderer.pipeline import PipelineSettings, SegmentOutcome, StreamingPipeline
+from ecg_renderer.result import RenderResult
 
-from captures import Film, Tampering, film, open_way
+from captions import render_job, talk
+from captures import Tampering, film, frames_of, open_way
 from clips import Clip, counter, frames
 from ecg_renderer.capture import canvas
-from ecg_renderer.capture.patches import Block, Capture, Patch
+from ecg_renderer.capture.patches import Patch
+from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.media.arguments import SegmentEncode
-from ecg_renderer.model import Box
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay
 from ecg_renderer.picture import YuvaPicture
-from encodes import probe
+from ecg_renderer.settings import Settings
+from renders import rendered
 
 SIZE = (640, 360)
 SECONDS = 1.6
+PLUGINS = ("cwi-bouncing", "cwi-loud", "elastic", "fadein")
 CHECK_EVERY = 7
 CONVERSION = Conversion.of("bt601", full_range=False)
 
@@ -44,7 +48,7 @@ def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def shot() -> Film:
-    return film(SECONDS, plugins=("cwi-bouncing", "cwi-loud", "elastic", "fadein"), size=SIZE)
+    return film(SECONDS, plugins=PLUGINS, size=SIZE)
 
 
 def proofs(shot: Film, script: str) -> tuple[list[int], list[int]]:
@@ -54,7 +58,7 @@ def proofs(shot: Film, script: str) -> tuple[list[int], list[int]]:
     async def run() -> None:
         async with open_way("canvas", shot, conversion=CONVERSION, launcher=Tampering(script)) as capture:
             picture = YuvaPicture(*SIZE, CONVERSION)
-            async for patch in capture.patches(shot.blocks, shot.box):
+            async for patch in capture.patches(list(shot.blocks), shot.whole):
                 if not patch.proof:
                     picture.apply(patch.box, patch.pixels)
                 elif picture.shows(patch.box, patch.pixels):
@@ -70,7 +74,7 @@ def proofs(shot: Film, script: str) -> tuple[list[int], list[int]]:
 def test_proofs_hold_where_nothing_is_wrong(shot: Film) -> None:
     held, broken = proofs(shot, NOTHING)
 
-    assert len(held) >= len(shot.frames) * 0.8 // CHECK_EVERY
+    assert len(held) >= len(frames_of(shot)) * 0.8 // CHECK_EVERY
     assert broken == []
 
 
@@ -83,73 +87,50 @@ def test_lost_changes_are_noticed_and_whole_boxes_put_them_right(shot: Film) -> 
     assert min(held) > max(broken)
 
 
-class Tampered:
-    """A capture, one of whose patches has a wrong byte."""
+def tamper(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the patch of that number arrive with a wrong byte."""
+    patches = RestartingCapture.patches
 
-    def __init__(self, capture: Capture, number: int) -> None:
-        self._capture = capture
-        self._number = number
-        self.way = capture.way
-        self.statistics = capture.statistics
-        self.measure = capture.measure
-        self.send_whole_boxes = capture.send_whole_boxes
-
-    async def patches(self, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
+    async def tampered(capture: RestartingCapture, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
         count = 0
-        async for patch in self._capture.patches(blocks, box):
+        async for patch in patches(capture, blocks, box):
             count += 1
-            if count == self._number:
+            if count == number:
                 pixels = patch.pixels.copy()
                 pixels[-1] ^= 255
                 patch = Patch(patch.frame, patch.box, pixels, proof=patch.proof)
             yield patch
 
+    monkeypatch.setattr(RestartingCapture, "patches", tampered)
 
-def rendered(shot: Film, folder: Path, script: str, *, tamper: int = 0) -> tuple[SegmentOutcome, Path]:
+
+def render(folder: Path, script: str) -> RenderResult:
+    """Render the words of `shot` over a clip, in pages in which `script` ran."""
     clip = counter(Clip(width=SIZE[0], height=SIZE[1], frames=round(SECONDS * 30)))
-    source = probe(clip)
-    output = folder / "out.mkv"
-    encode = SegmentEncode(
-        source=source,
-        url=str(clip),
-        start=0,
-        end=source.frames,
-        rate=source.exact_rate,
-        width=SIZE[0],
-        height=SIZE[1],
-        quality=100,
-        preset="ultrafast",
-        encoder="x264",
-        output=output,
-    )
-
-    async def run() -> SegmentOutcome:
-        async with open_way("canvas", shot, conversion=CONVERSION, launcher=Tampering(script)) as capture:
-            used: Capture = Tampered(capture, tamper) if tamper else capture
-            pipeline = StreamingPipeline(used, shot.blocks, encode, CONVERSION, PipelineSettings(), lambda _: None)
-            return await pipeline.run()
-
-    return asyncio.run(run()), output
+    job = render_job(clip, talk(SECONDS, plugins=PLUGINS), folder / "out.mp4", quality=100)
+    return rendered(job, folder, settings=Settings(capture=CaptureWay.CANVAS), launcher=Tampering(script))
 
 
-def test_a_render_goes_on_with_whole_boxes_and_says_so(shot: Film, tmp_path: Path) -> None:
+def test_a_render_goes_on_with_whole_boxes_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "right").mkdir()
-    outcome, output = rendered(shot, tmp_path, LOSE_HALF)
-    right, reference = rendered(shot, tmp_path / "right", NOTHING)
+    result = render(tmp_path, LOSE_HALF)
+    right = render(tmp_path / "right", NOTHING)
 
-    assert right.warnings == ()
-    assert len(outcome.warnings) >= 1
-    assert "did not add up" in outcome.warnings[0]
-    found, wanted = frames(output), frames(reference)
-    assert len(found) == len(wanted) == len(shot.frames)
+    assert right.warnings == []
+    assert len(result.warnings) >= 1
+    assert "did not add up" in result.warnings[0]
+    found, wanted = frames(Path(result.output)), frames(Path(right.output))
+    assert len(found) == len(wanted) == round(SECONDS * 30)
     tail = len(found) // 3
     apart = [float(np.abs(one.astype(int) - other).max()) for one, other in zip(found, wanted, strict=True)]
     assert max(apart[-tail:]) <= 24, "the end is not right again"
     assert max(apart) > 100, "nothing was wrong to begin with"
 
 
-def test_one_wrong_byte_is_noticed(shot: Film, tmp_path: Path) -> None:
-    outcome, _ = rendered(shot, tmp_path, NOTHING, tamper=CHECK_EVERY)
+def test_one_wrong_byte_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tamper(monkeypatch, CHECK_EVERY)
 
-    assert len(outcome.warnings) == 1
-    assert "did not add up" in outcome.warnings[0]
+    result = render(tmp_path, NOTHING)
+
+    assert len(result.warnings) == 1
+    assert "did not add up" in result.warnings[0]

@@ -102,12 +102,29 @@ def test_dropping_keeps_the_newest_and_counts_the_others(max_frames: int, max_by
     assert asyncio.run(run()) == [*range(10 - kept, 10), None]
 
 
+def test_how_long_the_producer_waited_is_known() -> None:
+    async def run() -> list[float]:
+        queue = FrameQueue(1, MEGABYTE)
+        await queue.put(frame(0))
+        waited = [queue.statistics().waited_seconds]
+        waiting = await waits(queue.put(frame(1)))
+        await take(queue, 1)
+        await asyncio.wait_for(waiting, 1)
+        return [*waited, queue.statistics().waited_seconds]
+
+    at_first, afterwards = asyncio.run(run())
+
+    assert at_first < A_MOMENT / 2
+    assert A_MOMENT * 0.9 <= afterwards < 1
+
+
 @pytest.mark.parametrize("policy", ["block", "drop"])
 def test_a_frame_larger_than_the_bound_passes_alone(policy: FramePolicy) -> None:
     async def run() -> list[int | None]:
         queue = FrameQueue(60, 100, policy)
         await asyncio.wait_for(queue.put(frame(0, 5000)), 1)
-        assert queue.fill > 1
+        statistics = queue.statistics()
+        assert statistics.current_memory_mb > statistics.max_memory_mb
         first = await take(queue, 1)
         await asyncio.wait_for(queue.put(frame(1, 5000)), 1)
         return first + await take(queue, 1)
@@ -120,7 +137,7 @@ def test_the_memory_in_use_and_its_peak_are_known() -> None:
         queue = FrameQueue(8, 4 * MEGABYTE)
         for index in range(3):
             await queue.put(frame(index, MEGABYTE))
-        assert queue.fill == 0.75
+        assert queue.statistics().current_memory_mb == 3
         await take(queue, 2)
 
         statistics = queue.statistics()
@@ -129,18 +146,6 @@ def test_the_memory_in_use_and_its_peak_are_known() -> None:
         assert statistics.drop_rate == 0
 
     asyncio.run(run())
-
-
-def test_how_full_it_is_counts_whichever_is_nearer_to_its_bound() -> None:
-    async def run() -> list[float]:
-        by_frames, by_bytes = FrameQueue(4, MEGABYTE), FrameQueue(60, 40)
-        fills = [by_frames.fill]
-        for queue in (by_frames, by_bytes):
-            await queue.put(frame(0))
-            fills.append(queue.fill)
-        return fills
-
-    assert asyncio.run(run()) == [0, 0.25, 0.25]
 
 
 def test_many_producers_and_consumers_lose_and_double_nothing() -> None:

@@ -18,22 +18,19 @@ from ecg_api.pods import MergeReport, PlanReport, SegmentReport
 from ecg_api.renderjob import parse_render_job
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import prepare_job
+from ecg_renderer.settings import Settings
+from ecg_renderer.storage import CellStore
+from renders import rendered
 from s3 import Bucket
 from worker_pods import Json, PodEnd, Pods, job_of
 
 
 def rendered_on_one_machine(folder: Path, job: Json, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Render the job with `run_job` and return the video."""
-    from ecg_renderer.local import run_job
-    from ecg_renderer.progress import SilentObserver
-    from ecg_renderer.request import RunRequest
-    from ecg_renderer.settings import Settings
-
+    """Render the job in one process and return the video."""
     monkeypatch.setenv("ECG_SELFCHECK", "never")
     output = folder / "local.mp4"
     job = {**job, "spec": {**job["spec"], "output": {"uri": str(output)}}}
-    request = RunRequest(parse_render_job(job), folder, Settings(), work_dir=folder / "local")
-    asyncio.run(run_job(request, SilentObserver()))
+    rendered(parse_render_job(job), folder, settings=Settings.from_environment())
     return output
 
 
@@ -80,12 +77,11 @@ def test_each_segment_tells_what_it_took_and_why_it_is_not_nvenc(pods: Pods) -> 
     assert 50 < report.metrics.memory_peak_mb < 5000
 
 
-def test_the_plan_has_the_content_keys_of_one_machine(pods: Pods, folder: Path) -> None:
+def test_the_plan_has_the_keys_of_one_machine(pods: Pods, folder: Path) -> None:
     pods.run("plan")
-    prepared = asyncio.run(prepare_job(parse_render_job(pods.job), folder, Cutting(target_seconds=1)))
-    assert [segment["contentKey"] for segment in pods.plan["segments"]] == [
-        segment.content_key for segment in prepared.plan.segments
-    ]
+    store = CellStore((folder / "cells").as_uri())
+    prepared = asyncio.run(prepare_job(parse_render_job(pods.job), folder, Cutting(target_seconds=1), store=store))
+    assert [cell["key"] for cell in pods.plan["cells"]] == [cell.key for cell in prepared.plan.cells]
 
 
 def test_everything_in_s3_is_read_and_written_there(
@@ -98,7 +94,7 @@ def test_everything_in_s3_is_read_and_written_there(
     job = job_of(
         folder, scenario=reference, source={"uri": bucket.uri("in/video.mp4")}, output={"uri": bucket.uri("out/a.mp4")}
     )
-    shutil.rmtree(folder / "local")
+    shutil.rmtree(folder / "cells")
     (folder / "video.mp4").unlink()
     # As in a pod with a read-only root: nobody, root neither, can make folders in /proc.
     homeless = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": ""}

@@ -28,19 +28,19 @@ def merged(end: PodEnd) -> MergeReport:
 
 def in_process(pods: Pods, announce: Callable[[MergeReport], None] = lambda report: None) -> MergeReport:
     """Merge within this process."""
-    assignment = Assignment(parse_render_job(pods.job), pods.folder, pods.work_uri)
+    assignment = Assignment(parse_render_job(pods.job), pods.folder, pods.work_uri, f"{pods.work_uri}/cells")
     return asyncio.run(merge_job(assignment, Live(lambda line: None), announce))
 
 
 def test_a_segment_that_is_missing_is_named_and_another_try_may_work(ready: Pods) -> None:
-    key = ready.plan["segments"][1]["contentKey"]
-    (ready.work / f"segments/{key}-x264.mp4").unlink()
+    name = f"{ready.plan['cells'][1]['key']}-x264.mp4"
+    (ready.work / "cells" / name).unlink()
     end = ready.run("merge")
     assert isinstance(end.report, FailureReport)
     failure = end.report.failure
     assert [end.code, failure.code, failure.retryable] == [96, FailureCode.RENDER_ERROR, True]
     assert failure.segment == 1
-    assert f"Segment 1 is not among the job's work files (segments/{key}-x264.mp4)" in failure.message
+    assert f"The pieces 1 of 3 are not in the store, or were damaged: {name} is the first." in failure.message
     assert not (ready.folder / "out").exists()
     assert (ready.work / "plan.json").exists(), "what is there stays for the next try"
 
@@ -91,11 +91,11 @@ def test_work_files_that_cannot_be_removed_are_a_warning(ready: Pods, monkeypatc
     assert (ready.folder / "out/captioned.mp4").exists()
 
 
-def test_an_output_that_cannot_be_written_fails_the_merge_and_keeps_the_segments(ready: Pods) -> None:
+def test_an_output_that_cannot_be_written_fails_the_merge_and_keeps_the_cells(ready: Pods) -> None:
     (ready.folder / "out").write_text("not a folder")
     end = ready.run("merge")
     assert end.code == RULES[FailureCode.STORAGE_ACCESS_ERROR].exit_code, end.log
-    assert len(list(ready.work.glob("segments/*.mp4"))) == 3
+    assert len(list(ready.work.glob("cells/*.mp4"))) == 3
 
 
 def test_cleaning_removes_the_work_files_and_nothing_there_is_success(ready: Pods) -> None:
@@ -119,7 +119,7 @@ def test_cleaning_can_keep_one_note(kind: str, bucket: Bucket, tmp_path: Path, m
     for name, value in bucket.server.environment().items():
         monkeypatch.setenv(name, value)
     store = open_work_store(bucket.uri("work") if kind == "s3" else tmp_path.as_uri() + "/work")
-    names = ("encoder.json", MERGED, "plan.json", "segments/a.mp4")
+    names = ("encoder.json", MERGED, "plan.json", "cells/a.mp4")
     for name in names:
         store.put(name, b"{}")
     assert store.clean(keep=MERGED) == 3

@@ -200,7 +200,7 @@ def plan_in_process(pods: Pods) -> None:
     told = {name: value for name, value in pods.told("plan").items() if value}
     job, work = told.get("ECG_RENDER_JOB"), told.get("ECG_WORK_URI")
     entry = told.get("ECG_SCENARIO_FILE")
-    assignment = read_assignment(job, None, work, with_scenario=True)
+    assignment = read_assignment(job, None, work, None, with_scenario=True)
     asyncio.run(plan_job(assignment, Live(lambda line: None), scenario_file=Path(entry) if entry else None))
 
 

@@ -64,13 +64,13 @@ def render_job(**spec: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("spec", [{}, {"scenario": {}}, {"scenario": {"uri": "gone.json"}}, {"scenario": None}])
 def test_a_pod_that_is_not_the_plans_needs_no_scenario(spec: dict[str, Any]) -> None:
-    assignment = read_assignment(json.dumps(render_job(**spec)), None, "/work", with_scenario=False)
+    assignment = read_assignment(json.dumps(render_job(**spec)), None, "/work", None, with_scenario=False)
     assert assignment.job.spec.source.uri == "a.mp4"
 
 
 def test_the_plan_pod_needs_a_scenario() -> None:
     with pytest.raises(ManifestError, match=r"ECG_RENDER_JOB: spec\.scenario"):
-        read_assignment(json.dumps(render_job()), None, "/work", with_scenario=True)
+        read_assignment(json.dumps(render_job()), None, "/work", None, with_scenario=True)
 
 
 HELP = {

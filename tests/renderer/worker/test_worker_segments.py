@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ecg_api.failures import RULES, FailureCode
 from ecg_api.options import Options
 from ecg_api.pods import FailureReport, SegmentReport
+from ecg_api.status import RenderMetrics
 from ecg_renderer.errors import GpuUnavailable
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.worker import claim
@@ -38,25 +40,26 @@ def failed(end: PodEnd, code: FailureCode) -> FailureReport:
 def test_a_segment_that_is_there_is_not_rendered_again(planned: Pods) -> None:
     first = rendered(planned.segment(0))
     again = rendered(planned.segment(0))
-    assert again == first.model_copy(update={"reused": True})
+    assert again == first.model_copy(update={"reused": True, "metrics": RenderMetrics()})
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda file, report: report.unlink(),
-        lambda file, report: report.write_text("{"),
-        lambda file, report: report.write_text(report.read_text().replace('"frames":', '"frames":1')),
-        lambda file, report: file.unlink(),
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        lambda file: file.write_bytes(b"{"),
+        lambda file: file.write_bytes(file.read_bytes().replace(b'"frames": 25', b'"frames": 24')),
     ],
-    ids=["no report", "a broken report", "another number of frames", "no file"],
+    ids=["no file", "one that broke off", "another file", "another number of frames"],
 )
-def test_a_segment_whose_report_does_not_fit_is_rendered_again(planned: Pods, spoil: Any) -> None:
+def test_a_cell_that_does_not_fit_is_rendered_again(planned: Pods, spoil: Callable[[Path], object]) -> None:
     first = rendered(planned.segment(0))
-    (file,), (report,) = planned.work.glob("segments/*.mp4"), planned.work.glob("segments/*.json")
+    (file,) = planned.work.glob("cells/*.mp4")
     content = file.read_bytes()
-    spoil(file, report)
-    assert rendered(planned.segment(0)).frames == first.frames
+    spoil(file)
+    again = rendered(planned.segment(0))
+    assert (again.frames, again.reused) == (first.frames, False)
     assert file.read_bytes() == content
 
 
@@ -159,7 +162,7 @@ def without_plan(pods: Pods) -> None:
 
 def of_another_version(pods: Pods) -> None:
     plan = pods.plan
-    del plan["frames"]
+    del plan["target"]
     (pods.work / "plan.json").write_text(json.dumps(plan))
 
 

@@ -1,0 +1,46 @@
+"""Whole renders within this process, each with cells and browsers of its own.
+
+result = rendered(render_job(...), tmp_path)            cells are kept in tmp_path/cells
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ecg_api.rendering import RenderResult
+from ecg_api.renderjob import RenderJob
+from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.local import run_job
+from ecg_renderer.model import SelfCheck
+from ecg_renderer.progress import Observer, SilentObserver
+from ecg_renderer.request import RunRequest
+from ecg_renderer.settings import Settings
+
+SETTINGS = Settings(selfcheck=SelfCheck.NEVER)
+"""The fast capture is trusted: a check of it takes longer than most of these renders."""
+
+
+def rendered(
+    job: RenderJob,
+    folder: Path,
+    *,
+    segments: int | None = None,
+    settings: Settings = SETTINGS,
+    observer: Observer | None = None,
+    launcher: BrowserLauncher | None = None,
+) -> RenderResult:
+    """Render a job whose relative paths start at `folder`."""
+    request = RunRequest(job, folder, settings, cells=folder / "cells", segments=segments)
+    return asyncio.run(run(request, observer, launcher))
+
+
+async def run(
+    request: RunRequest, observer: Observer | None = None, launcher: BrowserLauncher | None = None
+) -> RenderResult:
+    """Render a job with a browser of its own, which ends with it."""
+    launcher = launcher or BrowserLauncher()
+    try:
+        return await run_job(request, observer or SilentObserver(), launcher)
+    finally:
+        await launcher.close()
