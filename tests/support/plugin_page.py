@@ -60,6 +60,11 @@ class PluginPage:
         frames = self.page.evaluate(script, [kind, list(progress)])
         return [[part[look] for part in path] for path in zip(*frames, strict=True)]
 
+    def only(self, kind: str, p: float | None = None) -> dict[str, Any]:
+        """Return how the one part of `kind` looks, at `p` or now."""
+        [part] = self.parts(kind, p)
+        return part
+
     def picture(self) -> bytes:
         """Return a PNG of the page."""
         return self.page.screenshot()
