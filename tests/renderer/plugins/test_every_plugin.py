@@ -211,7 +211,9 @@ def test_it_is_started_once_and_not_on_every_frame(page: PluginPage, name: str) 
     page.show("two words", (name, PARAMS), p=0)
     parts = page.evaluate("() => (window.before = [...test.root().querySelectorAll('*')]).length")
     page.htmls(PROGRESS)
-    assert page.evaluate("() => [...test.root().querySelectorAll('*')].filter((e) => before.includes(e)).length") == parts
+    assert (
+        page.evaluate("() => [...test.root().querySelectorAll('*')].filter((e) => before.includes(e)).length") == parts
+    )
 
 
 @pytest.mark.parametrize("plugin_is_first", [True, False], ids=["first", "second"])
