@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 
 from plugin_page import PluginPage
@@ -42,7 +45,7 @@ def test_they_stand_behind_the_text_along_all_of_it_and_rise_above_it(page: Plug
     assert all(text["top"] < tongue["bottom"] < text["bottom"] + 1 for tongue in tongues)
     assert min(tongue["top"] for tongue in tongues) < text["top"]
     middles = sorted((tongue["left"] + tongue["right"]) / 2 for tongue in tongues)
-    gaps = [b - a for a, b in zip(middles, middles[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(middles)]
     assert middles[0] - text["left"] < 40
     assert text["right"] - middles[-1] < 40
     assert max(gaps) < 30
@@ -62,10 +65,11 @@ def test_every_tongue_licks_in_its_own_rhythm(page: PluginPage) -> None:
 
 def test_fire_is_red_orange_and_yellow(page: PluginPage) -> None:
     page.show("word", "flames", p=0)
-    colours = page.evaluate(
-        """() => [...test.root().querySelectorAll('[data-ecg="below flames"] > span')].flatMap((e) =>
-            [...getComputedStyle(e).backgroundImage.matchAll(/rgba\\((\\d+), (\\d+), (\\d+)/g)].map((m) => m.slice(1).map(Number)))"""
+    backgrounds = page.evaluate(
+        """() => [...test.root().querySelectorAll('[data-ecg="below flames"] > span')].map(
+            (e) => getComputedStyle(e).backgroundImage)"""
     )
+    colours = [map(int, found) for one in backgrounds for found in re.findall(r"rgba\((\d+), (\d+), (\d+)", one)]
     assert colours
     assert all(red > 200 and green <= red and blue < green + 1 for red, green, blue in colours)
 

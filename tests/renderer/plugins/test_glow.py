@@ -50,7 +50,8 @@ def test_the_halo_lies_behind_the_text_and_reaches_beyond_it_on_all_sides(page: 
     assert order == ["below glow", "whole glow text"]
     inside, outside = page.evaluate(
         """() => ['whole glow text', 'below glow'].map((kind) => {
-            const { left, top, right, bottom } = test.root().querySelector(`[data-ecg="${kind}"]`).getBoundingClientRect();
+            const element = test.root().querySelector(`[data-ecg="${kind}"]`);
+            const { left, top, right, bottom } = element.getBoundingClientRect();
             return [left, top, -right, -bottom];
         })"""
     )

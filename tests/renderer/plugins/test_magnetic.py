@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from plugin_page import PluginPage
@@ -40,6 +42,6 @@ def test_they_snap_back_faster_and_swing_more_the_more_elastic(page: PluginPage)
     def swings(elasticity: float) -> int:
         page.show("I", ("magnetic", {"elasticity": elasticity}))
         [path] = page.paths("letter", "x", PROGRESS[40:])
-        return sum(a * b < 0 for a, b in zip(path, path[1:], strict=False))
+        return sum(a * b < 0 for a, b in itertools.pairwise(path))
 
     assert swings(0) < swings(0.8) < swings(2)

@@ -48,7 +48,8 @@ CURSOR = """() => {
     const sign = test.root().querySelector('[data-ecg="above typewriter"] span').getBoundingClientRect();
     const shown = [...test.root().querySelectorAll('[data-ecg=letter]')].filter((e) => e.style.opacity === '1');
     const last = (shown.at(-1) ?? test.root().querySelector('[data-ecg=letter]')).getBoundingClientRect();
-    return { gap: sign.left - (shown.length ? last.right : last.left), drop: sign.top - last.top, high: sign.height - last.height };
+    const edge = shown.length ? last.right : last.left;
+    return { gap: sign.left - edge, drop: sign.top - last.top, high: sign.height - last.height };
 }"""
 
 

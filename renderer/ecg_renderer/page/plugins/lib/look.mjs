@@ -7,7 +7,7 @@ import { mix } from './color.mjs';
 
 const ADDED_UP = { x: 0, y: 0, rotate: 0, turnX: 0, turnY: 0, skew: 0, blur: 0 };
 const MULTIPLIED = { scale: 1, squash: 1, opacity: 1 };
-const REST = { ...ADDED_UP, ...MULTIPLIED, perspective: 0 };
+const REST = { ...ADDED_UP, ...MULTIPLIED };
 const WHITE = [255, 255, 255];
 
 /** A letter passes through at most this many colours after its first, so that few pictures differ. */
@@ -30,8 +30,9 @@ export function setter(element, property, initial = null) {
 /**
  * A function that puts `element` into a pose, on top of those of others.
  *
- * It takes {x, y in px, rotate, skew, turnX, turnY in degrees, perspective in px, scale, squash: of the height alone,
- * blur in px, opacity}; what is left out is at rest. `origin` is the point that scaling and turning leave in place.
+ * It takes {x, y in px, rotate, skew in degrees, scale, squash: of the height alone, blur in px, opacity} and turnX,
+ * turnY: degrees around an axis in the picture's plane, seen from afar. What is left out is at rest. `origin` is the
+ * point that scaling and turning leave in place.
  */
 export function poser(element, origin = '') {
   const all = (element.ecgPose ??= {
@@ -50,12 +51,13 @@ export function poser(element, origin = '') {
   };
 }
 
+const cosine = (degrees) => Math.cos((degrees * Math.PI) / 180);
+
 function writePose(element, all) {
   const sum = { ...REST };
   for (const { pose } of all.poses) {
     for (const key in ADDED_UP) sum[key] += pose[key];
     for (const key in MULTIPLIED) sum[key] *= pose[key];
-    sum.perspective = pose.perspective || sum.perspective;
   }
   all.setTransform(transformOf(sum));
   all.setOpacity(String(round(sum.opacity, 2)));
@@ -63,18 +65,15 @@ function writePose(element, all) {
   all.setFilter(blur ? `blur(${blur}px)` : '');
 }
 
-function transformOf({ x, y, rotate, turnX, turnY, perspective, skew, scale, squash }) {
+/** Turns in space are written as the flat picture that they give: what is transformed in space gets its own layer. */
+function transformOf({ x, y, rotate, turnX, turnY, skew, scale, squash }) {
   const parts = [];
-  const [left, down, turn, size] = [round(x, 2), round(y, 2), round(rotate, 2), round(scale, 3)];
-  const [tiltX, tiltY, slant, height] = [round(turnX, 2), round(turnY, 2), round(skew, 2), round(squash, 3)];
+  const [left, down, turn, slant] = [round(x, 2), round(y, 2), round(rotate, 2), round(skew, 2)];
+  const [width, height] = [round(scale * cosine(turnY), 3), round(scale * squash * cosine(turnX), 3)];
   if (left || down) parts.push(`translate(${left}px, ${down}px)`);
-  if ((tiltX || tiltY) && perspective) parts.push(`perspective(${round(perspective, 1)}px)`);
   if (turn) parts.push(`rotate(${turn}deg)`);
-  if (tiltX) parts.push(`rotateX(${tiltX}deg)`);
-  if (tiltY) parts.push(`rotateY(${tiltY}deg)`);
   if (slant) parts.push(`skewX(${slant}deg)`);
-  if (size !== 1) parts.push(`scale(${size})`);
-  if (height !== 1) parts.push(`scaleY(${height})`);
+  if (width !== 1 || height !== 1) parts.push(width === height ? `scale(${width})` : `scale(${width}, ${height})`);
   return parts.join(' ') || 'none';
 }
 
