@@ -12,9 +12,6 @@ from ecg_renderer.plugins import PLUGINS_FOLDER, known_plugins
 from plugin_page import PluginPage
 
 NAMES = list(known_plugins())
-# A channel has nothing to take apart and to give back, and MotionText keeps its last value.
-CHANNELS = ["spin"]
-IN_THE_DOM = [name for name in NAMES if name not in CHANNELS]
 EXPORTS = {"dom": {"animate", "cleanup"}, "channel": {"evalChannels"}}
 EXPORTS["hybrid"] = EXPORTS["dom"] | EXPORTS["channel"]
 
@@ -149,7 +146,7 @@ def test_a_progress_that_did_not_change_changes_nothing(page: PluginPage, name: 
     assert changes == [0] * len(PROGRESS)
 
 
-@pytest.mark.parametrize("name", IN_THE_DOM)
+@pytest.mark.parametrize("name", NAMES)
 def test_before_its_time_an_effect_is_at_its_start_and_after_it_at_its_end(page: PluginPage, name: str) -> None:
     page.show("two words", (name, PARAMS))
     start, end = page.html(0), page.html(1)
@@ -170,7 +167,7 @@ def test_randomness_is_drawn_at_the_start_only(page: PluginPage, name: str) -> N
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-@pytest.mark.parametrize("name", IN_THE_DOM)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_text_is_kept_and_given_back_whole(page: PluginPage, name: str, text: str) -> None:
     page.show(text)
     untouched = page.html()
@@ -206,7 +203,7 @@ def test_cleaning_up_an_element_that_it_never_saw_does_no_harm(page: PluginPage,
     page.evaluate("name => test.modules[name].cleanup?.(document.createElement('div'))", name)
 
 
-@pytest.mark.parametrize("name", IN_THE_DOM)
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_started_once_and_not_on_every_frame(page: PluginPage, name: str) -> None:
     page.show("two words", (name, PARAMS), p=0)
     parts = page.evaluate("() => (window.before = [...test.root().querySelectorAll('*')]).length")
@@ -218,7 +215,7 @@ def test_it_is_started_once_and_not_on_every_frame(page: PluginPage, name: str) 
 
 @pytest.mark.parametrize("plugin_is_first", [True, False], ids=["first", "second"])
 @pytest.mark.parametrize("other", ["cwi-color", "cwi-bouncing", "cwi-loud", "flames", "typewriter"])
-@pytest.mark.parametrize("name", IN_THE_DOM)
+@pytest.mark.parametrize("name", NAMES)
 def test_effects_on_the_same_word_do_not_disturb_each_other(
     page: PluginPage, name: str, other: str, plugin_is_first: bool
 ) -> None:

@@ -280,10 +280,13 @@ function makeMovable(root, parts, words) {
   return null;
 }
 
-/** Where elements are in px of their own scale; line boxes are higher than letters, but their middles agree. */
+/** Where elements are in px of their own scale; up and down their text counts, for boxes are higher than letters. */
 function boxesOf(elements, scale) {
+  const range = document.createRange();
   return elements.map((element) => {
-    const { left, top, bottom, width } = element.getBoundingClientRect();
+    const { left, width } = element.getBoundingClientRect();
+    range.selectNodeContents(document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode() ?? element);
+    const { top, bottom } = range.getBoundingClientRect();
     return { left: left / scale, middle: (top + bottom) / 2 / scale, width: width / scale };
   });
 }
