@@ -270,7 +270,10 @@ function makeMovable(root, parts, words) {
     for (const word of unbroken) word.style.whiteSpace = 'nowrap';
     // What is drawn at no size tells no widths; it stands where boxes stand by themselves.
     fresh.forEach((element, i) => Object.assign(element.style, BOX, { width: drawnAt ? inSteps(before[i].width) : '' }));
+    // On a single line meanwhile: without its kerning, a line may be too long for its last word.
+    root.style.textWrap = 'nowrap';
     keepGaps(fresh, before, boxesOf(fresh, scale));
+    root.style.textWrap = '';
     const shifts = boxesOf(fresh, scale).map((box, i) => Math.hypot(box.left - before[i].left, box.middle - before[i].middle));
     return Math.max(...shifts);
   });
@@ -296,7 +299,7 @@ function keepGaps(elements, before, after) {
   const gap = (boxes, i) => boxes[i].left - boxes[i - 1].left - boxes[i - 1].width;
   for (let i = 1; i < elements.length; i++) {
     const lost = gap(before, i) - gap(after, i);
-    const onOneLine = Math.abs(after[i].middle - after[i - 1].middle) < SHIFT_ALLOWED;
+    const onOneLine = Math.abs(before[i].middle - before[i - 1].middle) < SHIFT_ALLOWED;
     if (onOneLine && Math.abs(lost) * LAYOUT_STEPS >= 1) elements[i].style.marginLeft = inSteps(lost);
   }
 }
