@@ -2,8 +2,8 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rendering test-services e2e lint format bench bench-scale bench-http images manifests lock \
-	cluster-up cluster-down cluster-install tools setup setup-dev clean
+.PHONY: help run test test-rendering test-services e2e lint format bench bench-scale bench-http gallery images \
+	manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-scale: setup-dev tools ## 1,000 RenderJobs at once on nodes that only pret
 
 bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench/http.md (ARGS=--help)
 	@$(BIN)/python -m bench.http $(ARGS)
+
+gallery: setup-dev ## draw docs/images/plugins: what each caption plugin looks like
+	@$(BIN)/python docs/gallery.py
 
 images: ## build both images with buildah or docker (PREFIX=registry.example/team TAG=1.2.3)
 	@scripts/images

@@ -17,18 +17,19 @@ from bench.errors import BenchError
 from bench.footage import SOURCE, footage
 from bench.report import page, tables
 from bench.results import CaptureCost, Comparison
-from bench.runner import Comparing, Say, capture_costs, compare
+from bench.runner import Comparing, Say, capture_costs, compare, plugin_costs
 from bench.scenarios import DRESSES
+from ecg_renderer.plugins import known_plugins
 
-PARTS = (*DRESSES, "capture")
+PARTS = (*DRESSES, "capture", "plugins")
 SECONDS, QUICK_SECONDS, LONG_SECONDS = 30, 6, 600
 RESULTS = Path(__file__).with_name("results.md")
-Measured = tuple[list[Comparison], list[CaptureCost]]
+Measured = tuple[list[Comparison], list[CaptureCost], list[CaptureCost]]
 
 
 def main(
     pairs: Annotated[int, typer.Option(min=1, help="Rounds of FFmpeg and ours per scenario.")] = 3,
-    only: Annotated[str, typer.Option(help="Some of: " + ",".join(PARTS))] = ",".join(PARTS),
+    only: Annotated[str, typer.Option(help="Some of: " + ",".join(PARTS) + "; or plugins by name.")] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option("--quick", help="A 6 s clip, one round each.")] = False,
     long: Annotated[bool, typer.Option("--long", help="Also one round of a 10-minute clip.")] = False,
     ours_only: Annotated[bool, typer.Option("--ours-only", help="Leave FFmpeg out: no ratios.")] = False,
@@ -44,14 +45,14 @@ def main(
     full = not (quick or ours_only or program) and parts == set(PARTS)
     facts = conditions()
     seconds, rounds = (QUICK_SECONDS, 1) if quick else (SECONDS, pairs)
-    lengths = [(name, seconds, rounds) for name in DRESSES if name in parts]
+    lengths = [(name, seconds, rounds) for name in (*DRESSES, *known_plugins()) if name in parts]
     lengths += [("typical", LONG_SECONDS, 1)] if long else []
     measured = _measure(
         lengths,
         renderer(program),
         source,
         against_ffmpeg=not ours_only,
-        capture="capture" in parts,
+        parts=parts,
         say=lambda line: progress.print(line, markup=False, soft_wrap=True),
     )
     contents = tables(*measured)
@@ -66,8 +67,8 @@ def main(
 
 def _parts(only: str) -> set[str]:
     parts = set(only.split(","))
-    if unknown := parts - set(PARTS):
-        raise BenchError(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}.")
+    if unknown := parts - {*PARTS, *known_plugins()}:
+        raise BenchError(f"--only knows {', '.join(PARTS)} and the plugins, not {', '.join(sorted(unknown))}.")
     return parts
 
 
@@ -77,7 +78,7 @@ def _measure(
     source: Path,
     *,
     against_ffmpeg: bool,
-    capture: bool,
+    parts: set[str],
     say: Say,
 ) -> Measured:
     for seconds in {seconds for _, seconds, _ in lengths}:
@@ -86,16 +87,19 @@ def _measure(
     for name, seconds, rounds in lengths:
         how = Comparing(program, rounds, against_ffmpeg, libass=against_ffmpeg and name == "typical")
         comparisons.append(compare(name, footage(seconds, source), seconds, how, say))
-    captures = capture_costs(program, footage(QUICK_SECONDS, source), QUICK_SECONDS, say) if capture else []
-    return comparisons, captures
+    clip = footage(QUICK_SECONDS, source) if parts & {"capture", "plugins"} else source
+    captures = capture_costs(program, clip, QUICK_SECONDS, say) if "capture" in parts else []
+    names = list(known_plugins()) if "plugins" in parts else []
+    return comparisons, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say)
 
 
 def _everything(facts: dict[str, str], measured: Measured) -> dict[str, object]:
-    comparisons, captures = measured
+    comparisons, captures, plugins = measured
     return {
         "conditions": facts,
         "comparisons": [asdict(each) for each in comparisons],
         "captures": [asdict(each) for each in captures],
+        "plugins": [asdict(each) for each in plugins],
     }
 
 

@@ -15,7 +15,9 @@ _INTRODUCTION = """\
 Written by `make bench`. What is measured, and how, is told in [docs/benchmarks.md](../docs/benchmarks.md)."""
 
 
-def tables(comparisons: Sequence[Comparison], captures: Sequence[CaptureCost]) -> list[Table]:
+def tables(
+    comparisons: Sequence[Comparison], captures: Sequence[CaptureCost], plugins: Sequence[CaptureCost] = ()
+) -> list[Table]:
     """Return the tables for which something was measured."""
     made = [
         verdicts(comparisons),
@@ -24,6 +26,7 @@ def tables(comparisons: Sequence[Comparison], captures: Sequence[CaptureCost]) -
         _stages(comparisons),
         _own_account(comparisons),
         _captures(captures),
+        _plugins(plugins),
         _rounds(comparisons),
     ]
     return [table for table in made if table.rows]
@@ -125,6 +128,26 @@ def _captures(captures: Sequence[CaptureCost]) -> Table:
         "Chromium and its driver. All: with the hashing of whole pictures, which no render does. Start-up: "
         "CPU seconds until the first picture is hashed.",
         header,
+        rows,
+    )
+
+
+def _plugins(plugins: Sequence[CaptureCost]) -> Table:
+    rows = [
+        (
+            cost.scenario,
+            f"{1000 * cost.browser_seconds / cost.frames:.1f}",
+            f"{1000 * cost.browser_seconds / cost.distinct:.1f}",
+            f"{1000 * cost.wall_seconds / cost.distinct:.1f}",
+            f"{cost.distinct} of {cost.frames}",
+        )
+        for cost in sorted(plugins, key=lambda cost: -cost.browser_seconds / cost.frames)
+    ]
+    return Table(
+        "What each plugin costs",
+        "CPU milliseconds of Chromium per frame, or distinct frame, of a talk whose words all have this one effect; "
+        "wall includes the hashing of whole pictures. Start-up is taken off.",
+        ("plugin", "browser / frame", "browser / distinct", "wall / distinct", "distinct"),
         rows,
     )
 

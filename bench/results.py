@@ -80,6 +80,7 @@ class CaptureCost:
     cpu_seconds: float  # CPU of everything, including the hashing of whole frames
     wall_seconds: float
     startup_cpu_seconds: float
+    scenario: str = "busy"
 
 
 def memory_peak(run: Run) -> float:

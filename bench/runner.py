@@ -18,6 +18,7 @@ from bench.results import CaptureCost, Comparison, Round, Run
 
 Say = Callable[[str], None]
 BROWSER_KINDS = ("chromium", "node")
+USUAL_CAPTURE = ("canvas", 4)
 CAPTURES = (("canvas", 1), ("canvas", 2), ("canvas", 4), ("canvas", 8), ("beginframe", 1), ("screenshot", 1))
 
 
@@ -56,16 +57,25 @@ def capture_costs(
     renderer: Renderer, clip: Path, seconds: int, say: Say, captures: Sequence[tuple[str, int]] = CAPTURES
 ) -> list[CaptureCost]:
     """Take the caption pictures of the busy scenario in each way, without video."""
-    return [_capture_cost(renderer, clip, seconds, way, stages, say) for way, stages in captures]
+    return [_capture_cost(renderer, clip, seconds, "busy", capture, say) for capture in captures]
 
 
-def _capture_cost(renderer: Renderer, clip: Path, seconds: int, way: str, stages: int, say: Say) -> CaptureCost:
+def plugin_costs(renderer: Renderer, clip: Path, seconds: int, plugins: Sequence[str], say: Say) -> list[CaptureCost]:
+    """Take the caption pictures of a talk whose words all have one effect, for each plugin, without video."""
+    return [_capture_cost(renderer, clip, seconds, plugin, USUAL_CAPTURE, say) for plugin in plugins]
+
+
+def _capture_cost(
+    renderer: Renderer, clip: Path, seconds: int, scenario: str, capture: tuple[str, int], say: Say
+) -> CaptureCost:
+    way, stages = capture
+
     def take(frames: int) -> Measurement:
         def command(place: Path) -> list[str]:
-            job = write_job(clip, "busy", seconds, place)
+            job = write_job(clip, scenario, seconds, place)
             return captions_only(renderer, job, frames, stages=stages, capture=way)
 
-        label = f"capture by {way}, stages: {stages}, frames: {frames}"
+        label = f"capture of {scenario} by {way}, stages: {stages}, frames: {frames}"
         return _run(command, label, say, environment=renderer.environment).measured
 
     startup, whole = take(1), take(seconds * RATE)
@@ -80,6 +90,7 @@ def _capture_cost(renderer: Renderer, clip: Path, seconds: int, way: str, stages
         cpu_seconds=whole.cpu - startup.cpu,
         wall_seconds=whole.wall - startup.wall,
         startup_cpu_seconds=startup.cpu,
+        scenario=scenario,
     )
 
 

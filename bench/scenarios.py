@@ -1,9 +1,10 @@
-"""Three captioned talks, seeded and made of plain words, in the shape that the caption editor saves.
+"""Captioned talks, seeded and made of plain words, in the shape that the caption editor saves.
 
 - typical: 4 to 6 words a cue, 2 to 3 s a cue, no gaps; every word takes its speaker's colour while it is
   spoken, and one word a cue is loud or bouncing. This is what the editor writes by default.
 - busy: the same talk, every word with another heavy effect. Hardly two frames are equal.
 - sparse: one cue of 2 s in every five seconds.
+- the name of a caption plugin: the same talk, every word with this one effect.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -75,9 +77,9 @@ def talk(name: str, seconds: float) -> list[Cue]:
 
 
 def scenario(name: str, seconds: float) -> Node:
-    """Return the MotionText 2.0 scenario `name` for a clip of `seconds`."""
+    """Return the MotionText 2.0 scenario `name`, or that of the plugin `name`, for a clip of `seconds`."""
     rng = random.Random(SEED + 1)
-    dress = DRESSES[name]
+    dress = DRESSES.get(name) or partial(_dress_alike, name)
     cues = [_cue_node(k, cue, dress(cue, rng)) for k, cue in enumerate(talk(name, seconds))]
     return {**_FRAME, "cues": cues}
 
@@ -107,7 +109,7 @@ def _color(cue: Cue) -> Node:
 
 
 def _effect(name: str) -> Node:
-    return {"name": f"{name}@2.0.0", "params": _EFFECT_PARAMS[name], "timeOffset": _REACH}
+    return {"name": f"{name}@2.0.0", "params": _EFFECT_PARAMS.get(name, {}), "timeOffset": _REACH}
 
 
 def _dress_by_default(cue: Cue, rng: random.Random) -> list[list[Node]]:
@@ -125,6 +127,11 @@ def _dress_heavily(cue: Cue, rng: random.Random) -> list[list[Node]]:
         if chain[0]["name"].startswith("fadein"):
             chain.append(_color(cue))
     return chains
+
+
+def _dress_alike(name: str, cue: Cue, _: random.Random) -> list[list[Node]]:
+    effect = _color(cue) if name == "cwi-color" else _effect(name)
+    return [[effect] for _ in cue.words]
 
 
 DRESSES: dict[str, Dress] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,9 +91,11 @@ def test_the_page_shows_conditions_and_every_table() -> None:
     ours = _run(11, 22, kinds={"ffmpeg": 20.0}, memory=[300.0] * 10, stats=stats)
     floor = _run(10, 20, kinds={"ffmpeg": 19.0})
     cost = CaptureCost("canvas", 4, 180, 170, 0.34, 0.6, 0.5, 1.1)
-    text = page({"Python": "3.11"}, tables([_comparison(Round(ours, floor, floor))], [cost]))
+    plugins = [replace(cost, scenario="glow", browser_seconds=seconds) for seconds in (0.1, 0.9)]
+    text = page({"Python": "3.11"}, tables([_comparison(Round(ours, floor, floor))], [cost], plugins))
     assert "- Python: 3.11" in text
     assert "| typical 30 s | 10.00 / 20.00 | 10.00 / 20.00 | 11.00 / 22.00 | 1.10, 1.10 | 1.10, 1.10 |" in text
     assert "| typical 30 s | 900 | - | 0 | - | canvas | - | 1.25 |" in text
     assert "| canvas, 4 stages | 1.9 | 2.0 |" in text
-    assert text.count("\n## ") == 7
+    assert text.index("| glow | 5.0 | 5.3 |") < text.index("| glow | 0.6 | 0.6 |")
+    assert text.count("\n## ") == 8

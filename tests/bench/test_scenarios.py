@@ -11,6 +11,7 @@ import pytest
 
 from bench.libass import ass_document
 from bench.scenarios import DRESSES, SPEAKERS, scenario, talk
+from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import prepare
 
 PLUGINS = {"cwi-color", "cwi-bouncing", "cwi-loud", "cwi-whisper", "elastic", "fadein"}
@@ -53,6 +54,13 @@ def test_typical_colours_every_word_and_lets_one_word_a_cue_be_loud_or_bouncing(
         chains = [_effects(word) for word in _words(cue)]
         assert all(chain[0] == "cwi-color" for chain in chains)
         assert [chain[1] in ("cwi-loud", "cwi-bouncing") for chain in chains if len(chain) > 1] == [True]
+
+
+@pytest.mark.parametrize("name", known_plugins())
+def test_a_plugins_scenario_gives_every_word_that_effect_alone(name: str) -> None:
+    cues = scenario(name, 30)["cues"]
+    assert {tuple(_effects(word)) for cue in cues for word in _words(cue)} == {(name,)}
+    assert prepare({**scenario(name, 6)}, duration=6, known_plugins=known_plugins()).plugins == {name}
 
 
 def test_busy_gives_every_word_another_effect_than_its_neighbour() -> None:

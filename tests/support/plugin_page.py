@@ -60,6 +60,11 @@ class PluginPage:
         frames = self.page.evaluate(script, [kind, list(progress)])
         return [[part[look] for part in path] for path in zip(*frames, strict=True)]
 
+    def only(self, kind: str, p: float | None = None) -> dict[str, Any]:
+        """Return how the one part of `kind` looks, at `p` or now."""
+        [part] = self.parts(kind, p)
+        return part
+
     def picture(self) -> bytes:
         """Return a PNG of the page."""
         return self.page.screenshot()
@@ -79,7 +84,7 @@ def open_plugin_page() -> Iterator[PluginPage]:
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("console", lambda line: problems.append(line.text) if line.type in WORRYING else None)
-            page.route("**/*", lambda route: _serve(route, problems))
+            page.route("**/*", lambda route: serve(route, HARNESS, problems))
             page.goto(f"{ORIGIN}/")
             page.wait_for_function("window.test")
             yield PluginPage(page, problems)
@@ -90,9 +95,10 @@ def open_plugin_page() -> Iterator[PluginPage]:
 WORRYING = ("warning", "error")
 
 
-def _serve(route: Route, problems: list[str]) -> None:
+def serve(route: Route, harness: Path, problems: list[str]) -> None:
+    """Answer a request of the page with `harness` or one of our files; note and refuse any other."""
     path = route.request.url.removeprefix(ORIGIN)
-    file = HARNESS if path == "/" else page_file(path)
+    file = harness if path == "/" else page_file(path)
     if file is None or path == route.request.url:
         problems.append(f"asked for {route.request.url}")
         route.abort()

@@ -89,7 +89,7 @@ export class Stage {
 
   /** Does something move without mutating the DOM? Then every frame has to be captured whole. */
   movesByItself() {
-    return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img, video, canvas');
+    return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img[src], video, canvas');
   }
 
   /** Remember where everything is, so that the next `changedBox` can compare. */

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from captions import Json, talk
 from captures import EVERY_PLUGIN, Picture, distinct, film, frames_of, open_way, pictures_of
-from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.capture.selfcheck import compare
 from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
 
-# One for each cue in turn. Words without a style have a shadow too, MotionText's own.
+# The share of pixels that differ by more than 3/255: ends of curves that Skia snaps another way (see selfcheck.py).
+MOST_EDGES = 0.002
+
+# For the cues in turn. Words without a style have a shadow too, MotionText's own.
 STYLES: list[Json] = [
     {"stroke": {"widthRel": 0.01, "color": "#402000"}},
     {"textShadow": "3px 4px 6px rgba(200, 0, 80, 0.9)"},
@@ -18,11 +22,12 @@ STYLES: list[Json] = [
 
 
 def styled() -> Film:
-    captions = talk(1.6, plugins=EVERY_PLUGIN)
-    for cue, style in zip(captions["cues"], STYLES, strict=True):
+    captions = talk(4.0, plugins=EVERY_PLUGIN)
+    assert 4 * len(captions["cues"]) >= len(EVERY_PLUGIN)
+    for cue, style in zip(captions["cues"], itertools.cycle(STYLES), strict=False):
         for word in cue["root"]["children"]:
             word["style"] = style
-    return film(1.6, captions=captions)
+    return film(4.0, captions=captions, rate="12")
 
 
 def captured(way: str, shot: Film) -> dict[int, Picture]:
@@ -38,13 +43,14 @@ def test_every_way_gives_the_same_picture_of_every_plugin() -> None:
 
     canvas, beginframe, screenshot = (captured(way, shot) for way in CaptureWay)
 
-    assert distinct(screenshot) > 40
+    assert distinct(screenshot) > 0.9 * len(frames_of(shot))
     for frame in frames_of(shot):
         assert screenshot[frame].any()
         for other in (canvas, beginframe):
             comparison = compare(other[frame].ravel(), screenshot[frame].ravel(), shot.whole, None)
             assert comparison.pixels > 1000
-            assert comparison.worst <= TOLERANCE, f"frame {frame}: {comparison}"
+            assert comparison.same, f"frame {frame}: {comparison}"
+            assert comparison.edges <= MOST_EDGES * comparison.pixels, f"frame {frame}: {comparison}"
 
 
 def test_letters_three_hundred_pixels_high_differ_on_their_edges_at_most() -> None:

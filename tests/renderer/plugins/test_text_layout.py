@@ -82,6 +82,13 @@ def test_text_that_runs_left_to_right_moves_in_parts(page: PluginPage, text: str
     assert len(page.parts("whole")) == (0 if " " in text else 1)
 
 
+@pytest.mark.parametrize("spacing", [1, 1.25, 1.6])
+def test_text_of_any_size_moves_in_parts(page: PluginPage, spacing: float) -> None:
+    for pixels in range(12, 80):  # larger ones are wider than the picture lets them be
+        page.show("Large AVATAR", "fadein", p=0, fontSizeRel=pixels / 360, lineHeight=spacing)
+        assert page.parts("whole") == [], f"{pixels} px"
+
+
 @pytest.mark.parametrize(("scale", "tolerance"), [(0.25, PIXELS), (3, PIXELS), (0, 3 * len("AVATAR"))])
 def test_letters_stay_where_they_are_while_the_word_is_scaled_from_outside(
     page: PluginPage, scale: float, tolerance: float

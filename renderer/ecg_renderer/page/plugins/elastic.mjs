@@ -1,6 +1,6 @@
 /* Words spring into place one after another, each from a little tilt of its own. */
 import { poser } from './lib/look.mjs';
-import { arrive, clamp, lerp, staggered } from './lib/motion.mjs';
+import { arrive, clamp, lerp, spring, staggered } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableWords } from './lib/split.mjs';
 
@@ -29,12 +29,6 @@ const SWINGS = { fewest: 0.6, more: 3 };
 /** From this strength on it swings as far beyond its size as `overshoot` says. */
 const FULL_STRENGTH = 0.7;
 const SMALLEST_REBOUND = 0.02;
-
-/** A spring, stretched to 1 at t = 0, at rest at t = 1; it first swings to the other side by about `rebound`. */
-function spring(swings, rebound) {
-  const decay = -2 * swings * Math.log(rebound);
-  return (t) => Math.exp(-decay * t) * Math.cos(2 * Math.PI * swings * t) * (1 - t ** 3);
-}
 
 export function animate(root, given) {
   const { bounceStrength, animationDuration, staggerDelay, startScale, overshoot } = readParams(manifest.params, given);

@@ -1,12 +1,10 @@
 /* Letters come up one after another, growing a little. */
 import { poser } from './lib/look.mjs';
-import { arrive, clamp, lerp, staggered } from './lib/motion.mjs';
-import { readParams } from './lib/params.mjs';
+import { clamp, easeCalled, lerp, staggered } from './lib/motion.mjs';
+import { EASE_PARAM, readParams } from './lib/params.mjs';
 import { movableLetters } from './lib/split.mjs';
 
 export { restore as cleanup } from './lib/split.mjs';
-
-const EASES = 'none|(?:power[0-4]|sine|expo|circ|back|elastic|bounce)(?:\\.(?:in|out|inOut))?';
 
 export const manifest = {
   name: 'fadein',
@@ -18,13 +16,13 @@ export const manifest = {
     animationDuration: { type: 'number', default: 0.8, minimum: 0.05, maximum: 20, description: 'time of one letter, relative' },
     startOpacity: { type: 'number', default: 0, minimum: 0, maximum: 1, description: 'opacity that it starts from' },
     scaleStart: { type: 'number', default: 0.9, minimum: 0, maximum: 3, description: 'size that it starts from' },
-    ease: { type: 'string', pattern: EASES, default: 'power2.out', description: "one of gsap's eases" },
+    ease: EASE_PARAM,
   },
 };
 
 export function animate(root, given, { gsap }) {
   const params = readParams(manifest.params, given);
-  const ease = gsap?.parseEase(params.ease) ?? arrive;
+  const ease = easeCalled(params.ease, gsap);
   const poses = movableLetters(root, manifest.name).map((letter) => poser(letter));
   const local = staggered(poses.length, params.animationDuration, params.staggerDelay);
   return (progress) => {

@@ -19,6 +19,18 @@ export const arriveBeyond = (t) => 1 + 2.70158 * (t - 1) ** 3 + 1.70158 * (t - 1
 /** A full turn of a sine: `t` counts turns. */
 export const wave = (t) => Math.sin(2 * Math.PI * t);
 
+/** Up to 1 and back to 0, slowly at all ends: `t` counts how often. */
+export const swell = (t) => (1 - Math.cos(2 * Math.PI * t)) / 2;
+
+/** A spring, stretched to 1 at t = 0, at rest at t = 1; it first swings to the other side by about `rebound`. */
+export function spring(swings, rebound) {
+  const decay = -2 * swings * Math.log(rebound);
+  return (t) => Math.exp(-decay * t) * Math.cos(2 * Math.PI * swings * t) * (1 - t ** 3);
+}
+
+/** One of gsap's eases by its name, or, without gsap, one that arrives. */
+export const easeCalled = (name, gsap) => gsap?.parseEase(name) ?? arrive;
+
 /**
  * Progress of each of `count` parts that start one after another.
  *

@@ -41,3 +41,8 @@ export const SPEAKER_PARAMS = {
   palette: { type: 'palette', default: {}, description: 'colours by speaker' },
   color: { type: 'color', default: null, description: 'colour to use instead of the palette' },
 };
+
+const EASES = 'none|(?:power[0-4]|sine|expo|circ|back|elastic|bounce)(?:\\.(?:in|out|inOut))?';
+
+/** An ease by name; easeCalled() finds it. */
+export const EASE_PARAM = { type: 'string', pattern: EASES, default: 'power2.out', description: "one of gsap's eases" };

@@ -5,6 +5,7 @@
  *
  *     effectsRoot > whole (one per plugin that moves the whole text) > word > letter
  *
+ * What is drawn besides the text (a shadow, a layer behind it) is marked as added and goes when the text is given back.
  * Taking apart never moves the text: where it would, a coarser part is handed out.
  */
 import { isSpace, letters as lettersOf, runsRightToLeft, words as wordsOf } from './segments.mjs';
@@ -43,6 +44,52 @@ export function inlineLetters(root, plugin) {
   return find(root, 'letter');
 }
 
+/** Letters to be shown one by one where they stand: inline elements, each with its own shadow. */
+export function shownLetters(root, plugin) {
+  if (!root.textContent.trim()) return [];
+  liftShadow(root);
+  const host = hostOf(root);
+  if (countLetters(host.textContent) > MOST_PARTS) return wholeText(root, plugin);
+  splitLetters(host);
+  return find(root, 'letter');
+}
+
+/** How many signs stand before each of `letters` (all of `root`'s, in order), a space for each break between words. */
+export function signsBefore(root, letters) {
+  const walker = document.createTreeWalker(hostOf(root), NodeFilter.SHOW_TEXT);
+  const before = new Map();
+  let count = 0;
+  while (walker.nextNode()) {
+    const letter = walker.currentNode.parentElement.closest('[data-ecg="letter"]');
+    if (!letter) count += count && isSpace(walker.currentNode.data) ? 1 : 0;
+    else if (!before.has(letter)) before.set(letter, count++);
+  }
+  return letters.map((letter) => before.get(letter) ?? 0);
+}
+
+/** An empty element of `plugin`'s own that lies "below" or "above" the text and moves along; null if there is no text. */
+export function layer(root, plugin, place) {
+  const [block] = wholeText(root, plugin);
+  if (!block) return null;
+  const known = block.querySelector(`:scope > [data-ecg="${place} ${plugin}"]`);
+  if (known) return known;
+  const text = part(`whole ${plugin} text`, 'display:block;position:relative');
+  text.append(...block.childNodes);
+  const made = added(`${place} ${plugin}`, 'position:absolute');
+  block.append(...(place === 'below' ? [made, text] : [text, made]));
+  return made;
+}
+
+/** Where `element` lies in `block`, in px of its own, whatever transforms are upon them: {left, right, top}. */
+export function placeIn(block, element) {
+  let [left, top] = [0, 0];
+  for (let e = element; e && e !== block; e = e.offsetParent) {
+    left += e.offsetLeft;
+    top += e.offsetTop;
+  }
+  return { left, right: left + element.offsetWidth, top };
+}
+
 /** Letters that may be moved, turned and scaled one by one. */
 export function movableLetters(root, plugin) {
   const text = textOf(root);
@@ -67,7 +114,7 @@ export function movableWords(root, plugin) {
 
 /** Give `root` its text back as it was before any plugin came. */
 export function restore(root) {
-  for (const shadow of find(root, 'shadow')) shadow.remove();
+  for (const extra of root.querySelectorAll('[data-ecg-added]')) extra.remove();
   for (const element of find(root)) unwrap(element);
   root.normalize();
 }
@@ -76,6 +123,13 @@ function part(kind, css = '') {
   const element = document.createElement('span');
   element.dataset.ecg = kind;
   element.style.cssText = css;
+  return element;
+}
+
+/** An element that holds nothing of the text. */
+function added(kind, css) {
+  const element = part(kind, css);
+  element.dataset.ecgAdded = '';
   return element;
 }
 
@@ -112,7 +166,7 @@ const countLetters = (text) => (text.length > MOST_PARTS ? wordsOf(text).flatMap
 function layShadowBelow(host) {
   if (getComputedStyle(host).textShadow === 'none') return host;
   const unseen = '-webkit-text-fill-color:transparent;-webkit-text-stroke-color:transparent';
-  const shadow = part('shadow', `position:absolute;inset:0;${unseen}`);
+  const shadow = added('shadow', `position:absolute;inset:0;${unseen}`);
   const ink = part('ink', 'position:relative;text-shadow:none');
   shadow.textContent = host.textContent;
   ink.append(...host.childNodes);
@@ -216,7 +270,10 @@ function makeMovable(root, parts, words) {
     for (const word of unbroken) word.style.whiteSpace = 'nowrap';
     // What is drawn at no size tells no widths; it stands where boxes stand by themselves.
     fresh.forEach((element, i) => Object.assign(element.style, BOX, { width: drawnAt ? inSteps(before[i].width) : '' }));
+    // On a single line meanwhile: without its kerning, a line may be too long for its last word.
+    root.style.textWrap = 'nowrap';
     keepGaps(fresh, before, boxesOf(fresh, scale));
+    root.style.textWrap = '';
     const shifts = boxesOf(fresh, scale).map((box, i) => Math.hypot(box.left - before[i].left, box.middle - before[i].middle));
     return Math.max(...shifts);
   });
@@ -226,10 +283,13 @@ function makeMovable(root, parts, words) {
   return null;
 }
 
-/** Where elements are in px of their own scale; line boxes are higher than letters, but their middles agree. */
+/** Where elements are in px of their own scale; up and down their text counts, for boxes are higher than letters. */
 function boxesOf(elements, scale) {
+  const range = document.createRange();
   return elements.map((element) => {
-    const { left, top, bottom, width } = element.getBoundingClientRect();
+    const { left, width } = element.getBoundingClientRect();
+    range.selectNodeContents(document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode() ?? element);
+    const { top, bottom } = range.getBoundingClientRect();
     return { left: left / scale, middle: (top + bottom) / 2 / scale, width: width / scale };
   });
 }
@@ -239,7 +299,7 @@ function keepGaps(elements, before, after) {
   const gap = (boxes, i) => boxes[i].left - boxes[i - 1].left - boxes[i - 1].width;
   for (let i = 1; i < elements.length; i++) {
     const lost = gap(before, i) - gap(after, i);
-    const onOneLine = Math.abs(after[i].middle - after[i - 1].middle) < SHIFT_ALLOWED;
+    const onOneLine = Math.abs(before[i].middle - before[i - 1].middle) < SHIFT_ALLOWED;
     if (onOneLine && Math.abs(lost) * LAYOUT_STEPS >= 1) elements[i].style.marginLeft = inSteps(lost);
   }
 }
