@@ -16,22 +16,21 @@ from bench.conditions import conditions
 from bench.errors import BenchError
 from bench.footage import SOURCE, footage
 from bench.report import page, tables
-from bench.results import CaptureCost, Comparison
-from bench.runner import Comparing, Say, capture_costs, compare, plugin_costs
+from bench.results import Measured
+from bench.runner import Comparing, Say, capture_costs, compare, edit, plugin_costs
 from bench.scenarios import DRESSES
 from ecg_renderer.plugins import known_plugins
 
-PARTS = (*DRESSES, "capture", "plugins")
-SECONDS, QUICK_SECONDS, LONG_SECONDS = 30, 6, 600
+PARTS = (*DRESSES, "edit", "capture", "plugins")
+SECONDS, QUICK_SECONDS, EDIT_SECONDS, LONG_SECONDS = 30, 6, 120, 600
 RESULTS = Path(__file__).with_name("results.md")
-Measured = tuple[list[Comparison], list[CaptureCost], list[CaptureCost]]
 
 
 def main(
     pairs: Annotated[int, typer.Option(min=1, help="Rounds of FFmpeg and ours per scenario.")] = 3,
     only: Annotated[str, typer.Option(help="Some of: " + ",".join(PARTS) + "; or plugins by name.")] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option("--quick", help="A 6 s clip, one round each.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Also one round of a 10-minute clip.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Also one round of 10 minutes, and edit that.")] = False,
     ours_only: Annotated[bool, typer.Option("--ours-only", help="Leave FFmpeg out: no ratios.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all measurements as one object.")] = False,
     program: Annotated[str, typer.Option("--renderer", help="How to start ecg-render.")] = "",
@@ -47,17 +46,19 @@ def main(
     seconds, rounds = (QUICK_SECONDS, 1) if quick else (SECONDS, pairs)
     lengths = [(name, seconds, rounds) for name in (*DRESSES, *known_plugins()) if name in parts]
     lengths += [("typical", LONG_SECONDS, 1)] if long else []
+    edited = LONG_SECONDS if long else QUICK_SECONDS * 5 if quick else EDIT_SECONDS
     measured = _measure(
         lengths,
+        edited if "edit" in parts else 0,
         renderer(program),
         source,
         against_ffmpeg=not ours_only,
         parts=parts,
         say=lambda line: progress.print(line, markup=False, soft_wrap=True),
     )
-    contents = tables(*measured)
+    contents = tables(measured)
     if as_json:
-        print(json.dumps(_everything(facts, measured), indent=1))
+        print(json.dumps({"conditions": facts, **asdict(measured)}, indent=1))
     for table in contents:
         terminal.print(table.rich(), "")
     if results or full:
@@ -74,6 +75,7 @@ def _parts(only: str) -> set[str]:
 
 def _measure(
     lengths: list[tuple[str, int, int]],
+    edited_seconds: int,
     program: Renderer,
     source: Path,
     *,
@@ -81,26 +83,19 @@ def _measure(
     parts: set[str],
     say: Say,
 ) -> Measured:
-    for seconds in {seconds for _, seconds, _ in lengths}:
+    for seconds in {seconds for _, seconds, _ in lengths} | ({edited_seconds} - {0}):
         say(f"Footage: {footage(seconds, source)}")
     comparisons = []
     for name, seconds, rounds in lengths:
         how = Comparing(program, rounds, against_ffmpeg, libass=against_ffmpeg and name == "typical")
         comparisons.append(compare(name, footage(seconds, source), seconds, how, say))
+    edits = []
+    if edited_seconds:
+        edits.append(edit(program, "typical", footage(edited_seconds, source), edited_seconds, say))
     clip = footage(QUICK_SECONDS, source) if parts & {"capture", "plugins"} else source
     captures = capture_costs(program, clip, QUICK_SECONDS, say) if "capture" in parts else []
     names = list(known_plugins()) if "plugins" in parts else []
-    return comparisons, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say)
-
-
-def _everything(facts: dict[str, str], measured: Measured) -> dict[str, object]:
-    comparisons, captures, plugins = measured
-    return {
-        "conditions": facts,
-        "comparisons": [asdict(each) for each in comparisons],
-        "captures": [asdict(each) for each in captures],
-        "plugins": [asdict(each) for each in plugins],
-    }
+    return Measured(comparisons, edits, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say))
 
 
 if __name__ == "__main__":

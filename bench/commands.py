@@ -15,7 +15,7 @@ import yaml
 from bench.errors import BenchError
 from bench.footage import HEIGHT, RATE, WIDTH
 from bench.libass import ass_document
-from bench.scenarios import scenario, talk
+from bench.scenarios import scenario, talk, with_another_word
 
 QUALITY, CRF, PRESET = 60, 23, "veryfast"  # our quality 60 is crf 23
 
@@ -53,9 +53,14 @@ def transcode_with_libass(clip: Path, name: str, seconds: int, directory: Path) 
     return [*_ffmpeg(clip), "-vf", "ass=captions.ass", *_encoding()]
 
 
-def render(renderer: Renderer, clip: Path, name: str, seconds: int, directory: Path) -> list[str]:
-    """Return our render of scenario `name`, with nothing left over from an earlier one to reuse."""
-    job = write_job(clip, name, seconds, directory)
+def render(
+    renderer: Renderer, clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False
+) -> list[str]:
+    """Return our render of scenario `name`; what an earlier one left over in `directory` is used again.
+
+    `edited`: a word in the middle of the video is another one.
+    """
+    job = write_job(clip, name, seconds, directory, edited=edited)
     return [*renderer.program, "run", str(job), "--json", "--cells", str(directory / "cells")]
 
 
@@ -67,10 +72,11 @@ def captions_only(renderer: Renderer, job: Path, frames: int, *, stages: int = 1
     ]
 
 
-def write_job(clip: Path, name: str, seconds: int, directory: Path) -> Path:
+def write_job(clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False) -> Path:
     """Write scenario and RenderJob for one render into `directory`; return the RenderJob's path."""
     captions = directory / "scenario.json"
-    captions.write_text(json.dumps(scenario(name, seconds)))
+    shown = scenario(name, seconds)
+    captions.write_text(json.dumps(with_another_word(shown) if edited else shown))
     options = {"fps": RATE, "quality": QUALITY, "preset": PRESET, "format": "mp4", "encoder": "x264"}
     job: dict[str, Any] = {
         "apiVersion": "render.ecg.dev/v1alpha1",

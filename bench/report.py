@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from bench.results import CaptureCost, Comparison, Quantity, Run, memory_peak, spending
+from bench.results import CaptureCost, Comparison, Edit, Measured, Quantity, Run, memory_peak, spending
 from bench.table import Table
 from bench.verdicts import verdicts
 
@@ -15,18 +15,18 @@ _INTRODUCTION = """\
 Written by `make bench`. What is measured, and how, is told in [docs/benchmarks.md](../docs/benchmarks.md)."""
 
 
-def tables(
-    comparisons: Sequence[Comparison], captures: Sequence[CaptureCost], plugins: Sequence[CaptureCost] = ()
-) -> list[Table]:
+def tables(measured: Measured) -> list[Table]:
     """Return the tables for which something was measured."""
+    comparisons = measured.comparisons
     made = [
-        verdicts(comparisons),
+        verdicts(comparisons, measured.edits),
         _against_ffmpeg(comparisons),
+        _edits(measured.edits),
         _spending(comparisons),
         _stages(comparisons),
         _own_account(comparisons),
-        _captures(captures),
-        _plugins(plugins),
+        _captures(measured.captures),
+        _plugins(measured.plugins),
         _rounds(comparisons),
     ]
     return [table for table in made if table.rows]
@@ -53,6 +53,25 @@ def _against_ffmpeg(comparisons: Sequence[Comparison]) -> Table:
         "Against FFmpeg",
         "Seconds are wall / CPU, medians. Ratios are ours / FFmpeg without captions, best and median round.",
         ("clip", "FFmpeg", "FFmpeg + libass", "ours", "ratio, wall", "ratio, CPU"),
+        rows,
+    )
+
+
+def _edits(edits: Sequence[Edit]) -> Table:
+    rows = [
+        (
+            f"{each.name} {each.seconds} s",
+            f"{each.first.measured.wall:.2f} / {each.first.measured.cpu:.2f}",
+            f"{each.again.measured.wall:.2f} / {each.again.measured.cpu:.2f}",
+            f"{100 * each.share:.1f} %",
+            f"{each.again.stats['cellsReused']} of {each.again.stats['cells']}",
+        )
+        for each in edits
+    ]
+    return Table(
+        "After an edit",
+        "The whole command, seconds wall / CPU: from nothing, and again after a word in the middle was changed.",
+        ("clip", "from nothing", "one word changed", "share of the wall clock", "cells from the store"),
         rows,
     )
 

@@ -69,6 +69,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """A video rendered from nothing, and again after a word was changed."""
+
+    name: str
+    seconds: int
+    first: Run
+    again: Run
+
+    @property
+    def share(self) -> float:
+        """The wall clock of the second render, of that of the first."""
+        return self.again.measured.wall / self.first.measured.wall
+
+
+@dataclass(frozen=True)
 class CaptureCost:
     """What one way of taking caption pictures costs, start-up taken off."""
 
@@ -81,6 +96,16 @@ class CaptureCost:
     wall_seconds: float
     startup_cpu_seconds: float
     scenario: str = "busy"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that a benchmark measured."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    captures: list[CaptureCost] = field(default_factory=list)
+    plugins: list[CaptureCost] = field(default_factory=list)
 
 
 def memory_peak(run: Run) -> float:

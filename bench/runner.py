@@ -14,7 +14,7 @@ from bench.commands import Renderer, captions_only, render, transcode, transcode
 from bench.errors import BenchError
 from bench.footage import RATE
 from bench.measure import Measurement, measure
-from bench.results import CaptureCost, Comparison, Round, Run
+from bench.results import CaptureCost, Comparison, Edit, Round, Run
 
 Say = Callable[[str], None]
 BROWSER_KINDS = ("chromium", "node")
@@ -51,6 +51,19 @@ def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Co
         )
         rounds.append(Round(Run(ours.measured, _stats(ours.measured.stdout)), floor, libass))
     return Comparison(name, seconds, tuple(rounds))
+
+
+def edit(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> Edit:
+    """Render a video from nothing, change one word, and render it again."""
+    with tempfile.TemporaryDirectory(prefix="ecg-bench-") as directory:
+        place = Path(directory)
+        runs = []
+        for edited in (False, True):
+            command = render(renderer, clip, name, seconds, place, edited=edited)
+            label = f"{name} {seconds} s, {'one word changed' if edited else 'from nothing'}"
+            run = _measured(command, place, label, say, renderer.environment)
+            runs.append(Run(run.measured, _stats(run.measured.stdout)))
+    return Edit(name, seconds, *runs)
 
 
 def capture_costs(
@@ -100,7 +113,11 @@ def _browser(measured: Measurement) -> float:
 
 def _run(command: Callable[[Path], list[str]], label: str, say: Say, environment: dict[str, str] | None = None) -> Run:
     with tempfile.TemporaryDirectory(prefix="ecg-bench-") as directory:
-        measured = measure(command(Path(directory)), Path(directory), environment)
+        return _measured(command(Path(directory)), Path(directory), label, say, environment)
+
+
+def _measured(command: list[str], place: Path, label: str, say: Say, environment: dict[str, str] | None) -> Run:
+    measured = measure(command, place, environment)
     noise = f", disturbed by {measured.foreign:.1f} CPU s of others" if measured.disturbed else ""
     leak = f", {measured.leaked} processes left behind" if measured.leaked else ""
     say(f"{label}: {measured.wall:.2f} s, {measured.cpu:.2f} CPU s{noise}{leak}")

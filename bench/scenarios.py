@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +83,15 @@ def scenario(name: str, seconds: float) -> Node:
     dress = DRESSES.get(name) or partial(_dress_alike, name)
     cues = [_cue_node(k, cue, dress(cue, rng)) for k, cue in enumerate(talk(name, seconds))]
     return {**_FRAME, "cues": cues}
+
+
+def with_another_word(shown: Node) -> Node:
+    """Return a scenario in which a word of the middle cue is another one."""
+    cues = [*shown["cues"]]
+    middle = json.loads(json.dumps(cues[len(cues) // 2]))
+    middle["root"]["children"][0]["text"] = "Corrected"
+    cues[len(cues) // 2] = middle
+    return {**shown, "cues": cues}
 
 
 def _gapless(seconds: float, rng: random.Random) -> list[tuple[float, float]]:

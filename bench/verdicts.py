@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from bench.results import Comparison, Quantity, Run, memory_growth, memory_peak
+from bench.results import Comparison, Edit, Quantity, Run, memory_growth, memory_peak
 from bench.table import Table
 
 TARGETS = {"typical": 1.20, "busy": 1.25}
@@ -14,15 +14,19 @@ MEMORY_LIMIT_MB = 1200.0
 FLAT = 1.05  # memory of the second half of a long run over that of the first
 SAME_RATIO = 0.03  # equal runs differ by as much from noise alone
 
+EDIT_COUNTS_FROM_SECONDS = 600
+EDIT_SHARE, EDIT_SECONDS = 0.04, 14.0  # of rendering ten minutes from nothing, and at most
+
 _QUANTITIES: tuple[Quantity, ...] = ("wall", "cpu")
 Verdict = tuple[str, str, str, bool]
 
 
-def verdicts(comparisons: Sequence[Comparison]) -> Table:
+def verdicts(comparisons: Sequence[Comparison], edits: Sequence[Edit] = ()) -> Table:
     """Return the table of targets, what was measured, and whether they are met."""
     runs = [each.ours for comparison in comparisons for each in comparison.rounds]
     ratios = [*_ratios(comparisons), *_growth(comparisons)]
-    found = [*ratios, *_dropped(runs), *_memory(comparisons), *_leaks(runs)]
+    runs += [run for each in edits for run in (each.first, each.again)]
+    found = [*ratios, *_edits(edits), *_dropped(runs), *_memory(comparisons), *_leaks(runs)]
     rows = [(what, target, measured, "yes" if met else "**no**") for what, target, measured, met in found]
     header = ("what", "target", "measured", "met")
     return Table("Targets", "Ratios are those of the best round.", header, rows)
@@ -53,6 +57,15 @@ def _growth(comparisons: Sequence[Comparison]) -> Iterable[Verdict]:
             growth = max(median(long.ratios(q)) - median(short.ratios(q)) for q in _QUANTITIES)
             what = f"{name}: growth of the ratio from {short.seconds} s to {long.seconds} s"
             yield what, f"at most {SAME_RATIO}", f"{growth:+.2f}", growth <= SAME_RATIO
+
+
+def _edits(edits: Sequence[Edit]) -> Iterable[Verdict]:
+    for each in edits:
+        wall = each.again.measured.wall
+        if each.seconds >= EDIT_COUNTS_FROM_SECONDS:
+            met = each.share <= EDIT_SHARE and wall <= EDIT_SECONDS
+            what = f"{each.name} {each.seconds} s: one word changed"
+            yield what, f"{EDIT_SHARE:.0%} and {EDIT_SECONDS:.0f} s", f"{each.share:.1%} and {wall:.1f} s", met
 
 
 def _dropped(runs: Sequence[Run]) -> Iterable[Verdict]:

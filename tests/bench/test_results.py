@@ -10,7 +10,7 @@ import pytest
 from bench.measure import Measurement
 from bench.observer import Observation
 from bench.report import page, tables
-from bench.results import CaptureCost, Comparison, Round, Run, memory_growth, spending
+from bench.results import CaptureCost, Comparison, Measured, Round, Run, memory_growth, spending
 from bench.verdicts import verdicts
 
 
@@ -92,7 +92,7 @@ def test_the_page_shows_conditions_and_every_table() -> None:
     floor = _run(10, 20, kinds={"ffmpeg": 19.0})
     cost = CaptureCost("canvas", 4, 180, 170, 0.34, 0.6, 0.5, 1.1)
     plugins = [replace(cost, scenario="glow", browser_seconds=seconds) for seconds in (0.1, 0.9)]
-    text = page({"Python": "3.11"}, tables([_comparison(Round(ours, floor, floor))], [cost], plugins))
+    text = page({"Python": "3.11"}, tables(Measured([_comparison(Round(ours, floor, floor))], [], [cost], plugins)))
     assert "- Python: 3.11" in text
     assert "| typical 30 s | 10.00 / 20.00 | 10.00 / 20.00 | 11.00 / 22.00 | 1.10, 1.10 | 1.10, 1.10 |" in text
     assert "| typical 30 s | 900 | - | 0 | - | canvas | - | 1.25 |" in text

@@ -1,7 +1,7 @@
 """What a caption editor's preview shows: MotionText in a plain page, played from the start.
 
 with open_preview() as preview:
-    pictures = preview.pictures(scene, [3, 7])      {frame: RGBA of shape (height, width, 4), straight alpha}
+    pictures = preview.pictures(film, [3, 7])      {frame: RGBA of shape (height, width, 4), straight alpha}
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-from ecg_renderer.capture.scene import Scene
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
+from ecg_renderer.film import Film
 from plugin_page import ORIGIN, serve
 
 Picture = NDArray[np.uint8]
@@ -32,16 +32,16 @@ class Preview:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def pictures(self, scene: Scene, frames: list[int]) -> dict[int, Picture]:
-        """Play `scene` from its first frame; return the pictures of `frames` (ascending)."""
-        self.page.set_viewport_size({"width": scene.width, "height": scene.height})
+    def pictures(self, film: Film, frames: list[int]) -> dict[int, Picture]:
+        """Play `film` from its first frame; return the pictures of `frames` (ascending)."""
+        self.page.set_viewport_size({"width": film.width, "height": film.height})
         self.page.goto(f"{ORIGIN}/")
         self.page.wait_for_function("window.preview")
-        self.page.evaluate("([s, p]) => preview.load(s, p)", [scene.scenario, list(scene.plugins)])
+        self.page.evaluate("([s, p]) => preview.load(s, p)", [film.scenario, list(film.plugins)])
         found = {}
         begun = 0
         for frame in frames:
-            times = [float(n / scene.rate) + SAMPLED_AFTER for n in range(begun, frame + 1)]
+            times = [float(n / film.rate) + SAMPLED_AFTER for n in range(begun, frame + 1)]
             self.page.evaluate("times => preview.play(times)", times)
             begun = frame + 1
             found[frame] = decoded(self.page.screenshot(omit_background=True, animations="allow"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,14 +49,14 @@ def captured(shot: Film, way: str = "canvas", stages: int = 1) -> dict[int, Pict
     return asyncio.run(capture())
 
 
-def all_plugins(longest: int = 90) -> Film:
-    """Return a caption for each plugin, one after the other, in blocks of at most `longest` frames."""
+def all_plugins(cell_frames: int | None = None) -> Film:
+    """Return a caption for each plugin, one after the other, with cells of so many frames."""
     captions = scenario("", [], {})
     captions["cues"] = []
     for index, name in enumerate(EVERY_PLUGIN):
         [cue] = scenario("Caption text", [(name, PARAMS)], {})["cues"]  # type: ignore[misc]
         captions["cues"].append(later(cue, name, SECONDS * index))  # type: ignore[attr-defined]
-    return film(SECONDS * len(EVERY_PLUGIN), captions=captions, rate=RATE, longest=longest)
+    return film(SECONDS * len(EVERY_PLUGIN), captions=captions, rate=RATE, cell_frames=cell_frames)
 
 
 def later(cue: Json, name: str, seconds: int) -> Json:
@@ -79,7 +80,7 @@ def plugins_captured(plugins_shot: Film) -> dict[int, Picture]:
 @pytest.fixture(scope="module")
 def plugins_previewed(plugins_shot: Film, preview: Preview) -> dict[int, Picture]:
     frames = [SECONDS * int(RATE) * index + moment for index in range(len(EVERY_PLUGIN)) for moment in MOMENTS]
-    return preview.pictures(plugins_shot.scene, frames)
+    return preview.pictures(plugins_shot, frames)
 
 
 @pytest.mark.parametrize("name", EVERY_PLUGIN)
@@ -114,7 +115,7 @@ def test_a_sample_looks_as_in_a_plain_page(file: Path, preview: Preview) -> None
     found = captured(shot)
     chosen = [*found][:: max(1, len(found) // 12)]
     assert any(found[frame].any() for frame in chosen)
-    for frame, wanted in preview.pictures(shot.scene, chosen).items():
+    for frame, wanted in preview.pictures(shot, chosen).items():
         check(found[frame], wanted, shot, f"{file.name}, frame {frame}")
 
 
@@ -130,14 +131,14 @@ def test_many_blocks_and_stages_give_the_same_pictures_of_every_plugin(
     stages: int, plugins_captured: dict[int, Picture]
 ) -> None:
     """Each block replays its cue up to its first frame, as a segment does that begins there."""
-    pieces = all_plugins(longest=3)
+    pieces = all_plugins(cell_frames=3)
     assert len(pieces.blocks) >= 3 * len(EVERY_PLUGIN)
 
     assert differing(captured(pieces, stages=stages), plugins_captured) == []
 
 
 def test_a_segment_alone_gives_the_same_pictures_of_every_plugin(plugins_captured: dict[int, Picture]) -> None:
-    pieces = all_plugins(longest=3)
-    alone = captured(Film(pieces.scene, pieces.blocks[1::2]))
+    pieces = all_plugins(cell_frames=3)
+    alone = captured(replace(pieces, blocks=pieces.blocks[1::2]))
 
     assert differing(alone, {frame: plugins_captured[frame] for frame in alone}) == []
