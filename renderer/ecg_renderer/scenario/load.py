@@ -16,7 +16,7 @@ from typing import Any
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario.report import Report
 
-MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 SNIPPET = 30
 
@@ -52,7 +52,7 @@ def _refuse_large(size: int, report: Report) -> None:
     if size > MAX_BYTES:
         raise report.error(
             "",
-            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (5 MB)",
+            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (16 MB)",
             "Split the video, or leave out what the captions do not need.",
         )
 
