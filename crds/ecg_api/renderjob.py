@@ -29,7 +29,7 @@ from ecg_api.status import RenderJobStatus
 from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
-    "API_VERSION", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "ManifestProblems",
+    "API_VERSION", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look", "ManifestProblems",
     "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Retry", "ScenarioRef",
     "SecretRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
@@ -43,6 +43,9 @@ KIND = "RenderJob"
 NAME_LENGTH = 48
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
+
+
+Look = Literal["plain", "karaoke", "pop", "loud"]
 
 
 def _checked_name(name: str) -> str:
@@ -99,7 +102,8 @@ class ScenarioRef(ManifestModel):
     uri: ReadableUri | None = Field(
         default=None,
         description="Where the scenario's JSON is: s3://bucket/key, https://, file://, or, on one machine, a "
-        "path relative to the manifest.",
+        "path relative to the manifest. It may also be subtitles (.srt, .vtt, .ass), or a transcript in JSON as "
+        "Whisper, WhisperX, whisper.cpp and Amazon Transcribe write it.",
     )
     config_map_ref: ConfigMapRef | None = Field(
         default=None, description="A ConfigMap entry with the scenario's JSON; on a cluster only."
@@ -109,6 +113,11 @@ class ScenarioRef(ManifestModel):
         json_schema_extra={"pattern": SHA256_PATTERN, "maxLength": 64},
         description="SHA-256 of the bytes behind uri or configMapRef, 64 hexadecimal digits; other bytes are "
         "then refused.",
+    )
+    look: Look = Field(
+        default="karaoke",
+        description="How subtitles and transcripts look: plain, or with each word as it is spoken: karaoke colours "
+        "it, pop lets it hop, loud makes it grow. A MotionText scenario has a look of its own.",
     )
 
     @model_validator(mode="after")

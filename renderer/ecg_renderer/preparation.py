@@ -19,21 +19,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from ecg_api.options import Encoder, Format
+from ecg_api.options import Encoder, Format, Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.capture.patches import Block
-from ecg_renderer.capture.scene import Scene
+from ecg_renderer.capture.scene import PREVIEW_HEIGHT, Scene
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, capture_blocks, make_plan, output_grid
+from ecg_renderer.planning import Cutting, capture_blocks, make_plan, output_grid, output_size
 from ecg_renderer.plugins import known_plugins
-from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.scenario import Picture, Scenario, prepare
 from ecg_renderer.storage import Storage, open_storage
+from ecg_renderer.subtitles import as_scenario
 
 SCENARIO_BYTES = 16 * 1024 * 1024
 
@@ -114,12 +115,14 @@ async def prepare_job(
     source_url, source_facts = facts.result()
     encoder = await chooser(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
     grid, _ = output_grid(source_facts, spec.options)
+    picture = _picture(source_facts, spec.options)
     scenario = prepare(
-        raw.result(),
+        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look),
         duration=grid.seconds(grid.frames),
         rate=grid.rate,
         known_plugins=known_plugins(),
         unknown_plugins=spec.options.unknown_plugins,
+        picture=picture,
         origin=_origin(spec.scenario),
     )
     plan = make_plan(
@@ -133,6 +136,14 @@ async def prepare_job(
         cores=os.cpu_count() or 1,
     )
     return PreparedJob(job, source_url, scenario, encoder, plan)
+
+
+def _picture(source: SourceFacts, options: Options) -> Picture:
+    """Return what captions are laid out on: the output, or the editor's stage in the output's shape."""
+    width, height, _ = output_size(source, options)
+    if options.layout == "preview":
+        return Picture(round(width * PREVIEW_HEIGHT / height), PREVIEW_HEIGHT)
+    return Picture(width, height)
 
 
 async def _probe(source: Storage) -> tuple[str, SourceFacts]:

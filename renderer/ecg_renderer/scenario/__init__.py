@@ -68,6 +68,6 @@ def prepare(
     check_tracks(data, report)
     repair_writing(data, report)
     check_writing(data, report)
-    cues = keep_visible(data, float(duration), rate, report)
+    cues, origins = keep_visible(data, float(duration), rate, report)
     drop_holes(data)
-    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings)
+    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)

@@ -121,7 +121,7 @@ def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
                 "boxStyle": {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}},
                 "children": [
                     {
-                        "id": f"{KOREAN_NODE if _HANGUL.search(text) else FLAT_NODE}{number_}",
+                        "id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number_}",
                         "eType": "text",
                         "text": text,
                     }
@@ -130,6 +130,11 @@ def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
         ],
     }
     report.warn("flat cue", path, "has no root: its text is shown as a caption at the bottom")
+
+
+def is_korean(text: str) -> bool:
+    """Tell whether `text` holds Korean, which breaks between words though its letters could be parted."""
+    return _HANGUL.search(text) is not None
 
 
 def _line_em(style: dict[str, Any], picture: Picture) -> float:

@@ -31,20 +31,20 @@ def _letter_width(letter: str) -> float:
     return 0.7 if letter.isupper() else 0.55
 
 
-def balanced_lines(widths: Sequence[float], gaps: Sequence[float], most: float) -> list[int]:
+def balanced_lines(widths: Sequence[float], gaps: Sequence[float], most: float, at_least: int = 1) -> list[int]:
     """Return at which words the lines begin, the first of them 0.
 
     `widths` are those of the words in em, `gaps[i]` is what stands before word i within a line, `most` is the width of
-    a line. A word wider than a line has one of its own.
+    a line. A word wider than a line has one of its own. `at_least` so many lines, if there are words.
     """
-    greedy = _starts(widths, gaps, most)
-    if len(greedy) == 1:
-        return greedy
+    count = max(len(_starts(widths, gaps, most)), min(at_least, len(widths)))
+    if count == 1:
+        return [0]
     # The narrowest lines that are as many: found by halving, since a wider line never needs more of them.
     low, high = max(widths), most
     while high - low > 0.05:
         middle = (low + high) / 2
-        if len(_starts(widths, gaps, middle)) > len(greedy):
+        if len(_starts(widths, gaps, middle)) > count:
             low = middle
         else:
             high = middle

@@ -70,7 +70,8 @@ class Scenario:
 
     `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare
     names, or one with a number ("fadein#2") for a second one on a node. `findings` are all that was put right or
-    will not look as it was meant, `warnings` the first few of each kind as lines.
+    will not look as it was meant, `warnings` the first few of each kind as lines. `origins` are the places that the
+    cues of `data` have in the user's own file.
     """
 
     data: dict[str, Any]
@@ -79,6 +80,7 @@ class Scenario:
     fonts: tuple[FontUse, ...]
     warnings: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
+    origins: tuple[int, ...] = ()
 
     def slice(self, start: float, end: float) -> dict[str, Any]:
         """Return what can be seen on the frames at `start` to `end` (seconds, inclusive), as a scenario of its own.

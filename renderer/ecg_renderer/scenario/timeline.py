@@ -33,14 +33,17 @@ class _Shown(NamedTuple):
     window: Window
 
 
-def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, report: Report) -> tuple[CueSpan, ...]:
-    """Drop the cues never seen in a video of `duration` seconds, and return when the others are.
+def keep_visible(
+    data: dict[str, Any], duration: float, rate: Fraction | None, report: Report
+) -> tuple[tuple[CueSpan, ...], tuple[int, ...]]:
+    """Drop the cues never seen in a video of `duration` seconds; return when the others are, and where they stood.
 
     Plugins whose window lies between two frames of `rate` are given one, and those that are over before their text
     is shown end as it appears.
     """
     kept: list[Cue] = []
     spans: list[CueSpan] = []
+    origins: list[int] = []
     for path, cue in cues_of(data):
         times, lifetime = cue.get("displayTime"), cue.get("domLifetime")
         shown = list(_shown(cue["root"], times, lifetime, f"{path}.root", report))
@@ -54,10 +57,11 @@ def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, r
                 _warn_unseen(alive, rate, path, report)
             spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown), alive)))
             kept.append(cue)
+            origins.append(int(path.removeprefix("cues[").removesuffix("]")))
     data["cues"] = kept
     if not kept:
         report.warn("no cues", "cues", "nothing to show: the video is rendered without captions")
-    return tuple(spans)
+    return tuple(spans), tuple(origins)
 
 
 def _alive(shown: list[_Shown], duration: float, path: str, report: Report) -> Window | None:
