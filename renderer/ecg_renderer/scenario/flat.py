@@ -7,9 +7,9 @@ rules of style behind that are in page/index.html, for nodes whose ids begin as 
 
 from __future__ import annotations
 
-import itertools
 import re
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from ecg_renderer.scenario.legacy import size_in_pixels
@@ -18,7 +18,7 @@ from ecg_renderer.scenario.model import Picture
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.times import CueTimes, open_range
 from ecg_renderer.scenario.tree import Cue, cues_of, number
-from ecg_renderer.scenario.writing import OWN_NODE, as_text
+from ecg_renderer.scenario.writing import OWN_NODE, as_text, in_one_direction
 
 CAPTION_POSITION = {"position": {"x": 0.5, "y": 0.925}, "anchor": "bc", "safeAreaClamp": True}
 CAPTION_CHILDREN = {
@@ -40,9 +40,7 @@ FRAME_LAYOUT = {
 # Without a layout of its own, the box has an empty line above its text.
 BOX_CHILDREN = {"mode": "flow", "direction": "vertical", "wrap": False, "gap": 0}
 FRAME_BOX = {"backgroundColor": "transparent", "padding": "0px"}
-CAPTION_SIZE = 0.05
 CAPTION_STYLE = {
-    "fontSizeRel": CAPTION_SIZE,
     "fontFamily": "Arial, sans-serif",
     "color": "#ffffff",
     "align": "center",
@@ -64,6 +62,12 @@ _PADDING = 16
 _PIXELS = re.compile(r"\s*([\d.]+)px\s*")
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]")
 _WRITTEN_TOGETHER = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+
+
+def caption_size(picture: Picture) -> float:
+    """Return the size of a caption's font, a share of the height: smaller where the picture is narrow."""
+    aspect = picture.width / picture.height
+    return 0.05 if aspect > 1.25 else 0.042 if aspect > 0.8 else 0.03
 
 
 def settle_flat_times(data: dict[str, Any], report: Report) -> None:
@@ -140,7 +144,7 @@ def is_korean(text: str) -> bool:
 def _line_em(style: dict[str, Any], picture: Picture) -> float:
     """Return the width of a line in em of the caption's font."""
     pixels = _PIXELS.fullmatch(str(style.get("fontSize", "")))
-    share = number(style.get("fontSizeRel")) or CAPTION_SIZE
+    share = number(style.get("fontSizeRel")) or caption_size(picture)
     size = float(pixels[1]) if pixels else picture.height * share
     return LINE_FILL * (FRAME_WIDTH * picture.width - _PADDING) / max(size, 1.0)
 
@@ -154,4 +158,4 @@ def _in_lines(text: str, most: float) -> str:
     starts = [*balanced_lines(widths, [SPACE_EM] * len(words), most), len(words)]
     if len(starts) == 2:
         return text
-    return "\n".join(" ".join(words[first:last]) for first, last in itertools.pairwise(starts))
+    return in_one_direction([" ".join(words[first:last]) for first, last in pairwise(starts)])

@@ -11,7 +11,14 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from ecg_renderer.scenario.flat import CAPTION_CHILDREN, CAPTION_POSITION, CAPTION_STYLE, build_flat, settle_flat_times
+from ecg_renderer.scenario.flat import (
+    CAPTION_CHILDREN,
+    CAPTION_POSITION,
+    CAPTION_STYLE,
+    build_flat,
+    caption_size,
+    settle_flat_times,
+)
 from ecg_renderer.scenario.legacy import migrate_cue
 from ecg_renderer.scenario.model import Picture
 from ecg_renderer.scenario.report import Report
@@ -61,7 +68,7 @@ def migrate(data: dict[str, Any], *, legacy: bool, picture: Picture, report: Rep
         report.warn("version", "version", f"{said}, the scenario {read_as} 2.0")
         data["version"] = "2.0"
     if migrated:
-        _add_tracks(data, migrated, report)
+        _add_tracks(data, migrated, picture, report)
 
 
 def _give_place(root: dict[str, Any]) -> None:
@@ -76,7 +83,7 @@ def _give_place(root: dict[str, Any]) -> None:
     root["layout"] = {**deepcopy(layout), **CAPTION_POSITION}
 
 
-def _add_tracks(data: dict[str, Any], migrated: list[Cue], report: Report) -> None:
+def _add_tracks(data: dict[str, Any], migrated: list[Cue], picture: Picture, report: Report) -> None:
     tracks: list[dict[str, Any]] = data.setdefault("tracks", [])
     known = {track.get("id") for track in tracks}
     for cue in migrated:
@@ -87,5 +94,6 @@ def _add_tracks(data: dict[str, Any], migrated: list[Cue], report: Report) -> No
         subtitle = name in (CAPTION_TRACK, "subtitle")
         track = {"id": name, "type": "subtitle" if subtitle else "free", "layer": len(tracks) + 1}
         constraints = {"safeArea": dict(SAFE_AREA)}
-        tracks.append({**track, "defaultStyle": dict(CAPTION_STYLE), "defaultConstraints": constraints})
+        style = {"fontSizeRel": caption_size(picture), **CAPTION_STYLE}
+        tracks.append({**track, "defaultStyle": style, "defaultConstraints": constraints})
         report.warn("missing track", "tracks", f'"{name}" is used but missing, and was added')

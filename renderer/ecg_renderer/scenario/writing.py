@@ -144,6 +144,14 @@ def _check_order(group: Node, path: str, report: Report) -> None:
         report.warn("right-to-left words", path, done, hint=_RTL_HINT)
 
 
+def in_one_direction(lines: list[str]) -> str:
+    """Return the lines of one sentence, marked to run as the whole does where their first letters say otherwise."""
+    base = direction(" ".join(lines))
+    mark = "\u200f" if base == "rtl" else "\u200e"
+    plain = ("ltr", "") if base != "rtl" else ("rtl",)
+    return "\n".join(line if direction(line) in plain else mark + line for line in lines)
+
+
 def direction(text: str) -> str:
     """Return "rtl" or "ltr" by the first letter of `text` that has a direction; "" if none has."""
     for letter in text:

@@ -16,14 +16,16 @@ from ecg_renderer.scenario import Picture
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.pages import frame_of, paginated
-from ecg_renderer.subtitles.transcripts import is_transcript, read_transcript
+from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
 
 __all__ = ["as_scenario", "is_subtitles", "subtitle_scenario"]
 
 
 def is_subtitles(raw: bytes | dict[str, Any]) -> bool:
     """Tell whether `raw` is a file of subtitles or a transcript, not a scenario."""
-    return is_transcript(raw) if isinstance(raw, dict) or raw.lstrip()[:1] in (b"{", b"[") else format_of(raw) != ""
+    if isinstance(raw, dict) or is_json(raw):
+        return is_transcript(raw)
+    return format_of(raw) != ""
 
 
 def subtitle_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, look: Look) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def subtitle_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, 
 
     Errors: ScenarioError for what cannot be read.
     """
-    if isinstance(raw, dict) or is_transcript(raw):
+    if isinstance(raw, dict) or is_json(raw):
         captions = read_transcript(raw, name)
     else:
         captions = read_file(decoded(raw, name), format_of(raw), name)

@@ -8,30 +8,32 @@ from typing import Any
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
 from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, is_korean
-from ecg_renderer.scenario.writing import OWN_NODE, direction
+from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
 from ecg_renderer.subtitles.captions import Word
 from ecg_renderer.subtitles.pages import Frame, Page
 
 TRACK = "caption"
+RIGHT_TO_LEFT_MARK = "\u200f"
 # Light colours that can be told apart on a dark box, the usual first; a ninth speaker begins again.
 SPEAKER_COLOURS = ("#ffd54a", "#6ee7ff", "#ff9ecb", "#a5f28c", "#ffb26b", "#c9b3ff", "#ff8a80", "#8fd3c8")
 
 
 @dataclass(frozen=True)
 class _Style:
-    """How words look: `scale` times the usual size, `plugins` run while each is spoken."""
+    """How words look: `scale` times the usual size; `plugins`, names and parameters, run while each is spoken."""
 
     scale: float
     weight: str
-    plugins: tuple[str, ...]
+    plugins: tuple[tuple[str, dict[str, Any]], ...]
     box: bool = True
 
 
+_COLOUR: tuple[str, dict[str, Any]] = ("cwi-color", {})
 _STYLES: dict[Look, _Style] = {
     "plain": _Style(1.0, "normal", ()),
-    "karaoke": _Style(1.0, "bold", ("cwi-color",)),
-    "pop": _Style(1.15, "bold", ("cwi-color", "cwi-bouncing"), box=False),
-    "loud": _Style(1.4, "bold", ("cwi-color", "cwi-loud"), box=False),
+    "karaoke": _Style(1.0, "bold", (_COLOUR,)),
+    "pop": _Style(1.15, "bold", (_COLOUR, ("cwi-bouncing", {})), box=False),
+    "loud": _Style(1.4, "bold", (_COLOUR, ("cwi-loud", {"pulse": {"scale": 1.35, "lift": 4}})), box=False),
 }
 
 
@@ -131,18 +133,19 @@ def _cue(page: Page, number: int, style: _Style, palette: dict[str, str]) -> dic
 
 
 def _one_text(page: Page, number: int) -> list[dict[str, Any]]:
-    text = "\n".join(
+    lines = [
         "".join(("" if word.joined or not index else " ") + word.text for index, word in enumerate(line))
         for line in page.lines
-    )
+    ]
+    text = in_one_direction(lines)
     return [{"id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number}", "eType": "text", "text": text}]
 
 
 def _word_lines(page: Page, number: int, style: _Style, palette: dict[str, str]) -> list[dict[str, Any]]:
     speaker = page.caption.speaker
     own = page.caption.colour or ("" if speaker in palette else SPEAKER_COLOURS[0])
-    params = {"color": own} if own else {"speaker": speaker, "palette": "define.speakerPalette"}
-    chain = [{"name": name, "params": params, "timeOffset": [0, 0]} for name in style.plugins]
+    params: dict[str, Any] = {"color": own} if own else {"speaker": speaker, "palette": "define.speakerPalette"}
+    chain = [{"name": name, "params": params | more, "timeOffset": [0, 0]} for name, more in style.plugins]
     lines, done = [], 0
     for row, line in enumerate(page.lines, 1):
         words = [
@@ -170,29 +173,27 @@ def _word_lines(page: Page, number: int, style: _Style, palette: dict[str, str])
 
 
 def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
-    """Return the words of a line as they stand from left to right: index, and text with the space beside it."""
+    """Return the words of a line as they stand from left to right: index, and text with the space beside it.
+
+    In a line that runs from right to left, left-to-right words keep their order among themselves, and what has no
+    direction, such as a number, follows the line's.
+    """
     spaces = ["" if index + 1 == len(line) or line[index + 1].joined else " " for index in range(len(line))]
-    base = direction(" ".join(word.text for word in line))
-    if base != "rtl":
+    if direction(" ".join(word.text for word in line)) != "rtl":
         return [(index, word.text + spaces[index]) for index, word in enumerate(line)]
     standing: list[tuple[int, str]] = []
-    index = len(line)
-    while index > 0:
-        first = index - 1
-        while first > 0 and not _is_rtl(line[index - 1]) and direction(line[first - 1].text) == "ltr":
+    last = len(line)
+    while last > 0:
+        first = last - 1
+        if direction(line[first].text) != "ltr":
+            mark = "" if direction(line[first].text) else RIGHT_TO_LEFT_MARK
+            standing.append((first, mark + line[first].text + spaces[first]))
+            last = first
+            continue
+        while first > 0 and direction(line[first - 1].text) == "ltr":
             first -= 1
-        standing += _run(line, spaces, first, index)
-        index = first
+        # The space towards what follows the run is on its left, as the line goes on there.
+        run = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]
+        standing += [(index, (spaces[last - 1] if index == first else "") + text) for index, text in run]
+        last = first
     return standing
-
-
-def _is_rtl(word: Word) -> bool:
-    return direction(word.text) == "rtl"
-
-
-def _run(line: tuple[Word, ...], spaces: list[str], first: int, last: int) -> list[tuple[int, str]]:
-    """Return one right-to-left word, or a run of others, whose space towards the next word is on its left."""
-    if _is_rtl(line[first]):
-        return [(index, line[index].text + spaces[index]) for index in range(first, last)]
-    words = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]
-    return [(words[0][0], spaces[last - 1] + words[0][1]), *words[1:]]

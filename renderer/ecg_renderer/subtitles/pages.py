@@ -91,15 +91,23 @@ def _pages(caption: Caption, words: list[Word], most: float) -> Iterator[Page]:
     if len(lines) <= MOST_LINES:
         yield Page(caption, tuple(map(tuple, lines)), caption.start, max(caption.end, caption.start))
         return
-    widths, gaps = _measure(words)
-    count = -(-len(lines) // MOST_LINES)
-    parts = _cut(words, balanced_lines(widths, gaps, sum(widths) + sum(gaps), at_least=count))
+    parts = _parts(words, most, -(-len(lines) // MOST_LINES))
     start = caption.start
     for index, part in enumerate(parts):
         following = parts[index + 1][0].start if index + 1 < len(parts) else caption.end
         end = max(start, following)
         yield Page(caption, tuple(map(tuple, _lines(part, most))), start, end)
         start = end
+
+
+def _parts(words: list[Word], most: float, count: int) -> list[list[Word]]:
+    """Return the words in `count` about equal parts, or a few more, so that each fits the lines of a page."""
+    widths, gaps = _measure(words)
+    while True:
+        parts = _cut(words, balanced_lines(widths, gaps, sum(widths) + sum(gaps), at_least=count))
+        if count >= len(words) or all(len(_lines(part, most)) <= MOST_LINES for part in parts):
+            return parts
+        count += 1
 
 
 def _as_written(caption: Caption, words: list[Word], most: float) -> list[list[Word]]:

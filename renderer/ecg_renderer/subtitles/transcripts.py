@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecg_renderer.errors import ScenarioError
+from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, shared_out
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
@@ -43,9 +44,16 @@ def is_transcript(raw: bytes | dict[str, Any]) -> bool:
     return _shape(_loaded(raw)) != ""
 
 
+def is_json(raw: bytes) -> bool:
+    """Tell whether `raw` is JSON of an object or a list, within the limits of a scenario."""
+    return raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and _loaded(raw) is not None
+
+
 def _loaded(raw: bytes | dict[str, Any]) -> Any:
     if isinstance(raw, dict):
         return raw
+    if is_crowded(raw):
+        return None
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -127,11 +135,17 @@ def _caption(
 
 def _runs(words: list[_Heard]) -> list[tuple[int, int]]:
     """Return where runs of words by one speaker begin and end."""
-    speakers = [word.speaker for word in words]
-    changes = [
-        index for index in range(1, len(words)) if speakers[index] and "" != speakers[index - 1] != speakers[index]
-    ]
+    speakers = _speakers(words)
+    changes = [index for index in range(1, len(words)) if "" != speakers[index - 1] != speakers[index]]
     return list(zip([0, *changes], [*changes, len(words)], strict=True))
+
+
+def _speakers(words: list[_Heard]) -> list[str]:
+    """Return who says each word; one that nobody is named for goes on as before."""
+    speakers: list[str] = []
+    for word in words:
+        speakers.append(word.speaker or (speakers[-1] if speakers else ""))
+    return speakers
 
 
 def _joined(heard: Iterable[_Heard]) -> list[_Heard]:
@@ -255,17 +269,18 @@ def _grouped(words: list[_Heard]) -> Iterator[Caption]:
     if not known:
         return
     timed = _timed(words, min(known), max(known))
+    speakers = _speakers(words)
     first, letters = 0, 0
     for index, word in enumerate(timed):
         letters += len(word.text) + (not word.joined)
         last = index + 1 == len(timed)
         following = timed[index + 1] if not last else word
         ended = _SENTENCE.search(word.text) is not None or following.start - word.end > PAUSE_SECONDS
-        other = not last and words[index + 1].speaker != words[index].speaker
+        other = not last and speakers[index + 1] != speakers[index]
         full = not last and letters + len(following.text) > MOST_LETTERS
         if last or ended or other or full:
             part = timed[first : index + 1]
-            yield Caption(tuple(part), part[0].start, max(word.end for word in part), words[first].speaker)
+            yield Caption(tuple(part), part[0].start, max(word.end for word in part), speakers[first])
             first, letters = index + 1, 0
 
 
