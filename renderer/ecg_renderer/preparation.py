@@ -36,7 +36,7 @@ from ecg_renderer.scenario import Picture, Scenario, prepare
 from ecg_renderer.storage import Storage, open_storage
 from ecg_renderer.subtitles import as_scenario
 
-SCENARIO_BYTES = 16 * 1024 * 1024
+SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
 

@@ -16,9 +16,9 @@ from typing import Any
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario.report import Report
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 # A list takes 30 times the memory of the two signs that it is written with.
-MAX_VALUES = 2_000_000
+MAX_VALUES = 3_000_000
 MAX_DEPTH = 100
 SNIPPET = 30
 
@@ -61,7 +61,7 @@ def _refuse_large(size: int, report: Report) -> None:
     if size > MAX_BYTES:
         raise report.error(
             "",
-            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (16 MB)",
+            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (32 MB)",
             "Split the video, or leave out what the captions do not need.",
         )
 
