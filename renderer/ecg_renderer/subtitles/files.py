@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 from collections.abc import Iterator
 
 import pysubs2
@@ -64,7 +65,9 @@ def read_file(text: str, kind: str, name: str) -> list[Caption]:
     Errors: ScenarioError for a file without a caption, or one that its library cannot read.
     """
     try:
-        captions = list(_from_vtt(text) if kind == "vtt" else _from_pysubs2(text, kind))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # pysubs2 warns of fields that nobody reads here
+            captions = list(_from_vtt(text) if kind == "vtt" else _from_pysubs2(text, kind))
     except (pysubs2.Pysubs2Error, webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
         raise ScenarioError(f"{name} cannot be read as .{kind}: {error}.", hint="Export the subtitles again.") from None
     except (ValueError, KeyError, IndexError, OverflowError) as error:
