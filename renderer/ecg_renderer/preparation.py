@@ -90,7 +90,9 @@ class PreparedJob:
 
     def blocks(self, frames: FrameRange) -> list[Block]:
         """Return the stretches of `frames` in which captions can be alive."""
-        return capture_blocks(frames, self.scenario.cues, self.grid)
+        first, last = (float(self.grid.seconds(frame)) for frame in (frames.start, frames.end - 1))
+        near = [cue for cue in self.scenario.cues if cue.touches(first, last)]
+        return capture_blocks(frames, near, self.grid)
 
 
 async def prepare_job(

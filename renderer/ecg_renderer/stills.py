@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, isfinite
 from pathlib import Path
@@ -104,9 +104,12 @@ async def _captions(
     if not blocks:
         return None
     pixels = None
+    first, last = (prepared.grid.seconds(number) for number in (blocks[0].pre_roll, frame))
+    # What cannot be seen is not laid out: a still of a long video costs no more than one of a short.
+    scene = replace(prepared.scene(), scenario=prepared.scenario.slice(float(first), float(last)))
     async with open_capture(
         settings.capture,
-        prepared.scene(),
+        scene,
         conversion,
         stages=1,
         frame_timeout=settings.frame_timeout,

@@ -69,10 +69,10 @@ PLAIN = st.one_of(
     st.text(max_size=8),
     st.sampled_from(["define.x", "define.", "group", "text", "fadein", "1", "2.0", "1.3", "ms", "Exo 2", "#f80"]),
 )
-NAMES = """id track tracks root cues eType e_type text children displayTime baseTime domLifetime hintTime absStart
-absEnd start end style boxStyle layout define pluginChain name params timeOffset color palette speaker fontFamily stage
-timebase version childrenLayout segments words word offsets from to results items transcription tokens alternatives content type
-start_time end_time"""
+NAMES = """id track tracks root cues eType e_type text children displayTime baseTime domLifetime hintTime
+absStart absEnd start end style boxStyle layout define pluginChain name params timeOffset color
+palette speaker fontFamily stage timebase version childrenLayout segments words word offsets from to
+results items transcription tokens alternatives content type start_time end_time"""
 JUNK = st.recursive(
     PLAIN,
     lambda inner: st.one_of(
