@@ -122,8 +122,7 @@ def _caption(
         yield Caption(shared_out(text.split(), begin, finish), begin, finish, speaker)
         return
     timed = _timed(words, begin, finish)
-    runs = _runs(words)
-    for first, last in runs:
+    for first, last in _runs(words):
         part = timed[first:last]
         yield Caption(
             tuple(part),
@@ -151,7 +150,6 @@ def _speakers(words: list[_Heard]) -> list[str]:
 def _joined(heard: Iterable[_Heard]) -> list[_Heard]:
     """Return the words without what is none, told to follow directly where they are written so."""
     words: list[_Heard] = []
-    spaced = False
     heard = [word for word in heard if word.text.strip() and not _SPECIAL.match(word.text.strip())]
     spaced = any(word.text[:1].isspace() for word in heard)
     for word in heard:
@@ -192,9 +190,8 @@ def _transcription(data: Any, name: str) -> Iterator[Caption]:
         path = f"transcription[{index}]"
         fields = _object(entry, path, name)
         start, end = _offsets(fields, path, name)
-        tokens = [
-            _token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(_list(fields.get("tokens")))
-        ]
+        given = _list(fields.get("tokens"))
+        tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
         speaker = str(fields.get("speaker") or "")
         entries.append((_whole_words(tokens), str(fields.get("text", "")), start, end, speaker, path))
     if entries and all(len(text.split()) <= 1 for _, text, *_ in entries):  # one word each, as -ml 1 asks for
@@ -266,7 +263,7 @@ def _words(data: Any, name: str) -> Iterator[Caption]:
 def _grouped(words: list[_Heard]) -> Iterator[Caption]:
     """Yield captions of words that nobody has put into any."""
     known = [bound for word in words for bound in (word.start, word.end) if bound is not None]
-    if not known:
+    if not known:  # there is no time to show anything at
         return
     timed = _timed(words, min(known), max(known))
     speakers = _speakers(words)
@@ -295,7 +292,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _time(value: Any, path: str, name: str) -> float | None:
-    """Return seconds, None for what is not there. Errors: ScenarioError for something else."""
     if value is None or value == "":
         return None
     try:
