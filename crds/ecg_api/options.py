@@ -103,9 +103,9 @@ class Options(ManifestModel):
         "the previous caption picture and counts it. The length is right either way.",
     )
     unknown_plugins: UnknownPlugins = Field(
-        default="fail",
-        description="When the scenario names a caption plugin that is not there: fail stops the job; static "
-        "warns and shows the text without it.",
+        default="static",
+        description="When the scenario names a caption plugin that is not there: static warns and shows the text "
+        "without it, as the editor's preview does; fail stops the job.",
     )
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ from ecg_api.status import RenderJobStatus
 from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
-    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines",
+    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look",
     "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
     "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
@@ -47,6 +47,9 @@ MANAGER_PATTERN = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9][-A-Za-z0-9._~/]*$
 DEFAULT_MANAGER = "render.ecg.dev/operator"
 """Who does the work where spec.managedBy says nothing."""
 SHA256_PATTERN = "^[0-9a-f]{64}$"
+
+
+Look = Literal["plain", "karaoke", "pop", "loud"]
 
 
 def _checked_name(name: str) -> str:
@@ -109,7 +112,8 @@ class ScenarioRef(ManifestModel):
     uri: ReadableUri | None = Field(
         default=None,
         description="Where the scenario's JSON is: s3://bucket/key or https://; on one machine also file:// or a path "
-        "relative to the manifest.",
+        "relative to the manifest. It may also be subtitles (.srt, .vtt, .ass), or a transcript in JSON as Whisper, "
+        "WhisperX, whisper.cpp and Amazon Transcribe write it.",
     )
     config_map_ref: ConfigMapRef | None = Field(
         default=None, description="A ConfigMap entry with the scenario's JSON; on a cluster only."
@@ -119,6 +123,11 @@ class ScenarioRef(ManifestModel):
         json_schema_extra={"pattern": SHA256_PATTERN, "maxLength": 64},
         description="SHA-256 of the bytes behind uri or configMapRef, 64 hexadecimal digits; other bytes are "
         "then refused.",
+    )
+    look: Look = Field(
+        default="karaoke",
+        description="How subtitles and transcripts look: plain, or with each word as it is spoken: karaoke colours "
+        "it, pop lets it hop, loud makes it grow. A MotionText scenario has a look of its own.",
     )
 
     @model_validator(mode="after")

@@ -98,7 +98,7 @@ class Rules:
 
     videos: AddressPolicy
     callbacks: AddressPolicy
-    max_cues: int = 1000
+    max_cues: int = 10_000
     gpu_encoding: bool = True
     lookup: bool = False
 

@@ -160,7 +160,7 @@ class Settings:
         "Hosts callbacks may go to, wherever they are; .example.com takes subdomains. Empty: all public ones.",
     )  # fmt: skip
     max_request_mb: int = variable("ECG_MAX_REQUEST_MB", whole(16, 1024), "32", "Largest body of a request.")
-    max_cues: int = variable("ECG_MAX_CUES", whole(1, 1_000_000), "1000", "Most cues of a scenario.")
+    max_cues: int = variable("ECG_MAX_CUES", whole(1, 1_000_000), "10000", "Most cues of a scenario.")
     max_video_gb: int = variable("ECG_MAX_VIDEO_GB", whole(1, 10_000), "20", "Largest source video.")
 
     video_dsn: str = variable(

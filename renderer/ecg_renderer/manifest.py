@@ -65,7 +65,14 @@ def checked_job(data: object, name: str) -> RenderJob:
 
     Raises ManifestError, or OptionsError if only options are out of range.
     """
+    return assigned_job(data, (), name)
+
+
+def assigned_job(data: object, assignments: Iterable[str], name: str) -> RenderJob:
+    """Return the RenderJob that `data` describes once `assignments` have changed it, see `read_manifest`."""
     try:
+        for assignment in assignments:
+            data = set_path(_mapping(data), assignment)
         return parse_render_job(data)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems

@@ -29,20 +29,21 @@ from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
-from ecg_renderer.film import Film
+from ecg_renderer.film import PREVIEW_HEIGHT, Film
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, reusing, with_encoder
+from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, output_size, reusing, with_encoder
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Scenario, canonical_hash, prepare
+from ecg_renderer.scenario import Picture, Scenario, canonical_hash, prepare
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
+from ecg_renderer.subtitles import as_scenario
 
 # Raise when a source is looked at otherwise than before.
 _PROBE_SCHEMA = 1
-SCENARIO_BYTES = 16 * 1024 * 1024
+SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
 
@@ -136,12 +137,14 @@ async def prepare_job(
     source_url, source_facts = facts.result()
     encoder = await chooser(spec.options, bit_depth=source_facts.bit_depth)
     grid, _ = output_grid(source_facts, spec.options)
+    picture = _picture(source_facts, spec.options)
     scenario = prepare(
-        raw.result(),
+        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look),
         duration=grid.seconds(grid.frames),
         rate=grid.rate,
         known_plugins=known_plugins(),
         unknown_plugins=spec.options.unknown_plugins,
+        picture=picture,
         origin=_origin(spec.scenario),
     )
     plan = make_plan(
@@ -165,6 +168,14 @@ async def planned_here(request: RunRequest) -> PreparedJob:
         return prepared
     kept = await store.present([prepared.cell(number) for number in range(len(prepared.plan.cells))])
     return prepared.reusing(kept, request.cutting)
+
+
+def _picture(source: SourceFacts, options: Options) -> Picture:
+    """Return what captions are laid out on: the output, or the editor's stage in the output's shape."""
+    width, height, _ = output_size(source, options)
+    if options.layout == "preview":
+        return Picture(round(width * PREVIEW_HEIGHT / height), PREVIEW_HEIGHT)
+    return Picture(width, height)
 
 
 async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:

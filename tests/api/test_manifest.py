@@ -26,7 +26,7 @@ def test_what_is_left_out_gets_the_documented_defaults(manifest: dict[str, Any])
     assert (options.width, options.height, options.fps) == (None, None, None)
     assert (options.quality, options.preset, options.format) == (90, "veryfast", "mp4")
     assert (options.encoder, options.fit, options.layout) == ("auto", "cover", "viewport")
-    assert (options.frame_policy, options.unknown_plugins) == ("block", "fail")
+    assert (options.frame_policy, options.unknown_plugins) == ("block", "static")
     assert spec.output.presign_seconds == 604_800
     assert (spec.retry.per_segment, spec.retry.disruptions, spec.retry.on_demand_after) == (2, 6, 2)
     assert (spec.deadlines.active_seconds, spec.deadlines.pending_seconds) == (1500, 900)
@@ -43,7 +43,7 @@ def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> Non
         source: {uri: /videos/in.mov}
         scenario: {configMapRef: {name: captions, key: scenario.json}, sha256: %s}
         options: {width: 1081, height: 7680, fps: 30000/1001, quality: 10, preset: placebo, format: webm,
-                  codec: av1, encoder: nvenc, fit: contain, layout: preview, framePolicy: drop, unknownPlugins: static}
+                  codec: av1, encoder: nvenc, fit: contain, layout: preview, framePolicy: drop, unknownPlugins: fail}
         output: {uri: out/video.webm, publicBaseUrl: https://cdn.example.com/v, presignSeconds: 60}
         callback: {url: http://backend:8000/done}
         segments: {max: 13, targetSeconds: 20}

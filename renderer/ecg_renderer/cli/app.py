@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli import cells, doctor, frames, plan, run, serve, still, worker
+from ecg_renderer.cli import burn, cells, doctor, frames, plan, run, scenario, serve, still, worker
 
 PURPOSE = """Burn animated, word-timed captions into a video.
 
@@ -21,6 +21,10 @@ EXAMPLES = """
 Examples:
 
   ecg-render doctor                   is everything there that is needed?
+
+  ecg-render burn talk.mp4 talk.srt   a video and its subtitles, without a manifest
+
+  ecg-render scenario check talk.json what would look wrong, and what to do about it
 
   ecg-render plan job.yaml            what will be rendered, how long it takes
 
@@ -65,7 +69,8 @@ def _options(
     pass
 
 
-for command in (run, plan, still, frames, cells, doctor):
+for command in (burn, run, plan, still, frames, cells, doctor):
     app.command(command.NAME, epilog=command.EXAMPLES)(command.command)
 app.command(serve.NAME, context_settings=serve.SETTINGS)(serve.command)
+app.add_typer(scenario.app)
 app.add_typer(worker.app)

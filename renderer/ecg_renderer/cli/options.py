@@ -65,3 +65,5 @@ Progress = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing to standard error but a failure.")]
+LookWord = Literal["plain", "karaoke", "pop", "loud"]

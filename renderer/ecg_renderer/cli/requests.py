@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from ecg_api.renderjob import API_VERSION, KIND
 from ecg_renderer.errors import OptionsError
-from ecg_renderer.manifest import read_manifest
+from ecg_renderer.manifest import assigned_job, read_manifest
 from ecg_renderer.model import FrameRange
 from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings
@@ -31,7 +33,7 @@ def run_request(
     values: dict[tuple[str, ...], str] = {}
     if output is not None:
         # Paths in a manifest start at its folder, paths on a command line at the current one.
-        values["spec", "output", "uri"] = output if "://" in output else str(Path(output).expanduser().absolute())
+        values["spec", "output", "uri"] = _located(output)
     if encoder is not None:
         values["spec", "options", "encoder"] = encoder
     manifest = read_manifest(job, assignments, values)
@@ -39,6 +41,36 @@ def run_request(
     chosen = {"capture": capture, "stages": stages}
     settings = Settings(**{**dict(settings), **{name: value for name, value in chosen.items() if value is not None}})
     return RunRequest(manifest.job, manifest.base, settings, (cells or default_cells()).absolute(), segments)
+
+
+def burn_request(video: str, captions: str, output: str | None, look: str, assignments: Iterable[str]) -> RunRequest:
+    """Return the request that burns the file `captions` into `video`, as a manifest would ask for it.
+
+    Without `output`, the result lies beside the video, or in the current folder where that is at an address. Raises
+    ManifestError or OptionsError.
+    """
+    if output is None:
+        local = Path(video).expanduser()
+        stem = Path(video.partition("?")[0]).stem or "video"
+        output = f"{stem}-captions.mp4" if "://" in video else str(local.with_name(f"{stem}-captions.mp4"))
+    suffix = Path(output.partition("?")[0]).suffix.lower().removeprefix(".")
+    data: Any = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "burn"},
+        "spec": {
+            "source": {"uri": _located(video)},
+            "scenario": {"uri": _located(captions), "look": look},
+            "output": {"uri": _located(output)},
+            **({"options": {"format": suffix}} if suffix in ("mov", "webm") else {}),
+        },
+    }
+    job = assigned_job(data, assignments, "the command line")
+    return RunRequest(job, Path.cwd(), Settings.from_environment(), default_cells().absolute())
+
+
+def _located(place: str) -> str:
+    return place if "://" in place else str(Path(place).expanduser().absolute())
 
 
 def frame_range(text: str | None, frames: int) -> FrameRange:

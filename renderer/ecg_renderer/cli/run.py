@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecg_renderer.cli.ending import ending, put
-from ecg_renderer.cli.options import Assignments, Capture, EncoderWord, Job, Json, Progress, Segments, Stages
+from ecg_renderer.cli.options import (
+    Assignments,
+    Capture,
+    EncoderWord,
+    Job,
+    Json,
+    Progress,
+    ProgressWord,
+    Quiet,
+    Segments,
+    Stages,
+)
 
 if TYPE_CHECKING:
     from ecg_api.rendering import RenderResult
@@ -69,9 +80,7 @@ def command(
     stages: Stages = None,
     progress: Progress = "auto",
     as_json: Json = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Write nothing to standard error but a failure.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Render the video of a RenderJob.
 
@@ -79,7 +88,6 @@ def command(
     is the video's path. The video gets its name when it is complete and checked.
     """
     with ending(as_json=as_json, after_interruption=GO_ON):
-        from ecg_renderer.cli.display import shown
         from ecg_renderer.cli.requests import run_request
 
         began = time.monotonic()
@@ -93,16 +101,23 @@ def command(
             capture=capture,
             stages=stages,
         )
-        with shown(quiet=quiet, as_json=progress == "json") as display:
-            result = _render(request, display)
-        if as_json:
-            put(result.model_dump_json())
-        if not quiet and progress != "json":
-            from ecg_renderer.cli.summary import summary
+        render(request, began, progress=progress, as_json=as_json, quiet=quiet)
 
-            typer.echo(summary(result, time.monotonic() - began), err=True)
-        if not as_json:
-            put(result.output)
+
+def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json: bool, quiet: bool) -> None:
+    """Render `request` and say what came of it, as the options want it; `began` is when the command did."""
+    from ecg_renderer.cli.display import shown
+
+    with shown(quiet=quiet, as_json=progress == "json") as display:
+        result = _render(request, display)
+    if as_json:
+        put(result.model_dump_json())
+    if not quiet and progress != "json":
+        from ecg_renderer.cli.summary import summary
+
+        typer.echo(summary(result, time.monotonic() - began), err=True)
+    if not as_json:
+        put(result.output)
 
 
 def _render(request: RunRequest, display: Display) -> RenderResult:

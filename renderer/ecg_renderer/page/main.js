@@ -1,5 +1,6 @@
 /* The page's side of the conversation with the renderer: load, measure, capture. */
 import { CanvasCapture } from '/canvas-capture.js';
+import { lookAt } from '/look.js';
 import { loadPlugins } from '/plugin-host.js';
 import { ProtocolSink, RingSink } from '/sinks.js';
 import { Stage } from '/stage.js';
@@ -67,6 +68,11 @@ window.ecg = {
         : box;
     }
     return bounds;
+  },
+
+  /** What stands outside of the picture, and what overlaps, at any of `frames` (ascending); see look.js. */
+  look({ frames, width, height }) {
+    return lookAt(stages[0], frames, { width, height });
   },
 
   /** Prepare the way out for records; `ringBytes` 0 means the debugging protocol, `weights` null means RGBA as it is. */

@@ -5,7 +5,7 @@ import { MotionTextRenderer } from '/node_modules/motiontext-renderer/dist/index
 const BEFORE_ALL_CUES = -1e6;
 
 /** In s: how long after its time a frame is looked at, when a cue that ends there is over (see scenario/model.py). */
-const SAMPLED_AFTER = 1e-6;
+const SAMPLED_AFTER = 0.000501;
 
 /** How far in px something painted that went before anybody looked at its style. */
 const UNKNOWN_REACH = 26;
@@ -13,8 +13,16 @@ const UNKNOWN_REACH = 26;
 /** Blur radii paint about this many times their length beyond the box (a Gaussian of sigma = radius / 2 for shadows). */
 const SHADOW_REACH = 1.5;
 const FILTER_REACH = 3;
-/** Glyphs reach beyond their line box by a share of the font size: accents, italics, swashes. */
+/** Glyphs reach beyond their line box by a share of the font size: accents, italics, swashes; some further, see inkBeyond. */
 const GLYPH_REACH = 0.25;
+
+/** Letters of a text that are measured. */
+const LONGEST_MEASURED = 2000;
+
+/** In s: of captions in the page, MotionText is shown those alive in a stretch of this length, not all there are. */
+const STRETCH = 4;
+/** A caption in more stretches than this is always shown to it. */
+const MOST_STRETCHES = 50;
 
 export class Stage {
   /**
@@ -48,6 +56,7 @@ export class Stage {
 
   async load(scenario) {
     await this.renderer.loadConfig(scenario);
+    this.cues = new CueIndex(this.renderer.renderer.scenario.cues);
     // In the editor's preview the video's own shape sizes the captions' area, so it does here.
     const { width, height } = this.size;
     this.renderer.renderer.stage.setMedia({
@@ -64,13 +73,18 @@ export class Stage {
   seek(frame) {
     const seconds = (frame * this.rate[1]) / this.rate[0];
     window.ecgClock.set(seconds);
-    this.renderer.seek(seconds + SAMPLED_AFTER);
+    this.#showAt(seconds + SAMPLED_AFTER);
     return this.observer.takeRecords();
+  }
+
+  #showAt(seconds) {
+    this.renderer.renderer.scenario.cues = this.cues.around(seconds);
+    this.renderer.seek(seconds);
   }
 
   /** Go to the state of a fresh page, then through `replay`: ranges [from, to) of frames, on the same grid. */
   *preRoll(replay) {
-    this.renderer.seek(BEFORE_ALL_CUES);
+    this.#showAt(BEFORE_ALL_CUES);
     for (const [from, to] of replay) {
       for (let n = from; n < to; n++) {
         this.seek(n);
@@ -82,7 +96,7 @@ export class Stage {
 
   /** Take the captions out of the page, for good. */
   remove() {
-    this.renderer.seek(BEFORE_ALL_CUES);
+    this.#showAt(BEFORE_ALL_CUES);
     this.observer.disconnect();
     this.root.remove();
   }
@@ -192,7 +206,7 @@ function inkOfStyle(element, root) {
     style.backgroundColor !== 'rgba(0, 0, 0, 0)' || style.backgroundImage !== 'none' || style.boxShadow !== 'none' ||
     parseFloat(style.borderTopWidth) > 0 || /^(IMG|VIDEO|CANVAS|svg)$/.test(element.tagName);
   if (!hasText && !hasBox) return { paints: false, cssReach: 0, reach: 0 };
-  let cssReach = reachOfStyle(style);
+  let cssReach = Math.max(reachOfStyle(style), hasText ? inkBeyond(element, style) : 0);
   for (let e = element.parentElement; e && e !== root; e = e.parentElement) {
     const { filter } = getComputedStyle(e);
     if (filter !== 'none') cssReach += reachOfFilter(filter);
@@ -215,6 +229,24 @@ function reachOfStyle(style) {
   return style.filter === 'none' ? reach : reach + reachOfFilter(style.filter);
 }
 
+let pen = null;
+
+/**
+ * How far in CSS px the text of `element` reaches above or below the line box: much where lines are set tight, where
+ * marks are stacked, where another font stands in for missing letters. At least 0.
+ */
+function inkBeyond(element, style) {
+  pen ??= new OffscreenCanvas(1, 1).getContext('2d');
+  pen.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  const ink = pen.measureText(element.textContent.slice(0, LONGEST_MEASURED));
+  const natural = ink.fontBoundingBoxAscent + ink.fontBoundingBoxDescent;
+  // Half of what a line is lower than its font lacks on either side.
+  const lacking = Math.max(0, (natural - (parseFloat(style.lineHeight) || natural)) / 2);
+  const above = ink.actualBoundingBoxAscent - ink.fontBoundingBoxAscent;
+  const below = ink.actualBoundingBoxDescent - ink.fontBoundingBoxDescent;
+  return lacking + Math.max(0, above, below) + (parseFloat(style.webkitTextStrokeWidth) || 0);
+}
+
 /** How far a computed `filter` spreads a picture, in CSS px. */
 function reachOfFilter(filter) {
   let reach = 0;
@@ -224,6 +256,43 @@ function reachOfFilter(filter) {
     reach += Math.max(Math.abs(x), Math.abs(y)) + radius * FILTER_REACH;
   }
   return reach;
+}
+
+/** Which cues MotionText has to look at: it goes through all that it has, at every seek. */
+class CueIndex {
+  constructor(cues) {
+    this.cues = cues;
+    this.stretches = new Map();
+    this.always = [];
+    this.at = null;
+    this.now = [];
+    cues.forEach(({ domLifetime }, index) => {
+      const [first, last] = (domLifetime ?? [-Infinity, Infinity]).map((seconds) => Math.floor(seconds / STRETCH));
+      if (!(last - first < MOST_STRETCHES)) return this.always.push(index);
+      for (let at = first; at <= last; at++) {
+        if (!this.stretches.has(at)) this.stretches.set(at, []);
+        this.stretches.get(at).push(index);
+      }
+    });
+  }
+
+  /** The cues that may be alive at `seconds`, and those that were given last and have to go, in the scenario's order. */
+  around(seconds) {
+    const at = Math.floor(seconds / STRETCH);
+    if (at === this.at) return this.now;
+    const going = this.at === null ? [] : this.#within(this.at);
+    this.at = at;
+    this.now = this.#inOrder(this.#within(at));
+    return this.#inOrder([...this.#within(at), ...going]);
+  }
+
+  #inOrder(indices) {
+    return [...new Set(indices)].sort((a, b) => a - b).map((index) => this.cues[index]);
+  }
+
+  #within(at) {
+    return [...this.always, ...(this.stretches.get(at) ?? [])];
+  }
 }
 
 /** A growing rectangle. */

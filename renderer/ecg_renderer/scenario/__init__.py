@@ -2,8 +2,8 @@
 
     1  load         bytes -> a clean tree, within limits                            load
     2  inline       references into define -> what they stand for                   defines
-    3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          units, migrate, legacy
-    4  repair       types, ids, plugin names, endless times, files to load          repair, plugins
+    3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          units, migrate, legacy, flat, lines
+    4  repair       types, ids, plugin names, times, fonts, files to load           repair, plugins, times, writing, css
     5  validate     tracks; a mistake that only its author can correct is an error  validate
     6  lay out      when is each cue in the page, when do plugins run               timeline, windows, fonts
 
@@ -21,16 +21,17 @@ from ecg_renderer.scenario.defines import adopt_definitions, inline_defines
 from ecg_renderer.scenario.fonts import font_uses
 from ecg_renderer.scenario.load import load
 from ecg_renderer.scenario.migrate import is_legacy, migrate
-from ecg_renderer.scenario.model import CueSpan, FontUse, Scenario
+from ecg_renderer.scenario.model import PICTURE, CueSpan, FontUse, Picture, Scenario
 from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, repair_plugins
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
-from ecg_renderer.scenario.report import Report
+from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
 from ecg_renderer.scenario.tree import drop_holes
 from ecg_renderer.scenario.units import to_seconds
 from ecg_renderer.scenario.validate import check_structure, check_tracks
+from ecg_renderer.scenario.writing import check_writing, repair_writing
 
-__all__ = ["CueSpan", "FontUse", "Scenario", "canonical_hash", "prepare"]
+__all__ = ["CueSpan", "Finding", "FontUse", "Picture", "Scenario", "canonical_hash", "prepare"]
 
 
 def prepare(
@@ -39,14 +40,16 @@ def prepare(
     duration: Fraction | float,
     rate: Fraction | None = None,
     known_plugins: Collection[str],
-    unknown_plugins: UnknownPlugins = "fail",
+    unknown_plugins: UnknownPlugins = "static",
+    picture: Picture = PICTURE,
     origin: str = "scenario",
 ) -> Scenario:
     """Return the scenario ready to be planned and rendered; `raw` is left as it is.
 
     `duration` is that of the video in seconds, `rate` its frames a second; without it the scenario is for no frames
-    in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are an error, or with
-    "static" left out. `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
+    in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are left out with a
+    warning, or with "fail" an error. `picture` is what captions are laid out on. `origin` is how messages call the
+    scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
     report = Report(origin)
@@ -54,14 +57,17 @@ def prepare(
     legacy = is_legacy(data, report)
     data = inline_defines(adopt_definitions(data) if legacy else data, report)
     check_structure(data, report)
+    report.about(data["cues"])
     to_seconds(data, report)
     name_types(data, legacy=legacy, report=report)
-    migrate(data, legacy=legacy, report=report)
+    migrate(data, legacy=legacy, picture=picture, report=report)
     repair_frame(data, report)
     plugins = PluginRules(known_plugins, unknown_plugins)
     used = repair_plugins(data, plugins, report)
     repair_cues(data, float(duration), report)
     check_tracks(data, report)
-    cues = keep_visible(data, float(duration), rate, report)
+    repair_writing(data, report)
+    check_writing(data, report)
+    cues, origins = keep_visible(data, float(duration), rate, report)
     drop_holes(data)
-    return Scenario(data, cues, used, font_uses(data), report.warnings)
+    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)

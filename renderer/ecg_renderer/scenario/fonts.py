@@ -5,18 +5,16 @@ MotionText merges styles from the track over the groups down to the text, the ne
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from ecg_renderer.scenario.css import split_families
 from ecg_renderer.scenario.model import FontUse
 from ecg_renderer.scenario.tree import Node, cues_of
 
 # Text without any size gets MotionText's own look, which is bold.
 UNSIZED_WEIGHT = "bold"
 DEFAULT_WEIGHT = "normal"
-
-_FAMILY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]+))\s*(?:,|$)""")
 
 
 def font_uses(data: dict[str, Any]) -> tuple[FontUse, ...]:
@@ -50,8 +48,7 @@ def families(css: object) -> tuple[str, ...]:
     """Return the family names of a CSS font-family list, without quotes."""
     if not isinstance(css, str):
         return ()
-    names = (next(group for group in match.groups() if group is not None) for match in _FAMILY.finditer(css))
-    return tuple(name.strip() for name in names if name.strip())
+    return tuple(name for name, _ in split_families(css))
 
 
 def _weight(style: dict[str, Any]) -> str:

@@ -16,7 +16,9 @@ from typing import Any
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario.report import Report
 
-MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
+# A list takes 30 times the memory of the two signs that it is written with.
+MAX_VALUES = 3_000_000
 MAX_DEPTH = 100
 SNIPPET = 30
 
@@ -42,17 +44,24 @@ def load(raw: bytes | str | dict[str, Any], report: Report) -> dict[str, Any]:
     else:
         written = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
         _refuse_large(len(written), report)
+        if is_crowded(written):
+            raise report.error("", f"holds more than {MAX_VALUES:,} values", "Split the video.")
         tree = _Cleaner(report).clean(_parse(_decode(raw, report), report), "", 0)
     if not isinstance(tree, dict):
         raise report.error("", f"is {_kind(tree)}, but a scenario is an object with a list of cues")
     return tree
 
 
+def is_crowded(written: bytes) -> bool:
+    """Tell whether JSON holds more than `MAX_VALUES` values, before it is built."""
+    return sum(map(written.count, (b",", b"[", b"{"))) > MAX_VALUES
+
+
 def _refuse_large(size: int, report: Report) -> None:
     if size > MAX_BYTES:
         raise report.error(
             "",
-            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (5 MB)",
+            f"{size:,} bytes of JSON are more than the limit of {MAX_BYTES:,} (32 MB)",
             "Split the video, or leave out what the captions do not need.",
         )
 

@@ -11,45 +11,21 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from ecg_renderer.scenario.legacy import migrate_cue, size_in_pixels
+from ecg_renderer.scenario.flat import (
+    CAPTION_CHILDREN,
+    CAPTION_POSITION,
+    CAPTION_STYLE,
+    build_flat,
+    caption_size,
+    settle_flat_times,
+)
+from ecg_renderer.scenario.legacy import migrate_cue
+from ecg_renderer.scenario.model import Picture
 from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.tree import Cue, cues_of, number, time_range
+from ecg_renderer.scenario.tree import Cue, cues_of, number
 
 CAPTION_TRACK = "caption"
-CAPTION_POSITION = {"position": {"x": 0.5, "y": 0.925}, "anchor": "bc", "safeAreaClamp": True}
-CAPTION_CHILDREN = {
-    "mode": "flow",
-    "direction": "horizontal",
-    "wrap": True,
-    "maxWidth": "90%",
-    "gap": 0.005,
-    "align": "center",
-    "justify": "center",
-}
-# A box that takes its width from its text gets no wider than the picture right of its position, half of it. So the
-# position belongs to a frame of fixed width, and the box stands in it. A gap would forbid the box to shrink.
-FRAME_LAYOUT = {
-    **CAPTION_POSITION,
-    "size": {"width": 0.9},
-    "childrenLayout": {**CAPTION_CHILDREN, "wrap": False, "gap": 0},
-}
-# Without a layout of its own, the box has an empty line above its text.
-BOX_CHILDREN = {"mode": "flow", "direction": "vertical", "wrap": False, "gap": 0}
-FRAME_BOX = {"backgroundColor": "transparent", "padding": "0px"}
-CAPTION_STYLE = {
-    "fontSizeRel": 0.05,
-    "fontFamily": "Arial, sans-serif",
-    "color": "#ffffff",
-    "align": "center",
-}
-CAPTION_BOX = {
-    "backgroundColor": "rgba(0, 0, 0, 0.6)",
-    "padding": "4px 8px",
-    "borderRadius": "4px",
-    "opacity": 1,
-}
 SAFE_AREA = {"bottom": 0.075, "left": 0.05, "right": 0.05}
-BOX_FIELDS = ("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity")
 
 
 def is_legacy(data: dict[str, Any], report: Report) -> bool:
@@ -74,12 +50,13 @@ def _built_like_2(cue: object) -> bool:
     return isinstance(root, dict) and "eType" in root
 
 
-def migrate(data: dict[str, Any], *, legacy: bool, report: Report) -> None:
+def migrate(data: dict[str, Any], *, legacy: bool, picture: Picture, report: Report) -> None:
     """Bring every cue of `data` to the shape of 2.0, in place, and add the tracks that migrated cues lack."""
     migrated: list[Cue] = []
+    settle_flat_times(data, report)
     for path, cue in cues_of(data):
         if "root" not in cue:
-            _give_root(cue, path, report)
+            build_flat(cue, path, picture, report)
             migrated.append(cue)
         elif legacy:
             migrate_cue(cue, path, report)
@@ -91,34 +68,7 @@ def migrate(data: dict[str, Any], *, legacy: bool, report: Report) -> None:
         report.warn("version", "version", f"{said}, the scenario {read_as} 2.0")
         data["version"] = "2.0"
     if migrated:
-        _add_tracks(data, migrated, report)
-
-
-def _give_root(cue: Cue, path: str, report: Report) -> None:
-    if "text" not in cue:
-        raise report.error(path, "has neither a root nor a text", "A cue shows its root node.")
-    said = cue.pop("style", None)
-    style: dict[str, Any] = said if isinstance(said, dict) else {}
-    times = [cue.pop(f"{end}Time", cue.pop(end, None)) for end in ("start", "end")]
-    size_in_pixels(style)
-    if "\n" in str(cue["text"]):
-        style.setdefault("whiteSpace", "pre-line")
-    cue["root"] = {
-        "eType": "group",
-        "displayTime": time_range(times, f"{path} (start, end)", report),
-        "layout": deepcopy(FRAME_LAYOUT),
-        "style": {key: value for key, value in style.items() if key not in BOX_FIELDS},
-        "boxStyle": dict(FRAME_BOX),
-        "children": [
-            {
-                "eType": "group",
-                "layout": {"childrenLayout": dict(BOX_CHILDREN)},
-                "boxStyle": {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}},
-                "children": [{"eType": "text", "text": cue.pop("text")}],
-            }
-        ],
-    }
-    report.warn("flat cue", path, "has no root: its text is shown as a caption at the bottom")
+        _add_tracks(data, migrated, picture, report)
 
 
 def _give_place(root: dict[str, Any]) -> None:
@@ -133,7 +83,7 @@ def _give_place(root: dict[str, Any]) -> None:
     root["layout"] = {**deepcopy(layout), **CAPTION_POSITION}
 
 
-def _add_tracks(data: dict[str, Any], migrated: list[Cue], report: Report) -> None:
+def _add_tracks(data: dict[str, Any], migrated: list[Cue], picture: Picture, report: Report) -> None:
     tracks: list[dict[str, Any]] = data.setdefault("tracks", [])
     known = {track.get("id") for track in tracks}
     for cue in migrated:
@@ -144,5 +94,6 @@ def _add_tracks(data: dict[str, Any], migrated: list[Cue], report: Report) -> No
         subtitle = name in (CAPTION_TRACK, "subtitle")
         track = {"id": name, "type": "subtitle" if subtitle else "free", "layer": len(tracks) + 1}
         constraints = {"safeArea": dict(SAFE_AREA)}
-        tracks.append({**track, "defaultStyle": dict(CAPTION_STYLE), "defaultConstraints": constraints})
+        style = {"fontSizeRel": caption_size(picture), **CAPTION_STYLE}
+        tracks.append({**track, "defaultStyle": style, "defaultConstraints": constraints})
         report.warn("missing track", "tracks", f'"{name}" is used but missing, and was added')

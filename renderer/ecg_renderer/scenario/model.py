@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. MotionText shows a cue
-# up to and including its end, so at a boundary that lies on a frame two cues would be seen at once; and times are
-# often rounded to the frame's sixth digit.
-SAMPLED_AFTER = 1e-6
+from ecg_renderer.scenario.report import Finding
+
+# How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. Times are rounded to
+# milliseconds, so those within half of one mean the frame; and MotionText shows a cue up to and including its end, so
+# a little more: at a boundary that is rounded by all of the half, two cues would be seen at once.
+SAMPLED_AFTER = 0.000501
 # Times are doubles in the browser, but a plan has exact fractions: a cue whose edge lies this close to where a frame
 # is sampled is counted in, which costs nothing and can never lose it.
 EDGE = 1e-8
@@ -21,6 +23,17 @@ READ_BY_MOTIONTEXT = ("version", "pluginApiVersion", "timebase", "stage", "behav
 ASSET_TYPES = ("font", "image", "video", "audio")
 
 Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What captions are laid out on, in px: the output, or the editor's stage."""
+
+    width: int
+    height: int
+
+
+PICTURE = Picture(1920, 1080)
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,9 @@ class Scenario:
     """A scenario that MotionText 1.5.0 accepts, with what a plan needs to know about it.
 
     `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare
-    names, or one with a number ("fadein#2") for a second one on a node.
+    names, or one with a number ("fadein#2") for a second one on a node. `findings` are all that was put right or
+    will not look as it was meant, `warnings` the first few of each kind as lines. `origins` are the places that the
+    cues of `data` have in the user's own file.
     """
 
     data: dict[str, Any]
@@ -66,6 +81,8 @@ class Scenario:
     plugins: frozenset[str]
     fonts: tuple[FontUse, ...]
     warnings: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    origins: tuple[int, ...] = ()
 
     def touching(self, start: float, end: float) -> list[CueSpan]:
         """Return the cues that can be alive on some frame of those at `start` to `end` (seconds, inclusive)."""

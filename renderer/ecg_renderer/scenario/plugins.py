@@ -94,8 +94,12 @@ def _is_known(plugin: dict[str, Any], path: str, rules: PluginRules, report: Rep
         if version not in VERSIONS:
             report.warn(f"version of {name}", path, f"asks for {name} {version}, the only version there was taken")
         return True
+    hint = did_you_mean(name, rules.known)
     if rules.unknown == "static":
-        report.warn(f"unknown plugin {name}", path, f'"{name}" is not there: the text is shown without it')
+        done = f'"{name}" is not there: the text is shown without it'
+        report.warn(f"unknown plugin {name}", path, done, hint=hint or "Take one that is there, or leave it out.")
         return False
-    hint = f"{did_you_mean(name, rules.known)} Plugins that are not there can be left out if you ask for that."
-    raise report.error(path, f'no plugin is called "{name}" (there: {listed(rules.known)})', hint.strip())
+    way_out = 'With spec.options.unknownPlugins "static" the text is shown without it.'
+    raise report.error(
+        path, f'no plugin is called "{name}" (there: {listed(rules.known)})', f"{hint} {way_out}".strip()
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 from ecg_renderer.scenario.model import ASSET_TYPES
 from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.tree import Cue, Node, cues_of, nodes_of, time_range
+from ecg_renderer.scenario.times import CueTimes, open_range, runs_as_it_is, settle_word_times
+from ecg_renderer.scenario.tree import Cue, Node, cues_of, nodes_of, number, time_range
 
 TYPES = ("group", "text", "image", "video")
 ASPECTS = ("16:9", "9:16", "auto")
@@ -17,6 +18,8 @@ MOTIONTEXT_MARGIN = 0.5
 
 # Nobody means eleven days: such times (Number.MAX_SAFE_INTEGER is one) stand for the start and the end.
 FOREVER = 1e6
+
+_TIME_HINT = "Write [start, end] in seconds, with start <= end."
 
 
 def name_types(data: dict[str, Any], *, legacy: bool, report: Report) -> None:
@@ -64,36 +67,83 @@ def _take_offline(fields: dict[str, Any], names: tuple[str, ...], path: str, rep
 def repair_cues(data: dict[str, Any], duration: float, report: Report) -> None:
     """Put every cue right: sources, times, ids.
 
-    `duration` is that of the video in seconds. Errors: ScenarioError for times that end before they start, or
-    are no numbers.
+    `duration` is that of the video in seconds. Errors: ScenarioError for times that are no numbers.
     """
+    times = CueTimes([start for _, cue in cues_of(data) if (start := _start_of(cue)) is not None])
     for path, cue in cues_of(data):
         for node_path, node in nodes_of(cue, path):
             if node["eType"] in ("image", "video"):
-                report.warn("picture", node_path, "MotionText 1.5.0 draws no pictures, at most their alt text")
+                done = "MotionText 1.5.0 draws no pictures, at most their alt text"
+                report.warn("picture", node_path, done, hint="Put the picture into the video, or leave it out.")
                 _take_offline(node, ("src",), node_path, report)
-            _repair_times(node, duration, node_path, report)
+            _repair_shown(node, duration, f"{node_path}.displayTime", cue, times, report)
+        for name in ("domLifetime", "displayTime"):
+            _repair_shown(cue, duration, f"{path}.{name}", cue, times, report)
+        settle_word_times(cue, path, report)
+        for node_path, node in nodes_of(cue, path):
+            _repair_bases(node, duration, node_path, report)
         _give_lifetime(cue, duration, path, report)
     _repair_ids(data, report)
 
 
-def _repair_times(node: Node, duration: float, path: str, report: Report) -> None:
-    if "displayTime" in node:
-        place = f"{path}.displayTime"
-        node["displayTime"] = _bounded(time_range(node["displayTime"], place, report), duration, place, report)
+def _start_of(cue: Cue) -> float | None:
+    for holder, name in ((cue["root"], "displayTime"), (cue, "displayTime"), (cue, "domLifetime")):
+        value = holder.get(name)
+        pair = [value.get("start")] if isinstance(value, dict) else value
+        if isinstance(pair, list) and pair:
+            return number(pair[0])
+    return None
+
+
+def _repair_shown(
+    holder: dict[str, Any], duration: float, path: str, cue: Cue, times: CueTimes, report: Report
+) -> None:
+    """Put right when `holder`, a node or the cue, is shown, by the field that `path` ends with."""
+    name = path.rpartition(".")[2]
+    if name not in holder:
+        return
+    start, end = open_range(holder[name], path, report)
+    if start is None:
+        raise report.error(path, "has no start", "Write [start, end] in seconds.")
+    if end is None and name == "domLifetime":
+        del holder[name]
+        report.warn("lifetime", path, f"does not end after its start at {start:g} s and was left out", hint=_TIME_HINT)
+        return
+    if end is None:
+        letters = sum(len(str(node.get("text", ""))) for _, node in nodes_of(cue, ""))
+        end = times.end_after(start, letters)
+        done = f"does not end after its start at {start:g} s, and was taken to end at {end:g} s"
+        report.warn("end of a cue", path, done, hint=_TIME_HINT)
+    holder[name] = _bounded([start, end], duration, path, report)
+
+
+def _repair_bases(node: Node, duration: float, path: str, report: Report) -> None:
     chain = node.get("pluginChain", ())
     for index, plugin in enumerate(chain):
-        _repair_base(plugin, duration, f"{path}.pluginChain[{index}].baseTime", report)
+        _repair_base(plugin, [plugin], duration, f"{path}.pluginChain[{index}].baseTime", report)
     if chain:
-        _repair_base(node, duration, f"{path}.baseTime", report)
+        _repair_base(
+            node, [plugin for plugin in chain if "baseTime" not in plugin], duration, f"{path}.baseTime", report
+        )
 
 
-def _repair_base(holder: dict[str, Any], duration: float, path: str, report: Report) -> None:
-    if "baseTime" in holder:
-        base = time_range(holder["baseTime"], path, report, ordered=False)
-        if base[1] < base[0]:
-            report.warn("base time", path, f"ends at {base[1]:g} s, before it starts at {base[0]:g} s")
-        holder["baseTime"] = _bounded(base, duration, path, report)
+def _repair_base(
+    holder: dict[str, Any], plugins: list[dict[str, Any]], duration: float, path: str, report: Report
+) -> None:
+    """Put the base time of `holder` right, by which `plugins` run."""
+    if "baseTime" not in holder:
+        return
+    start, end = open_range(holder["baseTime"], path, report)
+    if end is None and runs_as_it_is(holder["baseTime"], plugins):
+        start, end = time_range(holder["baseTime"], path, report, ordered=False)
+    if start is None or end is None:
+        known = next((bound for bound in (start, end) if bound is not None), None)
+        if known is None:
+            del holder["baseTime"]
+            return
+        report.warn("base time", path, f"does not end after it starts, and was taken for {known:g} s", hint=_TIME_HINT)
+        start = end = known
+    holder["baseTime"] = _bounded([start, end], duration, path, report)
 
 
 def _bounded(times: list[int | float], duration: float, path: str, report: Report) -> list[int | float]:
@@ -108,10 +158,6 @@ def _bounded(times: list[int | float], duration: float, path: str, report: Repor
 
 def _give_lifetime(cue: Cue, duration: float, path: str, report: Report) -> None:
     """Give the cue the lifetime that MotionText would, and a time to show if it has none of its own."""
-    for name in ("domLifetime", "displayTime"):
-        if name in cue:
-            place = f"{path}.{name}"
-            cue[name] = _bounded(time_range(cue[name], place, report), duration, place, report)
     own = [node["displayTime"] for _, node in nodes_of(cue, path) if "displayTime" in node]
     shown = own or ([cue["displayTime"]] if "displayTime" in cue else [])
     if not shown:
@@ -130,11 +176,12 @@ def _time_from_elsewhere(cue: Cue, path: str, report: Report) -> list[list[int |
         if isinstance(cue.get(name), list | dict):
             return [time_range(cue[name], f"{path}.{name}", report)]
     bases = [
-        time_range(node["baseTime"], f"{place}.baseTime", report, ordered=False)
+        open_range(node["baseTime"], f"{place}.baseTime", report)
         for place, node in nodes_of(cue, path)
         if "baseTime" in node
     ]
-    return [[min(min(base) for base in bases), max(max(base) for base in bases)]] if bases else []
+    bounds = [bound for base in bases for bound in base if bound is not None]
+    return [[min(bounds), max(bounds)]] if bounds else []
 
 
 def _repair_ids(data: dict[str, Any], report: Report) -> None:

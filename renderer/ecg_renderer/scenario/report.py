@@ -7,8 +7,11 @@ kind are told in full, the rest as a number.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from ecg_renderer.errors import ScenarioError
 
@@ -17,25 +20,60 @@ MAX_LINES = 60
 MAX_TEXT = 300
 MAX_LISTED = 20
 MAX_WORD = 80
+MAX_FINDINGS = 10_000
+MAX_NAME = 40
+
+_CUE_PATH = re.compile(r"cues\[(\d+)\](\.root(?:\.children\[\d+\])*)?")
+_CHILD = re.compile(r"\.children\[(\d+)\]")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something in a scenario that was put right, or that will not look as it was meant.
+
+    Attributes:
+        kind: what it is, the same words for all of a kind.
+        path: where, in the user's own file, as in `cues[3].root.children[0].baseTime`.
+        problem: what is there, and what is made of it.
+        hint: what to do about it; empty where nothing has to be done.
+        cue, word: the cue's id and the text it is about; empty where it is about none.
+    """
+
+    kind: str
+    path: str
+    problem: str
+    hint: str = ""
+    cue: str = ""
+    word: str = ""
+
+    @property
+    def line(self) -> str:
+        """All but the hint as one line."""
+        names = [f'cue "{self.cue}"' if self.cue else "", f'"{self.word}"' if self.word else ""]
+        about = ", ".join(name for name in names if name)
+        return f"{self.path}: {self.problem}" + (f" ({about})" if about else "")
+
+
 class Report:
-    """Collects warnings, and builds errors that name the scenario and the place in it."""
+    """Collects findings, and builds errors that name the scenario and the place in it."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self._shown: dict[str, list[str]] = {}
-        self._left_out: dict[str, int] = {}
+        self._cues: list[Any] = []
+        self._found: list[Finding] = []
+        self._counts: Counter[str] = Counter()
 
-    def warn(self, kind: str, path: str, done: str) -> None:
+    def about(self, cues: list[Any]) -> None:
+        """Name cues and words in findings by these, which stand where the user's stand (None for a hole)."""
+        self._cues = cues
+
+    def warn(self, kind: str, path: str, done: str, hint: str = "") -> None:
         """Note what was done at `path`; `kind` names the repair and groups it with others like it."""
-        shown = self._shown.setdefault(kind, [])
-        if len(shown) < SHOWN_PER_KIND:
-            shown.append(f"{_told(path)}: {_told(done)}")
-        else:
-            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+        self._counts[kind] += 1
+        if len(self._found) < MAX_FINDINGS or self._counts[kind] <= SHOWN_PER_KIND:
+            self._found.append(Finding(_told(kind), _told(path), _told(done), _told(hint)))
 
     def error(self, path: str, problem: str, hint: str = "") -> ScenarioError:
         """Return the error to raise for what is wrong at `path`."""
@@ -43,16 +81,45 @@ class Report:
         return ScenarioError(f"{place}: {_told(problem)}", hint=_told(hint))
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings in the order in which they were noted, at most about `MAX_FINDINGS`."""
+        return tuple(replace(finding, **self._names(finding.path)) for finding in self._found)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """All warnings, kinds in the order of their first appearance."""
+        """The findings as lines, kinds in the order of their first appearance, the first few of each."""
+        grouped: dict[str, list[Finding]] = {}
+        for finding in self._found:
+            shown = grouped.setdefault(finding.kind, [])
+            if len(shown) < SHOWN_PER_KIND:
+                shown.append(finding)
         lines: list[str] = []
-        for kind, shown in self._shown.items():
-            lines += shown
-            if kind in self._left_out:
-                lines.append(f"{_told(kind)}: {self._left_out[kind]} more like this")
+        for kind, count in self._counts.items():
+            shown = grouped[_told(kind)]
+            lines += [replace(finding, **self._names(finding.path)).line for finding in shown]
+            if count > len(shown):
+                lines.append(f"{_told(kind)}: {count - len(shown)} more like this")
         if len(lines) > MAX_LINES:
             lines[MAX_LINES:] = [f"and {len(lines) - MAX_LINES} more warnings"]
         return tuple(lines)
+
+    def _names(self, path: str) -> dict[str, str]:
+        """Return the id of the cue, and the text, that `path` leads to."""
+        match = _CUE_PATH.match(path)
+        if not match or int(match[1]) >= len(self._cues):
+            return {}
+        cue = self._cues[int(match[1])]
+        if not isinstance(cue, dict):
+            return {}
+        node: Any = cue.get("root") if match[2] else None
+        for index in _CHILD.findall(match[2] or ""):
+            children = node.get("children") if isinstance(node, dict) else None
+            node = children[int(index)] if isinstance(children, list) and int(index) < len(children) else None
+        text = node.get("text") if isinstance(node, dict) else None
+        names = {"cue": cue.get("id"), "word": text}
+        return {
+            name: _told(str(said))[:MAX_NAME] for name, said in names.items() if isinstance(said, str | int | float)
+        }
 
 
 def _told(text: str) -> str:

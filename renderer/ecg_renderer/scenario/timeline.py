@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 from typing import Any, NamedTuple
 
 from ecg_renderer.scenario.model import SAMPLED_AFTER, CueSpan, Window
 from ecg_renderer.scenario.report import Report
+from ecg_renderer.scenario.times import Running, settle_early_plugins
 from ecg_renderer.scenario.tree import Cue, Node, cues_of
 from ecg_renderer.scenario.windows import plugin_window, reach_a_frame
 
@@ -25,35 +27,43 @@ TOLERATED_OVERHANG = 1.0
 class _Shown(NamedTuple):
     """A node that is shown: `times` are what its plugins count from, `window` is when it is in the page."""
 
+    path: str
     node: Node
     times: list[float]
     window: Window
 
 
-def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, report: Report) -> tuple[CueSpan, ...]:
-    """Drop the cues never seen in a video of `duration` seconds, and return when the others are.
+def keep_visible(
+    data: dict[str, Any], duration: float, rate: Fraction | None, report: Report
+) -> tuple[tuple[CueSpan, ...], tuple[int, ...]]:
+    """Drop the cues never seen in a video of `duration` seconds; return when the others are, and where they stood.
 
-    Plugins whose window lies between two frames of `rate` are given one.
+    Plugins whose window lies between two frames of `rate` are given one, and those that are over before their text
+    is shown end as it appears.
     """
     kept: list[Cue] = []
     spans: list[CueSpan] = []
+    origins: list[int] = []
     for path, cue in cues_of(data):
         times, lifetime = cue.get("displayTime"), cue.get("domLifetime")
         shown = list(_shown(cue["root"], times, lifetime, f"{path}.root", report))
+        settle_early_plugins(_plugins(shown), report)
         if not shown:
             report.warn("cue never shown", path, "has no time at which anything is shown, and was left out")
         elif (alive := _alive(shown, duration, path, report)) is not None:
             if rate is not None:
-                for plugin, base, _ in _plugins(shown):
-                    reach_a_frame(plugin, base, rate)
+                for running in _plugins(shown):
+                    reach_a_frame(running.plugin, running.base, rate)
+                _warn_unseen(alive, rate, path, report)
             animated = _merged(_plugin_windows(shown), alive)
             changes = {min(max(edge, alive[0]), alive[1]) for item in shown for edge in item.window}
             spans.append(CueSpan(len(kept), cue["id"], *alive, animated, tuple(sorted(changes))))
             kept.append(cue)
+            origins.append(int(path.removeprefix("cues[").removesuffix("]")))
     data["cues"] = kept
     if not kept:
         report.warn("no cues", "cues", "nothing to show: the video is rendered without captions")
-    return tuple(spans)
+    return tuple(spans), tuple(origins)
 
 
 def _alive(shown: list[_Shown], duration: float, path: str, report: Report) -> Window | None:
@@ -76,7 +86,7 @@ def _shown(
     if times is not None and lifetime is not None:
         start, end = max(times[0], lifetime[0]), min(times[1], lifetime[1])
         if start <= end:
-            yield _Shown(node, times, (float(start), float(end)))
+            yield _Shown(path, node, times, (float(start), float(end)))
     elif node["eType"] != "group":
         report.warn("node never shown", path, "has no displayTime, nor has its group: it is never shown")
     if node["eType"] == "group":
@@ -85,18 +95,27 @@ def _shown(
                 yield from _shown(child, times, lifetime, f"{path}.children[{index}]", report)
 
 
-def _plugins(shown: list[_Shown]) -> Iterator[tuple[dict[str, Any], list[float], Window]]:
+def _warn_unseen(alive: Window, rate: Fraction, path: str, report: Report) -> None:
+    after = Fraction(SAMPLED_AFTER)
+    first = ceil((Fraction(alive[0]) - after) * rate)
+    if Fraction(alive[1]) < first / rate + after:
+        done = f"is shown from {alive[0]:g} to {alive[1]:g} s, between two frames: it is not seen"
+        report.warn("cue between frames", path, done, hint="Let it last at least as long as a frame.")
+
+
+def _plugins(shown: list[_Shown]) -> Iterator[Running]:
     """Yield every plugin with its base time, and when its node is in the page."""
-    for node, times, window in shown:
-        for plugin in node.get("pluginChain", ()):
-            yield plugin, plugin.get("baseTime", node.get("baseTime", times)), window
+    for path, node, times, window in shown:
+        for index, plugin in enumerate(node.get("pluginChain", ())):
+            base = plugin.get("baseTime", node.get("baseTime", times))
+            yield Running(f"{path}.pluginChain[{index}]", plugin, base, window)
 
 
 def _plugin_windows(shown: list[_Shown]) -> Iterator[Window]:
     """Yield when a plugin runs while its node is in the page."""
-    for plugin, base, window in _plugins(shown):
-        start, end = plugin_window(base, plugin.get("timeOffset"))
-        yield max(start, window[0]), min(end, window[1])
+    for running in _plugins(shown):
+        start, end = plugin_window(running.base, running.plugin.get("timeOffset"))
+        yield max(start, running.shown[0]), min(end, running.shown[1])
 
 
 def _merged(windows: Iterator[Window], alive: Window) -> tuple[Window, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from ecg_renderer.scenario.report import Report, did_you_mean, listed
 from ecg_renderer.scenario.tree import cues_of
 
-MAX_CUES = 1000
+MAX_CUES = 10_000
 
 
 def check_structure(data: dict[str, Any], report: Report) -> None:

@@ -70,6 +70,11 @@ def with_cues(*cues: dict[str, Any]) -> Callable[[Path], None]:
     return write_scenario({**scenario(), "cues": list(cues)})
 
 
+def with_unknown_plugin(folder: Path) -> None:
+    write_scenario(scenario("a", plugin="explode"))(folder)
+    set_option(unknownPlugins="fail")(folder)
+
+
 def set_option(**options: object) -> Callable[[Path], None]:
     def arrange(folder: Path) -> None:
         (folder / "job.yaml").write_text(yaml.safe_dump(command_line.manifest(**options)))
@@ -109,20 +114,20 @@ BAD_VIDEOS: dict[str, tuple[Arrange, str, int, str]] = {
 BAD_SCENARIOS: dict[str, tuple[Arrange, str, int, str]] = {
     "missing": (lambda folder: (folder / "scenario.json").unlink(), "STORAGE_ACCESS_ERROR", 69, "scenario.json"),
     "broken JSON": (write_scenario('{"cues": [}'), "SCENARIO_PARSE_ERROR", 67, "line 1, column 11"),
-    "end before start": (with_cues(cue("a", 0.9, 0.2)), "SCENARIO_PARSE_ERROR", 67, "cues[0]"),
+    "a time that is none": (with_cues(cue("a", "soon", 0.2)), "SCENARIO_PARSE_ERROR", 67, "cues[0]"),  # type: ignore[arg-type]
     "unknown track": (
         with_cues(cue("a", 0, 0.5), {**cue("b", 0.5, 0.9), "track": "captoin"}),
         "SCENARIO_PARSE_ERROR",
         67,
         'cues[1].track: no track is called "captoin"',
     ),
-    "unknown plugin": (write_scenario(scenario("a", plugin="explode")), "SCENARIO_PARSE_ERROR", 67, "explode"),
+    "unknown plugin": (with_unknown_plugin, "SCENARIO_PARSE_ERROR", 67, "explode"),
     "NaN times": (with_cues(cue("a", float("nan"), 0.5)), "SCENARIO_PARSE_ERROR", 67, "cues[0].root.displayTime[0]"),
-    "1,001 cues": (
-        with_cues(*(cue(str(n), n / 2000, (n + 1) / 2000) for n in range(1001))),
+    "10,001 cues": (
+        with_cues(*(cue(str(n), n / 20000, (n + 1) / 20000) for n in range(10_001))),
         "SCENARIO_PARSE_ERROR",
         67,
-        "1,001 cues",
+        "10,001 cues",
     ),
 }
 BAD_JOBS: dict[str, tuple[Arrange, str, int, str]] = {

@@ -16,7 +16,7 @@ from ecg_api.options import Encoder
 from ecg_renderer.cli.options import CaptureWord, EncoderWord
 from ecg_renderer.model import CaptureWay
 
-COMMANDS = ("run", "plan", "still", "frames", "doctor")
+COMMANDS = ("burn", "run", "plan", "still", "frames", "doctor", "scenario")
 # Loading these takes longer than help may take. Typer itself loads pydantic once options are read.
 SLOW_MODULES = ("playwright", "av", "numpy", "asyncio", "httpx", "psutil", "ecg_api.renderjob", "ecg_renderer.errors")
 

@@ -5,6 +5,7 @@ import pytest
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, alive_frames, replay_before
 from ecg_renderer.scenario import CueSpan
+from ecg_renderer.scenario.model import SAMPLED_AFTER
 from plan_facts import RATES, spans
 
 TEN_SECONDS = FrameGrid(Fraction(30), 300)
@@ -16,7 +17,8 @@ WHOLE = FrameRange(0, 300)
     [
         (1.0, 2.0, (30, 60)),
         (1.01, 1.99, (31, 60)),
-        (1.01, 2.00001, (31, 61)),
+        (1.01, 2.00001, (31, 60)),
+        (1.01, 2.001, (31, 61)),
         (1.0000009, 1.9999991, (30, 60)),
         (0.7, 0.7, (21, 21)),
         (0.0, 0.0, (0, 0)),
@@ -39,7 +41,7 @@ def test_no_frame_is_lost_between_doubles_and_fractions(rate: Fraction) -> None:
     grid = FrameGrid(rate, 3000)
 
     for frame in range(0, 2999, 7):
-        shown = frame * rate.denominator / rate.numerator + 1e-6  # as the browser computes it
+        shown = frame * rate.denominator / rate.numerator + SAMPLED_AFTER  # as the browser computes it
         assert alive_frames(shown, shown, grid) == FrameRange(frame, frame + 1)
 
 

@@ -118,7 +118,7 @@ def test_what_cannot_change_a_pixel_changes_no_key() -> None:
         plan(cores=16),
         plan(source=SOURCE.model_copy(update={"uri": "moved/clip.mp4"})),
         plan(options=Options(width=1920, height=1080, fps=30)),
-        plan(options=Options(encoder="x264", unknown_plugins="static")),
+        plan(options=Options(encoder="x264", unknown_plugins="fail")),
         plan(options=Options(format="mov")),
         plan(encoder="nvenc"),
         plan(reordered),

@@ -55,9 +55,9 @@ def cyclic() -> dict[str, Any]:
         (cyclic(), ["nested deeper than 100 levels"]),
         ({"cues": [], "when": object()}, ["when: holds a Python object, which JSON does not have"]),
         ({"cues": [], "huge": 10**400}, ["huge: is too large"]),
-        ({"cues": cues(1001)}, ["1,001 cues", "limit of 1,000"]),
-        (b'{"cues": [], "pad": "' + b"x" * (5 * 1024 * 1024) + b'"}', ["5,242,903 bytes", "limit of 5,242,880"]),
-        ({"cues": [], "pad": "x" * (5 * 1024 * 1024)}, ["limit of 5,242,880 (5 MB)"]),
+        ({"cues": cues(10_001)}, ["10,001 cues", "limit of 10,000"]),
+        (b'{"cues": [], "pad": "' + b"x" * (32 * 1024 * 1024) + b'"}', ["33,554,455 bytes", "limit of 33,554,432"]),
+        ({"cues": [], "pad": "x" * (32 * 1024 * 1024)}, ["limit of 33,554,432 (32 MB)"]),
         ({"version": "3.1", "cues": []}, ['version: "3.1" cannot be rendered']),
         ({"version": [], "cues": []}, ["version"]),
     ],
@@ -77,14 +77,14 @@ def test_every_unicode_encoding_of_json_is_read(encoding: str) -> None:
 
 
 def test_exactly_a_thousand_cues_are_fine() -> None:
-    assert len(prepare({"cues": cues(1000)}, duration=10.0, known_plugins=[]).cues) == 1000
+    assert len(prepare({"cues": cues(10_000)}, duration=10.0, known_plugins=[]).cues) == 10_000
 
 
 def test_the_last_of_repeated_keys_counts_and_is_named() -> None:
     raw = '{"cues": [{"text": "old", "text": "new", "start": 0, "end": 1}]}'
     scenario = prepare(raw, duration=2, known_plugins=[])
     assert scenario.fonts[0].characters == "enw"
-    assert "cues[0].text: is given more than once, the last one counts" in scenario.warnings
+    assert 'cues[0].text: is given more than once, the last one counts (cue "cue-1")' in scenario.warnings
 
 
 def test_half_a_surrogate_pair_is_replaced_so_that_the_text_can_be_written() -> None:
@@ -105,7 +105,8 @@ def test_the_same_mistake_everywhere_is_told_three_times_and_counted() -> None:
     raw = {"cues": [{**cue, "speaker": None} for cue in cues(100)]}
     warnings = prepare(raw, duration=10.0, known_plugins=[]).warnings
     told = [line for line in warnings if "null" in line]
-    assert told == [f"cues[{i}].speaker: is null and was dropped" for i in range(3)] + ["null field: 97 more like this"]
+    named = [f'cues[{i}].speaker: is null and was dropped (cue "cue-{i + 1}")' for i in range(3)]
+    assert told == [*named, "null field: 97 more like this"]
 
 
 @pytest.mark.parametrize(

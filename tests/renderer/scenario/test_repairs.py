@@ -142,8 +142,8 @@ PALETTE = [{"name": "cwi-color", "params": {"palette": "define.speakerPalette"}}
         (
             {"word": {"baseTime": [1.8, 1.2], "pluginChain": [{"name": "fadein"}]}},
             (*WORD, "baseTime"),
-            [1.8, 1.2],
-            "cues[0].root.children[0].baseTime: ends at 1.2 s, before it starts at 1.8 s",
+            [1.8, 2],
+            "cues[0].root.children[0].baseTime: ends at 1.2 s, before it starts at 1.8 s: taken to be [1.8, 2] s",
         ),
         ({"x-note": {"author": ["me", None]}, "cue": {"emotion": "joy"}}, ("x-note", "author", 0), "me", None),
     ],
@@ -172,14 +172,14 @@ def test_a_valid_scenario_passes_without_a_warning_and_unchanged(caption: Captio
     assert scenario.plugins == {"elastic"}
 
 
-def test_unknown_plugins_can_be_left_out(caption: Caption) -> None:
+def test_unknown_plugins_are_left_out(caption: Caption) -> None:
     raw = caption(word={"pluginChain": [{"name": "wave"}, {"name": "fadein"}, {"name": "pop@2.0.0"}]})
-    scenario = prepare(raw, duration=10.0, known_plugins=PLUGINS, unknown_plugins="static")
+    scenario = prepare(raw, duration=10.0, known_plugins=PLUGINS)
     assert at(scenario.data, (*WORD, "pluginChain")) == [{"name": "fadein"}]
     assert scenario.plugins == {"fadein"}
     assert scenario.warnings == (
-        'cues[0].root.children[0].pluginChain[0]: "wave" is not there: the text is shown without it',
-        'cues[0].root.children[0].pluginChain[2]: "pop" is not there: the text is shown without it',
+        'cues[0].root.children[0].pluginChain[0]: "wave" is not there: the text is shown without it (cue "c", "word")',
+        'cues[0].root.children[0].pluginChain[2]: "pop" is not there: the text is shown without it (cue "c", "word")',
     )
 
 

@@ -95,7 +95,7 @@ def test_a_cue_that_runs_over_the_end_keeps_its_times_and_is_named(caption: Capt
     scenario = prepared(raw, Fraction(30030, 1001) / 10)
     assert scenario.cues == (CueSpan(0, "c", 1.0, 3.0, ()),)
     assert scenario.data["cues"][0]["root"]["displayTime"] == [1, 30]
-    assert scenario.warnings == ("cues[0]: ends at 30 s and was cut to the video's 3 s",)
+    assert scenario.warnings == ('cues[0]: ends at 30 s and was cut to the video\'s 3 s (cue "c")',)
 
 
 def three(caption: Caption, **fields: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def test_a_slice_holds_the_cues_that_can_be_seen_in_their_order(
 
 def test_a_cue_that_is_sampled_at_its_very_end_is_in_the_slice(caption: Caption) -> None:
     raw = three(caption)
-    raw["cues"][0]["root"]["displayTime"] = [1, 4.300001]  # the double may lie on either side of 43/10 + 1/10^6
+    raw["cues"][0]["root"]["displayTime"] = [1, 4.300501]  # the double may lie on either side of 43/10 + 501/10^6
     assert "one" in [cue["id"] for cue in prepared(raw).slice(Fraction(43, 10), Fraction(5))["cues"]]
 
 

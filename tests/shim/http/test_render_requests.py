@@ -157,7 +157,7 @@ TOLD_BY_CALLBACK = {
     "text as scenario": ({"scenario": "{}"}, FailureCode.SCENARIO_PARSE_ERROR, "not an object"),
     "no cues": ({"scenario": {"version": "2.0"}}, FailureCode.SCENARIO_PARSE_ERROR, "no list `cues`"),
     "cues that are no list": ({"scenario": {"cues": {}}}, FailureCode.SCENARIO_PARSE_ERROR, "cannot be read"),
-    "1001 cues": ({"scenario": {"cues": [{}] * 1001}}, FailureCode.SCENARIO_PARSE_ERROR, "1,000 are the most"),
+    "10001 cues": ({"scenario": {"cues": [{}] * 10_001}}, FailureCode.SCENARIO_PARSE_ERROR, "10,000 are the most"),
     "over 5 MB": ({"scenario": {"cues": ["a" * 5_300_000]}}, FailureCode.SCENARIO_PARSE_ERROR, "5 MB"),
     "a list as options": ({"options": [1]}, FailureCode.INVALID_RENDER_OPTIONS, "not an object"),
     "quality out of range": ({"options": {"quality": 101}}, FailureCode.INVALID_RENDER_OPTIONS, "quality: 101"),

@@ -1,0 +1,161 @@
+"""A flat cue {text, start, end, style} becomes a caption at the bottom, in a box, in balanced lines.
+
+The layout is this renderer's own, so it may be better than MotionText's: lines break between words, also of Korean, and
+are about equal; a word that is wider than the picture is broken; right-to-left sentences run from right to left. The
+rules of style behind that are in page/index.html, for nodes whose ids begin as here.
+"""
+
+from __future__ import annotations
+
+import re
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+from ecg_renderer.scenario.legacy import size_in_pixels
+from ecg_renderer.scenario.lines import SPACE_EM, balanced_lines, text_width
+from ecg_renderer.scenario.model import Picture
+from ecg_renderer.scenario.report import Report
+from ecg_renderer.scenario.times import CueTimes, open_range
+from ecg_renderer.scenario.tree import Cue, cues_of, number
+from ecg_renderer.scenario.writing import OWN_NODE, as_text, in_one_direction
+
+CAPTION_POSITION = {"position": {"x": 0.5, "y": 0.925}, "anchor": "bc", "safeAreaClamp": True}
+CAPTION_CHILDREN = {
+    "mode": "flow",
+    "direction": "horizontal",
+    "wrap": True,
+    "maxWidth": "90%",
+    "gap": 0.005,
+    "align": "center",
+    "justify": "center",
+}
+# A box that takes its width from its text gets no wider than the picture right of its position, half of it. So the
+# position belongs to a frame of fixed width, and the box stands in it. A gap would forbid the box to shrink.
+FRAME_LAYOUT = {
+    **CAPTION_POSITION,
+    "size": {"width": 0.9},
+    "childrenLayout": {**CAPTION_CHILDREN, "wrap": False, "gap": 0},
+}
+# Without a layout of its own, the box has an empty line above its text.
+BOX_CHILDREN = {"mode": "flow", "direction": "vertical", "wrap": False, "gap": 0}
+FRAME_BOX = {"backgroundColor": "transparent", "padding": "0px"}
+CAPTION_STYLE = {
+    "fontFamily": "Arial, sans-serif",
+    "color": "#ffffff",
+    "align": "center",
+}
+CAPTION_BOX = {
+    "backgroundColor": "rgba(0, 0, 0, 0.6)",
+    "padding": "4px 8px",
+    "borderRadius": "4px",
+    "opacity": 1,
+}
+BOX_FIELDS = ("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity")
+FLAT_NODE = f"{OWN_NODE}flat-"
+KOREAN_NODE = f"{OWN_NODE}flat-ko-"
+
+FRAME_WIDTH = 0.9
+# Lines that are measured by estimate keep a little away from the edge, where the browser would break them again.
+LINE_FILL = 0.94
+_PADDING = 16
+_PIXELS = re.compile(r"\s*([\d.]+)px\s*")
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]")
+_WRITTEN_TOGETHER = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+
+
+def caption_size(picture: Picture) -> float:
+    """Return the size of a caption's font, a share of the height: smaller where the picture is narrow."""
+    aspect = picture.width / picture.height
+    return 0.05 if aspect > 1.25 else 0.042 if aspect > 0.8 else 0.03
+
+
+def settle_flat_times(data: dict[str, Any], report: Report) -> None:
+    """Give every flat cue a start and an end, in place, by the cues around it where it has none.
+
+    Errors: ScenarioError for times that are no numbers, or where no cue has a start.
+    """
+    flat = [(path, cue) for path, cue in cues_of(data) if "root" not in cue and "text" in cue]
+    times = {path: open_range(_said(cue), f"{path} (start, end)", report) for path, cue in flat}
+    known = CueTimes([start for start, _ in times.values() if start is not None])
+    before: float | None = None
+    for path, cue in flat:
+        start, end = times[path]
+        problem = "" if start is not None else "has no start"
+        if start is None:
+            start = before
+        if start is None:
+            raise report.error(f"{path} (start, end)", "has no start", "Give start and end in seconds.")
+        if end is None or end < start:
+            problem = problem or "does not end after its start"
+            end = known.end_after(start, len(str(cue["text"])))
+        if problem:
+            done = f"{problem}, and was taken to be shown from {start:g} to {end:g} s"
+            report.warn("time of a cue", f"{path} (start, end)", done, hint="Give start and end in seconds.")
+        cue["start"], cue["end"] = start, end
+        before = end
+
+
+def _said(cue: Cue) -> list[Any]:
+    return [cue.pop(f"{bound}Time", cue.pop(bound, None)) for bound in ("start", "end")]
+
+
+def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
+    """Give the flat cue `cue` a root, in place. Errors: ScenarioError if it has no text."""
+    if "text" not in cue:
+        raise report.error(path, "has neither a root nor a text", "A cue shows its root node.")
+    said = cue.pop("style", None)
+    style: dict[str, Any] = said if isinstance(said, dict) else {}
+    size_in_pixels(style)
+    text = as_text(cue.pop("text"), f"{path}.text", report).replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = "\n".join(_in_lines(line, _line_em(style, picture)) for line in text.split("\n"))
+    if "\n" in text:
+        style.setdefault("whiteSpace", "pre-line")
+    number_ = path.removeprefix("cues[").removesuffix("]")
+    cue["root"] = {
+        "eType": "group",
+        "displayTime": [cue.pop("start"), cue.pop("end")],
+        "layout": deepcopy(FRAME_LAYOUT),
+        "style": {key: value for key, value in style.items() if key not in BOX_FIELDS},
+        "boxStyle": dict(FRAME_BOX),
+        "children": [
+            {
+                "eType": "group",
+                "layout": {"childrenLayout": dict(BOX_CHILDREN)},
+                "boxStyle": {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}},
+                "children": [
+                    {
+                        "id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number_}",
+                        "eType": "text",
+                        "text": text,
+                    }
+                ],
+            }
+        ],
+    }
+    report.warn("flat cue", path, "has no root: its text is shown as a caption at the bottom")
+
+
+def is_korean(text: str) -> bool:
+    """Tell whether `text` holds Korean, which breaks between words though its letters could be parted."""
+    return _HANGUL.search(text) is not None
+
+
+def _line_em(style: dict[str, Any], picture: Picture) -> float:
+    """Return the width of a line in em of the caption's font."""
+    pixels = _PIXELS.fullmatch(str(style.get("fontSize", "")))
+    share = number(style.get("fontSizeRel")) or caption_size(picture)
+    size = float(pixels[1]) if pixels else picture.height * share
+    return LINE_FILL * (FRAME_WIDTH * picture.width - _PADDING) / max(size, 1.0)
+
+
+def _in_lines(text: str, most: float) -> str:
+    """Return `text` in balanced lines; what is written without spaces is left to the browser, which balances it too."""
+    words = text.split()
+    widths = [text_width(word) for word in words]
+    if len(words) < 2 or _WRITTEN_TOGETHER.search(text) or max(widths) > most:
+        return text
+    starts = [*balanced_lines(widths, [SPACE_EM] * len(words), most), len(words)]
+    if len(starts) == 2:
+        return text
+    return in_one_direction([" ".join(words[first:last]) for first, last in pairwise(starts)])

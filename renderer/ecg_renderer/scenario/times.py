@@ -1,0 +1,221 @@
+"""Times that a scenario leaves out, turns round or sets before the cue, taken from their neighbours.
+
+    a word without times       the gap between the words around it, shared out by length
+    no end, or a reversed one  where the next word, or the next cue, begins; else as long as the text takes
+    over before its cue shows  the moment in which the cue appears
+
+Speech recognition leaves such times in every longer transcript. Played as they are, the word would sweep over the
+whole cue, or never take its colour.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ecg_renderer.scenario.model import Window
+from ecg_renderer.scenario.report import Report
+from ecg_renderer.scenario.tree import Cue, Node, number, time_range
+from ecg_renderer.scenario.windows import plugin_window
+
+# A word whose end nobody knows lasts no longer than this, in seconds.
+LONGEST_WORD = 1.0
+# How long a caption stands whose end nobody knows: the time in which it can be read.
+READING_SECONDS_PER_LETTER = 1 / 15
+SHORTEST_READING, LONGEST_READING = 1.0, 7.0
+
+_HINT = "Give [start, end] in seconds."
+
+Range = list[int | float]
+
+
+def open_range(value: object, path: str, report: Report) -> tuple[float | None, float | None]:
+    """Return start and end of `value`, None for what is missing; an end before its start is missing, with a warning.
+
+    Errors: ScenarioError for what is neither a pair nor an object of start and end, or holds other things than numbers.
+    """
+    pair = [value.get("start"), value.get("end")] if isinstance(value, dict) else value
+    if isinstance(pair, list) and len(pair) == 2 and None in pair:
+        start, end = (None if bound is None else number(bound) for bound in pair)
+        for bound, said in zip((start, end), pair, strict=True):
+            if said is not None and bound is None:
+                raise report.error(path, f"{str(said)[:40]!r} is not a number", _HINT)
+        return start, end
+    start, end = time_range(value, path, report, ordered=False)
+    return (start, end) if end >= start else (start, None)
+
+
+def runs_as_it_is(base: object, plugins: list[dict[str, Any]]) -> bool:
+    """Tell whether all `plugins` run by `base`, though it ends before it starts: their offsets can turn it again."""
+    pair = [base.get("start"), base.get("end")] if isinstance(base, dict) else base
+    bounds = [number(bound) for bound in pair] if isinstance(pair, list) and len(pair) == 2 else [None, None]
+    if bounds[0] is None or bounds[1] is None or not plugins:
+        return False
+    windows = [plugin_window([bounds[0], bounds[1]], plugin.get("timeOffset")) for plugin in plugins]
+    return all(start <= end for start, end in windows)
+
+
+def reading_seconds(letters: int) -> float:
+    """Return how long it takes to read `letters` letters."""
+    return min(max(letters * READING_SECONDS_PER_LETTER, SHORTEST_READING), LONGEST_READING)
+
+
+class CueTimes:
+    """When cues begin: what a cue without an end ends at."""
+
+    def __init__(self, starts: list[float]) -> None:
+        self._starts = sorted(starts)
+
+    def end_after(self, start: float, letters: int) -> float:
+        """Return the end of a cue that begins at `start`: the next cue's start, or when its `letters` are read."""
+        read = start + reading_seconds(letters)
+        later = bisect_right(self._starts, start)
+        return min(read, self._starts[later]) if later < len(self._starts) else read
+
+
+@dataclass
+class _Word:
+    """A text with the time in which it is shown; `start` and `end` are when it is spoken, None if nobody says."""
+
+    path: str
+    node: Node
+    shown: Range
+    start: float | None = None
+    end: float | None = None
+    given: str = ""
+
+    @property
+    def letters(self) -> int:
+        return max(1, len(str(self.node.get("text", "")).strip()))
+
+
+def settle_word_times(cue: Cue, path: str, report: Report) -> None:
+    """Give every word of `cue` that has plugins a whole base time, in place, if any of its words has one."""
+    words = list(_words(cue["root"], cue.get("displayTime") or cue.get("domLifetime"), f"{path}.root"))
+    for word in words:
+        _read(word, report)
+    if not any(word.start is not None for word in words if word.given != "shown"):
+        return
+    _close(words)
+    _fill(words)
+    for word in words:
+        if word.given in ("whole", "shown") or not word.node.get("pluginChain"):
+            continue
+        assert word.start is not None and word.end is not None
+        word.node["baseTime"] = [word.start, word.end]
+        said = f"[{word.start:g}, {word.end:g}] s, by the words around it"
+        report.warn("word time", f"{word.path}.baseTime", f"{word.given}: taken to be {said}", hint=_HINT)
+
+
+def _words(node: Node, shown: Range | None, path: str) -> Iterator[_Word]:
+    own = node.get("displayTime", shown)
+    if node["eType"] == "text" and own is not None:
+        yield _Word(path, node, own, given="shown" if "displayTime" in node and own != shown else "")
+    if node["eType"] == "group":
+        for index, child in enumerate(node.get("children", ())):
+            if child is not None:
+                yield from _words(child, own, f"{path}.children[{index}]")
+
+
+def _read(word: _Word, report: Report) -> None:
+    base = word.node.get("baseTime")
+    if base is None:
+        if word.given == "shown":  # a word with a time of its own to be shown in is animated in that
+            word.start, word.end = word.shown
+        else:
+            word.given = "is missing"
+        return
+    if not word.node.get("pluginChain") and not _is_pair(base):
+        word.given = "is missing"  # nothing runs by it
+        return
+    word.start, word.end = open_range(base, f"{word.path}.baseTime", report)
+    if word.start is not None and (word.end is not None or runs_as_it_is(base, word.node.get("pluginChain", []))):
+        word.end = word.start if word.end is None else word.end
+        word.given = "whole"
+    elif word.start is None:
+        word.given = "has no start" if word.end is not None else "is missing"
+    else:
+        ends = number(base[1] if isinstance(base, list) else base.get("end"))
+        reversed_words = f"ends at {ends:g} s, before it starts at {word.start:g} s" if ends is not None else ""
+        word.given = reversed_words or "has no end"
+
+
+def _is_pair(base: object) -> bool:
+    pair = [base.get("start"), base.get("end")] if isinstance(base, dict) else base
+    return isinstance(pair, list) and len(pair) == 2 and all(number(bound) is not None for bound in pair)
+
+
+def _close(words: list[_Word]) -> None:
+    """Give an end to every word that has only a start, and a start to every one that has only an end."""
+    following: float | None = None
+    for word in reversed(words):
+        if word.start is not None and word.end is None:
+            known = following if following is not None and following >= word.start else word.shown[1]
+            word.end = max(word.start, min(known, word.start + LONGEST_WORD))
+        following = word.start if word.start is not None else following
+    before: float | None = None
+    for word in words:
+        if word.start is None and word.end is not None:
+            begin = before if before is not None else word.shown[0]
+            word.start = min(word.end, max(begin, word.end - LONGEST_WORD))
+        before = word.end if word.end is not None else before
+
+
+def _fill(words: list[_Word]) -> None:
+    """Share the gaps out among the words in them, by their length."""
+    index = 0
+    while index < len(words):
+        if words[index].start is not None:
+            index += 1
+            continue
+        last = index
+        while last < len(words) and words[last].start is None:
+            last += 1
+        _share(
+            words[index:last], words[index - 1].end if index else None, words[last].start if last < len(words) else None
+        )
+        index = last
+
+
+def _share(gap: list[_Word], left: float | None, right: float | None) -> None:
+    longest = LONGEST_WORD * len(gap)
+    if left is None:
+        # One of the words has a start, so a gap has a word on one side at least.
+        assert right is not None
+        left = min(right, max(gap[0].shown[0], right - longest))
+    elif right is None:
+        right = max(left, min(gap[-1].shown[1], left + longest))
+    right = max(left, right)
+    total = sum(word.letters for word in gap)
+    done = 0
+    for word in gap:
+        word.start = left + (right - left) * done / total
+        done += word.letters
+        word.end = left + (right - left) * done / total
+
+
+class Running(NamedTuple):
+    """A plugin with its path, its base time, and when its node is in the page."""
+
+    path: str
+    plugin: dict[str, Any]
+    base: list[float]
+    shown: Window
+
+
+def settle_early_plugins(plugins: Iterable[Running], report: Report) -> None:
+    """Let a plugin that is over before its node is shown end in the moment in which that appears, in place.
+
+    MotionText would never start it: a word spoken before its cue would never take its colour.
+    """
+    for path, plugin, base, (begin, end) in plugins:
+        first, last = plugin_window(base, plugin.get("timeOffset"))
+        if first <= last < begin:
+            done = f"is over at {last:g} s, before its text is shown at {begin:g} s, and is shown as done"
+            report.warn("early plugin", path, done, hint="Let the cue begin with its first word.")
+            plugin["baseTime"], plugin["timeOffset"] = [begin, begin], [0, 0]
+        elif end < first <= last:
+            done = f"would begin at {first:g} s, after its text is gone at {end:g} s, and is never seen"
+            report.warn("late plugin", path, done, hint="Let the cue end with its last word.")

@@ -1,0 +1,46 @@
+"""Subtitles and transcripts, the files that people have, become a scenario.
+
+    .srt .vtt .ass .ssa        files          pysubs2, webvtt-py
+    JSON                       transcripts    Whisper, whisper.cpp, WhisperX, Amazon Transcribe
+    captions -> pages -> data  pages, looks   two balanced lines at a time; plain, karaoke, pop, loud
+
+Which of them a file is, its content says; its name only where the content could be either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecg_api.renderjob import Look
+from ecg_renderer.scenario import Picture
+from ecg_renderer.subtitles.files import decoded, format_of, read_file
+from ecg_renderer.subtitles.looks import build, scale_of
+from ecg_renderer.subtitles.pages import frame_of, paginated
+from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
+
+__all__ = ["as_scenario", "is_subtitles", "subtitle_scenario"]
+
+
+def is_subtitles(raw: bytes | dict[str, Any]) -> bool:
+    """Tell whether `raw` is a file of subtitles or a transcript, not a scenario."""
+    if isinstance(raw, dict) or is_json(raw):
+        return is_transcript(raw)
+    return format_of(raw) != ""
+
+
+def subtitle_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, look: Look) -> dict[str, Any]:
+    """Return the scenario, version 2.0, that shows the subtitles `raw` on `picture`; `name` is how messages call them.
+
+    Errors: ScenarioError for what cannot be read.
+    """
+    if isinstance(raw, dict) or is_json(raw):
+        captions = read_transcript(raw, name)
+    else:
+        captions = read_file(decoded(raw, name), format_of(raw), name)
+    frame = frame_of(picture, scale_of(look))
+    return build(paginated(captions, frame, picture), frame, picture, look)
+
+
+def as_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, look: Look) -> bytes | dict[str, Any]:
+    """Return a scenario as it is, and subtitles as the scenario that shows them."""
+    return subtitle_scenario(raw, name, picture, look) if is_subtitles(raw) else raw

@@ -1,0 +1,182 @@
+"""Subtitle files: SubRip, WebVTT, Advanced SubStation Alpha."""
+
+from __future__ import annotations
+
+import html
+import re
+import warnings
+from collections.abc import Iterator
+
+import pysubs2
+import webvtt
+
+from ecg_renderer.errors import ScenarioError
+from ecg_renderer.subtitles.captions import Caption, Place, Word, shared_out
+
+_ARROW = re.compile(rb"\d{1,3}:\d{2}[.,:]\d{1,3}[^\n]{0,12}-->")
+_ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
+_HEAD = 65536
+_HANGUL = re.compile("[\uac00-\ud7a3]")
+
+_ASS_TAGS = re.compile(r"\{([^}]*)\}")
+_KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
+_ALIGNED = re.compile(r"\\an?(\d+)")
+_DRAWN = re.compile(r"\\p[1-9]")
+_SAID_BY = re.compile(r"^\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE)
+_VTT_STAMP = re.compile(r"<((?:\d+:)?\d{2}:\d{2}\.\d{3})>")
+_VTT_TAG = re.compile(r"</?[^>]*>")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+_HTML_TAG = re.compile(r"</?(?:font|b|i|u|s|c|span|ruby|rt)\b[^>]*>", re.IGNORECASE)
+
+
+def format_of(raw: bytes) -> str:
+    """Return "srt", "vtt" or "ass" by the content; "" for something else."""
+    head = _bytes_of_text(raw[:_HEAD])
+    if head.lstrip().startswith(b"WEBVTT"):
+        return "vtt"
+    if _ASS_SECTION.search(head):
+        return "ass"
+    return "srt" if _ARROW.search(head) else ""
+
+
+def _bytes_of_text(raw: bytes) -> bytes:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "ignore").encode()
+    return raw.removeprefix(b"\xef\xbb\xbf")
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """Return the text of `raw`: UTF-8, UTF-16 with its mark, else Korean or Western as Windows writes them."""
+    marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    encodings = ["utf-16"] if marked else ["utf-8-sig", "cp949", "cp1252"]
+    for encoding in encodings:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if encoding != "cp949" or _HANGUL.search(text):
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise ScenarioError(f"{name} is in no known encoding.", hint="Save the subtitles as UTF-8.")
+
+
+def read_file(text: str, kind: str, name: str) -> list[Caption]:
+    """Return the captions of a file of `kind`, in the order of their starts.
+
+    Errors: ScenarioError for a file without a caption, or one that its library cannot read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # pysubs2 warns of fields that nobody reads here
+            captions = list(_from_vtt(text) if kind == "vtt" else _from_pysubs2(text, kind))
+    except (pysubs2.Pysubs2Error, webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
+        raise ScenarioError(f"{name} cannot be read as .{kind}: {error}.", hint="Export the subtitles again.") from None
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
+        raise ScenarioError(
+            f"{name} cannot be read as .{kind}: {str(error)[:200]}.", hint="Export the subtitles again."
+        ) from None
+    if not captions:
+        raise ScenarioError(f"{name} holds no captions.", hint="Check that it is the right file.")
+    return sorted(captions, key=lambda caption: caption.start)
+
+
+def _from_pysubs2(text: str, kind: str) -> Iterator[Caption]:
+    file = pysubs2.SSAFile.from_string(text, format_=kind)
+    for event in file:
+        if event.is_comment or _DRAWN.search(event.text):
+            continue
+        style = file.styles.get(event.style) if kind == "ass" else None
+        spoken = _HTML_TAG.sub("", event.text)
+        place = _place(spoken, int(style.alignment) if style else 2)
+        colour = _colour(style.primarycolor) if style else ""
+        start, end = event.start / 1000, event.end / 1000
+        said, speaker = _speaker(spoken, event.name)
+        if _KARAOKE.search(said):
+            words = tuple(_karaoke(said, start, end))
+            starts: tuple[int, ...] = ()
+        else:
+            lines = _ASS_TAGS.sub("", said).replace("\\n", "\\N").replace("\\h", " ").split("\\N")
+            words, starts = _lines(lines, start, end)
+        if words:
+            yield Caption(words, start, max(start, end), speaker, colour, place, starts)
+
+
+def _speaker(text: str, name: str) -> tuple[str, str]:
+    """Return the text without its speaker, and who that is."""
+    match = None if name else _SAID_BY.match(text)
+    return (text[match.end() :], match[1]) if match else (text, name.strip())
+
+
+def _place(text: str, alignment: int) -> Place:
+    match = _ALIGNED.search(text)
+    number = int(match[1]) if match else alignment
+    if match and not match[0].startswith("\\an"):  # \a, the older way: 5 to 7 are at the top, 9 to 11 in the middle
+        return "top" if 5 <= number <= 7 else "middle" if number > 8 else "bottom"
+    return "top" if number >= 7 else "middle" if number >= 4 else "bottom"
+
+
+def _colour(said: pysubs2.Color) -> str:
+    return "" if (said.r, said.g, said.b) == (255, 255, 255) else f"#{said.r:02x}{said.g:02x}{said.b:02x}"
+
+
+def _lines(lines: list[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    texts: list[str] = []
+    starts: list[int] = []
+    for line in lines:
+        words = html.unescape(line).split()
+        if words and texts:
+            starts.append(len(texts))
+        texts += words
+    return shared_out(texts, start, end) if texts else (), tuple(starts)
+
+
+def _karaoke(text: str, start: float, end: float) -> Iterator[Word]:
+    """Yield the syllables of an .ass karaoke line, each with the time that its tag gives it."""
+    at, length, spaced = start, 0.0, True
+    for index, part in enumerate(re.split(r"\{([^}]*)\}", text)):
+        if index % 2:
+            for match in _KARAOKE.finditer(part):
+                at, length = at + length, int(match[1]) / 100
+            continue
+        plain = part.replace("\\N", " ").replace("\\n", " ").replace("\\h", " ")
+        for word in shared_out(plain.split(), at, min(end, at + length)):
+            leads = not plain[:1].isspace() and not spaced
+            yield Word(word.text, word.start, word.end, joined=leads)
+            spaced, plain = True, " "
+        spaced = not part or part[-1:].isspace() or (spaced and not part.strip())
+
+
+def _from_vtt(text: str) -> Iterator[Caption]:
+    before: list[str] = []
+    rolling = _VTT_STAMP.search(text) is not None
+    for cue in webvtt.from_string(text).captions:
+        start, end = _seconds(cue.start), _seconds(cue.end)
+        lines = [line for line in cue.raw_text.split("\n") if _VTT_TAG.sub("", line).strip()]
+        if rolling:  # what was said before stays above, and is written again in every cue
+            lines, before = [line for line in lines if _plain(line) not in before], [_plain(line) for line in lines]
+        voice = _VOICE.search(cue.raw_text)
+        speaker = html.unescape(voice[1]).strip() if voice else ""
+        if not any(_VTT_STAMP.search(line) for line in lines):
+            said, by = _speaker("\\N".join(_plain(line) for line in lines), speaker)
+            words, starts = _lines(said.split("\\N"), start, end)
+        else:
+            words, starts, by = tuple(_stamped(" ".join(lines), start, end)), (), speaker
+        if words:
+            top = re.search(r"line:\s*(\d+)%", str(getattr(cue, "settings", "") or ""))
+            yield Caption(words, start, end, by, "", "top" if top and int(top[1]) < 40 else "bottom", starts)
+
+
+def _plain(line: str) -> str:
+    return html.unescape(_VTT_TAG.sub("", line)).strip()
+
+
+def _stamped(text: str, start: float, end: float) -> Iterator[Word]:
+    """Yield the words of a cue that holds the time of each: <00:01.500>."""
+    parts = _VTT_STAMP.split(text)
+    stamps = [start, *(_seconds(stamp) for stamp in parts[1::2]), end]
+    for index, part in enumerate(parts[::2]):
+        yield from shared_out(_plain(part).split(), stamps[index], max(stamps[index], stamps[index + 1]))
+
+
+def _seconds(stamp: str) -> float:
+    *hours, minutes, seconds = stamp.replace(",", ".").split(":")
+    return (int(hours[0]) if hours else 0) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,0 +1,303 @@
+"""Transcripts in JSON, as speech recognition writes them; each shape is known by the fields that only it has.
+
+Whisper, WhisperX    {"segments": [{"start", "end", "text", "speaker"?, "words"?: [{"word", "start"?, "end"?}]}]}
+OpenAI's API         {"text", "words": [{"word", "start", "end"}]}
+whisper.cpp          {"transcription": [{"offsets": {"from", "to"}, "text", "tokens"?: [...]}]}, milliseconds
+Amazon Transcribe    {"results": {"items": [{"type", "start_time", "end_time", "alternatives"}]}}, times as text
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ecg_renderer.errors import ScenarioError
+from ecg_renderer.scenario.load import is_crowded
+from ecg_renderer.subtitles.captions import Caption, Word, shared_out
+
+# Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
+PAUSE_SECONDS = 0.7
+MOST_LETTERS = 84
+_SENTENCE = re.compile(r"[.!?\u3002\uff1f\uff01\u2026][\"'\u201d\u2019)\]]*$")
+_SPECIAL = re.compile(r"^\[_.*\]$|^<\|.*\|>$")
+# Scripts that are written without spaces: what a recogniser calls a word follows the one before directly.
+_WRITTEN_TOGETHER = re.compile(r"^[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uff60\u0e00-\u0eff]")
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A word with what is known of it: times in seconds may be missing."""
+
+    text: str
+    start: float | None
+    end: float | None
+    speaker: str = ""
+    joined: bool = False
+
+
+def is_transcript(raw: bytes | dict[str, Any]) -> bool:
+    """Tell whether `raw` is a transcript in JSON in one of the known shapes."""
+    return _shape(_loaded(raw)) != ""
+
+
+def is_json(raw: bytes) -> bool:
+    """Tell whether `raw` is JSON of an object or a list, within the limits of a scenario."""
+    return raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and _loaded(raw) is not None
+
+
+def _loaded(raw: bytes | dict[str, Any]) -> Any:
+    if isinstance(raw, dict):
+        return raw
+    if is_crowded(raw):
+        return None
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shape(data: Any) -> str:
+    if isinstance(data, list) and data and all(isinstance(item, dict) and "text" in item for item in data):
+        return "segments" if all("start" in item for item in data) else ""
+    if not isinstance(data, dict) or "cues" in data:
+        return ""
+    if isinstance(data.get("segments"), list):
+        return "segments"
+    if isinstance(data.get("transcription"), list):
+        return "transcription"
+    if isinstance(data.get("results"), dict) and isinstance(data["results"].get("items"), list):
+        return "items"
+    return "words" if isinstance(data.get("words"), list) else ""
+
+
+def read_transcript(raw: bytes | dict[str, Any], name: str) -> list[Caption]:
+    """Return the captions of a transcript.
+
+    Errors: ScenarioError, with the path, for one that is not built as its shape is.
+    """
+    data = _loaded(raw)
+    shape = _shape(data)
+    readers = {"segments": _segments, "transcription": _transcription, "items": _items, "words": _words}
+    if shape not in readers:
+        raise ScenarioError(f"{name} is no transcript that is known.", hint="Whisper's JSON is, for example.")
+    captions = [caption for caption in readers[shape](data, name) if caption.words]
+    if not captions:
+        raise ScenarioError(f"{name} holds no words.", hint="Check that it is the right file.")
+    return sorted(captions, key=lambda caption: caption.start)
+
+
+def _segments(data: Any, name: str) -> Iterator[Caption]:
+    for index, segment in enumerate(data if isinstance(data, list) else data["segments"]):
+        path = f"segments[{index}]"
+        fields = _object(segment, path, name)
+        start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
+        heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(_list(fields.get("words")))]
+        speaker = str(fields.get("speaker") or next((word.speaker for word in heard if word.speaker), ""))
+        yield from _caption(heard, str(fields.get("text", "")), start, end, speaker, path, name)
+
+
+def _heard(word: Any, path: str, name: str) -> _Heard:
+    fields = _object(word, path, name)
+    said = str(fields.get("word", fields.get("text", "")))
+    start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
+    return _Heard(said, start, end, str(fields.get("speaker") or ""))
+
+
+def _caption(
+    heard: list[_Heard], text: str, start: float | None, end: float | None, speaker: str, path: str, name: str
+) -> Iterator[Caption]:
+    words = _joined(heard)
+    starts = [word.start for word in words if word.start is not None]
+    ends = [word.end for word in words if word.end is not None]
+    begin = start if start is not None else min(starts, default=None)
+    finish = end if end is not None else max(ends, default=None)
+    if begin is None or finish is None:
+        raise ScenarioError(f"{name}: {path}: has no time.", hint="Write start and end in seconds.")
+    finish = max(begin, finish)
+    if not words:
+        yield Caption(shared_out(text.split(), begin, finish), begin, finish, speaker)
+        return
+    timed = _timed(words, begin, finish)
+    for first, last in _runs(words):
+        part = timed[first:last]
+        yield Caption(
+            tuple(part),
+            begin if first == 0 else part[0].start,
+            finish if last == len(timed) else part[-1].end,
+            words[first].speaker or speaker,
+        )
+
+
+def _runs(words: list[_Heard]) -> list[tuple[int, int]]:
+    """Return where runs of words by one speaker begin and end."""
+    speakers = _speakers(words)
+    changes = [index for index in range(1, len(words)) if "" != speakers[index - 1] != speakers[index]]
+    return list(zip([0, *changes], [*changes, len(words)], strict=True))
+
+
+def _speakers(words: list[_Heard]) -> list[str]:
+    """Return who says each word; one that nobody is named for goes on as before."""
+    speakers: list[str] = []
+    for word in words:
+        speakers.append(word.speaker or (speakers[-1] if speakers else ""))
+    return speakers
+
+
+def _joined(heard: Iterable[_Heard]) -> list[_Heard]:
+    """Return the words without what is none, told to follow directly where they are written so."""
+    words: list[_Heard] = []
+    heard = [word for word in heard if word.text.strip() and not _SPECIAL.match(word.text.strip())]
+    spaced = any(word.text[:1].isspace() for word in heard)
+    for word in heard:
+        text = word.text.strip()
+        together = not word.text[:1].isspace() if spaced else _WRITTEN_TOGETHER.match(text) is not None
+        words.append(replace(word, text=text, joined=bool(words) and (together or word.joined)))
+    return words
+
+
+def _timed(words: list[_Heard], begin: float, finish: float) -> list[Word]:
+    """Give every word both times, those that have none from the gap they stand in, by length."""
+    starts = [word.start for word in words]
+    timed: list[Word] = []
+    index = 0
+    while index < len(words):
+        start = starts[index]
+        if start is None:
+            last = next((n for n in range(index, len(words)) if starts[n] is not None), len(words))
+            left = timed[-1].end if timed else begin
+            right = starts[last] if last < len(words) else finish
+            gap = words[index:last]
+            share = shared_out([word.text for word in gap], left, max(left, right or left), [w.joined for w in gap])
+            timed += share
+            index = last
+            continue
+        following = next((n for n in starts[index + 1 :] if n is not None), finish)
+        end = words[index].end
+        if end is None or end < start:
+            end = max(start, min(following, start + 1.0))
+        timed.append(Word(words[index].text, start, end, words[index].joined))
+        index += 1
+    return timed
+
+
+def _transcription(data: Any, name: str) -> Iterator[Caption]:
+    entries = []
+    for index, entry in enumerate(data["transcription"]):
+        path = f"transcription[{index}]"
+        fields = _object(entry, path, name)
+        start, end = _offsets(fields, path, name)
+        given = _list(fields.get("tokens"))
+        tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
+        speaker = str(fields.get("speaker") or "")
+        entries.append((_whole_words(tokens), str(fields.get("text", "")), start, end, speaker, path))
+    if entries and all(len(text.split()) <= 1 for _, text, *_ in entries):  # one word each, as -ml 1 asks for
+        heard = [_Heard(text, start, end, speaker) for _, text, start, end, speaker, _ in entries]
+        yield from _grouped(_joined(heard))
+        return
+    for words, text, start, end, speaker, path in entries:
+        yield from _caption(words, text, start, end, speaker, path, name)
+
+
+def _token(token: Any, path: str, name: str) -> _Heard:
+    fields = _object(token, path, name)
+    start, end = _offsets(fields, path, name)
+    return _Heard(str(fields.get("text", "")), start, end)
+
+
+def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None, float | None]:
+    offsets = fields.get("offsets")
+    bounds = offsets if isinstance(offsets, dict) else {}
+    start, end = (_time(bounds.get(key), f"{path}.offsets.{key}", name) for key in ("from", "to"))
+    return None if start is None else start / 1000, None if end is None else end / 1000
+
+
+def _whole_words(tokens: list[_Heard]) -> list[_Heard]:
+    """Put tokens together: a word begins with the space before it."""
+    words: list[_Heard] = []
+    for token in tokens:
+        if _SPECIAL.match(token.text.strip()) or not token.text:
+            continue
+        if words and not token.text[:1].isspace() and not _WRITTEN_TOGETHER.match(token.text):
+            words[-1] = replace(words[-1], text=words[-1].text + token.text, end=token.end)
+        else:
+            words.append(token)
+    return words
+
+
+def _items(data: Any, name: str) -> Iterator[Caption]:
+    results = data["results"]
+    by_start = {
+        str(item.get("start_time")): str(item.get("speaker_label", ""))
+        for segment in _list(
+            _object(results.get("speaker_labels") or {}, "results.speaker_labels", name).get("segments")
+        )
+        if isinstance(segment, dict)
+        for item in _list(segment.get("items"))
+        if isinstance(item, dict)
+    }
+    heard: list[_Heard] = []
+    for index, item in enumerate(results["items"]):
+        path = f"results.items[{index}]"
+        fields = _object(item, path, name)
+        choices = _list(fields.get("alternatives"))
+        text = str(choices[0].get("content", "")) if choices and isinstance(choices[0], dict) else ""
+        if fields.get("type") == "punctuation":
+            if heard:
+                heard[-1] = replace(heard[-1], text=heard[-1].text + text)
+            continue
+        speaker = str(fields.get("speaker_label") or by_start.get(str(fields.get("start_time")), ""))
+        start, end = (_time(fields.get(key), f"{path}.{key}", name) for key in ("start_time", "end_time"))
+        heard.append(_Heard(text, start, end, speaker))
+    yield from _grouped(_joined(heard))
+
+
+def _words(data: Any, name: str) -> Iterator[Caption]:
+    heard = [_heard(word, f"words[{index}]", name) for index, word in enumerate(data["words"])]
+    yield from _grouped(_joined(heard))
+
+
+def _grouped(words: list[_Heard]) -> Iterator[Caption]:
+    """Yield captions of words that nobody has put into any."""
+    known = [bound for word in words for bound in (word.start, word.end) if bound is not None]
+    if not known:  # there is no time to show anything at
+        return
+    timed = _timed(words, min(known), max(known))
+    speakers = _speakers(words)
+    first, letters = 0, 0
+    for index, word in enumerate(timed):
+        letters += len(word.text) + (not word.joined)
+        last = index + 1 == len(timed)
+        following = timed[index + 1] if not last else word
+        ended = _SENTENCE.search(word.text) is not None or following.start - word.end > PAUSE_SECONDS
+        other = not last and speakers[index + 1] != speakers[index]
+        full = not last and letters + len(following.text) > MOST_LETTERS
+        if last or ended or other or full:
+            part = timed[first : index + 1]
+            yield Caption(tuple(part), part[0].start, max(word.end for word in part), speakers[first])
+            first, letters = index + 1, 0
+
+
+def _object(value: Any, path: str, name: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ScenarioError(f"{name}: {path}: must be an object, not {str(value)[:40]!r}.", hint="Transcribe it again.")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _time(value: Any, path: str, name: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or not math.isfinite(seconds):
+        raise ScenarioError(f"{name}: {path}: {str(value)[:40]!r} is no time.", hint="Times are numbers.")
+    return seconds

@@ -1,0 +1,126 @@
+"""scenario check, migrate and from; burn: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clips
+import command_line
+from command_line import ecg_render
+
+SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello there\n\n2\n00:00:00,500 --> 00:00:01,000\nand you\n"
+TOO_WIDE = "x" * 300
+
+
+def caption(text: str, **word: Any) -> dict[str, Any]:
+    root = {
+        "id": "r",
+        "eType": "group",
+        "displayTime": [0.1, 0.9],
+        "layout": {"anchor": "bc", "position": {"x": 0.5, "y": 0.9}, "childrenLayout": {"gap": 0.01}},
+        "children": [{"id": "w", "eType": "text", "text": text, **word}],
+    }
+    return {
+        "version": "2.0",
+        "timebase": {"unit": "seconds"},
+        "stage": {"baseAspect": "16:9"},
+        "tracks": [{"id": "t", "type": "subtitle", "defaultStyle": {"fontSizeRel": 0.05}}],
+        "cues": [{"id": "c1", "track": "t", "root": root}],
+    }
+
+
+def written(folder: Path, name: str, content: Any) -> Path:
+    file = folder / name
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("content", "kinds"),
+    [
+        (caption("short"), []),
+        (caption(TOO_WIDE), ["outside the picture"]),
+        (caption("short", pluginChain=[{"name": "wave"}]), ["unknown plugin wave"]),
+        ({"cues": [{"text": TOO_WIDE, "start": 0, "end": 1}]}, ["flat cue", "version", "missing track"]),
+        (SRT, []),
+        (
+            {**caption("one"), "cues": [{**caption("one")["cues"][0], "id": name} for name in ("c1", "c2")]},
+            ["id", "overlapping captions"],
+        ),
+    ],
+    ids=["good", "too wide", "unknown plugin", "flat fits", "subtitles", "on each other"],
+)
+def test_check_names_what_would_look_wrong(content: Any, kinds: list[str], tmp_path: Path) -> None:
+    done = ecg_render("scenario", "check", written(tmp_path, "captions.json", content), "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert (report["canRender"], list(report["counts"])) == (True, kinds)
+    for found in report["findings"]:
+        assert found["path"]
+        assert found["problem"]
+
+
+def test_check_names_cue_and_word_and_what_to_do(tmp_path: Path) -> None:
+    done = ecg_render("scenario", "check", written(tmp_path, "captions.json", caption(TOO_WIDE)), cwd=tmp_path)
+    assert done.code == 0
+    assert "cues[0].root.children[0]: leaves the picture: " in done.out
+    assert f'(cue "c1", "{"x" * 40}")' in done.out
+    assert "-> Shorten it" in done.out
+    assert done.out.splitlines()[-1] == "It can be rendered: 1 cue, 1 finding."
+
+
+def test_check_ends_with_the_failure_of_what_cannot_be_rendered(tmp_path: Path) -> None:
+    file = written(tmp_path, "captions.json", {"cues": [{"start": 1, "end": 2}]})
+    done = ecg_render("scenario", "check", file, "--json", cwd=tmp_path)
+    assert done.code == 67
+    assert "captions.json: cues[0]: has neither a root nor a text" in json.loads(done.out)["failure"]["message"]
+
+
+def test_check_measures_against_the_video(tmp_path: Path) -> None:
+    file = written(tmp_path, "captions.json", {**caption("late"), "cues": [{"text": "late", "start": 500, "end": 501}]})
+    video = clips.counter(command_line.CLIP)
+    done = ecg_render("scenario", "check", file, "--video", video, "--json", "--no-browser", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "cue outside the video" in json.loads(done.out)["counts"]
+
+
+def test_migrate_prints_version_2_0_that_needs_no_more(tmp_path: Path) -> None:
+    file = written(tmp_path, "old.json", {"version": "1.3", "cues": [{"text": 15, "start": 1, "end": 2}]})
+    done = ecg_render("scenario", "migrate", file, cwd=tmp_path)
+    assert done.code == 0
+    assert "Warning: version: is 1.3" in done.err
+    migrated = json.loads(done.out)
+    assert migrated["version"] == "2.0"
+    again = ecg_render("scenario", "migrate", written(tmp_path, "new.json", migrated), cwd=tmp_path)
+    assert json.loads(again.out) == migrated
+    assert again.err == ""
+
+
+def test_from_writes_what_becomes_of_subtitles(tmp_path: Path) -> None:
+    file, made = written(tmp_path, "talk.srt", SRT), tmp_path / "talk.json"
+    done = ecg_render("scenario", "from", file, "--look", "pop", "--aspect", "9:16", "-o", made, cwd=tmp_path)
+    assert (done.code, done.out) == (0, f"{made}\n")
+    data = json.loads(made.read_text())
+    assert data["stage"]["baseAspect"] == "9:16"
+    assert ecg_render("scenario", "check", made, "--no-browser", "--aspect", "9:16", cwd=tmp_path).code == 0
+
+
+def test_from_refuses_what_is_no_subtitles(tmp_path: Path) -> None:
+    done = ecg_render("scenario", "from", written(tmp_path, "a.json", {"cues": []}), cwd=tmp_path)
+    assert done.code == 67
+    assert "is not subtitles" in done.err
+
+
+def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
+    video = clips.counter(command_line.CLIP)
+    output = tmp_path / "out.mp4"
+    done = ecg_render("burn", video, written(tmp_path, "talk.srt", SRT), "-o", output, "--quiet", cwd=tmp_path)
+    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    pairs = zip(clips.frames(output), clips.frames(video), strict=True)
+    changed = [np.abs(after.astype(int) - before).max() > 60 for after, before in pairs]
+    assert changed == [frame < 12 or frame >= 15 for frame in range(30)]

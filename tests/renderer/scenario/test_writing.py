@@ -1,0 +1,206 @@
+"""Texts, families, colours, and the order of words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.scenario.css import is_colour, is_invisible, readable_families
+from ecg_renderer.scenario.lines import balanced_lines, text_width
+
+Caption = Callable[..., dict[str, Any]]
+
+
+def prepared(raw: dict[str, Any]) -> Scenario:
+    return prepare(raw, duration=10.0, known_plugins=["cwi-color"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(0, "0"), (15, "15"), (-1.5, "-1.5"), (2026.0, "2026"), (True, "true"), (False, "false"), ("", ""), ("0", "0")],
+    ids=repr,
+)
+def test_numbers_are_text(text: object, expected: str, caption: Caption, look_at: Any) -> None:
+    scenario = prepared(caption(word={"text": text}))
+    assert look_at(scenario.data, [1.5])[0].text == expected
+    flat = prepared({"cues": [{"text": text, "start": 1, "end": 2}]})
+    assert look_at(flat.data, [1.5])[0].text == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "readable"),
+    [
+        ("Arial, sans-serif", "Arial, sans-serif"),
+        ("'Noto Sans KR', serif", "'Noto Sans KR', serif"),
+        ('"Font, With Comma", monospace', '"Font, With Comma", monospace'),
+        ("inherit", "inherit"),
+        ("없는글꼴이름, sans-serif", "없는글꼴이름, sans-serif"),
+        ("-apple-system, BlinkMacSystemFont", "-apple-system, BlinkMacSystemFont"),
+        ("42dot Sans, sans-serif", '"42dot Sans", sans-serif'),
+        ("Exo 2", '"Exo 2"'),
+        ("S-Core Dream 9, sans-serif", '"S-Core Dream 9", sans-serif'),
+        ("Rock & Roll, O'Reilly Sans", '"Rock & Roll", "O\'Reilly Sans"'),
+        ("Noto Sans KR:wght@700, sans-serif", '"Noto Sans KR", sans-serif'),
+        ('"unclosed', '"unclosed"'),
+        ('Say "Hi" Font', '"Say \\"Hi\\" Font"'),
+        ("Arial, inherit", 'Arial, "inherit"'),
+        ("var(--brand, Arial)", "var(--brand, Arial)"),
+    ],
+)
+def test_families_that_css_cannot_read_are_quoted(
+    said: str, readable: str, caption: Caption, motiontext_page: Any
+) -> None:
+    assert readable_families(said) == readable
+    assert readable_families(readable) == readable
+    assert motiontext_page.evaluate("list => CSS.supports('font-family', list)", readable)
+    scenario = prepared(caption(word={"style": {"fontFamily": said}}))
+    assert any("CSS cannot read" in line for line in scenario.warnings) == (said != readable)
+
+
+def test_families_of_tracks_are_quoted_too(caption: Caption) -> None:
+    raw = caption(tracks=[{"id": "caption", "defaultStyle": {"fontFamily": "Exo 2, serif"}}])
+    scenario = prepared(raw)
+    assert scenario.data["tracks"][0]["defaultStyle"]["fontFamily"] == '"Exo 2", serif'
+    assert scenario.fonts[0].families == ("Exo 2", "serif")
+
+
+COLOURS = [
+    "#f80", "#FF8800", "#f808", "#ff880080", "orange", "RebeccaPurple", "transparent", "CanvasText", " red ",
+    "rgb(255 136 0)", "rgb(255,136,0)", "rgba(255,136,0,.5)", "rgb(100% 50% 0% / 50%)", "rgb(none 0 0)",
+    "hsl(32 100% 50%)", "hsla(32deg, 100%, 50%, 1)", "hsl(0.1turn 100% 50%)", "hwb(32 0% 0%)",
+    "lab(70% 40 60)", "lch(70% 60 60)", "oklab(0.7 0.1 0.1)", "oklch(0.75 0.18 60)", "oklch(75% 0.18 60deg / 0.5)",
+    "color(srgb 1 0.53 0)", "color(display-p3 1 0.5 0 / 50%)", "color(xyz-d50 0.3 0.3 0.3)",
+    "color-mix(in srgb, red 40%, yellow)", "color-mix(in oklch longer hue, #f00, hsl(120 100% 50%) 20%)",
+    "rgb(from red r g b)", "rgb(1 2 3", "oklch(from #ff8800 l c h / 0.5)", "rgb(calc(100 + 50) 0 0)",
+]  # fmt: skip
+NO_COLOURS = [
+    "", "주황", "0xff8800", "#ff88", "#ff880", "#gggggg", "orangered2", "rgb()", "rgb(1 2)", "rgb(a b c)", "oklch(red)",
+    "color(srgb)", "color(nowhere 1 0 0)", "color-mix(red, oops)", "color-mix(in rgbish, red, blue)", "url(x)",
+    "var(--x, red)", "currentColor", "red blue", "red;", "rgb(1 2 3) url(x)", "#ff8800 !important",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", COLOURS + NO_COLOURS)
+def test_what_is_a_colour_is_what_chromium_takes_for_one(text: str, motiontext_page: Any) -> None:
+    if text == "#ff88":
+        assert is_colour(text)  # four digits: with alpha
+        return
+    said = motiontext_page.evaluate("text => CSS.supports('color', text)", text)
+    depends = "var(" in text or text == "currentColor"  # on what is around it
+    assert is_colour(text) == (said and not depends)
+    assert is_colour(text) == (text in COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("text", "invisible"),
+    [
+        ("transparent", True), ("#f800", True), ("#ff880000", True), ("rgba(1, 2, 3, 0)", True),
+        ("rgb(1 2 3 / 0%)", True),
+        ("oklch(0.7 0.1 60 / .0)", True), ("rgb(0, 0, 0)", False), ("rgb(0 0 0)", False), ("hsl(0, 0%, 0%)", False),
+        ("#ff0", False), ("#000000", False), ("rgba(0,0,0,.5)", False), ("rgba(0,0,0,1.0)", False),
+    ],
+)  # fmt: skip
+def test_a_wholly_transparent_colour_is_known(text: str, invisible: bool) -> None:
+    assert is_invisible(text) == invisible
+
+
+@pytest.mark.parametrize(
+    "value", ["주황", "0xff8800", 16744448, ["#ff8800"], "currentColor", "var(--x, orange)", "#f800"]
+)
+def test_a_colour_that_no_effect_can_take_is_named(value: object, caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "cwi-color", "params": {"color": value}, "timeOffset": [0, 0]}]})
+    (line,) = prepared(raw).warnings
+    assert line.startswith("cues[0].root.children[0].pluginChain[0].params.color: ")
+    assert "the effect goes without" in line
+    assert 'cue "c", "word"' in line
+
+
+@pytest.mark.parametrize(
+    ("style", "named"),
+    [
+        ({"color": "주황"}, ".style.color"),
+        ({"color": 16744448}, ".style.color"),
+        ({"stroke": {"widthRel": 0.01, "color": "blakc"}}, ".style.stroke.color"),
+        ({"color": "currentColor"}, None),
+        ({"color": "var(--x, orange)"}, None),
+        ({"color": "oklch(0.75 0.18 60)"}, None),
+    ],
+    ids=str,
+)
+def test_a_colour_of_a_style_that_is_none_is_named(style: dict[str, Any], named: str | None, caption: Caption) -> None:
+    warnings = prepared(caption(word={"style": style})).warnings
+    assert [line.split(":")[0] for line in warnings] == ([f"cues[0].root.children[0]{named}"] if named else [])
+
+
+@pytest.mark.parametrize(
+    ("params", "warns"),
+    [
+        ({"speaker": "Ann", "palette": {"Bo": "#ff0000"}}, True),
+        ({"speaker": "Ann", "palette": {"Bo": "#ff0000"}, "color": "red"}, False),
+        ({"speaker": "Ann", "palette": {"Ann": "#ff0000"}}, False),
+        ({"speaker": "Ann", "palette": {"Ann": "rot"}}, True),
+        ({"speaker": "Ann", "palette": {}}, False),
+        ({"palette": {"Bo": "#ff0000"}}, False),
+    ],
+    ids=str,
+)
+def test_a_speaker_without_a_colour_is_named(params: dict[str, Any], warns: bool, caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "cwi-color", "params": params, "timeOffset": [0, 0]}]})
+    assert bool(prepared(raw).warnings) == warns
+
+
+FLOW = {"childrenLayout": {"mode": "flow", "direction": "horizontal"}}
+
+
+@pytest.mark.parametrize(
+    ("texts", "layout", "warns"),
+    [
+        (["תודה", "לכל", "הצופים"], FLOW, True),
+        (["أهلا", "بكم"], FLOW, True),
+        (["نزور", "Seoul", "Tower"], FLOW, True),
+        (["سنة", "2026"], FLOW, True),
+        (["see", "שלום", "עולם", "there"], FLOW, True),
+        (["see", "שלום", "and", "עולם"], FLOW, False),
+        (["오늘의", "낱말은", "(שלום)", "입니다"], FLOW, False),
+        (["مرحبا بكم"], FLOW, False),
+        (["أهلا", "بكم"], {"childrenLayout": {"mode": "flow", "direction": "vertical"}}, False),
+        (["أهلا", "بكم"], {}, False),
+    ],
+    ids=str,
+)
+def test_right_to_left_words_in_nodes_of_their_own_are_named(
+    texts: list[str], layout: dict[str, Any], warns: bool, caption: Caption
+) -> None:
+    children = [{"id": f"w{index}", "eType": "text", "text": text} for index, text in enumerate(texts)]
+    scenario = prepared(caption(root={"layout": layout, "children": children}))
+    assert any("right to left" in line and 'cue "c"' in line for line in scenario.warnings) == warns
+    assert all(finding.hint for finding in scenario.findings)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("short", ["short"]),
+        ("이것은 한 줄에 들어가는 말", ["이것은 한 줄에 들어가는 말"]),
+        (
+            "우리는 아침마다 강가를 따라 천천히 걸으며 이야기를 나누고 새들의 노래를 들었다",
+            ["우리는 아침마다 강가를 따라 천천히 걸으며", "이야기를 나누고 새들의 노래를 들었다"],
+        ),
+    ],
+)
+def test_flat_captions_have_lines_of_about_equal_length(text: str, lines: list[str]) -> None:
+    scenario = prepared({"cues": [{"text": text, "start": 1, "end": 2}]})
+    node = scenario.data["cues"][0]["root"]["children"][0]["children"][0]
+    assert node["text"].split("\n") == lines
+    assert len(lines) == 1 or max(map(text_width, lines)) < 1.3 * min(map(text_width, lines))
+
+
+def test_lines_are_as_few_as_fit_and_as_equal_as_they_can_be() -> None:
+    assert balanced_lines([3, 3, 3, 3], [0.3] * 4, 20) == [0]
+    assert balanced_lines([3, 3, 3, 3], [0.3] * 4, 10) == [0, 2]
+    assert balanced_lines([9, 1, 1, 1], [0.3] * 4, 10) == [0, 1]
+    assert balanced_lines([30, 1], [0.3] * 2, 10) == [0, 1]
+    assert balanced_lines([2] * 9, [0] * 9, 6) == [0, 3, 6]

@@ -1,0 +1,328 @@
+"""Subtitles and transcripts as their programs write them."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ecg_renderer.errors import ScenarioError
+from ecg_renderer.scenario import Picture, prepare
+from ecg_renderer.subtitles import as_scenario, is_subtitles, subtitle_scenario
+
+WIDE, UPRIGHT = Picture(1920, 1080), Picture(1080, 1920)
+
+SRT = """1
+00:00:01,000 --> 00:00:03,000
+Hello <i>there</i>, you
+
+2
+00:00:03,500 --> 00:00:04,000
+{\\an8}at the top &amp; short
+"""
+VTT = """WEBVTT
+Kind: captions
+
+STYLE
+::cue { color: red }
+
+NOTE nothing
+
+intro
+00:01.000 --> 00:03.000 align:center
+<v Ann>Hello there, you</v>
+
+01:00:03.500 --> 01:00:04.000
+<v.loud Bo Smith>at the <b>end</b>
+"""
+STAMPED = """WEBVTT
+
+00:00:01.000 --> 00:00:03.000
+Hello<00:00:01.500><c> there,</c><00:00:02.000><c> you</c>
+
+00:00:03.000 --> 00:00:03.010
+Hello there, you
+
+00:00:03.010 --> 00:00:05.000
+Hello there, you
+and<00:00:04.000><c> more</c>
+"""
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
+StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,20,&H00FFFFFF,&H000000FF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+Style: Top,Arial,20,&H0000FFFF,&H000000FF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,1,0,8,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:09.00,Default,,0,0,0,,not this
+Dialogue: 0,0:00:01.00,0:00:03.00,Default,Ann,0,0,0,,{\\k50}Hel{\\k50}lo {\\kf100}you
+Dialogue: 0,0:00:03.50,0:00:04.00,Top,Bo,0,0,0,,{\\pos(1,2)}two\\Nlines
+Dialogue: 0,0:00:05.00,0:00:06.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0{\\p0}
+"""
+WHISPER = {
+    "text": " Hello there, you",
+    "language": "en",
+    "segments": [
+        {
+            "id": 0,
+            "start": 1.0,
+            "end": 3.0,
+            "text": " Hello there, you",
+            "words": [
+                {"word": " Hello", "start": 1.0, "end": 1.5, "probability": 0.9},
+                {"word": " there,", "start": 1.5, "end": 2.0, "probability": 0.9},
+                {"word": " you", "start": 2.0, "end": 3.0, "probability": 0.9},
+            ],
+        },
+        {"id": 1, "start": 3.5, "end": 4.5, "text": " without words"},
+    ],
+}
+WHISPERX = {
+    "segments": [
+        {
+            "start": 1.0,
+            "end": 3.0,
+            "text": "In 2026, you see",
+            "speaker": "SPEAKER_00",
+            "words": [
+                {"word": "In", "start": 1.0, "end": 1.5, "score": 0.9, "speaker": "SPEAKER_00"},
+                {"word": "2026,"},
+                {"word": "you", "start": 2.0, "end": 2.5, "score": 0.9, "speaker": "SPEAKER_01"},
+                {"word": "see", "start": 2.5, "end": 3.0, "score": 0.9, "speaker": "SPEAKER_01"},
+            ],
+        }
+    ],
+    "word_segments": [],
+}
+WHISPER_CPP = {
+    "systeminfo": "",
+    "result": {"language": "en"},
+    "transcription": [
+        {
+            "timestamps": {"from": "00:00:01,000", "to": "00:00:03,000"},
+            "offsets": {"from": 1000, "to": 3000},
+            "text": " Hello there",
+            "tokens": [
+                {"text": "[_BEG_]", "offsets": {"from": 1000, "to": 1000}, "id": 50364},
+                {"text": " Hel", "offsets": {"from": 1000, "to": 1200}, "id": 1},
+                {"text": "lo", "offsets": {"from": 1200, "to": 1500}, "id": 2},
+                {"text": " there", "offsets": {"from": 1500, "to": 3000}, "id": 3},
+            ],
+        },
+        {"offsets": {"from": 3000, "to": 4000}, "text": " without tokens"},
+    ],
+}
+AWS = {
+    "jobName": "j",
+    "status": "COMPLETED",
+    "results": {
+        "transcripts": [{"transcript": "Hello there, you. Bye."}],
+        "speaker_labels": {
+            "speakers": 2,
+            "segments": [
+                {"speaker_label": "spk_0", "items": [{"start_time": "1.0", "speaker_label": "spk_0"}]},
+                {"speaker_label": "spk_1", "items": [{"start_time": "3.0", "speaker_label": "spk_1"}]},
+            ],
+        },
+        "items": [
+            {"type": "pronunciation", "start_time": "1.0", "end_time": "1.5", "alternatives": [{"content": "Hello"}]},
+            {"type": "pronunciation", "start_time": "1.5", "end_time": "2.0", "alternatives": [{"content": "there"}]},
+            {"type": "punctuation", "alternatives": [{"content": ","}]},
+            {"type": "pronunciation", "start_time": "2.0", "end_time": "2.5", "alternatives": [{"content": "you"}]},
+            {"type": "punctuation", "alternatives": [{"content": "."}]},
+            {"type": "pronunciation", "start_time": "3.0", "end_time": "3.5", "alternatives": [{"content": "Bye"}]},
+            {"type": "punctuation", "alternatives": [{"content": "."}]},
+        ],
+    },
+}
+
+
+def encoded(data: Any) -> bytes:
+    return data.encode() if isinstance(data, str) else json.dumps(data).encode()
+
+
+def words_of(scenario: dict[str, Any]) -> list[list[tuple[str, Any]]]:
+    """Return what each cue says: words with their times."""
+    return [
+        [
+            (word["text"].strip(), tuple(word["baseTime"]))
+            for line in cue["root"]["children"][0]["children"]
+            for word in line["children"]
+        ]
+        for cue in scenario["cues"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            SRT,
+            [
+                [("Hello", (1, 1.706)), ("there,", (1.706, 2.529)), ("you", (2.529, 3))],
+                [("at", (3.5, 3.579)), ("the", (3.579, 3.684)), ("top", (3.684, 3.789)), ("&", (3.789, 3.842)),
+                 ("short", (3.842, 4))],
+            ],
+        ),
+        (STAMPED, [[("Hello", (1, 1.5)), ("there,", (1.5, 2)), ("you", (2, 3))],
+                   [("and", (3.01, 4)), ("more", (4, 5))]]),
+        (ASS, [[("Hel", (1, 1.5)), ("lo", (1.5, 2)), ("you", (2, 3))], [("two", (3.5, 3.7)), ("lines", (3.7, 4))]]),
+        (
+            WHISPER,
+            [
+                [("Hello", (1, 1.5)), ("there,", (1.5, 2)), ("you", (2, 3))],
+                [("without", (3.5, 4.071)), ("words", (4.071, 4.5))],
+            ],
+        ),
+        (WHISPERX, [[("In", (1, 1.5)), ("2026,", (1.5, 2))], [("you", (2, 2.5)), ("see", (2.5, 3))]]),
+        (WHISPER_CPP, [[("Hello", (1, 1.5)), ("there", (1.5, 3))], [("without", (3, 3.533)), ("tokens", (3.533, 4))]]),
+        (AWS, [[("Hello", (1, 1.5)), ("there,", (1.5, 2)), ("you.", (2, 2.5))], [("Bye.", (3, 3.5))]]),
+        (WHISPER["segments"], [[("Hello", (1, 1.5)), ("there,", (1.5, 2)), ("you", (2, 3))],
+                               [("without", (3.5, 4.071)), ("words", (4.071, 4.5))]]),
+        (
+            {"text": "a b", "words": [{"word": "a.", "start": 1, "end": 2}, {"word": "b", "start": 2, "end": 3}]},
+            [[("a.", (1, 2))], [("b", (2, 3))]],
+        ),
+    ],
+    ids=["srt", "vtt with stamps", "ass", "whisper", "whisperx", "whisper.cpp", "aws", "segments alone", "words alone"],
+)  # fmt: skip
+def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any) -> None:
+    assert is_subtitles(encoded(raw))
+    found = words_of(subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke"))
+    assert [[word for word, _ in cue] for cue in found] == [[word for word, _ in cue] for cue in expected]
+    for cue, wanted in zip(found, expected, strict=True):
+        for (_, times), (_, right) in zip(cue, wanted, strict=True):
+            assert times == pytest.approx(right, abs=0.002)
+
+
+def test_voices_of_webvtt_are_speakers_with_colours_of_their_own() -> None:
+    scenario = subtitle_scenario(VTT.encode(), "talk.vtt", WIDE, "karaoke")
+    palette = scenario["define"]["speakerPalette"]
+    assert [cue["speaker"] for cue in scenario["cues"]] == ["Ann", "Bo Smith"]
+    assert list(palette) == ["Ann", "Bo Smith"]
+    assert len(set(palette.values())) == 2
+    assert [cue["root"]["displayTime"] for cue in scenario["cues"]] == [[1, 3], [3603.5, 3604]]
+    plain = subtitle_scenario(VTT.encode(), "talk.vtt", WIDE, "plain")
+    boxes = [cue["root"]["children"][0] for cue in plain["cues"]]
+    assert [box["style"]["color"] for box in boxes] == list(palette.values())
+
+
+@pytest.mark.parametrize(
+    ("raw", "speakers"),
+    [(WHISPERX, ["SPEAKER_00", "SPEAKER_01"]), (AWS, ["spk_0", "spk_1"]), (ASS, ["Ann", "Bo"]),
+     ("1\n00:00:01,000 --> 00:00:02,000\n[SPEAKER_00]: hi\n\n2\n00:00:02,000 --> 00:00:03,000\nSpeaker 2: ho\n",
+      ["SPEAKER_00", "Speaker 2"])],
+)  # fmt: skip
+def test_speakers_are_told_apart(raw: Any, speakers: list[str]) -> None:
+    scenario = subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+    assert [cue["speaker"] for cue in scenario["cues"]] == speakers
+    assert "SPEAKER" not in str(words_of(scenario)).upper()
+
+
+def test_what_stands_at_the_top_stays_there_and_keeps_its_colour() -> None:
+    for raw in (SRT, ASS):
+        scenario = subtitle_scenario(raw.encode(), "talk", WIDE, "plain")
+        assert [cue["root"]["layout"] for cue in scenario["cues"]] == ["define.bottom", "define.top"]
+    (box,) = scenario["cues"][1]["root"]["children"]
+    assert box["style"] == {"color": "#ffff00"}
+    assert box["children"][0]["text"] == "two\nlines"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949"])
+def test_korean_is_read_in_any_of_its_encodings(encoding: str) -> None:
+    raw = "1\r\n00:00:01,000 --> 00:00:02,000\r\n안녕하세요 여러분\r\n".encode(encoding)
+    assert is_subtitles(raw)
+    assert [word for word, _ in words_of(subtitle_scenario(raw, "k.srt", WIDE, "karaoke"))[0]] == [
+        "안녕하세요",
+        "여러분",
+    ]
+
+
+def test_western_letters_of_windows_are_read() -> None:
+    raw = "1\n00:00:01,000 --> 00:00:02,000\ncafé à côté\n".encode("cp1252")
+    assert words_of(subtitle_scenario(raw, "w.srt", WIDE, "karaoke"))[0][0][0] == "café"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"cues": []}',
+        b'{"version": "2.0", "cues": [{"text": "00:00:01,000 --> 00:00:02,000"}]}',
+        b"[]",
+        b"",
+        b"{",
+        b"[1]",
+    ],
+)
+def test_a_scenario_is_no_transcript(raw: bytes) -> None:
+    assert not is_subtitles(raw)
+    assert as_scenario(raw, "s", WIDE, "karaoke") is raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"segments": [1]}, "segments[0]: must be an object"),
+        ({"segments": [{"text": "a"}]}, "segments[0]: has no time"),
+        ({"segments": [{"text": "a", "start": "soon", "end": 1}]}, "segments[0].start: 'soon' is no time"),
+        (
+            {"segments": [{"start": 0, "end": 1, "words": [{"word": "a", "start": True}]}]},
+            "words[0].start: 'True' is no",
+        ),
+        ({"segments": []}, "holds no words"),
+        ({"transcription": [{"text": "a", "offsets": {"from": "x"}}]}, "transcription[0].offsets.from"),
+        ({"results": {"items": [None]}}, "results.items[0]: must be an object"),
+        ("WEBVTT\n\n", "holds no captions"),
+        ("1\n00:00:01,000 --> 00:00:02,000\n\n", "holds no captions"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_refused_with_its_place(raw: Any, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+    assert caught.value.message.startswith("talk")
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("picture", [WIDE, UPRIGHT, Picture(1080, 1080), Picture(640, 360)])
+@pytest.mark.parametrize("look", ["plain", "karaoke", "pop", "loud"])
+def test_every_look_is_a_valid_scenario_in_two_lines_at_a_time(picture: Picture, look: Any) -> None:
+    long = " ".join(f"word{index}" for index in range(60))
+    raw = f"1\n00:00:01,000 --> 00:00:31,000\n{long}\n".encode()
+    scenario = prepare(
+        subtitle_scenario(raw, "talk", picture, look),
+        duration=40,
+        known_plugins=["cwi-color", "cwi-bouncing", "cwi-loud"],
+        unknown_plugins="fail",
+        picture=picture,
+    )
+    assert scenario.warnings == ()
+    spans = [(cue.start, cue.end) for cue in scenario.cues]
+    assert spans[0][0] == 1
+    assert spans[-1][1] == 31
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
+    for cue in scenario.data["cues"]:
+        lines = cue["root"]["children"][0]["children"]
+        assert len(lines[0]["text"].split("\n") if look == "plain" else lines) <= 2
+
+
+def test_lines_stay_as_their_author_broke_them_where_they_fit() -> None:
+    raw = b"1\n00:00:01,000 --> 00:00:03,000\nshort\nand then a longer line of words\n"
+    scenario = subtitle_scenario(raw, "talk", WIDE, "plain")
+    (text,) = scenario["cues"][0]["root"]["children"][0]["children"]
+    assert text["text"] == "short\nand then a longer line of words"
+
+
+def test_right_to_left_words_stand_in_their_order() -> None:
+    raw = "1\n00:00:01,000 --> 00:00:03,000\nنزور Seoul Tower سنة 2026!\n".encode()
+    scenario = subtitle_scenario(raw, "talk", WIDE, "karaoke")
+    (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
+    assert [word["text"] for word in line["children"]] == ["\u200f2026!", "سنة ", " Seoul ", "Tower", "نزور "]
+    assert [word["baseTime"][0] for word in line["children"]][-1] == 1
+    assert prepare(scenario, duration=5, known_plugins=["cwi-color"]).warnings == ()
