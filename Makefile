@@ -2,8 +2,8 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rendering test-services e2e lint format bench bench-scale bench-http gallery images \
-	manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
+.PHONY: help run test test-pictures test-rest test-quick test-cluster test-pods test-servers test-all e2e lint format \
+	bench bench-scale bench-http gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,19 +12,35 @@ run: setup ## render the example (or JOB=path/to/renderjob.yaml); the first time
 	@scripts/footage
 	@$(BIN)/ecg-render run $(JOB)
 
-test: lint tools ## lint, then run the tests (ARGS="-k words" narrows them); as root also those with a cluster
+test: lint ## lint, then all tests that need no Kubernetes (ARGS="-k words" narrows them)
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs 2 test-rendering test-services
+	@$(MAKE) --no-print-directory --jobs 2 test-pictures test-rest
 endif
 
-# Two sessions at once: the one computes, the other mostly waits for clusters and clocks.
-test-rendering:
-	@$(BIN)/python -m pytest -q tests/api tests/bench tests/chart tests/common tests/renderer tests/repository
+# Two sessions at once: the one computes, the other mostly waits for processes and clocks.
+PICTURES := $(addprefix tests/renderer/,capture cli plugins render streaming)
+test-pictures:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(PICTURES)
 
-test-services:
-	@$(BIN)/python -m pytest -q tests/cluster tests/controller tests/e2e tests/shim
+test-rest:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(addprefix --ignore=,$(PICTURES))
+
+test-quick: setup-dev ## two minutes: what decides and plans, without browser, FFmpeg and clusters
+	@$(BIN)/python -m pytest -q -m "not cluster" tests/api tests/bench tests/common tests/controller/pure \
+		tests/renderer/planning tests/repository
+
+test-cluster: setup-dev tools ## the tests with a real API server, and as root those with real pods
+	@$(MAKE) --no-print-directory --jobs 2 test-pods test-servers
+
+test-pods:
+	@$(BIN)/python -m pytest -q tests/cluster tests/e2e
+
+test-servers:
+	@$(BIN)/python -m pytest -q -m cluster --ignore=tests/cluster --ignore=tests/e2e
+
+test-all: test test-cluster ## both, as continuous integration does
 
 e2e: setup-dev tools ## only the tests with real pods in a cluster of one node; needs root
 	@$(BIN)/python -m pytest tests/cluster tests/e2e $(ARGS)

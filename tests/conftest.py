@@ -21,6 +21,21 @@ SECONDS_TO_END = 3.0
 SECONDS_FOR_TASKS_TO_END = 0.5
 
 
+# What needs Kubernetes' own programs: by what a test is given, or where it is.
+CLUSTER_FIXTURES = {"cluster", "plane"}
+CLUSTER_FOLDERS = ("chart", "cluster", "controller/api", "e2e", "shim/cluster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test` leaves to `make test-cluster`."""
+    here = Path(__file__).parent
+    folders = [here / folder for folder in CLUSTER_FOLDERS]
+    for item in items:
+        given = CLUSTER_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if given or any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker("cluster")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def started_in() -> Iterator[dict[psutil.Process, str]]:
     """Map each process that outlived a test to that test; fail if one outlives the session."""
