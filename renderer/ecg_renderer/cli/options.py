@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -35,6 +36,15 @@ Segments = Annotated[
         max=10_000,
         show_default=False,
         help="Cut the video into this many segments. Default: about one a minute.",
+    ),
+]
+Cells = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        show_default=False,
+        help="Finished pieces are kept here, at most ECG_CELLS_GB of them, and used again. "
+        "Default: ~/.cache/ecg-render/cells.",
     ),
 ]
 Stages = Annotated[

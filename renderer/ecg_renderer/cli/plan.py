@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecg_renderer.cli.ending import ending, put
-from ecg_renderer.cli.options import Assignments, Job, Json, Segments
+from ecg_renderer.cli.options import Assignments, Cells, Job, Json, Segments
 
 NAME = "plan"
 EXAMPLES = """
@@ -16,7 +16,9 @@ Examples:
   ecg-render plan job.yaml --set spec.options.fps=59.94"""
 
 
-def command(job: Job, assignments: Assignments = None, segments: Segments = None, as_json: Json = False) -> None:
+def command(
+    job: Job, assignments: Assignments = None, segments: Segments = None, cells: Cells = None, as_json: Json = False
+) -> None:
     """Show what would be rendered: source, size, cells, segments, pictures, time, warnings.
 
     Checks everything that can be checked without rendering. Writes no video and starts no browser.
@@ -26,7 +28,7 @@ def command(job: Job, assignments: Assignments = None, segments: Segments = None
         from ecg_renderer.cli.signals import run_interruptible
         from ecg_renderer.preparation import planned_here
 
-        request = run_request(job, assignments or [], segments=segments)
+        request = run_request(job, assignments or [], segments=segments, cells=cells)
         prepared = run_interruptible(planned_here(request))
         if as_json:
             from ecg_renderer.cli.planned import plan_json

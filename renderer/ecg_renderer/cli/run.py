@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import (
     Assignments,
     Capture,
+    Cells,
     EncoderWord,
     Job,
     Json,
@@ -60,15 +60,7 @@ def command(
     ] = None,
     assignments: Assignments = None,
     segments: Segments = None,
-    cells: Annotated[
-        Path | None,
-        typer.Option(
-            show_default=False,
-            metavar="DIR",
-            help="Keep finished pieces here, at most ECG_CELLS_GB of them, and use what is there. "
-            "Default: ~/.cache/ecg-render/cells.",
-        ),
-    ] = None,
+    cells: Cells = None,
     encoder: Annotated[
         EncoderWord | None,
         typer.Option(

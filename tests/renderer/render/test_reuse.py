@@ -11,11 +11,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from ecg_renderer.result import RenderResult
 from numpy.typing import NDArray
 
 from captions import Json, frame_numbers, render_job, talk
 from clips import Clip, Numbers, counter, frames, read_counters
+from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import Browser, BrowserLauncher
 from renders import SETTINGS, rendered
@@ -197,7 +197,9 @@ def test_whatever_the_codec_cells_join_without_a_seam(name: str, tmp_path: Path)
             context = container.streams.video[0].codec_context
             assert context.name.removeprefix("lib").startswith((codec, "dav1d", "aom")), context.name
             assert tag in (context.codec_tag, "")
-        times = steps(path)
-        assert all(abs(step - 1 / rate) <= Fraction(1, 1000) for step in times[1:]), "WebM counts milliseconds"
-        assert tag == "" or set(times[1:]) == {1 / rate}
-        assert times[0] == 0
+        first, *others = steps(path)
+        if tag:
+            assert (first, set(others)) == (0, {1 / rate})
+        else:  # WebM counts milliseconds, and its pictures wait for the delay of Opus
+            assert first <= Fraction(7, 1000)
+            assert all(abs(step - 1 / rate) <= Fraction(1, 1000) for step in others)

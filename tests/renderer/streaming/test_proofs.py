@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ecg_renderer.result import RenderResult
 
 from captions import render_job, talk
 from captures import Tampering, film, frames_of, open_way
 from clips import Clip, counter, frames
+from ecg_api.rendering import RenderResult
 from ecg_renderer.capture import canvas
 from ecg_renderer.capture.patches import Patch
 from ecg_renderer.capture.restarting import RestartingCapture
