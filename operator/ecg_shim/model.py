@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ecg_api.failures import Failure
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
+from ecg_shim.tasks import Tasks
 
 
 class JobStatus(StrEnum):
@@ -157,7 +158,13 @@ class Told(Protocol):
 
 
 class Backend(Protocol):
-    """Who renders: processes of this machine, or a cluster. All calls answer within a second at full load."""
+    """Who renders: processes of this machine, or a cluster. All calls answer within a second at full load.
+
+    Attributes:
+        tasks: without which it does not work.
+    """
+
+    tasks: Tasks
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; the same job again is the same job, rendered once. Raises Conflict."""
@@ -185,6 +192,9 @@ class Backend(Protocol):
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield each job that changes, first those that are unfinished or untold; for the relay."""
+
+    def not_ready(self) -> list[str]:
+        """Return why this process should get no requests now, as sentences; waits for nothing."""
 
     async def health(self) -> Mapping[str, Any]:
         """Return what /health says about this backend: `healthy` (bool), `problems`, gpu and streaming blocks."""

@@ -9,6 +9,7 @@ from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
 from ecg_shim.model import Backend, Told
 from ecg_shim.settings import Settings
+from ecg_shim.tasks import Tasks
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Services:
     Attributes:
         mode: who renders, in one word.
         told: learns when a client has its answer.
+        essential: tasks without which the service does not work.
     """
 
     mode: str
@@ -27,3 +29,9 @@ class Services:
     rules: Rules
     pulse: Pulse
     metrics: Metrics = field(default_factory=Metrics)
+    essential: tuple[Tasks, ...] = ()
+
+    def not_ready(self) -> list[str]:
+        """Return why this process should get no requests, as sentences."""
+        ended = [tasks.problem for tasks in self.essential if tasks.problem]
+        return list(dict.fromkeys([*ended, *self.backend.not_ready()]))

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import FastAPI
 
@@ -26,6 +26,7 @@ from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.security.client import checked_client
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
+from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
     from ecg_shim.backends.cluster import ClusterSettings
@@ -35,8 +36,13 @@ STANDALONE, KUBERNETES = "standalone", "kubernetes"
 ALIASES = {"celery": KUBERNETES, "distributed": KUBERNETES}
 CLUSTER_LIBRARY = "kubernetes"
 
-Built = tuple[FastAPI, AbstractAsyncContextManager[None]]
-"""An application, and what must run while it serves."""
+
+class Built(NamedTuple):
+    """An application, what must run while it serves, and the tasks in that whose end is the service's."""
+
+    app: FastAPI
+    behind: AbstractAsyncContextManager[None]
+    essential: tuple[Tasks, ...]
 
 
 class CannotStart(Exception):
@@ -100,8 +106,9 @@ def standalone_service(settings: Settings, address: str) -> Built:
         async with client, backend.running(), relay.running():
             yield
 
-    services = Services(STANDALONE, settings, backend, relay, rules, Pulse(backend), metrics)
-    return create_app(services), running()
+    essential = (backend.tasks, relay.tasks)
+    services = Services(STANDALONE, settings, backend, relay, rules, Pulse(backend), metrics, essential)
+    return Built(create_app(services), running(), essential)
 
 
 def cluster_service(settings: Settings) -> Built:
@@ -123,8 +130,9 @@ def cluster_service(settings: Settings) -> Built:
         async with client, backend.running():
             yield
 
-    services = Services(KUBERNETES, settings, backend, backend, rules, Pulse(backend), metrics)
-    return create_app(services), running()
+    essential = (backend.tasks,)
+    services = Services(KUBERNETES, settings, backend, backend, rules, Pulse(backend), metrics, essential)
+    return Built(create_app(services), running(), essential)
 
 
 def letters(settings: Settings) -> Letters | None:

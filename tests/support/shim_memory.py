@@ -28,6 +28,7 @@ from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, Re
 from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
+from ecg_shim.tasks import Tasks
 
 BEGAN = datetime(2025, 9, 20, 12, 0, tzinfo=UTC)
 
@@ -43,6 +44,11 @@ class MemoryBackend:
     wait_seconds: int = 0
     health_says: dict[str, Any] = field(default_factory=lambda: {"healthy": True, "problems": []})
     raises: Exception | None = None
+    tasks: Tasks = field(default_factory=Tasks)
+    unready: list[str] = field(default_factory=list)
+
+    def not_ready(self) -> list[str]:
+        return self.unready
 
     async def submit(self, order: RenderOrder) -> JobState:
         there = self._put(order.job_id, order.callback_url, order.payload_hash)
@@ -173,7 +179,7 @@ def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool
         gpu_encoding=settings.gpu_encoding,
         lookup=lookup,
     )
-    services = Services("standalone", settings, backend, told, rules, Pulse(backend))
+    services = Services("standalone", settings, backend, told, rules, Pulse(backend), essential=(backend.tasks,))
     return Service(create_app(services), backend, told, services)
 
 

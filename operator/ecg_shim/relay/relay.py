@@ -24,6 +24,7 @@ from ecg_shim.relay.outbox import Outbox
 from ecg_shim.relay.policy import Policy, Verdict
 from ecg_shim.relay.records import CallbackRecord, RecordState
 from ecg_shim.relay.sender import Sender
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -73,22 +74,18 @@ class Relay:
         self._unsaved: set[str] = set()
         self._unnoted: set[str] = set()
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = Tasks()
 
     async def start(self) -> None:
         """Go on with what an earlier relay left, and begin. Raises Unavailable."""
         await self.load()
-        self._tasks = [
-            asyncio.create_task(self._listen(), name="relay: changes"),
-            asyncio.create_task(self._work(), name="relay: sending"),
-            asyncio.create_task(self._keep_house(), name="relay: housekeeping"),
-        ]
+        self.tasks.spawn("the relay's watch of jobs", self._listen())
+        self.tasks.spawn("the sending of callbacks", self._work())
+        self.tasks.spawn("the relay's housekeeping", self._keep_house())
 
     async def close(self) -> None:
         """Let callbacks that are on their way end, within seconds; the rest is sent by the next relay."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()
         sending = list(self._sending.values())
         if sending:
             await asyncio.wait(sending, timeout=SECONDS_TO_END)

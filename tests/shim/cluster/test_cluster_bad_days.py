@@ -12,7 +12,7 @@ import pytest
 from control_plane import ControlPlane
 from ecg_cluster.client import LEASES, NODES, Resource
 from ecg_cluster.errors import NoAnswer
-from ecg_shim.backends.cluster import ClusterBackend, api
+from ecg_shim.backends.cluster import ClusterBackend, api, jobs
 from ecg_shim.model import Unavailable
 from faulty_api import FaultyApi
 from operators import on_a_loop
@@ -84,6 +84,37 @@ async def test_late_and_repeated_events_repeat_no_callback_and_turn_nothing_back
             state = await backend.get(cancelled)
             assert state is not None
             assert state.status == "cancelled"
+
+
+def test_a_replica_that_cannot_follow_changes_any_more_is_not_ready_and_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @on_a_loop
+    async def run() -> None:
+        async with place, place.replica() as backend:
+            assert backend.not_ready() == []
+            monkeypatch.setattr(jobs, "read", lambda obj: 1 / 0)
+            job_id = place.new_row()
+            await backend.submit(place.order(job_id))
+            await asyncio.wait_for(backend.tasks.ended(), 20)
+            assert backend.not_ready() == ["the watch of RenderJobs has ended: division by zero"]
+
+    run()
+
+
+@on_a_loop
+async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) -> None:
+    async with (
+        place,
+        FaultyApi(place.kubeconfig) as faulty,
+        place.replica(kubeconfig=str(faulty.kubeconfig)) as backend,
+    ):
+        faulty.refuse = lambda method, path: 500 if method == "GET" and path.endswith("renderjobs") else None
+        faulty.cut_watches()
+        await eventually(lambda: bool(backend._board.problems))
+        assert backend.not_ready() == []
+        backend._board.jobs._heard_at -= 90
+        assert "cannot be watched" in backend.not_ready()[0]
 
 
 @on_a_loop

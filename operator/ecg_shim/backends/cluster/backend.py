@@ -31,6 +31,7 @@ from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.backends.cluster.vitals import Vitals
 from ecg_shim.backends.storage import Presigner
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class ClusterBackend:
         self._make_relay = make_relay
         self._presigner = Presigner(settings.bucket, settings.presign_seconds)
         self._scenarios = Scenarios(settings.bucket, settings.scenario_store)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = Tasks()
         self._stack = AsyncExitStack()
         self._direct = asyncio.Semaphore(AT_ONCE)
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
@@ -77,8 +78,8 @@ class ClusterBackend:
         self._estimates = Estimates(self._board, self._settings.max_concurrent)
         self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
-        self._spawn("RenderJobs", self._board.jobs.run())
-        self._spawn("tickets", self._board.tickets.run())
+        self.tasks.spawn("the watch of RenderJobs", self._board.jobs.run())
+        self.tasks.spawn("the watch of tickets", self._board.tickets.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
                 await self._board.synced()
@@ -86,16 +87,13 @@ class ClusterBackend:
             problems = "; ".join(self._board.problems) or "the API server does not answer"
             await self.close()
             raise Unavailable(f"{problems}. Is the CRD installed, and may the service read it?") from None
-        self._spawn("vitals", self._vitals.run())
+        self.tasks.spawn("vitals", self._vitals.run())
         if self._make_relay is not None:
-            self._spawn("duty", self._duty(self._make_relay).run())
+            self.tasks.spawn("duty", self._duty(self._make_relay).run())
 
     async def close(self) -> None:
         """Stop; another replica, or the next one, goes on."""
-        for task in reversed(self._tasks):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        self._tasks.clear()
+        await self.tasks.close()
         await self._stack.aclose()
 
     @asynccontextmanager
@@ -178,10 +176,16 @@ class ClusterBackend:
             return
         self._board.tickets.learn(obj)
 
+    def not_ready(self) -> list[str]:
+        """Return why this replica should get no requests: it does not hear what changes, or a task has ended."""
+        problems = [self.tasks.problem] if self.tasks.problem else []
+        if self._board.lost:
+            problems += self._board.problems or ["Nothing was heard of the API server for a while."]
+        return problems
+
     async def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
-        problems = [*self._board.problems, *self._vitals.problems]
-        problems += [f"{task.get_name()}: has ended; restart the service." for task in self._tasks if task.done()]
+        problems = list(dict.fromkeys([*self.not_ready(), *self._board.problems, *self._vitals.problems]))
         begun = self._board.of(JobStatus.PROCESSING)
         metrics = [state.metrics for state in self._board.newest(len(self._board))]
         processed, dropped = sum(m.frames_processed for m in metrics), sum(m.frames_dropped for m in metrics)
@@ -212,9 +216,6 @@ class ClusterBackend:
         api = Api(configuration, namespace)
         self._stack.push_async_callback(api.close)
         return api
-
-    def _spawn(self, name: str, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
 
     def _duty(self, make_relay: MakeRelay) -> Duty:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(4)}"

@@ -57,6 +57,11 @@ class Board:
         return self.tickets.live and self.jobs.live
 
     @property
+    def lost(self) -> bool:
+        """Whether what is known here is old."""
+        return self.tickets.lost or self.jobs.lost
+
+    @property
     def problems(self) -> list[str]:
         """Why changes are not heard of."""
         return [mirror.problem for mirror in (self.jobs, self.tickets) if mirror.problem]

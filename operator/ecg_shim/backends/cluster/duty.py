@@ -75,12 +75,14 @@ class Duty:
                 await relay.answered(job_id)
 
             desk = asyncio.create_task(self._make_desk(answered).run(), name="desk")
+            silent = asyncio.create_task(relay.tasks.ended(), name="end of the relay")
             try:
-                await asyncio.wait((keep, desk), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((keep, desk, silent), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 desk.cancel()
+                silent.cancel()
                 # Not `await desk` with its cancellation suppressed: that would suppress one of this task, too.
-                await asyncio.wait([desk])
+                await asyncio.wait([desk, silent])
             if not desk.cancelled():
                 await desk
         finally:

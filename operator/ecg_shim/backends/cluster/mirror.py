@@ -57,6 +57,11 @@ class Mirror:
         """Whether changes are heard of within moments now."""
         return not self._broken and time.monotonic() - self._heard_at < LIVE_SECONDS
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing was heard for longer than an API server that is replaced is away."""
+        return time.monotonic() - self._heard_at >= LIVE_SECONDS
+
     async def run(self) -> None:
         """Stay in step for ever."""
         pause = FIRST_PAUSE

@@ -25,6 +25,7 @@ from ecg_shim.backends.standalone.vitals import Vitals
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class StandaloneBackend:
         self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit)
         self._supervisor = Supervisor(self._parts)
         self._vitals = Vitals()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = Tasks()
         self._ends = Ends()
 
     async def start(self) -> None:
@@ -74,17 +75,13 @@ class StandaloneBackend:
             self._workspace.release()
             raise
         self._vitals.refresh()
-        self._tasks = [
-            asyncio.create_task(self._supervisor.run(), name="supervisor"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-        ]
+        self.tasks.spawn("the queue's supervisor", self._supervisor.run())
+        self.tasks.spawn("housekeeping", self._keep_house())
 
     async def close(self) -> None:
         """Stop renderers within seconds; a service started in the same folder goes on with their jobs."""
         await self._supervisor.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()
         await self._vitals.close()
         await self._database.close()
         self._workspace.release()
@@ -168,12 +165,14 @@ class StandaloneBackend:
         """Yield every job that is kept, the oldest first, then each change; a slow listener misses steps, no end."""
         return self._board.listen()
 
+    def not_ready(self) -> list[str]:
+        """Return why no requests should come here: the queue cannot be written, or a task has ended."""
+        return [problem for problem in (self.tasks.problem, self._database.problem) if problem]
+
     async def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, and what is known of GPUs, memory and frames; waits for nothing."""
         self._vitals.refresh()
-        problems = [self._database.problem] if self._database.problem else []
-        if any(task.done() for task in self._tasks):
-            problems.append("The supervisor has ended; restart the service.")
+        problems = self.not_ready()
         try:
             free = self._workspace.free_bytes()
             if free < LEAST_FREE_BYTES:
