@@ -12,11 +12,17 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from ecg_api.failures import Failure
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
 from ecg_shim.tasks import Tasks
+
+
+def download_path(job_id: str) -> str:
+    """Return the path under which the service hands out the video of a job, or leads to it."""
+    return f"/api/render/{quote(job_id, safe='')}/download"
 
 
 class JobStatus(StrEnum):
@@ -77,7 +83,7 @@ class Output:
 
     Attributes:
         path: the file on this machine, or None if it is in storage.
-        url: address under which a browser can fetch it.
+        url: address that clients are told, under which a browser can fetch it.
     """
 
     url: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,6 +31,8 @@ from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
     from ecg_shim.backends.cluster import ClusterSettings
+
+log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 STANDALONE, KUBERNETES = "standalone", "kubernetes"
@@ -84,6 +87,11 @@ def data_folder(settings: Settings) -> Path:
 
 def service(mode: str, settings: Settings, address: str) -> Built:
     """Return the service of a mode; `address` is where it listens. Raises CannotStart."""
+    if settings.bucket and not (settings.public_url or settings.cdn_url):
+        log.warning(
+            "ECG_PUBLIC_URL is not set: clients are told addresses in storage that were signed once, and end with the "
+            "credentials that have signed them; those of a role after hours."
+        )
     return cluster_service(settings) if mode == KUBERNETES else standalone_service(settings, address)
 
 
@@ -157,6 +165,7 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
         namespace=settings.namespace,
         public_base_url=settings.cdn_url or None,
         presign_seconds=settings.presign_seconds,
+        public_url=settings.public_url,
         scenario_store=settings.scenario_store,
         active_seconds=round(settings.rendering_timeout),
         ttl_seconds=round(settings.keep_days * DAY),
@@ -168,7 +177,8 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
 
 
 def _standalone_settings(settings: Settings, folder: Path, address: str) -> StandaloneSettings:
-    stored = S3Target(settings.bucket, settings.cdn_url or None, settings.presign_seconds) if settings.bucket else None
+    target = S3Target(settings.bucket, settings.cdn_url or None, settings.presign_seconds, settings.public_url)
+    stored = target if settings.bucket else None
     return StandaloneSettings(
         folder=folder,
         work_folder=Path(settings.temp_dir).expanduser().absolute(),

@@ -73,7 +73,7 @@ class ClusterBackend:
         self._api = await self._connected(configuration, self._settings.namespace or own_namespace())
         operator_namespace, lease = self._settings.operator_lease
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
-        self._board = Board(self._api)
+        self._board = Board(self._api, self._settings.public_url)
         self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
         self._estimates = Estimates(self._board, self._settings.max_concurrent)
         self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
@@ -205,7 +205,7 @@ class ClusterBackend:
         """Return what the API server says, soon: else what is known already. Raises Unavailable if nothing is."""
         try:
             async with asyncio.timeout(SECONDS_TO_ASK if known is None else SECONDS_TO_CONFIRM), self._direct:
-                return (await self._filing.look(job_id)).state
+                return (await self._filing.look(job_id)).state(self._settings.public_url)
         except (ApiError, Unavailable, TimeoutError) as error:
             if known is not None:
                 return known

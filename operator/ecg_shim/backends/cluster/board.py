@@ -31,10 +31,9 @@ class Entry:
     filed: Filed | None = None
     job: Job | None = None
 
-    @property
-    def state(self) -> JobState | None:
-        """Where the job stands."""
-        return state_of(self.filed.ticket if self.filed else None, self.job)
+    def state(self, public_url: str = "") -> JobState | None:
+        """Return where the job stands, see `state_of`."""
+        return state_of(self.filed.ticket if self.filed else None, self.job, public_url)
 
 
 NOTHING = Entry()
@@ -43,7 +42,8 @@ NOTHING = Entry()
 class Board:
     """Entries by name."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, public_url: str = "") -> None:
+        self.public_url = public_url
         self.tickets = Mirror(api, CONFIG_MAPS, tickets.SELECTOR, self._ticket_seen)
         self.jobs = Mirror(api, RENDER_JOBS, "", self._job_seen)
         self.changed: Callable[[str], None] = lambda name: None
@@ -127,7 +127,7 @@ class Board:
             self._entries.pop(name, None)
         else:
             self._entries[name] = entry
-        before, state = self._states.get(name), entry.state
+        before, state = self._states.get(name), entry.state(self.public_url)
         if state is None:
             self._states.pop(name, None)
         elif before is None or replace(before, version=state.version) != state:

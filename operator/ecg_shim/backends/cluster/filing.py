@@ -64,7 +64,7 @@ class Filing:
         """Stop a job; False if it has ended, or is not known: then its id is remembered. Raises ApiError."""
         for _ in range(TRIES):
             entry = await self.look(job_id)
-            state = entry.state
+            state = entry.state(self._board.public_url)
             try:
                 if state is None:
                     await self._remember(job_id, entry)
@@ -88,7 +88,7 @@ class Filing:
         entry = await self.look(ticket.job_id)
         if entry.filed is None:
             return None
-        there, state = entry.filed.ticket, entry.state
+        there, state = entry.filed.ticket, entry.state(self._board.public_url)
         if there.stage is Stage.TOMBSTONE and tickets.now() - there.changed_at < self._tombstone:
             ticket = ticket.at(Stage.CANCELLED, scenario=None, failure=None)
         elif state is not None and state.payload_hash == ticket.payload_hash:
@@ -138,6 +138,6 @@ def unavailable(error: ApiError) -> Unavailable:
 
 
 def _state(entry: Entry) -> JobState:
-    state = entry.state
+    state = entry.state()
     assert state is not None
     return state

@@ -33,16 +33,20 @@ _ENDS = {
 }
 
 
-def state_of(ticket: Ticket | None, job: Job | None) -> JobState | None:
-    """Return where a job stands; None if there is none."""
+def state_of(ticket: Ticket | None, job: Job | None, public_url: str = "") -> JobState | None:
+    """Return where a job stands; None if there is none.
+
+    Args:
+        public_url: of the service; videos are then told by an address of it, and not by one that was signed.
+    """
     if ticket is None:
-        return None if job is None else of_job(job)
+        return None if job is None else of_job(job, public_url)
     if ticket.stage is Stage.TOMBSTONE:
         return None
     if ticket.stage in (Stage.FAILED, Stage.CANCELLED):
         return _ended_early(ticket)
     if job is not None and is_for(job, ticket):
-        return of_job(job)
+        return of_job(job, public_url)
     return None if ticket.stage is Stage.ENDED else _queued(ticket)
 
 
@@ -51,7 +55,7 @@ def is_for(job: Job, ticket: Ticket) -> bool:
     return job.job_id == ticket.job_id and job.submitted_at == ticket.submitted_at
 
 
-def of_job(job: Job) -> JobState:
+def of_job(job: Job, public_url: str = "") -> JobState:
     """Return where a RenderJob stands."""
     return JobState(
         job_id=job.job_id,
@@ -62,15 +66,15 @@ def of_job(job: Job) -> JobState:
         metrics=job.metrics,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        **_standing(job),
+        **_standing(job, public_url),
     )
 
 
-def _standing(job: Job) -> dict[str, Any]:
+def _standing(job: Job, public_url: str) -> dict[str, Any]:
     if job.stopped or (job.cancel and not job.finished):
         return {"status": JobStatus.CANCELLED, "progress": _percent(job), "message": CANCELLED}
     if job.finished:
-        return _end(job)
+        return _end(job, public_url)
     if _is_queued(job):
         return {"status": JobStatus.QUEUED, "message": _waits(job) or WAITING}
     return {
@@ -81,24 +85,25 @@ def _standing(job: Job) -> dict[str, Any]:
     }
 
 
-def _end(job: Job) -> dict[str, Any]:
+def _end(job: Job, public_url: str) -> dict[str, Any]:
     status = _ENDS[Phase(job.phase)]
     if status is JobStatus.COMPLETED:
-        return {"status": status, "progress": 100, "message": COMPLETED, "output": _output(job)}
+        return {"status": status, "progress": 100, "message": COMPLETED, "output": _output(job, public_url)}
     if status is JobStatus.FAILED:
         message = job.failure.message if job.failure else "Rendering failed."
         return {"status": status, "progress": _percent(job), "message": message, "failure": job.failure}
     return {"status": status, "progress": _percent(job), "message": CANCELLED}
 
 
-def _output(job: Job) -> Output | None:
+def _output(job: Job, public_url: str) -> Output | None:
     output = job.output
     if output is None:
         return None
     url, uri = output.url or output.uri, output.uri
     if job.published or not uri.startswith("s3://"):
         return Output(url, output.size_bytes, output.duration_seconds)
-    return SignedOutput(url, output.size_bytes, output.duration_seconds, uri=uri)
+    signed = SignedOutput(url, output.size_bytes, output.duration_seconds, uri=uri)
+    return signed.told_as(public_url, job.job_id)
 
 
 def _is_queued(job: Job) -> bool:
