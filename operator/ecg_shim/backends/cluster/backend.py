@@ -222,11 +222,12 @@ class ClusterBackend:
         election = Election(
             self._api.client, self._api.namespace, self._settings.lease_name, identity, self._settings.timing
         )
-        outbox = ClusterOutbox(self._api, self._board, lambda: election.leads)
-        return Duty(election, self._board, outbox, self._desk, make_relay)
+        outbox = ClusterOutbox(self._api, self._board, election.fence)
 
-    def _desk(self, answered: Answered) -> Desk:
-        return Desk(self._api, self._board, self._filing, self._settings, self._admit, answered)
+        def make_desk(answered: Answered) -> Desk:
+            return Desk(self._api, self._board, self._filing, self._settings, self._admit, election.fence, answered)
+
+        return Duty(election, self._board, outbox, make_desk, make_relay)
 
     async def _put(self, ticket: Ticket, kept: Kept | None = None) -> JobState:
         try:

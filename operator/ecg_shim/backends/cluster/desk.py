@@ -15,22 +15,23 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
-from ecg_api.options import Options
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_shim.backends.cluster import tickets
+from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.agenda import Agenda
-from ecg_shim.backends.cluster.api import Api
+from ecg_shim.backends.cluster.api import Api, Fence
 from ecg_shim.backends.cluster.board import Board, Entry
 from ecg_shim.backends.cluster.filing import Filing, cancelled
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.manifests import render_job
-from ecg_shim.backends.cluster.names import ticket_name
+from ecg_shim.backends.cluster.names import object_name, ticket_name
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.states import is_for
-from ecg_shim.backends.cluster.summary import summary_patch
+from ecg_shim.backends.cluster.summary import callback_status
 from ecg_shim.backends.cluster.tickets import Filed, Stage, Ticket
-from ecg_shim.model import Admission, RenderOrder, Unavailable
+from ecg_shim.model import Admission, Unavailable
+from ecg_shim.relay.records import CallbackRecord
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Desk:
 
     Args:
         admit: looks at each job before its RenderJob is made; None admits all.
+        fence: seconds for which this replica may still write; none is begun, or goes on, after them.
         answered: learns when a client has its answer.
     """
 
@@ -57,15 +59,17 @@ class Desk:
         filing: Filing,
         settings: ClusterSettings,
         admit: Admission | None,
+        fence: Fence,
         answered: Answered,
     ) -> None:
         self._api = api
         self._board = board
         self._filing = filing
         self._settings = settings
-        self._admit = admit
+        self._fence = fence
         self._answered = answered
         self._agenda = Agenda()
+        self._admissions = Admissions(admit, self._agenda.put)
 
     async def run(self) -> None:
         """Look at all that is there, then at what changes, for ever."""
@@ -78,12 +82,17 @@ class Desk:
                     workers.create_task(self._work())
         finally:
             self._board.changed = lambda name: None
+            await self._admissions.close()
 
     async def _work(self) -> None:
         while True:
             name = await self._agenda.take()
             try:
-                again = await self._look(name)
+                async with asyncio.timeout(self._fence()):
+                    again = await self._look(name)
+            except TimeoutError:
+                log.warning("%s waits: the Lease runs out", name)
+                again = AGAIN_SECONDS
             except (Changed, AlreadyExists, NotFound):
                 again = await self._refreshed(name)
             except (ApiError, Unavailable) as error:
@@ -95,6 +104,7 @@ class Desk:
             if again is not None:
                 self._agenda.put(name, again)
             self._agenda.done(name)
+            await asyncio.sleep(0)  # of thousands of kept jobs, most need nothing, and no answer is waited for
 
     async def _refreshed(self, name: str) -> float:
         """Learn what somebody else has changed meanwhile; look again at once."""
@@ -120,11 +130,15 @@ class Desk:
         entry = self._board.entry(name)
         filed, job = entry.filed, entry.job
         if filed is None:
+            if job is not None:
+                await self._tell_summary(None, job)
             return None
         if filed.answered and filed.answered != filed.heard:
             await self._answered(filed.ticket.job_id, filed.answered)
         if job is not None and is_for(job, filed.ticket):
-            await self._tell_summary(filed, job)
+            await self._tell_summary(filed.record, job)
+        if filed.ticket.stage is not Stage.WAITING:
+            self._admissions.forget(name)
         match filed.ticket.stage:
             case Stage.WAITING:
                 return await self._begin(entry, filed.ticket)
@@ -145,7 +159,9 @@ class Desk:
                 return SOON
             await self._fail(entry, FailureCode.SCENARIO_PARSE_ERROR, "The scenario was not stored; send it again.")
             return None
-        admitted = await self._admitted(ticket)
+        admitted = self._admissions.verdict(object_name(ticket.job_id), ticket)
+        if admitted is None:
+            return None
         if isinstance(admitted, Failure):
             await self._filing.change(entry, ticket.at(Stage.FAILED, scenario=None, failure=admitted))
             return None
@@ -202,31 +218,16 @@ class Desk:
         self._board.tickets.forget(config_map, filed.uid)
         return None
 
-    async def _tell_summary(self, filed: Filed, job: Job) -> None:
-        patch = summary_patch(filed.record, job, tickets.now())
-        if patch is not None:
-            self._board.jobs.learn(await self._api.patch(RENDER_JOBS, job.name, patch, "status"))
+    async def _tell_summary(self, record: CallbackRecord | None, job: Job) -> None:
+        status = callback_status(record, job, tickets.now())
+        if status is not None:
+            self._board.jobs.learn(await self._api.apply(RENDER_JOBS, status, "status"))
 
     async def _has_scenario(self, ticket: Ticket) -> bool:
         reference = (ticket.scenario or {}).get("configMapRef")
         if not isinstance(reference, dict):
             return True
         return await self._api.find(CONFIG_MAPS, str(reference["name"])) is not None
-
-    async def _admitted(self, ticket: Ticket) -> str | Failure:
-        """Return the address of the video, or why the job cannot be rendered."""
-        if self._admit is None:
-            return ticket.video_url
-        order = RenderOrder(
-            job_id=ticket.job_id,
-            video_url=ticket.video_url,
-            scenario=b"",  # it is in its place already, and nothing about it is left to decide
-            options=Options.model_validate(ticket.options),
-            callback_url=ticket.callback_url,
-            payload_hash=ticket.payload_hash,
-        )
-        decided = await self._admit(order)
-        return decided if isinstance(decided, Failure) else decided.video_url
 
     async def _fail(self, entry: Entry, code: FailureCode, message: str) -> None:
         assert entry.filed is not None

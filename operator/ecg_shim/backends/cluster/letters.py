@@ -22,7 +22,7 @@ class ClusterLetters:
     async def open(self) -> None:
         """Read what is there. Raises Unavailable."""
         self._api = Api(await load_connection(), self._namespace or own_namespace())
-        self._outbox = ClusterOutbox(self._api, Board(self._api), lambda: False)
+        self._outbox = ClusterOutbox(self._api, Board(self._api), lambda: 0.0)
         try:
             await self._outbox.open()
         except BaseException:

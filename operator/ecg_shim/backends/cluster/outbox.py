@@ -6,15 +6,15 @@ on the RenderJob.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
 
 from ecg_cluster.client import CONFIG_MAPS
-from ecg_cluster.errors import ApiError, NotFound
+from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.api import Api
+from ecg_shim.backends.cluster.api import Api, Fence
 from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.filing import unavailable
+from ecg_shim.backends.cluster.filing import TRIES, unavailable
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.names import REPLAY, object_name, ticket_name
 from ecg_shim.backends.cluster.tickets import HEARD, OUTBOX, SELECTOR, Stage, Ticket
@@ -29,14 +29,14 @@ PAGE = "500"
 class ClusterOutbox:
     """An outbox in the cluster.
 
-    Args:
-        allowed: whether this replica may still write; asked before each write.
+    Records are written by the holder of the Lease alone: no write goes on beyond its `fence`, and each names the
+    version of the ticket that it is about, so that one which arrives late all the same changes nothing.
     """
 
-    def __init__(self, api: Api, board: Board, allowed: Callable[[], bool]) -> None:
+    def __init__(self, api: Api, board: Board, fence: Fence) -> None:
         self._api = api
         self._board = board
-        self._allowed = allowed
+        self._fence = fence
         self._stored: dict[str, CallbackRecord] = {}
         self._heard: dict[str, str] = {}
 
@@ -81,14 +81,15 @@ class ClusterOutbox:
         if before is not None and job_id not in self._heard and _lasting(before) == _lasting(record):
             self._keep(record)
             return
-        if not self._allowed():
-            raise Unavailable("another replica tells callbacks now")
         data = {OUTBOX: record.model_dump_json()}
         mark = self._heard.get(job_id)
         if mark is not None:
             data[HEARD] = mark
         try:
-            await self._write(record, {"data": data})
+            async with asyncio.timeout(self._fence()):
+                await self._write(job_id, data)
+        except TimeoutError:
+            raise Unavailable("the Lease has run out, and another replica tells callbacks now") from None
         except ApiError as error:
             raise unavailable(error) from error
         if mark is not None and self._heard.get(job_id) == mark:
@@ -114,6 +115,8 @@ class ClusterOutbox:
 
     async def take_replays(self) -> list[str]:
         """Return the jobs that were asked for, once."""
+        if self._fence() <= 0:
+            return []
         asked = [filed.ticket.job_id for filed in self._board.filed() if filed.replay]
         for job_id in asked:
             await self._annotate(job_id, None)
@@ -128,19 +131,35 @@ class ClusterOutbox:
         else:
             self._stored.pop(record.job_id, None)
 
-    async def _write(self, record: CallbackRecord, patch: dict[str, object]) -> None:
-        name = object_name(record.job_id)
-        try:
-            obj = await self._api.patch(CONFIG_MAPS, ticket_name(name), patch)
-        except NotFound:
-            job = self._board.entry(name).job
-            if job is None:
-                log.info("job %s is deleted, and what was told about it is not kept", record.job_id)
-                return
-            body = tickets.config_map(_ticket_for(job))
-            body["data"] |= patch["data"]
-            obj = await self._api.create(CONFIG_MAPS, body)
-        self._board.tickets.learn(obj)
+    async def _write(self, job_id: str, data: dict[str, str]) -> None:
+        """Write entries of a job's ticket, of whatever version it is now. Raises ApiError."""
+        name = object_name(job_id)
+        for _ in range(TRIES):
+            entry = self._board.entry(name)
+            try:
+                if entry.filed is not None:
+                    meta = {"resourceVersion": entry.filed.version, "uid": entry.filed.uid}
+                    obj = await self._api.patch(CONFIG_MAPS, ticket_name(name), {"metadata": meta, "data": data})
+                elif entry.job is not None:
+                    body = tickets.config_map(_ticket_for(entry.job))
+                    obj = await self._api.create(CONFIG_MAPS, {**body, "data": {**body["data"], **data}})
+                else:
+                    log.info("job %s is deleted, and what was told about it is not kept", job_id)
+                    return
+            except (Changed, AlreadyExists, NotFound):
+                await self._refresh(name)
+                continue
+            self._board.tickets.learn(obj)
+            return
+        raise Unavailable(f"The ticket of job {job_id} is changed by others all the time, or cannot be read.")
+
+    async def _refresh(self, name: str) -> None:
+        """Learn what has become of a ticket meanwhile. Raises ApiError."""
+        found = await self._api.find(CONFIG_MAPS, ticket_name(name))
+        if found is not None:
+            self._board.tickets.learn(found)
+        elif (filed := self._board.entry(name).filed) is not None:
+            self._board.tickets.forget(ticket_name(name), filed.uid)
 
     async def _annotate(self, job_id: str, value: str | None) -> None:
         patch = {"metadata": {"annotations": {REPLAY: value}}}

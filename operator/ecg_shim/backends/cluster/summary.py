@@ -1,7 +1,14 @@
 """How far telling the backend has come, on the RenderJob's status, for people and `kubectl wait`. Pure.
 
 The relay works from its record in the ticket; this is a copy of the part that people ask for. It is written only when
-something goes wrong, and at the end: never for progress, so that it does not get in the operator's way.
+something goes wrong, and at the end.
+
+Two write the status, each its own fields by server-side apply, so that neither waits for the other's version:
+
+| field manager        | fields                                                                        |
+|----------------------|-------------------------------------------------------------------------------|
+| `ecg-render-service` | `callback`, and of `conditions` the one of type `CallbackDelivered`           |
+| the operator         | all other fields, and all other conditions                                    |
 """
 
 from __future__ import annotations
@@ -9,43 +16,57 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ecg_api.conditions import ConditionType, Reason, set_condition
+from ecg_api.conditions import Condition, ConditionStatus, ConditionType, Reason, set_condition
+from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackState, CallbackStatus
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
-_REASONS = {
+_REASONS: dict[CallbackState, tuple[ConditionStatus, Reason, str]] = {
     CallbackState.PENDING: ("False", Reason.DELIVERING, "The backend has not been told the end yet."),
     CallbackState.RETRYING: ("False", Reason.DELIVERING, "The backend was not reached yet; it is tried again."),
     CallbackState.DELIVERED: ("True", Reason.DELIVERED, "The backend knows how the job has ended."),
     CallbackState.DEAD: ("False", Reason.DELIVERY_FAILED, "The backend could not be told how the job has ended."),
 }
+NOBODY: tuple[ConditionStatus, Reason, str] = (
+    "False", Reason.NO_CALLBACK, "spec.callback names no address, so nobody was told how the job has ended."
+)  # fmt: skip
 
 
-def summary_patch(record: CallbackRecord | None, job: Job, now: datetime) -> dict[str, Any] | None:
-    """Return the merge patch of the status; None if the RenderJob says so already, or there is nothing to say."""
+def callback_status(record: CallbackRecord | None, job: Job, now: datetime) -> dict[str, Any] | None:
+    """Return the service's part of the status, to be applied; None if the RenderJob says so already."""
     wanted = summary(record) if record is not None else None
     if wanted is None and job.callback is not None:
         wanted = CallbackStatus(state=CallbackState.PENDING)  # what went wrong goes well again
-    if wanted is None or wanted == job.callback:
+    if wanted is None:
+        return _applied(job, _condition(job, *NOBODY, now)) if _tells_nobody(job) else None
+    if wanted == job.callback:
         return None
     status, reason, message = _REASONS[wanted.state]
-    conditions = set_condition(
-        job.conditions,
-        ConditionType.CALLBACK_DELIVERED,
-        "True" if status == "True" else "False",
-        reason,
-        f"{message} {wanted.last_error}" if wanted.last_error and status == "False" else message,
-        now,
-    )
-    return {
-        # Lists are replaced as a whole: of two writers, one has to look again.
-        "metadata": {"resourceVersion": str(job.version), "uid": job.uid},
-        "status": {
-            "callback": {"lastError": None, "lastDelivered": None, **wanted.model_dump(mode="json", exclude_none=True)},
-            "conditions": [one.model_dump(mode="json", exclude_none=True) for one in conditions],
-        },
-    }
+    if wanted.last_error and status == "False":
+        message = f"{message} {wanted.last_error}"
+    return _applied(job, _condition(job, status, reason, message, now), wanted)
+
+
+def _tells_nobody(job: Job) -> bool:
+    """Tell whether a job has ended of which nobody is told, and that is not yet said."""
+    said = job.condition(ConditionType.CALLBACK_DELIVERED)
+    return job.finished and not job.callback_url and (said is None or said.reason != Reason.NO_CALLBACK)
+
+
+def _condition(job: Job, status: ConditionStatus, reason: Reason, message: str, now: datetime) -> Condition:
+    kind = ConditionType.CALLBACK_DELIVERED
+    before = job.condition(kind)
+    (condition,) = set_condition([before] if before else [], kind, status, reason, message, now)
+    return condition
+
+
+def _applied(job: Job, condition: Condition, callback: CallbackStatus | None = None) -> dict[str, Any]:
+    status: dict[str, Any] = {"conditions": [condition.model_dump(mode="json", exclude_none=True)]}
+    if callback is not None:
+        status["callback"] = callback.model_dump(mode="json", exclude_none=True)
+    meta = {"name": job.name, "uid": job.uid}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": status}
 
 
 def summary(record: CallbackRecord) -> CallbackStatus | None:

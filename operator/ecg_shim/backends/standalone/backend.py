@@ -56,7 +56,8 @@ class StandaloneBackend:
         self._database = Database(self._workspace.database, MIGRATIONS)
         self._board = Board()
         outputs = outputs_of(settings, self._workspace)
-        self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit)
+        slots = asyncio.Semaphore(settings.max_concurrent)
+        self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit, slots)
         self._supervisor = Supervisor(self._parts)
         self._vitals = Vitals()
         self.tasks = Tasks()
@@ -185,7 +186,7 @@ class StandaloneBackend:
             "problems": problems,
             **self._vitals.blocks(),
             "streaming": {
-                "pipeline_active": bool(self._supervisor.runs),
+                "pipeline_active": bool(self._board.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from ecg_shim.backends.standalone import jobs
@@ -19,6 +20,7 @@ class Parts:
     """Settings, stores and sums.
 
     Attributes:
+        slots: of which each renderer takes one.
         typical: seconds that a render probably takes.
         processed, dropped: frames of all renders since the service was started.
     """
@@ -29,6 +31,7 @@ class Parts:
     workspace: Workspace
     outputs: Outputs
     admit: Admission | None
+    slots: asyncio.Semaphore
     typical: float = FIRST_GUESS_SECONDS
     processed: int = 0
     dropped: int = 0

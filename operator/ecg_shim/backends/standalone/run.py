@@ -2,8 +2,9 @@
 
 1. an earlier renderer's result, if the service ended before it could be noted
 2. admission       the video's address, looked up and checked
-3. render          a child process; what it says becomes progress
-4. settle          done, failed, or another try later
+3. a slot          as many renderers as the settings allow
+4. render          a child process; what it says becomes progress
+5. settle          done, failed, or another try later
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
@@ -50,7 +51,11 @@ READING = "Reading video and scenario"
 
 
 class Run:
-    """Sees one job through, once."""
+    """Sees one job through, once.
+
+    Attributes:
+        waits_for_slot: it could be rendered now.
+    """
 
     def __init__(self, parts: Parts, job: Job) -> None:
         self._parts = parts
@@ -62,6 +67,7 @@ class Run:
         self._tries = job.attempts + 1
         self._told: Told | None = None
         self._peak_mb = 0.0
+        self.waits_for_slot = False
 
     @property
     def seconds_left(self) -> float:
@@ -106,49 +112,61 @@ class Run:
     async def _outcome(self) -> Result | Failure | None:
         """Return how the try went, None if it was stopped. Raises Unavailable if it was broken off."""
         job = self._job
-        path = self._parts.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
-        before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
-        if isinstance(before, Result) and await self._output(before):
-            log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
-            return before
+        if job.state.started_at is not None:
+            path = self._parts.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
+            before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
+            if isinstance(before, Result) and await self._output(before):
+                log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
+                return before
         if job.attempts >= MOST_STARTS:
             return failure(FailureCode.UNEXPECTED_ERROR, f"The job was begun {job.attempts} times without an end.")
         admitted = await self._admitted()
-        if self._stop.is_set() or admitted is None:
-            return None
-        if isinstance(admitted, Failure):
+        if admitted is None or isinstance(admitted, Failure):
             return admitted
-        begun = await self._noted(lambda: self._parts.database.call(jobs.begin, job.seq, READING, self._parts.typical))
-        if begun is None or self._stop.is_set():
+        self.waits_for_slot = True
+        if not await self._unless_stopped(self._parts.slots.acquire()):
             return None
-        self._job = begun
-        self._parts.board.publish(begun.state)
-        return await self._render(admitted)
+        self.waits_for_slot = False
+        try:
+            return await self._begun(admitted)
+        finally:
+            self._parts.slots.release()
 
     async def _admitted(self) -> RenderOrder | Failure | None:
-        """Return what to render; None if the job was stopped meanwhile."""
+        """Return what to render, its scenario yet to be read; None if the job was stopped meanwhile."""
         state = self._job.state
+        options = Options.model_validate_json(self._job.options)
+        order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
+        return order if self._parts.admit is None else await self._unless_stopped(self._parts.admit(order))
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what comes of some work; None, and end it, if the job is stopped before."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+    async def _begun(self, order: RenderOrder) -> Result | Failure | None:
+        """Render in the slot that the job has."""
+        job, state = self._job, self._job.state
         path = self._parts.workspace.scenario(state.job_id, state.payload_hash)
         try:
             scenario = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
             said = f"The scenario of the job is gone from {path}: {error.strerror}."
             return failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
-        options = Options.model_validate_json(self._job.options)
-        order = RenderOrder(
-            state.job_id, self._job.video_url, scenario, options, state.callback_url, state.payload_hash
-        )
-        if self._parts.admit is None:
-            return order
-        admitting = asyncio.ensure_future(self._parts.admit(order))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({admitting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return admitting.result() if admitting.done() else None
-        finally:
-            for task in (admitting, stopping):
-                task.cancel()
-            await asyncio.gather(admitting, stopping, return_exceptions=True)
+        if self._stop.is_set():
+            return None
+        begun = await self._noted(lambda: self._parts.database.call(jobs.begin, job.seq, READING, self._parts.typical))
+        if begun is None or self._stop.is_set():
+            return None
+        self._job = begun
+        self._parts.board.publish(begun.state)
+        return await self._render(dataclasses.replace(order, scenario=scenario))
 
     async def _render(self, order: RenderOrder) -> Result | Failure | None:
         settings = self._parts.settings

@@ -1,4 +1,8 @@
-"""Takes jobs from the queue, a few at a time, in the order in which they came."""
+"""Takes jobs from the queue, in the order in which they came.
+
+Their videos are looked at before they take one of the few slots in which is rendered: a host that is silent for half a
+minute would hold one all the time. Not long before, though, since addresses expire.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from ecg_shim.model import Unavailable
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 2.0
+LOOK_AHEAD = 64
+"""Jobs that are looked at, or wait for a slot, besides those that are rendered."""
 LONGEST_WAIT_SECONDS = 60.0
 
 
@@ -75,15 +81,20 @@ class Supervisor:
             run.stop()
 
     async def _fill_slots(self) -> float:
-        """Take jobs for all free slots; return in how many seconds to look again."""
-        database = self._parts.database
-        while len(self.runs) < self._parts.settings.max_concurrent and not self._closing:
+        """Take jobs for all slots that are, or will be, free; return in how many seconds to look again."""
+        database, slots = self._parts.database, self._parts.settings.max_concurrent
+        while not self._closing and len(self.runs) < slots + LOOK_AHEAD and self._admitted < slots:
             job = await database.quick(jobs.next_job, list(self.runs))
             if job is None:
                 break
             self._take(job)
         wait: float | None = await database.quick(jobs.seconds_to_retry)
         return LONGEST_WAIT_SECONDS if wait is None else min(wait + 0.01, LONGEST_WAIT_SECONDS)
+
+    @property
+    def _admitted(self) -> int:
+        """How many jobs wait for nothing but a slot."""
+        return sum(run.waits_for_slot for run in self.runs.values())
 
     def _take(self, job: Job) -> None:
         job_id = job.state.job_id
