@@ -77,7 +77,7 @@ class RenderOrder:
     payload_hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Output:
     """The finished video.
 
@@ -100,7 +100,7 @@ class Streaming:
     queue_size: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobState:
     """Where one job stands; `version` grows with every change, so that a relay can tell what it has told.
 

@@ -23,7 +23,7 @@ _LIMITS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SignedOutput(Output):
     """A video in S3 behind an address that was signed: one day it opens nothing any more, a role's within hours.
 

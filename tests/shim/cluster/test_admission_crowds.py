@@ -17,6 +17,7 @@ from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.model import RenderOrder
 from ecg_shim.security.addresses import video_policy
+from shim_cluster import eventually
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ANYWHERE = video_policy(hosts=(), private=True)
@@ -53,8 +54,7 @@ def test_a_good_job_does_not_wait_behind_hundreds_whose_host_is_silent() -> None
         admit = VideoAdmission(ANYWHERE, seconds=600)
         async with silent_host() as (url, had):
             waiting = [asyncio.create_task(admit(order(f"bad{number}", url))) for number in range(320)]
-            while had() < PER_HOST:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: had() == PER_HOST)
             good = await asyncio.wait_for(admit(order("good", "s3://b/k.mp4")), 5)
             assert isinstance(good, RenderOrder)
             assert had() == PER_HOST, "a host is asked for a few jobs at a time"

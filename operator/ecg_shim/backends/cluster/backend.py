@@ -35,7 +35,7 @@ from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_SYNC = 20.0
+SECONDS_TO_SYNC = 60.0
 SECONDS_TO_ASK, SECONDS_TO_CONFIRM = 5.0, 0.8
 AT_ONCE = 16
 LARGE_AT_ONCE = 4
@@ -187,8 +187,7 @@ class ClusterBackend:
         """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
         problems = list(dict.fromkeys([*self.not_ready(), *self._board.problems, *self._vitals.problems]))
         begun = self._board.of(JobStatus.PROCESSING)
-        metrics = [state.metrics for state in self._board.newest(len(self._board))]
-        processed, dropped = sum(m.frames_processed for m in metrics), sum(m.frames_dropped for m in metrics)
+        processed, dropped = self._board.processed, self._board.dropped
         return {
             "healthy": not problems,
             "problems": problems,

@@ -5,8 +5,8 @@ Nothing here is the truth: it is what the API server said last, and a replica th
 
 from __future__ import annotations
 
-import heapq
 import logging
+from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -24,12 +24,18 @@ from ecg_shim.model import JobState, JobStatus
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What is known about one name."""
 
     filed: Filed | None = None
     job: Job | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the job has ended, and all was told about it."""
+        filed, job = self.filed, self.job
+        return filed is not None and filed.record_state is not None and filed.told and (job is None or job.finished)
 
     def state(self, public_url: str = "") -> JobState | None:
         """Return where the job stands, see `state_of`."""
@@ -40,7 +46,12 @@ NOTHING = Entry()
 
 
 class Board:
-    """Entries by name."""
+    """Entries by name.
+
+    Attributes:
+        changed: told each name about which something has changed.
+        processed, dropped: frames of all jobs that are known.
+    """
 
     def __init__(self, api: Api, public_url: str = "") -> None:
         self.public_url = public_url
@@ -49,6 +60,9 @@ class Board:
         self.changed: Callable[[str], None] = lambda name: None
         self._entries: dict[str, Entry] = {}
         self._states: dict[str, JobState] = {}
+        self._unended: dict[str, JobState] = {}
+        self._by_age: list[tuple[float, str, str]] = []
+        self.processed, self.dropped = 0, 0
         self._listeners: list[Listener] = []
 
     @property
@@ -90,22 +104,26 @@ class Board:
 
     def newest(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return heapq.nlargest(limit, self._states.values(), key=_age)
+        return [self._states[name] for *_, name in self._by_age[-1 : -limit - 1 : -1]]
 
     def of(self, status: JobStatus) -> list[JobState]:
-        """Return the jobs with a status, the oldest first."""
-        return sorted((state for state in self._states.values() if state.status is status), key=_age)
+        """Return the jobs with a status that is not the last, the oldest first."""
+        return sorted((state for state in self._unended.values() if state.status is status), key=_age)
 
     def __len__(self) -> int:
         return len(self._states)
 
     async def listen(self) -> AsyncGenerator[JobState, None]:
-        """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
+        """Yield every job about which something is left to tell, the oldest first, then each change.
+
+        A slow listener misses steps, but no end.
+        """
         listener = Listener()
         self._listeners.append(listener)
         try:
-            for state in sorted(self._states.values(), key=_age):
-                listener.put(state)
+            for *_, name in list(self._by_age):
+                if not self.entry(name).at_rest:
+                    listener.put(self._states[name])
             while True:
                 yield await listener.get()
         finally:
@@ -128,14 +146,29 @@ class Board:
         else:
             self._entries[name] = entry
         before, state = self._states.get(name), entry.state(self.public_url)
-        if state is None:
-            self._states.pop(name, None)
-        elif before is None or replace(before, version=state.version) != state:
+        if state is None or before is None or replace(before, version=state.version) != state:
             # Callbacks are noted on the same objects: that alone is no news, or telling it would never end.
-            self._states[name] = state
-            for listener in self._listeners:
-                listener.put(state)
+            self._show(name, before, state)
         self.changed(name)
+
+    def _show(self, name: str, before: JobState | None, state: JobState | None) -> None:
+        if before is not None:
+            del self._states[name], self._by_age[bisect_left(self._by_age, (*_age(before), name))]
+            self._unended.pop(name, None)
+            self._count(before, -1)
+        if state is None:
+            return
+        self._states[name] = state
+        insort(self._by_age, (*_age(state), name))
+        if not state.status.terminal:
+            self._unended[name] = state
+        self._count(state, 1)
+        for listener in self._listeners:
+            listener.put(state)
+
+    def _count(self, state: JobState, sign: int) -> None:
+        self.processed += sign * state.metrics.frames_processed
+        self.dropped += sign * state.metrics.frames_dropped
 
 
 def _age(state: JobState) -> tuple[float, str]:

@@ -51,8 +51,10 @@ class ClusterOutbox:
                 for obj in page.get("items") or ():
                     self._board.tickets.learn(obj)
                     filed = tickets.read(obj)
-                    if filed is not None and filed.record is not None:
-                        self._keep(filed.record)
+                    record = filed.record if filed is not None and not filed.told else None
+                    if record is not None:
+                        self._keep(record)
+                    await asyncio.sleep(0)
                 if not page["metadata"].get("continue"):
                     return
                 params["continue"] = page["metadata"]["continue"]
@@ -102,12 +104,12 @@ class ClusterOutbox:
 
     async def dead(self) -> list[CallbackRecord]:
         """Return the records whose job's end was given up."""
-        found = (filed.record for filed in self._board.filed())
-        return [record for record in found if record is not None and record.state is RecordState.DEAD]
+        found = (filed.record for filed in self._board.filed() if filed.record_state is RecordState.DEAD)
+        return [record for record in found if record is not None]
 
     async def count_dead(self) -> int:
         """Return the number of those; all are in memory."""
-        return len(await self.dead())
+        return sum(filed.record_state is RecordState.DEAD for filed in self._board.filed())
 
     async def ask_for_replay(self, job_id: str) -> None:
         """Ask the replica that tells callbacks to send the end of a job once more."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecg_api.conditions import ConditionType
 from ecg_api.status import Phase
 from ecg_shim.backends.cluster.jobs import Job
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
@@ -76,12 +75,12 @@ def _standing(job: Job, public_url: str) -> dict[str, Any]:
     if job.finished:
         return _end(job, public_url)
     if _is_queued(job):
-        return {"status": JobStatus.QUEUED, "message": _waits(job) or WAITING}
+        return {"status": JobStatus.QUEUED, "message": job.waits or WAITING}
     return {
         "status": JobStatus.PROCESSING,
         "progress": max(1, _percent(job)),
-        "message": _waits(job) or _doing(job),
-        "eta_seconds": job.progress.eta_seconds if job.progress else None,
+        "message": job.waits or _doing(job),
+        "eta_seconds": job.eta_seconds,
     }
 
 
@@ -97,13 +96,7 @@ def _end(job: Job, public_url: str) -> dict[str, Any]:
 
 def _output(job: Job, public_url: str) -> Output | None:
     output = job.output
-    if output is None:
-        return None
-    url, uri = output.url or output.uri, output.uri
-    if job.published or not uri.startswith("s3://"):
-        return Output(url, output.size_bytes, output.duration_seconds)
-    signed = SignedOutput(url, output.size_bytes, output.duration_seconds, uri=uri)
-    return signed.told_as(public_url, job.job_id)
+    return output.told_as(public_url, job.job_id) if isinstance(output, SignedOutput) else output
 
 
 def _is_queued(job: Job) -> bool:
@@ -116,8 +109,7 @@ def _percent(job: Job) -> int:
         return MERGING
     if not job.planned:
         return PLANNING if job.phase == Phase.PLANNING else 0
-    rendered = job.progress.percent if job.progress else 0
-    return RENDERING + (MERGING - RENDERING) * min(rendered, 99) // 100
+    return RENDERING + (MERGING - RENDERING) * min(job.percent, 99) // 100
 
 
 def _doing(job: Job) -> str:
@@ -125,15 +117,8 @@ def _doing(job: Job) -> str:
         return "Merging segments and sound"
     if not job.planned:
         return "Reading video and scenario"
-    if job.segments is None or not job.segments.total:
-        return "Rendering"
-    return f"Rendering, {job.segments.succeeded} of {job.segments.total} segments are done"
-
-
-def _waits(job: Job) -> str:
-    """Return why the job waits, in a sentence; empty if it does not."""
-    scheduled = job.condition(ConditionType.SCHEDULED)
-    return scheduled.message if scheduled is not None and scheduled.status == "False" else ""
+    done, total = job.segments
+    return f"Rendering, {done} of {total} segments are done" if total else "Rendering"
 
 
 def _queued(ticket: Ticket) -> JobState:

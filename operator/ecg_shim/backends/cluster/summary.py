@@ -16,10 +16,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ecg_api.conditions import Condition, ConditionStatus, ConditionType, Reason, set_condition
+from ecg_api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackState, CallbackStatus
-from ecg_shim.backends.cluster.jobs import Job
+from ecg_shim.backends.cluster.jobs import Job, callback_values
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
 _REASONS: dict[CallbackState, tuple[ConditionStatus, Reason, str]] = {
@@ -36,11 +36,11 @@ NOBODY: tuple[ConditionStatus, Reason, str] = (
 def callback_status(record: CallbackRecord | None, job: Job, now: datetime) -> dict[str, Any] | None:
     """Return the service's part of the status, to be applied; None if the RenderJob says so already."""
     wanted = summary(record) if record is not None else None
-    if wanted is None and job.callback is not None:
+    if wanted is None and job.told.callback is not None:
         wanted = CallbackStatus(state=CallbackState.PENDING)  # what went wrong goes well again
     if wanted is None:
         return _applied(job, _condition(job, *NOBODY, now)) if _tells_nobody(job) else None
-    if wanted == job.callback:
+    if callback_values(wanted) == job.told.callback:
         return None
     status, reason, message = _REASONS[wanted.state]
     if wanted.last_error and status == "False":
@@ -50,15 +50,15 @@ def callback_status(record: CallbackRecord | None, job: Job, now: datetime) -> d
 
 def _tells_nobody(job: Job) -> bool:
     """Tell whether a job has ended of which nobody is told, and that is not yet said."""
-    said = job.condition(ConditionType.CALLBACK_DELIVERED)
-    return job.finished and not job.callback_url and (said is None or said.reason != Reason.NO_CALLBACK)
+    said = job.told.condition
+    return job.finished and not job.callback_url and (said is None or said[1] != Reason.NO_CALLBACK)
 
 
 def _condition(job: Job, status: ConditionStatus, reason: Reason, message: str, now: datetime) -> Condition:
+    before = job.told.condition
+    since = before[2] if before is not None and before[0] == status else now.replace(microsecond=0)
     kind = ConditionType.CALLBACK_DELIVERED
-    before = job.condition(kind)
-    (condition,) = set_condition([before] if before else [], kind, status, reason, message, now)
-    return condition
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time=since)
 
 
 def _applied(job: Job, condition: Condition, callback: CallbackStatus | None = None) -> dict[str, Any]:
