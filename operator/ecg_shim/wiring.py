@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,11 +64,12 @@ def chosen_mode(settings: Settings) -> str:
     return mode
 
 
-def rules_of(settings: Settings) -> Rules:
-    """Return what requests may ask for."""
+def rules_of(settings: Settings, mode: str = STANDALONE) -> Rules:
+    """Return what requests may ask for; files are read on this machine only, never in a cluster's pods."""
     private = settings.private_allowed
+    videos = video_policy(hosts=settings.video_hosts, private=private)
     return Rules(
-        videos=video_policy(hosts=settings.video_hosts, private=private),
+        videos=replace(videos, files=videos.files and mode == STANDALONE),
         callbacks=callback_policy(
             hosts=settings.callback_hosts, backend=settings.backend_callback_url, private=private
         ),
@@ -123,7 +125,7 @@ def cluster_service(settings: Settings) -> Built:
     """Return a service whose renders are RenderJobs of a cluster. Raises CannotStart."""
     from ecg_shim.backends.cluster import ClusterBackend
 
-    rules, metrics, signer = rules_of(settings), Metrics(), _signer(settings)
+    rules, metrics, signer = rules_of(settings, KUBERNETES), Metrics(), _signer(settings)
     client = checked_client(rules.callbacks, timeout=settings.callback_timeout)
     sender = Sender(client, signer, settings.callback_timeout)
     told = RelayMetrics(metrics.registry)

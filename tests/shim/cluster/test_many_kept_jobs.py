@@ -94,10 +94,8 @@ class Pages:
         numbers = range(first, min(first + size, KEPT))
         made = [render_job(number) for number in numbers]
         if resource is not RENDER_JOBS:
-            made = [
-                ticket(number, self.board.get(job["metadata"]["name"]))
-                for number, job in zip(numbers, made, strict=True)
-            ]
+            states = [self.board.get(job["metadata"]["name"]) for job in made]
+            made = [ticket(number, state) for number, state in zip(numbers, states, strict=True)]
         meta = {"resourceVersion": "9000000"} | ({"continue": str(first + size)} if first + size < KEPT else {})
         # As it comes over the wire: nothing is shared.
         answer: Json = json.loads(json.dumps({"items": made, "metadata": meta}))
