@@ -82,7 +82,7 @@ def test_what_cannot_be_rendered_fails_without_a_render_job(client, plane):
     assert len(_render_jobs(plane, 0)) == before
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "/var/run/secrets/kubernetes.io/serviceaccount/token"])
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "file:///var/run/secrets/kubernetes.io/serviceaccount/token"])
 def test_files_of_pods_are_no_videos_whatever_else_is_allowed(url):
     settings = Settings.from_environment({"ECG_PRIVATE_ADDRESSES": "allow"})
     assert checked_video_url(url, rules_of(settings, STANDALONE).videos)
