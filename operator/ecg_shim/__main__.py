@@ -53,7 +53,7 @@ def _serve(settings: Settings) -> int:
     allow_many_connections()
     look_for_redis(settings.redis_url)
     place = f", data in {data_folder(settings)}" if mode == STANDALONE else ""
-    log.info("%s: status page %s/, API %s/docs%s", mode, address, address, place)
+    log.info("%s: status page %s/, API %s/openapi.json%s", mode, address, address, place)
     if not settings.local_only and not settings.api_token:
         log.warning("Everybody who reaches %s can send jobs; ECG_API_TOKEN or a firewall changes that.", address)
     try:

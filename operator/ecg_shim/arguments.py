@@ -15,7 +15,7 @@ Serve HTTP: take render requests, render them, call back.
   GET  /api/render/ID/status      where it stands
   GET  /api/render/ID/download    the finished video
   POST /api/render/ID/cancel      stop it
-  GET  /                          status page          GET /docs   the whole API
+  GET  /                          status page          GET /openapi.json   the whole API
 """
 EXAMPLES = """\
 examples:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ecg_api.failures import Failure
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
 from ecg_shim.tasks import Tasks
+
+if TYPE_CHECKING:
+    from ecg_shim.snapshot import Snapshot
 
 
 def download_path(job_id: str) -> str:
@@ -202,5 +205,8 @@ class Backend(Protocol):
     def not_ready(self) -> list[str]:
         """Return why this process should get no requests now, as sentences; waits for nothing."""
 
-    async def health(self) -> Mapping[str, Any]:
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long; of a second ago at most."""
+
+    def health(self) -> Mapping[str, Any]:
         """Return what /health says about this backend: `healthy` (bool), `problems`, gpu and streaming blocks."""

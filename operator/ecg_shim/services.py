@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ecg_shim.health import Pulse
 from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
 from ecg_shim.model import Backend, Told
@@ -27,7 +26,6 @@ class Services:
     backend: Backend
     told: Told
     rules: Rules
-    pulse: Pulse
     metrics: Metrics = field(default_factory=Metrics)
     essential: tuple[Tasks, ...] = ()
 

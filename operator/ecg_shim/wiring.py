@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from ecg_shim.admission import GIGABYTE, VideoAdmission
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
-from ecg_shim.health import Pulse
 from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
 from ecg_shim.relay import Outbox, Policy, Relay, Sender, SqliteOutbox
@@ -117,7 +116,7 @@ def standalone_service(settings: Settings, address: str) -> Built:
             yield
 
     essential = (backend.tasks, relay.tasks)
-    services = Services(STANDALONE, settings, backend, relay, rules, Pulse(backend), metrics, essential)
+    services = Services(STANDALONE, settings, backend, relay, rules, metrics, essential)
     return Built(create_app(services), running(), essential)
 
 
@@ -141,7 +140,7 @@ def cluster_service(settings: Settings) -> Built:
             yield
 
     essential = (backend.tasks,)
-    services = Services(KUBERNETES, settings, backend, backend, rules, Pulse(backend), metrics, essential)
+    services = Services(KUBERNETES, settings, backend, backend, rules, metrics, essential)
     return Built(create_app(services), running(), essential)
 
 

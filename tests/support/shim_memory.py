@@ -22,12 +22,12 @@ from fastapi import FastAPI
 
 from ecg_api.failures import Failure
 from ecg_shim.app import create_app
-from ecg_shim.health import Pulse
 from ecg_shim.intake import Rules
 from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, Submission
 from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
+from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
 
 BEGAN = datetime(2025, 9, 20, 12, 0, tzinfo=UTC)
@@ -46,6 +46,9 @@ class MemoryBackend:
     raises: Exception | None = None
     tasks: Tasks = field(default_factory=Tasks)
     unready: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.snapshots = Snapshots(self, 3, lambda job: job.eta_seconds)
 
     def not_ready(self) -> list[str]:
         return self.unready
@@ -79,13 +82,12 @@ class MemoryBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         self._complain()
-        return sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+        return self.newest(limit)
 
     async def queue(self) -> QueueState:
         self._complain()
-        states = [job.status for job in self.jobs.values()]
-        pending, processing = states.count(JobStatus.QUEUED), states.count(JobStatus.PROCESSING)
-        return QueueState(pending, processing, len(states), 3, self.wait_seconds)
+        self.snapshots.forget()
+        return replace(self.snapshot().queue, wait_seconds=self.wait_seconds)
 
     async def clear(self) -> int:
         waiting = [job.job_id for job in self.jobs.values() if job.status is JobStatus.QUEUED]
@@ -97,7 +99,23 @@ class MemoryBackend:
         for job in self.jobs.values():
             yield job
 
-    async def health(self) -> Mapping[str, Any]:
+    def snapshot(self) -> Snapshot:
+        return self.snapshots.now()
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def waiting(self) -> list[JobState]:
+        return [job for job in self.jobs.values() if job.status is JobStatus.QUEUED]
+
+    def begun(self) -> list[JobState]:
+        return [job for job in self.jobs.values() if job.status is JobStatus.PROCESSING]
+
+    def newest(self, limit: int) -> list[JobState]:
+        return sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+
+    def health(self) -> Mapping[str, Any]:
+        self._complain()
         return self.health_says
 
     def set(self, job_id: str, **changes: Any) -> JobState:
@@ -179,7 +197,7 @@ def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool
         gpu_encoding=settings.gpu_encoding,
         lookup=lookup,
     )
-    services = Services("standalone", settings, backend, told, rules, Pulse(backend), essential=(backend.tasks,))
+    services = Services("standalone", settings, backend, told, rules, essential=(backend.tasks,))
     return Service(create_app(services), backend, told, services)
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ecg_shim.health import health_reply
+from ecg_shim.health import health_reply, problems_of
 from ecg_shim.routes.jobs import FRESH, UNAVAILABLE
 from ecg_shim.services import Services
 from ecg_shim.wire import ErrorReply, HealthReply, QueueDetails, QueueReply, SuccessReply
@@ -63,7 +63,7 @@ def probe_routes(services: Services) -> APIRouter:
     @router.get("/health", summary="How the service is", response_model=HealthReply)
     async def health(request: Request) -> Response:
         """Return healthy or unhealthy and why, memory, GPUs and queue. The status code is 200 either way."""
-        reply = health_reply(services.pulse.snapshot, services.settings, services.mode)
+        reply = health_reply(services.backend, services.settings, services.mode)
         return Response(reply.model_dump_json(), media_type="application/json", headers=FRESH)
 
     router.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
@@ -86,6 +86,10 @@ def probe_routes(services: Services) -> APIRouter:
     })  # fmt: skip
     async def metrics(request: Request) -> Response:
         """Return queue depth, drop rate, request times and more."""
-        return Response(services.metrics.text(services.pulse.snapshot), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        problems, _ = problems_of(services.backend)
+        return Response(
+            services.metrics.text(services.backend.snapshot(), healthy=not problems),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
 
     return router

@@ -53,7 +53,8 @@ def render_routes(services: Services) -> APIRouter:
                  openapi_extra=BODY)  # fmt: skip
     async def render(request: Request) -> JSONResponse:
         """Put a job into the queue and answer at once. The same request again is the same job, rendered once."""
-        seconds = services.pulse.snapshot.queue.wait_seconds + services.pulse.snapshot.render_seconds
+        now = services.backend.snapshot()
+        seconds = now.queue.wait_seconds + now.render_seconds
         return await _answer(request, services, lambda job: Accepted(job_id=job, estimated_time=seconds))
 
     @router.post(

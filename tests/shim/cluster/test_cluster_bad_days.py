@@ -179,7 +179,7 @@ def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_awa
                 with pytest.raises(Unavailable, match="API server"):
                     await backend.submit(place.order(place.new_row()))
                 began = time.monotonic()
-                assert not (await backend.health())["healthy"]
+                assert not backend.health()["healthy"]
                 assert time.monotonic() - began < 0.1
             finally:
                 await asyncio.to_thread(plane.start_api_server)
@@ -206,7 +206,7 @@ def test_the_rights_that_the_chart_gives_are_enough(plane: ControlPlane, place: 
             assert await backend.cancel(job_id)
             assert not await backend.cancel("never-heard-of")
             await place.delete(job_id)
-            assert (await backend.health())["problems"] == [_nobody(place)]
+            assert backend.health()["problems"] == [_nobody(place)]
 
     run()
 
@@ -233,12 +233,12 @@ def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, plac
 async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
     async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
         await eventually(lambda: bool(backend._vitals.problems))
-        assert (await backend.health())["problems"] == [_nobody(place)]
+        assert backend.health()["problems"] == [_nobody(place)]
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}
         lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
         await place.cluster.create(LEASES, place.namespace, lease)
         await backend._vitals.look()
-        assert "has not renewed" in (await backend.health())["problems"][0]
+        assert "has not renewed" in backend.health()["problems"][0]
         renewed = {"spec": {"renewTime": _time()}}
         await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
         node = {"metadata": {"name": f"gpu-{place.namespace}"}}
@@ -247,7 +247,7 @@ async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
         await place.cluster.client.call("patch", NODES, None, f"gpu-{place.namespace}", part="status", body=status)
         backend._vitals._nodes_at = float("-inf")
         await backend._vitals.look()
-        health = await backend.health()
+        health = backend.health()
         assert (health["healthy"], health["gpu_count"]) == (True, 4)
 
 

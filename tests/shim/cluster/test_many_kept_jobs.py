@@ -21,7 +21,7 @@ from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board
 from ecg_shim.backends.cluster.tickets import OUTBOX, Stage, Ticket
-from ecg_shim.model import JobState, JobStatus
+from ecg_shim.model import JobState
 from ecg_shim.relay.payloads import payload
 from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
 from ecg_shim.wire import StatusReply
@@ -121,7 +121,7 @@ async def measure() -> dict[str, float]:
     for name, asked in {
         "poll": lambda: [StatusReply.of(cast(JobState, board.get(job_id))).model_dump_json() for job_id in states],
         "newest": lambda: board.newest(50),
-        "queue": lambda: (board.of(JobStatus.QUEUED), board.of(JobStatus.PROCESSING), len(board)),
+        "queue": lambda: (board.waiting(), board.begun(), len(board)),
     }.items():
         began = time.process_time()
         for _ in range(100):

@@ -21,7 +21,6 @@ from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.board import Board
 from ecg_shim.backends.cluster.desk import Answered, Desk
 from ecg_shim.backends.cluster.duty import Duty, MakeRelay
-from ecg_shim.backends.cluster.estimates import Estimates
 from ecg_shim.backends.cluster.filing import Filing, unavailable
 from ecg_shim.backends.cluster.names import ANSWERED, object_name, ticket_name
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
@@ -31,6 +30,7 @@ from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.backends.cluster.vitals import Vitals
 from ecg_shim.backends.storage import Presigner
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class ClusterBackend:
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
         self._board = Board(self._api, self._settings.public_url)
         self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
-        self._estimates = Estimates(self._board, self._settings.max_concurrent)
+        self._snapshots = Snapshots(self._board, self._settings.max_concurrent, lambda job: job.eta_seconds)
         self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
         self.tasks.spawn("the watch of RenderJobs", self._board.jobs.run())
@@ -129,7 +129,7 @@ class ClusterBackend:
         known = self._board.get(job_id)
         if known is None or not self._board.live:
             known = await self._asked_for(job_id, known)
-        return self._estimates.timed(known) if known is not None else None
+        return self._snapshots.timed(known) if known is not None else None
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
@@ -144,11 +144,15 @@ class ClusterBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._estimates.timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._board.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
-        return self._estimates.queue()
+        return self.snapshot().queue
+
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long."""
+        return self._snapshots.now()
 
     async def clear(self) -> int:
         """Cancel all jobs that wait. Raises Unavailable."""
@@ -157,7 +161,7 @@ class ClusterBackend:
             async with self._direct:
                 return await self.cancel(state.job_id)
 
-        return sum(await asyncio.gather(*map(one, self._board.of(JobStatus.QUEUED))))
+        return sum(await asyncio.gather(*map(one, self._board.waiting())))
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
@@ -183,17 +187,16 @@ class ClusterBackend:
             problems += self._board.problems or ["Nothing was heard of the API server for a while."]
         return problems
 
-    async def health(self) -> Mapping[str, Any]:
+    def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
         problems = list(dict.fromkeys([*self.not_ready(), *self._board.problems, *self._vitals.problems]))
-        begun = self._board.of(JobStatus.PROCESSING)
         processed, dropped = self._board.processed, self._board.dropped
         return {
             "healthy": not problems,
             "problems": problems,
             **self._vitals.blocks(),
             "streaming": {
-                "pipeline_active": bool(begun),
+                "pipeline_active": bool(self._board.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,
@@ -235,8 +238,8 @@ class ClusterBackend:
                 await self._store(ticket.job_id, kept.config_map)
         except ApiError as error:
             raise unavailable(error) from error
-        self._estimates.forget()
-        return self._estimates.timed(state)
+        self._snapshots.forget()
+        return self._snapshots.timed(state)
 
     async def _store(self, job_id: str, config_map: Mapping[str, Any]) -> None:
         """Create the ConfigMap with a scenario; it goes when its ticket goes."""

@@ -106,8 +106,15 @@ class Board:
         """Return the newest jobs first."""
         return [self._states[name] for *_, name in self._by_age[-1 : -limit - 1 : -1]]
 
-    def of(self, status: JobStatus) -> list[JobState]:
-        """Return the jobs with a status that is not the last, the oldest first."""
+    def waiting(self) -> list[JobState]:
+        """Return the jobs that wait, the oldest first."""
+        return self._of(JobStatus.QUEUED)
+
+    def begun(self) -> list[JobState]:
+        """Return the jobs that have begun and not ended, the oldest first."""
+        return self._of(JobStatus.PROCESSING)
+
+    def _of(self, status: JobStatus) -> list[JobState]:
         return sorted((state for state in self._unended.values() if state.status is status), key=_age)
 
     def __len__(self) -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from ecg_api.failures import Failure
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.board import Board
-from ecg_shim.backends.standalone.estimates import starts_in
 from ecg_shim.backends.standalone.jobs import NewJob
 from ecg_shim.backends.standalone.outputs import outputs_of
 from ecg_shim.backends.standalone.parts import Parts
@@ -25,22 +22,13 @@ from ecg_shim.backends.standalone.vitals import Vitals
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 600.0
-ESTIMATE_SECONDS = 1.0
 LEAST_FREE_BYTES = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Ends:
-    """When jobs that wait will end, and when one sent now would start, in seconds; as estimated `at` a time."""
-
-    at: float = float("-inf")
-    wait: int = 0
-    of_waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 class StandaloneBackend:
@@ -61,7 +49,9 @@ class StandaloneBackend:
         self._supervisor = Supervisor(self._parts)
         self._vitals = Vitals()
         self.tasks = Tasks()
-        self._ends = Ends()
+        self._snapshots = Snapshots(
+            self._board, settings.max_concurrent, self._seconds_left, lambda: self._parts.typical
+        )
 
     async def start(self) -> None:
         """Take the folder and go on with its jobs. Raises Unavailable."""
@@ -100,7 +90,7 @@ class StandaloneBackend:
         """Take a job; it is on the disk when this returns. Raises Conflict, Unavailable."""
         there = jobs.repeated(self._board.get(order.job_id), order.payload_hash)
         if there:
-            return self._timed(there)
+            return self._snapshots.timed(there)
         await asyncio.to_thread(self._workspace.keep_scenario, order.job_id, order.payload_hash, order.scenario)
         return await self._put(
             NewJob(
@@ -128,7 +118,7 @@ class StandaloneBackend:
     async def get(self, job_id: str) -> JobState | None:
         """Return where a job stands."""
         state = self._board.get(job_id)
-        return self._timed(state) if state else None
+        return self._snapshots.timed(state) if state else None
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
@@ -144,17 +134,15 @@ class StandaloneBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._board.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
-        return QueueState(
-            pending=len(self._board.waiting()),
-            processing=len(self._board.begun()),
-            total=len(self._board),
-            max_concurrent=self._settings.max_concurrent,
-            wait_seconds=self._estimated().wait,
-        )
+        return self.snapshot().queue
+
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long."""
+        return self._snapshots.now()
 
     async def clear(self) -> int:
         """Cancel all jobs that wait. Raises Unavailable."""
@@ -170,7 +158,7 @@ class StandaloneBackend:
         """Return why no requests should come here: the queue cannot be written, or a task has ended."""
         return [problem for problem in (self.tasks.problem, self._database.problem) if problem]
 
-    async def health(self) -> Mapping[str, Any]:
+    def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, and what is known of GPUs, memory and frames; waits for nothing."""
         self._vitals.refresh()
         problems = self.not_ready()
@@ -196,11 +184,11 @@ class StandaloneBackend:
     async def _put(self, job: NewJob) -> JobState:
         state = await self._database.call(jobs.put, job)
         self._board.publish(state)
-        self._ends = Ends()
+        self._snapshots.forget()
         if state.status is JobStatus.CANCELLED:
             await self._end([state])
         self._supervisor.wake()
-        return self._timed(state)
+        return self._snapshots.timed(state)
 
     async def _end(self, cancelled: list[JobState]) -> None:
         """Tell of jobs that were cancelled, and end what is there of them."""
@@ -212,27 +200,9 @@ class StandaloneBackend:
             if state.job_id not in self._supervisor.runs:  # else that clears up, when its renderer has ended
                 await asyncio.to_thread(self._workspace.clear, state.job_id, state.payload_hash)
 
-    def _timed(self, state: JobState) -> JobState:
-        """Return the state of a job that waits with the seconds to its end."""
-        if state.status is not JobStatus.QUEUED:
-            return state
-        return dataclasses.replace(state, eta_seconds=self._estimated().of_waiting.get(state.job_id))
-
-    def _estimated(self) -> Ends:
-        """Return when waiting jobs will end; worked out at most once a second, however many ask."""
-        if time.monotonic() - self._ends.at < ESTIMATE_SECONDS:
-            return self._ends
-        typical, runs = self._parts.typical, self._supervisor.runs
-        remaining = [
-            runs[state.job_id].seconds_left if state.job_id in runs else typical for state in self._board.begun()
-        ]
-        waiting = self._board.waiting()
-        slots = self._settings.max_concurrent
-        # Of jobs that wait for another try, more can have begun than there are slots.
-        starts = starts_in(sorted(remaining)[:slots], len(waiting), slots, typical)
-        ends = {state.job_id: round(start + typical) for state, start in zip(waiting, starts, strict=False)}
-        self._ends = Ends(time.monotonic(), starts[-1], ends)
-        return self._ends
+    def _seconds_left(self, state: JobState) -> float | None:
+        run = self._supervisor.runs.get(state.job_id)
+        return run.seconds_left if run else None
 
     async def _keep_house(self) -> None:
         while True:

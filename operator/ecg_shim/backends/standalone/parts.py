@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.board import Board
-from ecg_shim.backends.standalone.estimates import FIRST_GUESS_SECONDS, typical_seconds
 from ecg_shim.backends.standalone.outputs import Outputs
 from ecg_shim.backends.standalone.settings import StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
 from ecg_shim.model import Admission
+from ecg_shim.snapshot import FIRST_GUESS_SECONDS, typical_seconds
 
 
 @dataclass
