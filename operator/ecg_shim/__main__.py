@@ -69,13 +69,13 @@ def _serve(settings: Settings) -> int:
 
 def _callbacks(arguments: Sequence[str]) -> int:
     from ecg_shim.relay.command import main as command
-    from ecg_shim.wiring import CannotStart, data_folder, letters
+    from ecg_shim.wiring import CannotStart, data_folder, dead_letters
 
     settings = _settings(dict(os.environ))
     if settings is None:
         return WRONG_USAGE
     try:
-        return command(arguments, data_folder(settings), print, letters(settings))
+        return command(arguments, data_folder(settings), print, dead_letters(settings))
     except CannotStart as problem:
         return _ended(str(problem), CANNOT_START)
 

@@ -19,7 +19,7 @@ from ecg_shim.backends.standalone import S3Target, StandaloneBackend, Standalone
 from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
 from ecg_shim.relay import Outbox, Policy, Relay, Sender, SqliteOutbox
-from ecg_shim.relay.command import FILE_NAME, Letters
+from ecg_shim.relay.command import FILE_NAME, DeadLetters
 from ecg_shim.relay.metrics import RelayMetrics
 from ecg_shim.relay.signing import SecretError, Signer
 from ecg_shim.resolver import VideoResolver
@@ -144,13 +144,13 @@ def cluster_service(settings: Settings) -> Built:
     return Built(create_app(services), running(), essential)
 
 
-def letters(settings: Settings) -> Letters | None:
+def dead_letters(settings: Settings) -> DeadLetters | None:
     """Return what could not be told, as the mode keeps it; None for a file of this machine. Raises CannotStart."""
     if chosen_mode(settings) != KUBERNETES:
         return None
-    from ecg_shim.backends.cluster.letters import ClusterLetters
+    from ecg_shim.backends.cluster.outbox import ClusterDeadLetters
 
-    return ClusterLetters(settings.namespace)
+    return ClusterDeadLetters(settings.namespace)
 
 
 def _cluster_settings(settings: Settings) -> ClusterSettings:

@@ -28,8 +28,7 @@ from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
 from ecg_cluster.election import LeaseTiming
 from ecg_cluster.errors import NotFound
 from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings
-from ecg_shim.backends.cluster.names import object_name, ticket_name
-from ecg_shim.backends.cluster.tickets import Filed, read
+from ecg_shim.backends.cluster.tickets import StoredTicket, object_name, read, ticket_name
 from ecg_shim.model import Admission, JobState, RenderOrder, Submission
 from ecg_shim.relay import Outbox, Policy, Relay, Sender
 from ecg_shim.security.addresses import AddressPolicy
@@ -135,7 +134,7 @@ class Place(Site):
         run = {"admittedAt": STARTED, "finishedAt": FINISHED}
         await self.says(job_id, "Succeeded", output=OUTPUT, run=run, metrics={"framesProcessed": 915})
 
-    async def filed(self, job_id: str) -> Filed | None:
+    async def stored(self, job_id: str) -> StoredTicket | None:
         """Return the ticket of a job, as the API server has it."""
         try:
             found = await self.cluster.get(CONFIG_MAPS, self.namespace, ticket_name(object_name(job_id)))
@@ -152,8 +151,8 @@ class Place(Site):
         """Wait until nothing is left to tell."""
 
         async def told() -> bool:
-            filed = await self.filed(job_id)
-            return filed is None or (filed.record is not None and filed.told)
+            stored = await self.stored(job_id)
+            return stored is None or (stored.record is not None and stored.told)
 
         await self.until_true(told)
 

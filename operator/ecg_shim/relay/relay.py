@@ -68,7 +68,7 @@ class Relay:
         self._records: dict[str, CallbackRecord] = {}
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._agenda: list[Due] = []
+        self._queue: list[Due] = []
         self._held: defaultdict[str, dict[str, Due]] = defaultdict(dict)
         self._busy: Counter[str] = Counter()
         self._unsaved: set[str] = set()
@@ -182,14 +182,14 @@ class Relay:
     def _plan(self, record: CallbackRecord) -> None:
         at = ledger.due(record, self._policy)
         if at is not None:
-            heapq.heappush(self._agenda, (at, record.job_id, _host(record.url)))
+            heapq.heappush(self._queue, (at, record.job_id, _host(record.url)))
             self._wake.set()
 
     def _start_due(self) -> bool:
         """Start sending what is due, up to a number at once; tell whether anything is being sent."""
         now = self._clock()
-        while self._agenda and self._agenda[0][0] <= now and len(self._sending) < AT_ONCE:
-            due = heapq.heappop(self._agenda)
+        while self._queue and self._queue[0][0] <= now and len(self._sending) < AT_ONCE:
+            due = heapq.heappop(self._queue)
             _, job_id, host = due
             if self._busy[host] >= AT_ONCE_PER_HOST:
                 self._held[host].setdefault(job_id, due)
@@ -219,7 +219,7 @@ class Relay:
     def _let_in(self, host: str) -> None:
         """Let the next one that waits for a place at a host take it."""
         if held := self._held.get(host):
-            heapq.heappush(self._agenda, held.pop(next(iter(held))))
+            heapq.heappush(self._queue, held.pop(next(iter(held))))
         if not held:
             self._held.pop(host, None)
 
@@ -289,7 +289,7 @@ class Relay:
             self._wake.clear()
             self._start_due()
             full = len(self._sending) >= AT_ONCE
-            wait = LOOK_SECONDS if full or not self._agenda else self._agenda[0][0] - self._clock()
+            wait = LOOK_SECONDS if full or not self._queue else self._queue[0][0] - self._clock()
             # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.001, min(wait, LOOK_SECONDS))):

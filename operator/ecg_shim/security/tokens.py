@@ -36,7 +36,7 @@ class Guard:
     Args:
         token: empty means that none is asked for.
         origins: sites whose pages may post, besides this service's own.
-        names: of this service, in small letters, besides those that are private by their form.
+        names: of this service, in small dead_letters, besides those that are private by their form.
         local: only this machine can ask, so that its own pages have its own names.
     """
 

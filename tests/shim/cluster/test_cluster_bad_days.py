@@ -12,7 +12,7 @@ import pytest
 from control_plane import ControlPlane
 from ecg_cluster.client import LEASES, NODES, Resource
 from ecg_cluster.errors import NoAnswer
-from ecg_shim.backends.cluster import ClusterBackend, api, jobs
+from ecg_shim.backends.cluster import ClusterBackend, api, render_jobs
 from ecg_shim.model import Unavailable
 from faulty_api import FaultyApi
 from operators import on_a_loop
@@ -93,7 +93,7 @@ def test_a_replica_that_cannot_follow_changes_any_more_is_not_ready_and_ends(
     async def run() -> None:
         async with place, place.replica() as backend:
             assert backend.not_ready() == []
-            monkeypatch.setattr(jobs, "read", lambda obj: 1 / 0)
+            monkeypatch.setattr(render_jobs, "read", lambda obj: 1 / 0)
             job_id = place.new_row()
             await backend.submit(place.order(job_id))
             await asyncio.wait_for(backend.tasks.ended(), 20)
@@ -111,9 +111,9 @@ async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) 
     ):
         faulty.refuse = lambda method, path: 500 if method == "GET" and path.endswith("renderjobs") else None
         faulty.cut_watches()
-        await eventually(lambda: bool(backend._board.problems))
+        await eventually(lambda: bool(backend._cache.problems))
         assert backend.not_ready() == []
-        backend._board.jobs._heard_at -= 90
+        backend._cache.jobs._heard_at -= 90
         assert "cannot be watched" in backend.not_ready()[0]
 
 
@@ -170,7 +170,7 @@ def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_awa
             await until(backend, job_id, "processing")
             await asyncio.to_thread(plane.kill_api_server)
             try:
-                await eventually(lambda: not backend._board.live)
+                await eventually(lambda: not backend._cache.live)
                 known = await backend.get(job_id)
                 assert known is not None
                 assert known.status == "processing"
@@ -185,7 +185,7 @@ def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_awa
                 await asyncio.to_thread(plane.start_api_server)
             await place.succeeds(job_id)
             await place.told(job_id, "completed")
-            await eventually(lambda: backend._board.live)
+            await eventually(lambda: backend._cache.live)
 
     run()
 
@@ -232,12 +232,12 @@ def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, plac
 @on_a_loop
 async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
     async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
-        await eventually(lambda: bool(backend._vitals.problems))
+        await eventually(lambda: bool(backend._health.problems))
         assert backend.health()["problems"] == [_nobody(place)]
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}
         lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
         await place.cluster.create(LEASES, place.namespace, lease)
-        await backend._vitals.look()
+        await backend._health.look()
         assert "has not renewed" in backend.health()["problems"][0]
         renewed = {"spec": {"renewTime": _time()}}
         await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
@@ -245,8 +245,8 @@ async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
         await place.cluster.client.call("create", NODES, None, body=node)
         status = {"status": {"allocatable": {"nvidia.com/gpu": "4"}, "capacity": {"nvidia.com/gpu": "4"}}}
         await place.cluster.client.call("patch", NODES, None, f"gpu-{place.namespace}", part="status", body=status)
-        backend._vitals._nodes_at = float("-inf")
-        await backend._vitals.look()
+        backend._health._nodes_at = float("-inf")
+        await backend._health.look()
         health = backend.health()
         assert (health["healthy"], health["gpu_count"]) == (True, 4)
 

@@ -216,21 +216,21 @@ async def test_an_end_without_answer_when_the_replica_was_killed_is_told_again_u
             await place.succeeds(job_id)
 
             async def sending() -> bool:
-                filed = await place.filed(job_id)
-                return bool(filed and filed.record and filed.record.sending)
+                stored = await place.stored(job_id)
+                return bool(stored and stored.record and stored.record.sending)
 
             await place.until_true(sending)
-            filed = await place.filed(job_id)
-            assert filed is not None
-            assert filed.record is not None
-            assert filed.record.sending is not None
+            stored = await place.stored(job_id)
+            assert stored is not None
+            assert stored.record is not None
+            assert stored.record.sending is not None
         finally:
             await asyncio.to_thread(kill, service)
         place.client.fault = None
         async with place.replica():
             await place.told(job_id, "completed")
             await place.settles(job_id)
-        assert place.client.of(job_id)[-1].headers["webhook-id"] == filed.record.sending.id
+        assert place.client.of(job_id)[-1].headers["webhook-id"] == stored.record.sending.id
         assert ends(place, job_id) == ["completed"]
 
 
@@ -297,10 +297,10 @@ async def test_the_operators_writes_and_the_relays_do_not_undo_each_other(place:
         assert done["status"]["attempts"] == written
         assert done["status"]["phase"] == "Succeeded"
         assert {one["type"] for one in done["status"]["conditions"]} == {"Merged", ConditionType.CALLBACK_DELIVERED}
-        filed = await place.filed(job_id)
-        assert filed is not None
-        assert filed.record is not None
-        assert filed.record.state is RecordState.SETTLED
+        stored = await place.stored(job_id)
+        assert stored is not None
+        assert stored.record is not None
+        assert stored.record.state is RecordState.SETTLED
 
 
 async def _operator_writes(place: Place, job_id: str, turn: int, before: int) -> int:
@@ -341,13 +341,13 @@ async def test_what_the_relay_notes_about_itself_is_no_news_about_a_job(place: P
 async def test_a_replica_without_the_lease_writes_nothing_into_the_outbox(place: Place) -> None:
     async with place, place.replica(tells=False) as backend:
         job_id = await place.post(backend)
-        filed = await place.filed(job_id)
-        outbox = ClusterOutbox(backend._api, backend._board, lambda: False)
+        stored = await place.stored(job_id)
+        outbox = ClusterOutbox(backend._api, backend._cache, lambda: False)
         await outbox.open()
         record = CallbackRecord(job_id=job_id, url=place.client.callback_url, created_at="", version=1, seen_at=0.0)
         with pytest.raises(Unavailable):
             await outbox.save(record)
-        assert await place.filed(job_id) == filed
+        assert await place.stored(job_id) == stored
 
 
 def _state(job: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster.jobs import read
+from ecg_shim.backends.cluster.render_jobs import read
 from ecg_shim.backends.cluster.states import of_job
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import Output

@@ -19,7 +19,7 @@ import psutil
 from ecg_cluster.client import RENDER_JOBS, Json, Resource
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.board import Board
+from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.tickets import OUTBOX, Stage, Ticket
 from ecg_shim.model import JobState
 from ecg_shim.relay.payloads import payload
@@ -66,13 +66,13 @@ def render_job(number: int) -> Json:
 
 def ticket(number: int, state: JobState) -> Json:
     """Return its ticket, as the relay has left it."""
-    filed = Ticket(job_id=state.job_id, stage=Stage.ENDED, submitted_at=MOMENT, changed_at=MOMENT, video_url="s3://in/a",
+    stored = Ticket(job_id=state.job_id, stage=Stage.ENDED, submitted_at=MOMENT, changed_at=MOMENT, video_url="s3://in/a",
                    options={"width": 1920, "height": 1080}, payload_hash=state.payload_hash,
                    callback_url=state.callback_url)  # fmt: skip
     told = Delivery(id=f"cb_{number:032x}", terminal=True, payload=payload(state, 1.0), first_try=1.0)
     record = CallbackRecord(job_id=state.job_id, url=state.callback_url, created_at=MOMENT.isoformat(), version=1,
                             seen_at=1.0, state=RecordState.SETTLED, terminal=told)  # fmt: skip
-    config_map = tickets.config_map(filed)
+    config_map = tickets.config_map(stored)
     config_map["metadata"] |= {"uid": f"{number:08x}-2222-4000-8000-000000000000", "resourceVersion": str(number + 1),
                                "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
     config_map["data"][OUTBOX] = record.model_dump_json()
@@ -82,7 +82,7 @@ def ticket(number: int, state: JobState) -> Json:
 class Pages:
     """An API server with those objects, page by page."""
 
-    board: Any = None
+    cache: Any = None
 
     def __init__(self) -> None:
         self.spent = 0.0
@@ -94,7 +94,7 @@ class Pages:
         numbers = range(first, min(first + size, KEPT))
         made = [render_job(number) for number in numbers]
         if resource is not RENDER_JOBS:
-            states = [self.board.get(job["metadata"]["name"]) for job in made]
+            states = [self.cache.get(job["metadata"]["name"]) for job in made]
             made = [ticket(number, state) for number, state in zip(numbers, states, strict=True)]
         meta = {"resourceVersion": "9000000"} | ({"continue": str(first + size)} if first + size < KEPT else {})
         # As it comes over the wire: nothing is shared.
@@ -110,39 +110,39 @@ def memory_mb() -> float:
 async def measure() -> dict[str, float]:
     """Return megabytes and seconds."""
     pages = Pages()
-    board = pages.board = Board(cast(Api, pages), "https://render.example")
+    cache = pages.cache = JobCache(cast(Api, pages), "https://render.example")
     before = memory_mb()
-    await board.jobs._list()
-    await board.tickets._list()
+    await cache.jobs._list()
+    await cache.tickets._list()
     kept = memory_mb()
-    assert len(board) == KEPT
-    states = [board.newest(50)[0].job_id, board.newest(KEPT)[-1].job_id]
+    assert len(cache) == KEPT
+    states = [cache.newest(50)[0].job_id, cache.newest(KEPT)[-1].job_id]
     seconds: dict[str, float] = {}
     for name, asked in {
-        "poll": lambda: [StatusReply.of(cast(JobState, board.get(job_id))).model_dump_json() for job_id in states],
-        "newest": lambda: board.newest(50),
-        "queue": lambda: (board.waiting(), board.begun(), len(board)),
+        "poll": lambda: [StatusReply.of(cast(JobState, cache.get(job_id))).model_dump_json() for job_id in states],
+        "newest": lambda: cache.newest(50),
+        "queue": lambda: (cache.waiting(), cache.begun(), len(cache)),
     }.items():
         began = time.process_time()
         for _ in range(100):
             asked()
         seconds[name] = (time.process_time() - began) / 100
     # A new list, as after a watch that was away for long; somebody asks all the time.
-    listing = asyncio.create_task(board.jobs._list())
+    listing = asyncio.create_task(cache.jobs._list())
     late = 0.0
     while not listing.done():
         began, spent = time.process_time(), pages.spent
         await asyncio.sleep(0)
         late = max(late, time.process_time() - began - (pages.spent - spent))
     # What a relay that takes over has to look at.
-    told = board.listen()
+    told = cache.listen()
     fresh = asyncio.create_task(anext(told))
     await asyncio.sleep(0.05)
     left = fresh.done()
     fresh.cancel()
     await asyncio.gather(fresh, return_exceptions=True)
     return {"before_mb": before, "kept_mb": kept, "after_new_list_mb": memory_mb(), "blocked": late,
-            "left_to_tell": float(left), "frames": float(board.processed), **seconds}  # fmt: skip
+            "left_to_tell": float(left), "frames": float(cache.processed), **seconds}  # fmt: skip
 
 
 def test_kept_jobs_take_7_kb_each_and_keep_nobody_waiting() -> None:

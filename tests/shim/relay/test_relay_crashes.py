@@ -74,7 +74,7 @@ class World:
             relay = Relay(self.backend, outbox, sender, Policy(), None, lambda: self.now)  # type: ignore[arg-type]
             try:
                 await relay.load()
-                if before := self.backend.board.get(JOB):
+                if before := self.backend.cache.get(JOB):
                     await relay.take(before)
                 while script:
                     await self.step(relay, script)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
+from ecg_shim.backends.standalone.health import Gpu, read_gpus
 from ecg_shim.backends.standalone.reading import Result, Told, Warned, read_line, read_result
-from ecg_shim.backends.standalone.vitals import Gpu, read_gpus
 from ecg_shim.database import Database
 from ecg_shim.model import JobStatus, Unavailable
 from ecg_shim.snapshot import FIRST_GUESS_SECONDS, starts_in, typical_seconds

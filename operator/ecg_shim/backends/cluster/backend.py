@@ -18,16 +18,15 @@ from ecg_cluster.election import Election
 from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster, NotFound
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.desk import Answered, Desk
-from ecg_shim.backends.cluster.duty import Duty, MakeRelay
-from ecg_shim.backends.cluster.filing import Filing, unavailable
-from ecg_shim.backends.cluster.names import ANSWERED, object_name, ticket_name
+from ecg_shim.backends.cluster.cache import JobCache
+from ecg_shim.backends.cluster.health import Health
+from ecg_shim.backends.cluster.leader import Leader, MakeRelay
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
+from ecg_shim.backends.cluster.reconciler import Answered, Reconciler
 from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.tickets import Stage, Ticket
-from ecg_shim.backends.cluster.vitals import Vitals
+from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
+from ecg_shim.backends.cluster.tickets import ANSWERED, Stage, Ticket, object_name, ticket_name
 from ecg_shim.backends.storage import Presigner
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
 from ecg_shim.snapshot import Snapshot, Snapshots
@@ -73,23 +72,23 @@ class ClusterBackend:
         self._api = await self._connected(configuration, self._settings.namespace or own_namespace())
         operator_namespace, lease = self._settings.operator_lease
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
-        self._board = Board(self._api, self._settings.public_url)
-        self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
-        self._snapshots = Snapshots(self._board, self._settings.max_concurrent, lambda job: job.eta_seconds)
-        self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
+        self._cache = JobCache(self._api, self._settings.public_url)
+        self._tickets = TicketStore(self._api, self._cache, self._settings.tombstone_seconds)
+        self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
+        self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
-        self.tasks.spawn("the watch of RenderJobs", self._board.jobs.run())
-        self.tasks.spawn("the watch of tickets", self._board.tickets.run())
+        self.tasks.spawn("the watch of RenderJobs", self._cache.jobs.run())
+        self.tasks.spawn("the watch of tickets", self._cache.tickets.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
-                await self._board.synced()
+                await self._cache.synced()
         except TimeoutError:
-            problems = "; ".join(self._board.problems) or "the API server does not answer"
+            problems = "; ".join(self._cache.problems) or "the API server does not answer"
             await self.close()
             raise Unavailable(f"{problems}. Is the CRD installed, and may the service read it?") from None
-        self.tasks.spawn("vitals", self._vitals.run())
+        self.tasks.spawn("the look at operator and nodes", self._health.run())
         if self._make_relay is not None:
-            self.tasks.spawn("duty", self._duty(self._make_relay).run())
+            self.tasks.spawn("the leader election", self._leader(self._make_relay).run())
 
     async def close(self) -> None:
         """Stop; another replica, or the next one, goes on."""
@@ -107,7 +106,7 @@ class ClusterBackend:
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; it is in the cluster when this returns. Raises Conflict, Unavailable."""
-        there = self._board.get(order.job_id)
+        there = self._cache.get(order.job_id)
         if there is not None and there.payload_hash == order.payload_hash and there.status is not JobStatus.QUEUED:
             return there
         kept = await self._scenarios.keep(order.job_id, order.scenario)
@@ -126,8 +125,8 @@ class ClusterBackend:
 
     async def get(self, job_id: str) -> JobState | None:
         """Return where a job stands; what this replica has not heard of is asked for. Raises Unavailable."""
-        known = self._board.get(job_id)
-        if known is None or not self._board.live:
+        known = self._cache.get(job_id)
+        if known is None or not self._cache.live:
             known = await self._asked_for(job_id, known)
         return self._snapshots.timed(known) if known is not None else None
 
@@ -138,13 +137,13 @@ class ClusterBackend:
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
         try:
-            return await self._filing.cancel(job_id)
+            return await self._tickets.cancel(job_id)
         except ApiError as error:
             raise unavailable(error) from error
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._snapshots.timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._cache.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
@@ -161,11 +160,11 @@ class ClusterBackend:
             async with self._direct:
                 return await self.cancel(state.job_id)
 
-        return sum(await asyncio.gather(*map(one, self._board.waiting())))
+        return sum(await asyncio.gather(*map(one, self._cache.waiting())))
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
-        return self._board.listen()
+        return self._cache.listen()
 
     async def answered(self, job_id: str) -> None:
         """Note that the client that posted this job has its answer, for whichever replica tells callbacks."""
@@ -178,25 +177,25 @@ class ClusterBackend:
         except ApiError as error:
             log.warning("job %s: callbacks begin a minute later: %s", job_id, error)
             return
-        self._board.tickets.learn(obj)
+        self._cache.tickets.learn(obj)
 
     def not_ready(self) -> list[str]:
         """Return why this replica should get no requests: it does not hear what changes, or a task has ended."""
         problems = [self.tasks.problem] if self.tasks.problem else []
-        if self._board.lost:
-            problems += self._board.problems or ["Nothing was heard of the API server for a while."]
+        if self._cache.lost:
+            problems += self._cache.problems or ["Nothing was heard of the API server for a while."]
         return problems
 
     def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
-        problems = list(dict.fromkeys([*self.not_ready(), *self._board.problems, *self._vitals.problems]))
-        processed, dropped = self._board.processed, self._board.dropped
+        problems = list(dict.fromkeys([*self.not_ready(), *self._cache.problems, *self._health.problems]))
+        processed, dropped = self._cache.processed, self._cache.dropped
         return {
             "healthy": not problems,
             "problems": problems,
-            **self._vitals.blocks(),
+            **self._health.blocks(),
             "streaming": {
-                "pipeline_active": bool(self._board.begun()),
+                "pipeline_active": bool(self._cache.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,
@@ -207,7 +206,7 @@ class ClusterBackend:
         """Return what the API server says, soon: else what is known already. Raises Unavailable if nothing is."""
         try:
             async with asyncio.timeout(SECONDS_TO_ASK if known is None else SECONDS_TO_CONFIRM), self._direct:
-                return (await self._filing.look(job_id)).state(self._settings.public_url)
+                return (await self._tickets.look(job_id)).state(self._settings.public_url)
         except (ApiError, Unavailable, TimeoutError) as error:
             if known is not None:
                 return known
@@ -219,21 +218,23 @@ class ClusterBackend:
         self._stack.push_async_callback(api.close)
         return api
 
-    def _duty(self, make_relay: MakeRelay) -> Duty:
+    def _leader(self, make_relay: MakeRelay) -> Leader:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(4)}"
         election = Election(
             self._api.client, self._api.namespace, self._settings.lease_name, identity, self._settings.timing
         )
-        outbox = ClusterOutbox(self._api, self._board, election.fence)
+        outbox = ClusterOutbox(self._api, self._cache, election.fence)
 
-        def make_desk(answered: Answered) -> Desk:
-            return Desk(self._api, self._board, self._filing, self._settings, self._admit, election.fence, answered)
+        def make_reconciler(answered: Answered) -> Reconciler:
+            return Reconciler(
+                self._api, self._cache, self._tickets, self._settings, self._admit, election.fence, answered
+            )
 
-        return Duty(election, self._board, outbox, make_desk, make_relay)
+        return Leader(election, self._cache, outbox, make_reconciler, make_relay)
 
     async def _put(self, ticket: Ticket, kept: Kept | None = None) -> JobState:
         try:
-            state = await self._filing.put(ticket)
+            state = await self._tickets.put(ticket)
             if kept is not None and kept.config_map is not None and state.status is JobStatus.QUEUED:
                 await self._store(ticket.job_id, kept.config_map)
         except ApiError as error:
@@ -243,10 +244,10 @@ class ClusterBackend:
 
     async def _store(self, job_id: str, config_map: Mapping[str, Any]) -> None:
         """Create the ConfigMap with a scenario; it goes when its ticket goes."""
-        filed = self._board.entry(object_name(job_id)).filed
-        if filed is None:
+        stored = self._cache.entry(object_name(job_id)).stored
+        if stored is None:
             return  # it has ended already
-        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(filed.name), "uid": filed.uid}
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(stored.name), "uid": stored.uid}
         body = {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": [owner]}}
         try:
             async with self._large:

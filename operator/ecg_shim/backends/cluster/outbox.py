@@ -10,14 +10,14 @@ import asyncio
 import logging
 
 from ecg_cluster.client import CONFIG_MAPS
+from ecg_cluster.connection import load_connection, own_namespace
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api, Fence
-from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.filing import TRIES, unavailable
-from ecg_shim.backends.cluster.jobs import Job
-from ecg_shim.backends.cluster.names import REPLAY, object_name, ticket_name
-from ecg_shim.backends.cluster.tickets import HEARD, OUTBOX, SELECTOR, Stage, Ticket
+from ecg_shim.backends.cluster.cache import JobCache
+from ecg_shim.backends.cluster.render_jobs import Job
+from ecg_shim.backends.cluster.ticket_store import TRIES, unavailable
+from ecg_shim.backends.cluster.tickets import HEARD, OUTBOX, REPLAY, SELECTOR, Stage, Ticket, object_name, ticket_name
 from ecg_shim.model import Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
@@ -33,9 +33,9 @@ class ClusterOutbox:
     version of the ticket that it is about, so that one which arrives late all the same changes nothing.
     """
 
-    def __init__(self, api: Api, board: Board, fence: Fence) -> None:
+    def __init__(self, api: Api, cache: JobCache, fence: Fence) -> None:
         self._api = api
-        self._board = board
+        self._cache = cache
         self._fence = fence
         self._stored: dict[str, CallbackRecord] = {}
         self._heard: dict[str, str] = {}
@@ -49,9 +49,9 @@ class ClusterOutbox:
             while True:
                 page = await self._api.page(CONFIG_MAPS, params)
                 for obj in page.get("items") or ():
-                    self._board.tickets.learn(obj)
-                    filed = tickets.read(obj)
-                    record = filed.record if filed is not None and not filed.told else None
+                    self._cache.tickets.learn(obj)
+                    stored = tickets.read(obj)
+                    record = stored.record if stored is not None and not stored.told else None
                     if record is not None:
                         self._keep(record)
                     await asyncio.sleep(0)
@@ -73,8 +73,8 @@ class ClusterOutbox:
         """Return the record of a job."""
         if job_id in self._stored:
             return self._stored[job_id]
-        filed = self._board.entry(object_name(job_id)).filed
-        return filed.record if filed is not None and filed.ticket.job_id == job_id else None
+        stored = self._cache.entry(object_name(job_id)).stored
+        return stored.record if stored is not None and stored.ticket.job_id == job_id else None
 
     async def save(self, record: CallbackRecord) -> None:
         """Keep a record."""
@@ -104,12 +104,12 @@ class ClusterOutbox:
 
     async def dead(self) -> list[CallbackRecord]:
         """Return the records whose job's end was given up."""
-        found = (filed.record for filed in self._board.filed() if filed.record_state is RecordState.DEAD)
+        found = (stored.record for stored in self._cache.stored() if stored.record_state is RecordState.DEAD)
         return [record for record in found if record is not None]
 
     async def count_dead(self) -> int:
         """Return the number of those; all are in memory."""
-        return sum(filed.record_state is RecordState.DEAD for filed in self._board.filed())
+        return sum(stored.record_state is RecordState.DEAD for stored in self._cache.stored())
 
     async def ask_for_replay(self, job_id: str) -> None:
         """Ask the replica that tells callbacks to send the end of a job once more."""
@@ -119,13 +119,13 @@ class ClusterOutbox:
         """Return the jobs that were asked for, once."""
         if self._fence() <= 0:
             return []
-        asked = [filed.ticket.job_id for filed in self._board.filed() if filed.replay]
+        asked = [stored.ticket.job_id for stored in self._cache.stored() if stored.replay]
         for job_id in asked:
             await self._annotate(job_id, None)
         return asked
 
     async def forget(self, before: float) -> None:
-        """Do nothing: records go with the tickets of their jobs, which `Desk` removes."""
+        """Do nothing: records go with the tickets of their jobs, which `Reconciler` removes."""
 
     def _keep(self, record: CallbackRecord) -> None:
         if record.state is RecordState.OPEN:
@@ -137,10 +137,10 @@ class ClusterOutbox:
         """Write entries of a job's ticket, of whatever version it is now. Raises ApiError."""
         name = object_name(job_id)
         for _ in range(TRIES):
-            entry = self._board.entry(name)
+            entry = self._cache.entry(name)
             try:
-                if entry.filed is not None:
-                    meta = {"resourceVersion": entry.filed.version, "uid": entry.filed.uid}
+                if entry.stored is not None:
+                    meta = {"resourceVersion": entry.stored.version, "uid": entry.stored.uid}
                     obj = await self._api.patch(CONFIG_MAPS, ticket_name(name), {"metadata": meta, "data": data})
                 elif entry.job is not None:
                     body = tickets.config_map(_ticket_for(entry.job))
@@ -151,7 +151,7 @@ class ClusterOutbox:
             except (Changed, AlreadyExists, NotFound):
                 await self._refresh(name)
                 continue
-            self._board.tickets.learn(obj)
+            self._cache.tickets.learn(obj)
             return
         raise Unavailable(f"The ticket of job {job_id} is changed by others all the time, or cannot be read.")
 
@@ -159,14 +159,14 @@ class ClusterOutbox:
         """Learn what has become of a ticket meanwhile. Raises ApiError."""
         found = await self._api.find(CONFIG_MAPS, ticket_name(name))
         if found is not None:
-            self._board.tickets.learn(found)
-        elif (filed := self._board.entry(name).filed) is not None:
-            self._board.tickets.forget(ticket_name(name), filed.uid)
+            self._cache.tickets.learn(found)
+        elif (stored := self._cache.entry(name).stored) is not None:
+            self._cache.tickets.forget(ticket_name(name), stored.uid)
 
     async def _annotate(self, job_id: str, value: str | None) -> None:
         patch = {"metadata": {"annotations": {REPLAY: value}}}
         try:
-            self._board.tickets.learn(await self._api.patch(CONFIG_MAPS, ticket_name(object_name(job_id)), patch))
+            self._cache.tickets.learn(await self._api.patch(CONFIG_MAPS, ticket_name(object_name(job_id)), patch))
         except NotFound:
             return
         except ApiError as error:
@@ -188,3 +188,36 @@ def _ticket_for(job: Job) -> Ticket:
 def _lasting(record: CallbackRecord) -> CallbackRecord:
     """Return what cannot be found out again."""
     return record.model_copy(update={"waiting": None, "version": 0})
+
+
+class ClusterDeadLetters:
+    """Ends of jobs that could not be told, and how to have them told again.
+
+    Args:
+        namespace: of the service; empty for the pod's own.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    async def open(self) -> None:
+        """Read what is there. Raises Unavailable."""
+        self._api = Api(await load_connection(), self._namespace or own_namespace())
+        self._outbox = ClusterOutbox(self._api, JobCache(self._api), lambda: 0.0)
+        try:
+            await self._outbox.open()
+        except BaseException:
+            await self._api.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._api.close()
+
+    async def dead(self) -> list[CallbackRecord]:
+        """Return the records whose job's end was given up."""
+        return await self._outbox.dead()
+
+    async def ask_for_replay(self, job_id: str) -> None:
+        """Ask the replica that tells callbacks to send the end of a job once more. Raises Unavailable."""
+        await self._outbox.ask_for_replay(job_id)

@@ -11,14 +11,14 @@ from typing import Any
 
 from ecg_api.failures import Failure
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.board import Board
+from ecg_shim.backends.standalone.cache import JobCache
+from ecg_shim.backends.standalone.context import Context
+from ecg_shim.backends.standalone.health import Health
 from ecg_shim.backends.standalone.jobs import NewJob
 from ecg_shim.backends.standalone.outputs import outputs_of
-from ecg_shim.backends.standalone.parts import Parts
 from ecg_shim.backends.standalone.rows import MIGRATIONS
 from ecg_shim.backends.standalone.settings import StandaloneSettings
 from ecg_shim.backends.standalone.supervisor import Supervisor
-from ecg_shim.backends.standalone.vitals import Vitals
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
@@ -42,15 +42,15 @@ class StandaloneBackend:
         self._settings = settings
         self._workspace = Workspace(settings.folder, settings.work_folder)
         self._database = Database(self._workspace.database, MIGRATIONS)
-        self._board = Board()
+        self._cache = JobCache()
         outputs = outputs_of(settings, self._workspace)
         slots = asyncio.Semaphore(settings.max_concurrent)
-        self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit, slots)
-        self._supervisor = Supervisor(self._parts)
-        self._vitals = Vitals()
+        self._context = Context(settings, self._database, self._cache, self._workspace, outputs, admit, slots)
+        self._supervisor = Supervisor(self._context)
+        self._health = Health()
         self.tasks = Tasks()
         self._snapshots = Snapshots(
-            self._board, settings.max_concurrent, self._seconds_left, lambda: self._parts.typical
+            self._cache, settings.max_concurrent, self._seconds_left, lambda: self._context.typical
         )
 
     async def start(self) -> None:
@@ -59,13 +59,13 @@ class StandaloneBackend:
         try:
             await self._database.open()
             for state in await self._database.quick(jobs.everything):
-                self._board.publish(state)
+                self._cache.publish(state)
             await self._supervisor.prepare()
         except BaseException:
             await self._database.close()
             self._workspace.release()
             raise
-        self._vitals.refresh()
+        self._health.refresh()
         self.tasks.spawn("the queue's supervisor", self._supervisor.run())
         self.tasks.spawn("housekeeping", self._keep_house())
 
@@ -73,7 +73,7 @@ class StandaloneBackend:
         """Stop renderers within seconds; a service started in the same folder goes on with their jobs."""
         await self._supervisor.close()
         await self.tasks.close()
-        await self._vitals.close()
+        await self._health.close()
         await self._database.close()
         self._workspace.release()
 
@@ -88,7 +88,7 @@ class StandaloneBackend:
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; it is on the disk when this returns. Raises Conflict, Unavailable."""
-        there = jobs.repeated(self._board.get(order.job_id), order.payload_hash)
+        there = jobs.repeated(self._cache.get(order.job_id), order.payload_hash)
         if there:
             return self._snapshots.timed(there)
         await asyncio.to_thread(self._workspace.keep_scenario, order.job_id, order.payload_hash, order.scenario)
@@ -117,12 +117,12 @@ class StandaloneBackend:
 
     async def get(self, job_id: str) -> JobState | None:
         """Return where a job stands."""
-        state = self._board.get(job_id)
+        state = self._cache.get(job_id)
         return self._snapshots.timed(state) if state else None
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
-        return await self._parts.outputs.signed_anew(output)
+        return await self._context.outputs.signed_anew(output)
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
@@ -134,7 +134,7 @@ class StandaloneBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._snapshots.timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._cache.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
@@ -152,7 +152,7 @@ class StandaloneBackend:
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield every job that is kept, the oldest first, then each change; a slow listener misses steps, no end."""
-        return self._board.listen()
+        return self._cache.listen()
 
     def not_ready(self) -> list[str]:
         """Return why no requests should come here: the queue cannot be written, or a task has ended."""
@@ -160,7 +160,7 @@ class StandaloneBackend:
 
     def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, and what is known of GPUs, memory and frames; waits for nothing."""
-        self._vitals.refresh()
+        self._health.refresh()
         problems = self.not_ready()
         try:
             free = self._workspace.free_bytes()
@@ -168,13 +168,13 @@ class StandaloneBackend:
                 problems.append(f"Only {free // 1024**2} MB are free in {self._workspace.folder}.")
         except OSError as error:
             problems.append(f"{self._workspace.folder} cannot be read: {error.strerror}.")
-        processed, dropped = self._parts.processed, self._parts.dropped
+        processed, dropped = self._context.processed, self._context.dropped
         return {
             "healthy": not problems,
             "problems": problems,
-            **self._vitals.blocks(),
+            **self._health.blocks(),
             "streaming": {
-                "pipeline_active": bool(self._board.begun()),
+                "pipeline_active": bool(self._cache.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,
@@ -183,7 +183,7 @@ class StandaloneBackend:
 
     async def _put(self, job: NewJob) -> JobState:
         state = await self._database.call(jobs.put, job)
-        self._board.publish(state)
+        self._cache.publish(state)
         self._snapshots.forget()
         if state.status is JobStatus.CANCELLED:
             await self._end([state])
@@ -194,7 +194,7 @@ class StandaloneBackend:
         """Tell of jobs that were cancelled, and end what is there of them."""
         for state in cancelled:
             self._supervisor.stop(state.job_id)
-            self._board.publish(state)
+            self._cache.publish(state)
         self._supervisor.wake()
         for state in cancelled:
             if state.job_id not in self._supervisor.runs:  # else that clears up, when its renderer has ended
@@ -209,7 +209,7 @@ class StandaloneBackend:
             try:
                 before = time.time() - self._settings.keep_seconds
                 gone = await self._database.call(jobs.forget, before, list(self._supervisor.runs))
-                self._board.forget(gone)
+                self._cache.forget(gone)
                 for job_id in gone:
                     await asyncio.to_thread(self._workspace.remove_output, job_id)
             except Unavailable as problem:

@@ -21,8 +21,8 @@ from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
 from ecg_shim.backends.standalone import jobs
+from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.jobs import Moment
-from ecg_shim.backends.standalone.parts import Parts
 from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, say_warning
 from ecg_shim.backends.standalone.process import Child, Order
 from ecg_shim.backends.standalone.reading import (
@@ -57,8 +57,8 @@ class Run:
         waits_for_slot: it could be rendered now.
     """
 
-    def __init__(self, parts: Parts, job: Job) -> None:
-        self._parts = parts
+    def __init__(self, context: Context, job: Job) -> None:
+        self._context = context
         self._job = job
         self._began = time.monotonic()
         self._child: Child | None = None
@@ -74,7 +74,7 @@ class Run:
         """How long it will probably still take."""
         if self._told and self._told.eta_seconds is not None:
             return self._told.eta_seconds + 1
-        return max(1.0, self._parts.typical - self._seconds)
+        return max(1.0, self._context.typical - self._seconds)
 
     @property
     def _seconds(self) -> float:
@@ -105,15 +105,15 @@ class Run:
         if outcome is not None:
             with suppress(Unavailable):
                 await self._settle(outcome)
-        state, own = self._parts.board.get(job_id), self._job.state
+        state, own = self._context.cache.get(job_id), self._job.state
         if state is None or state.status.terminal or state.payload_hash != own.payload_hash:
-            await asyncio.to_thread(self._parts.workspace.clear, job_id, own.payload_hash)
+            await asyncio.to_thread(self._context.workspace.clear, job_id, own.payload_hash)
 
     async def _outcome(self) -> Result | Failure | None:
         """Return how the try went, None if it was stopped. Raises Unavailable if it was broken off."""
         job = self._job
         if job.state.started_at is not None:
-            path = self._parts.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
+            path = self._context.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
             before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
             if isinstance(before, Result) and await self._output(before):
                 log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
@@ -124,20 +124,20 @@ class Run:
         if admitted is None or isinstance(admitted, Failure):
             return admitted
         self.waits_for_slot = True
-        if not await self._unless_stopped(self._parts.slots.acquire()):
+        if not await self._unless_stopped(self._context.slots.acquire()):
             return None
         self.waits_for_slot = False
         try:
             return await self._begun(admitted)
         finally:
-            self._parts.slots.release()
+            self._context.slots.release()
 
     async def _admitted(self) -> RenderOrder | Failure | None:
         """Return what to render, its scenario yet to be read; None if the job was stopped meanwhile."""
         state = self._job.state
         options = Options.model_validate_json(self._job.options)
         order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
-        return order if self._parts.admit is None else await self._unless_stopped(self._parts.admit(order))
+        return order if self._context.admit is None else await self._unless_stopped(self._context.admit(order))
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return what comes of some work; None, and end it, if the job is stopped before."""
@@ -153,7 +153,7 @@ class Run:
     async def _begun(self, order: RenderOrder) -> Result | Failure | None:
         """Render in the slot that the job has."""
         job, state = self._job, self._job.state
-        path = self._parts.workspace.scenario(state.job_id, state.payload_hash)
+        path = self._context.workspace.scenario(state.job_id, state.payload_hash)
         try:
             scenario = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
@@ -161,15 +161,17 @@ class Run:
             return failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
         if self._stop.is_set():
             return None
-        begun = await self._noted(lambda: self._parts.database.call(jobs.begin, job.seq, READING, self._parts.typical))
+        begun = await self._noted(
+            lambda: self._context.database.call(jobs.begin, job.seq, READING, self._context.typical)
+        )
         if begun is None or self._stop.is_set():
             return None
         self._job = begun
-        self._parts.board.publish(begun.state)
+        self._context.cache.publish(begun.state)
         return await self._render(dataclasses.replace(order, scenario=scenario))
 
     async def _render(self, order: RenderOrder) -> Result | Failure | None:
-        settings = self._parts.settings
+        settings = self._context.settings
         limit = settings.job_seconds - self._job.spent
         self._began = time.monotonic()
         try:
@@ -195,19 +197,19 @@ class Run:
 
     def _prepared(self, order: RenderOrder) -> Order:
         """Write the manifest; return what to start."""
-        parts, job_id, seq = self._parts, order.job_id, self._job.seq
-        target = parts.outputs.target(job_id, order.options.format)
-        manifest = parts.workspace.write_manifest(order, target)
-        work = str(parts.workspace.segments(job_id, order.payload_hash))
+        context, job_id, seq = self._context, order.job_id, self._job.seq
+        target = context.outputs.target(job_id, order.options.format)
+        manifest = context.workspace.write_manifest(order, target)
+        work = str(context.workspace.segments(job_id, order.payload_hash))
         return Order(
             command=(
-                *parts.settings.command,
+                *context.settings.command,
                 *("run", str(manifest), "--json", "--progress", "json", "--work-dir", work),
             ),
             folder=manifest.parent,
-            environment=parts.settings.environment,
-            result=parts.workspace.result(job_id, order.payload_hash, seq),
-            mark=f"{parts.mark}{folder_key(job_id)}:{seq}",
+            environment=context.settings.environment,
+            result=context.workspace.result(job_id, order.payload_hash, seq),
+            mark=f"{context.mark}{folder_key(job_id)}:{seq}",
         )
 
     def _heard(self, line: str) -> str | None:
@@ -231,9 +233,9 @@ class Run:
             spent = self._job.spent + self._seconds
             moment = Moment(told.share, told.message, self.seconds_left, metrics, spent)
             with suppress(Unavailable):
-                state = await self._parts.database.quick(jobs.advance, self._job.seq, moment)
+                state = await self._context.database.quick(jobs.advance, self._job.seq, moment)
                 if state:
-                    self._parts.board.publish(
+                    self._context.cache.publish(
                         dataclasses.replace(state, streaming=Streaming(memory_mb, told.queued_frames))
                     )
 
@@ -251,34 +253,36 @@ class Run:
                 said = f"The renderer named {outcome.output}, but there is no such file."
                 outcome = failure(FailureCode.RENDER_ERROR, said)
         say_failure(self._job.state.job_id, self._tries, outcome)
-        if outcome.retryable and self._tries < self._parts.settings.attempts:
+        if outcome.retryable and self._tries < self._context.settings.attempts:
             await self._postpone(outcome)
         else:
             await self._fail(outcome)
 
     async def _complete(self, result: Result, output: Output) -> None:
-        parts, metrics = self._parts, result.metrics
-        parts.processed += metrics.frames_processed
-        parts.dropped += metrics.frames_dropped
+        context, metrics = self._context, result.metrics
+        context.processed += metrics.frames_processed
+        context.dropped += metrics.frames_dropped
         say_statistics(metrics)
         # A video that an earlier try had begun says nothing about how long one takes.
         measured = self._job.spent + self._seconds if self._child and not result.segments_reused else None
-        state = await self._noted(lambda: parts.database.call(jobs.complete, self._job.seq, output, metrics, measured))
-        parts.board.publish(state)
-        await parts.measure()
+        state = await self._noted(
+            lambda: context.database.call(jobs.complete, self._job.seq, output, metrics, measured)
+        )
+        context.cache.publish(state)
+        await context.measure()
 
     async def _fail(self, failure: Failure) -> None:
-        self._parts.board.publish(
-            await self._noted(lambda: self._parts.database.call(jobs.fail, self._job.seq, failure))
+        self._context.cache.publish(
+            await self._noted(lambda: self._context.database.call(jobs.fail, self._job.seq, failure))
         )
 
     async def _postpone(self, failure: Failure) -> None:
-        wait = min(LONGEST_WAIT_SECONDS, self._parts.settings.retry_seconds * 2 ** (self._tries - 1))
+        wait = min(LONGEST_WAIT_SECONDS, self._context.settings.retry_seconds * 2 ** (self._tries - 1))
         message = f"Trying again in {wait:.0f} s ({failure.code})"
         spent = self._job.spent + self._seconds
-        self._parts.board.publish(
+        self._context.cache.publish(
             await self._noted(
-                lambda: self._parts.database.call(jobs.postpone, self._job.seq, self._tries, message, wait, spent)
+                lambda: self._context.database.call(jobs.postpone, self._job.seq, self._tries, message, wait, spent)
             )
         )
 
@@ -286,11 +290,11 @@ class Run:
         spent = self._job.spent + self._seconds
         if self._broken_off:
             with suppress(Unavailable):
-                await self._parts.database.call(jobs.hand_back, self._job.seq, spent)
+                await self._context.database.call(jobs.hand_back, self._job.seq, spent)
 
     async def _output(self, result: Result) -> Output | None:
         arguments = (self._job.state.job_id, result.output, result.size_bytes, result.duration_seconds)
-        return await asyncio.to_thread(self._parts.outputs.finished, *arguments)
+        return await asyncio.to_thread(self._context.outputs.finished, *arguments)
 
     async def _noted(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call the database until it works: what a renderer has done must not be lost to a disk that is full now.

@@ -11,7 +11,7 @@ import logging
 from contextlib import suppress
 
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.parts import Parts
+from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.process import kill_marked
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.run import Run
@@ -32,8 +32,8 @@ class Supervisor:
         runs: the jobs that are being worked on, by id.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._wake = asyncio.Event()
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,13 +41,13 @@ class Supervisor:
 
     async def prepare(self) -> None:
         """Stop what a killed service left running, and remove what it left lying. Raises Unavailable."""
-        parts = self._parts
-        killed = await asyncio.to_thread(kill_marked, parts.mark)
+        context = self._context
+        killed = await asyncio.to_thread(kill_marked, context.mark)
         if killed:
             log.warning("Stopped %d processes of renders that an earlier service had left running.", killed)
-        await parts.measure()
-        waiting = [(state.job_id, state.payload_hash) for state in (*parts.board.waiting(), *parts.board.begun())]
-        await asyncio.to_thread(parts.workspace.remove_abandoned, waiting)
+        await context.measure()
+        waiting = [(state.job_id, state.payload_hash) for state in (*context.cache.waiting(), *context.cache.begun())]
+        await asyncio.to_thread(context.workspace.remove_abandoned, waiting)
 
     async def run(self) -> None:
         """Work until `close`."""
@@ -82,7 +82,7 @@ class Supervisor:
 
     async def _fill_slots(self) -> float:
         """Take jobs for all slots that are, or will be, free; return in how many seconds to look again."""
-        database, slots = self._parts.database, self._parts.settings.max_concurrent
+        database, slots = self._context.database, self._context.settings.max_concurrent
         while not self._closing and len(self.runs) < slots + LOOK_AHEAD and self._admitted < slots:
             job = await database.quick(jobs.next_job, list(self.runs))
             if job is None:
@@ -98,7 +98,7 @@ class Supervisor:
 
     def _take(self, job: Job) -> None:
         job_id = job.state.job_id
-        run = self.runs[job_id] = Run(self._parts, job)
+        run = self.runs[job_id] = Run(self._context, job)
         task = asyncio.create_task(run.see_through(), name=f"job {job_id}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(job_id, done))

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.board import Board
+from ecg_shim.backends.standalone.cache import JobCache
 from ecg_shim.backends.standalone.outputs import Outputs
 from ecg_shim.backends.standalone.settings import StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
@@ -16,7 +16,7 @@ from ecg_shim.snapshot import FIRST_GUESS_SECONDS, typical_seconds
 
 
 @dataclass
-class Parts:
+class Context:
     """Settings, stores and sums.
 
     Attributes:
@@ -27,7 +27,7 @@ class Parts:
 
     settings: StandaloneSettings
     database: Database
-    board: Board
+    cache: JobCache
     workspace: Workspace
     outputs: Outputs
     admit: Admission | None

@@ -31,7 +31,7 @@ Seen = Callable[[str, Json | None], None]
 """Told an object's name and what it is now; None when it is gone."""
 
 
-class Mirror:
+class Reflector:
     """Objects of one kind, kept in step.
 
     Args:

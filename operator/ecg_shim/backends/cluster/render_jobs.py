@@ -1,4 +1,4 @@
-"""A RenderJob, reduced to what the service tells about it. Pure.
+"""RenderJobs: reduced to what the service tells about them, and made from tickets. Pure.
 
 A status that a newer operator has written stays readable: each part is read on its own, and what is not understood
 counts as not there.
@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from ecg_api.conditions import Condition, ConditionType
 from ecg_api.failures import RULES, Failure, FailureCode
+from ecg_api.names import MANAGED_BY
+from ecg_api.options import Options
+from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, SegmentCounts
-from ecg_shim.backends.cluster.names import CANCELLED, JOB_ID, PAYLOAD, SUBMITTED, object_name
+from ecg_cluster.client import Json
+from ecg_shim.backends.cluster.settings import ClusterSettings
+from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import Output
 
@@ -192,3 +198,43 @@ def _time(text: object) -> datetime | None:
         return datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
+    """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
+    options = Options.model_validate(ticket.options)
+    notes = {
+        JOB_ID: ticket.job_id,
+        SUBMITTED: ticket.submitted_at.isoformat(),
+        PAYLOAD: ticket.payload_hash,
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": object_name(ticket.job_id),
+            "labels": {MANAGED_BY: SERVICE},
+            "annotations": notes,
+        },
+        "spec": {
+            "source": {"uri": video_url},
+            "scenario": ticket.scenario,
+            "options": ticket.options,
+            "output": _wanted_output(ticket.job_id, options.format, settings),
+            "callback": {"url": ticket.callback_url},
+            "placement": {"gpus": 0 if options.encoder == "x264" else settings.gpus},
+            "deadlines": {"activeSeconds": settings.active_seconds},
+            "ttl": {"succeededSeconds": settings.ttl_seconds, "failedSeconds": settings.ttl_seconds},
+        },
+    }
+
+
+def _wanted_output(job_id: str, suffix: str, settings: ClusterSettings) -> dict[str, Any]:
+    folder = f"rendered/{quote(job_id, safe='')}"
+    output: dict[str, Any] = {
+        "uri": f"s3://{settings.bucket}/{folder}/output.{suffix}",
+        "presignSeconds": settings.presign_seconds,
+    }
+    if settings.public_base_url:
+        output["publicBaseUrl"] = f"{settings.public_base_url.rstrip('/')}/{quote(folder)}"
+    return output

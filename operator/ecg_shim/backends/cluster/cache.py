@@ -1,4 +1,4 @@
-"""Every job as this replica knows it: tickets and RenderJobs, put together, for whoever asks and whoever listens.
+"""The replica's cache: tickets and RenderJobs as both reflectors have them, put together for requests and the relay.
 
 Nothing here is the truth: it is what the API server said last, and a replica that starts learns it anew.
 """
@@ -11,14 +11,13 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
-from ecg_shim.backends.cluster import jobs, tickets
+from ecg_shim.backends.cluster import render_jobs, tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.jobs import Job
-from ecg_shim.backends.cluster.mirror import Mirror
-from ecg_shim.backends.cluster.names import name_of_ticket, object_name
+from ecg_shim.backends.cluster.reflector import Reflector
+from ecg_shim.backends.cluster.render_jobs import Job
 from ecg_shim.backends.cluster.states import state_of
-from ecg_shim.backends.cluster.tickets import Filed
-from ecg_shim.backends.news import Listener
+from ecg_shim.backends.cluster.tickets import StoredTicket, name_of_ticket, object_name
+from ecg_shim.backends.subscription import Subscription
 from ecg_shim.model import JobState, JobStatus
 
 log = logging.getLogger(__name__)
@@ -28,24 +27,24 @@ log = logging.getLogger(__name__)
 class Entry:
     """What is known about one name."""
 
-    filed: Filed | None = None
+    stored: StoredTicket | None = None
     job: Job | None = None
 
     @property
     def at_rest(self) -> bool:
         """Whether the job has ended, and all was told about it."""
-        filed, job = self.filed, self.job
-        return filed is not None and filed.record_state is not None and filed.told and (job is None or job.finished)
+        stored, job = self.stored, self.job
+        return stored is not None and stored.record_state is not None and stored.told and (job is None or job.finished)
 
     def state(self, public_url: str = "") -> JobState | None:
         """Return where the job stands, see `state_of`."""
-        return state_of(self.filed.ticket if self.filed else None, self.job, public_url)
+        return state_of(self.stored.ticket if self.stored else None, self.job, public_url)
 
 
 NOTHING = Entry()
 
 
-class Board:
+class JobCache:
     """Entries by name.
 
     Attributes:
@@ -55,15 +54,15 @@ class Board:
 
     def __init__(self, api: Api, public_url: str = "") -> None:
         self.public_url = public_url
-        self.tickets = Mirror(api, CONFIG_MAPS, tickets.SELECTOR, self._ticket_seen)
-        self.jobs = Mirror(api, RENDER_JOBS, "", self._job_seen)
+        self.tickets = Reflector(api, CONFIG_MAPS, tickets.SELECTOR, self._ticket_seen)
+        self.jobs = Reflector(api, RENDER_JOBS, "", self._job_seen)
         self.changed: Callable[[str], None] = lambda name: None
         self._entries: dict[str, Entry] = {}
         self._states: dict[str, JobState] = {}
         self._unended: dict[str, JobState] = {}
         self._by_age: list[tuple[float, str, str]] = []
         self.processed, self.dropped = 0, 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[Subscription] = []
 
     @property
     def live(self) -> bool:
@@ -93,9 +92,9 @@ class Board:
         """Return all names."""
         return list(self._entries)
 
-    def filed(self) -> Iterator[Filed]:
+    def stored(self) -> Iterator[StoredTicket]:
         """Yield all tickets."""
-        return (entry.filed for entry in list(self._entries.values()) if entry.filed is not None)
+        return (entry.stored for entry in list(self._entries.values()) if entry.stored is not None)
 
     def get(self, job_id: str) -> JobState | None:
         """Return where a job stands."""
@@ -125,7 +124,7 @@ class Board:
 
         A slow listener misses steps, but no end.
         """
-        listener = Listener()
+        listener = Subscription()
         self._listeners.append(listener)
         try:
             for *_, name in list(self._by_age):
@@ -137,14 +136,14 @@ class Board:
             self._listeners.remove(listener)
 
     def _ticket_seen(self, config_map: str, obj: Json | None) -> None:
-        filed = tickets.read(obj) if obj is not None else None
-        if obj is not None and filed is None:
+        stored = tickets.read(obj) if obj is not None else None
+        if obj is not None and stored is None:
             log.error("ConfigMap %s cannot be read as a job of this service; it is passed over", config_map)
         name = name_of_ticket(config_map)
-        self._set(name, replace(self.entry(name), filed=filed))
+        self._set(name, replace(self.entry(name), stored=stored))
 
     def _job_seen(self, name: str, obj: Json | None) -> None:
-        job = jobs.read(obj) if obj is not None else None
+        job = render_jobs.read(obj) if obj is not None else None
         self._set(name, replace(self.entry(name), job=job))
 
     def _set(self, name: str, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of tickets: one replica looks at each whenever something about it changes, and does what is next.
+"""The reconciler of tickets: the leader looks at each whenever something about it changes, and does what is next.
 
 waiting ─ admission ─┬─> RenderJob, running ─┬─ finished ─────────> ended ─ RenderJob deleted ─> removed
                      │                       └─ deleted before ───> cancelled
@@ -18,18 +18,14 @@ from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.admissions import Admissions
-from ecg_shim.backends.cluster.agenda import Agenda
 from ecg_shim.backends.cluster.api import Api, Fence
-from ecg_shim.backends.cluster.board import Board, Entry
-from ecg_shim.backends.cluster.filing import Filing, cancelled
-from ecg_shim.backends.cluster.jobs import Job
-from ecg_shim.backends.cluster.manifests import render_job
-from ecg_shim.backends.cluster.names import object_name, ticket_name
+from ecg_shim.backends.cluster.cache import Entry, JobCache
+from ecg_shim.backends.cluster.queue import Admissions, WorkQueue
+from ecg_shim.backends.cluster.render_jobs import Job, render_job
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.states import is_for
-from ecg_shim.backends.cluster.summary import callback_status
-from ecg_shim.backends.cluster.tickets import Filed, Stage, Ticket
+from ecg_shim.backends.cluster.states import callback_status, is_for
+from ecg_shim.backends.cluster.ticket_store import TicketStore, cancelled
+from ecg_shim.backends.cluster.tickets import Stage, StoredTicket, Ticket, object_name, ticket_name
 from ecg_shim.model import Admission, Unavailable
 from ecg_shim.relay.records import CallbackRecord
 
@@ -43,7 +39,7 @@ Answered = Callable[[str, str], Awaitable[None]]
 """Told a job's id and the mark of an answer that its client had."""
 
 
-class Desk:
+class Reconciler:
     """Looks at tickets while this replica holds the Lease.
 
     Args:
@@ -55,41 +51,41 @@ class Desk:
     def __init__(
         self,
         api: Api,
-        board: Board,
-        filing: Filing,
+        cache: JobCache,
+        ticket_store: TicketStore,
         settings: ClusterSettings,
         admit: Admission | None,
         fence: Fence,
         answered: Answered,
     ) -> None:
         self._api = api
-        self._board = board
-        self._filing = filing
+        self._cache = cache
+        self._tickets = ticket_store
         self._settings = settings
         self._fence = fence
         self._answered = answered
-        self._agenda = Agenda()
-        self._admissions = Admissions(admit, self._agenda.put)
+        self._queue = WorkQueue()
+        self._admissions = Admissions(admit, self._queue.put)
 
     async def run(self) -> None:
         """Look at all that is there, then at what changes, for ever."""
-        self._board.changed = self._agenda.put
+        self._cache.changed = self._queue.put
         try:
-            for name in self._board.names():
-                self._agenda.put(name)
+            for name in self._cache.names():
+                self._queue.put(name)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
                     workers.create_task(self._work())
         finally:
-            self._board.changed = lambda name: None
+            self._cache.changed = lambda name: None
             await self._admissions.close()
 
     async def _work(self) -> None:
         while True:
-            name = await self._agenda.take()
+            name = await self._queue.take()
             try:
                 async with asyncio.timeout(self._fence()):
-                    again = await self._look(name)
+                    again = await self._reconcile(name)
             except TimeoutError:
                 log.warning("%s waits: the Lease runs out", name)
                 again = AGAIN_SECONDS
@@ -102,52 +98,52 @@ class Desk:
                 log.exception("%s", name)
                 again = AGAIN_SECONDS
             if again is not None:
-                self._agenda.put(name, again)
-            self._agenda.done(name)
+                self._queue.put(name, again)
+            self._queue.done(name)
             await asyncio.sleep(0)  # of thousands of kept jobs, most need nothing, and no answer is waited for
 
     async def _refreshed(self, name: str) -> float:
         """Learn what somebody else has changed meanwhile; look again at once."""
-        filed = self._board.entry(name).filed
+        stored = self._cache.entry(name).stored
         try:
-            if filed is not None:
-                await self._look_up(name, filed)
+            if stored is not None:
+                await self._look_up(name, stored)
         except (ApiError, Unavailable) as error:
             log.warning("%s waits: %s", name, error)
             return AGAIN_SECONDS
         return SOON
 
-    async def _look_up(self, name: str, filed: Filed) -> None:
-        found = await self._filing.look(filed.ticket.job_id)
-        if found.filed is None:
-            self._board.tickets.forget(ticket_name(name), filed.uid)
-        job = self._board.entry(name).job
+    async def _look_up(self, name: str, stored: StoredTicket) -> None:
+        found = await self._tickets.look(stored.ticket.job_id)
+        if found.stored is None:
+            self._cache.tickets.forget(ticket_name(name), stored.uid)
+        job = self._cache.entry(name).job
         if job is not None and await self._api.find(RENDER_JOBS, name) is None:
-            self._board.jobs.forget(name, job.uid)
+            self._cache.jobs.forget(name, job.uid)
 
-    async def _look(self, name: str) -> float | None:
-        """Do what is next; return in how many seconds to look again, None for when something changes."""
-        entry = self._board.entry(name)
-        filed, job = entry.filed, entry.job
-        if filed is None:
+    async def _reconcile(self, name: str) -> float | None:
+        """Do what is next; return in how many seconds to requeue it, None for when something changes."""
+        entry = self._cache.entry(name)
+        stored, job = entry.stored, entry.job
+        if stored is None:
             if job is not None:
                 await self._tell_summary(None, job)
             return None
-        if filed.answered and filed.answered != filed.heard:
-            await self._answered(filed.ticket.job_id, filed.answered)
-        if job is not None and is_for(job, filed.ticket):
-            await self._tell_summary(filed.record, job)
-        if filed.ticket.stage is not Stage.WAITING:
+        if stored.answered and stored.answered != stored.heard:
+            await self._answered(stored.ticket.job_id, stored.answered)
+        if job is not None and is_for(job, stored.ticket):
+            await self._tell_summary(stored.record, job)
+        if stored.ticket.stage is not Stage.WAITING:
             self._admissions.forget(name)
-        match filed.ticket.stage:
+        match stored.ticket.stage:
             case Stage.WAITING:
-                return await self._begin(entry, filed.ticket)
+                return await self._begin(entry, stored.ticket)
             case Stage.RUNNING:
-                return await self._follow(entry, filed.ticket)
-        if job is not None and is_for(job, filed.ticket) and not _stopping(job):
+                return await self._follow(entry, stored.ticket)
+        if job is not None and is_for(job, stored.ticket) and not _stopping(job):
             # Made in the moment in which the ticket was closed.
-            self._board.jobs.learn(await self._api.patch(RENDER_JOBS, name, cancelled(job)))
-        return await self._expire(filed, job)
+            self._cache.jobs.learn(await self._api.patch(RENDER_JOBS, name, cancelled(job)))
+        return await self._expire(stored, job)
 
     async def _begin(self, entry: Entry, ticket: Ticket) -> float | None:
         """Make the RenderJob of a ticket that waits."""
@@ -163,28 +159,28 @@ class Desk:
         if admitted is None:
             return None
         if isinstance(admitted, Failure):
-            await self._filing.change(entry, ticket.at(Stage.FAILED, scenario=None, failure=admitted))
+            await self._tickets.change(entry, ticket.at(Stage.FAILED, scenario=None, failure=admitted))
             return None
         try:
             body = render_job(ticket, admitted, self._settings)
-            self._board.jobs.learn(await self._api.create(RENDER_JOBS, body))
+            self._cache.jobs.learn(await self._api.create(RENDER_JOBS, body))
         except Invalid as error:
             await self._fail(entry, FailureCode.VALIDATION_ERROR, f"The cluster does not take the job: {error}")
             return None
         log.info("job %s: RenderJob %s is made", ticket.job_id, body["metadata"]["name"])
-        await self._filing.change(entry, ticket.at(Stage.RUNNING, scenario=None))
+        await self._tickets.change(entry, ticket.at(Stage.RUNNING, scenario=None))
         return None
 
     async def _meet(self, entry: Entry, ticket: Ticket, job: Job) -> float | None:
         """Take up the RenderJob that is there already: made a moment ago, of an earlier submission, or foreign."""
         if is_for(job, ticket):
-            await self._filing.change(entry, ticket.at(Stage.RUNNING, scenario=None))
+            await self._tickets.change(entry, ticket.at(Stage.RUNNING, scenario=None))
         elif not job.ours:
             said = f"A RenderJob {job.name} is there that was not made by the service."
             await self._fail(entry, FailureCode.JOB_ALREADY_EXISTS, said)
         elif job.finished:
             await self._api.delete(RENDER_JOBS, job.name, uid=job.uid)
-            self._board.jobs.forget(job.name, job.uid)
+            self._cache.jobs.forget(job.name, job.uid)
         else:
             return AGAIN_SECONDS  # it is being cancelled
         return None
@@ -194,34 +190,34 @@ class Desk:
         job = entry.job
         if job is not None and is_for(job, ticket):
             if job.finished:
-                await self._filing.change(entry, ticket.at(Stage.ENDED))
+                await self._tickets.change(entry, ticket.at(Stage.ENDED))
             return None
         # The two watches are not in step: only the API server knows.
-        found = await self._filing.look(ticket.job_id)
-        if found.job is None and found.filed == entry.filed:
+        found = await self._tickets.look(ticket.job_id)
+        if found.job is None and found.stored == entry.stored:
             log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
-            await self._filing.change(found, ticket.at(Stage.CANCELLED))
+            await self._tickets.change(found, ticket.at(Stage.CANCELLED))
         return None if found.job is None else SOON
 
-    async def _expire(self, filed: Filed, job: Job | None) -> float | None:
+    async def _expire(self, stored: StoredTicket, job: Job | None) -> float | None:
         """Remove a ticket that nobody asks for any more."""
-        ticket = filed.ticket
-        if not filed.told or (job is not None and is_for(job, ticket)):
+        ticket = stored.ticket
+        if not stored.told or (job is not None and is_for(job, ticket)):
             return None
         kept = {Stage.ENDED: 0.0, Stage.TOMBSTONE: self._settings.tombstone_seconds}
         until = ticket.changed_at + timedelta(seconds=kept.get(ticket.stage, self._settings.keep_seconds))
         left = (until - tickets.now()).total_seconds()
         if left > 0:
             return left
-        config_map = ticket_name(filed.name)
-        await self._api.delete(CONFIG_MAPS, config_map, uid=filed.uid, version=filed.version)
-        self._board.tickets.forget(config_map, filed.uid)
+        config_map = ticket_name(stored.name)
+        await self._api.delete(CONFIG_MAPS, config_map, uid=stored.uid, version=stored.version)
+        self._cache.tickets.forget(config_map, stored.uid)
         return None
 
     async def _tell_summary(self, record: CallbackRecord | None, job: Job) -> None:
         status = callback_status(record, job, tickets.now())
         if status is not None:
-            self._board.jobs.learn(await self._api.apply(RENDER_JOBS, status, "status"))
+            self._cache.jobs.learn(await self._api.apply(RENDER_JOBS, status, "status"))
 
     async def _has_scenario(self, ticket: Ticket) -> bool:
         reference = (ticket.scenario or {}).get("configMapRef")
@@ -230,10 +226,10 @@ class Desk:
         return await self._api.find(CONFIG_MAPS, str(reference["name"])) is not None
 
     async def _fail(self, entry: Entry, code: FailureCode, message: str) -> None:
-        assert entry.filed is not None
+        assert entry.stored is not None
         failure = Failure(code=code, message=message, retryable=RULES[code].retryable)
-        log.warning("job %s: %s", entry.filed.ticket.job_id, message)
-        await self._filing.change(entry, entry.filed.ticket.at(Stage.FAILED, scenario=None, failure=failure))
+        log.warning("job %s: %s", entry.stored.ticket.job_id, message)
+        await self._tickets.change(entry, entry.stored.ticket.at(Stage.FAILED, scenario=None, failure=failure))
 
 
 def _stopping(job: Job) -> bool:
