@@ -159,11 +159,11 @@ class Admission(Protocol):
         """Return the order with its video's address, or why it cannot be rendered; never raises."""
 
 
-class Told(Protocol):
-    """Who must know that a client has its answer: callbacks of a job may start some time after that only."""
+class Teller(Protocol):
+    """Who tells callbacks, or has another replica do so."""
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the 200 for this job's POST was sent."""
+    async def tell_again(self, job_id: str) -> None:
+        """Tell the end of a job once more if it was told: its client writes its own row anew. Raises Unavailable."""
 
 
 class Backend(Protocol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
-from ecg_shim.model import Backend, Told
+from ecg_shim.model import Backend, Teller
 from ecg_shim.settings import Settings
 from ecg_shim.tasks import Tasks
 
@@ -17,14 +17,14 @@ class Services:
 
     Attributes:
         mode: who renders, in one word.
-        told: learns when a client has its answer.
+        callbacks: tells the end of a job again when that is posted again.
         essential: tasks without which the service does not work.
     """
 
     mode: str
     settings: Settings
     backend: Backend
-    told: Told
+    callbacks: Teller
     rules: Rules
     metrics: Metrics = field(default_factory=Metrics)
     essential: tuple[Tasks, ...] = ()

@@ -38,9 +38,7 @@ from shim_client_backend import ClientBackend, Row
 
 SECONDS = 20.0
 BUCKET = "videos"
-QUICK = Policy(
-    hold=0.1, hold_terminal=0.2, unknown_answer=1.0, progress_every=0.05, first_wait=0.1, longest_wait=0.5, unsure=0.3
-)
+QUICK = Policy(hold=0.1, hold_terminal=0.2, progress_every=0.05, first_wait=0.1, longest_wait=0.5, unsure=0.3)
 LEASE = LeaseTiming(lease_seconds=2.0, renew_seconds=1.4, retry_seconds=0.2)
 ANYWHERE = AddressPolicy(schemes=("http", "https"), setting="ECG_CALLBACK_HOSTS", private=True)
 SCENARIO: dict[str, Any] = {"version": "2.0", "cues": [{"id": "c1"}]}
@@ -114,9 +112,10 @@ class Place(Site):
     async def post(self, backend: ClusterBackend, job_id: str | None = None, **order: Any) -> str:
         """Post a job as the HTTP surface does, answer included; return its id."""
         job_id = job_id or self.new_row()
-        await backend.submit(self.order(job_id, **order))
+        state = await backend.submit(self.order(job_id, **order))
         self.client.rows[job_id].write(status="processing")
-        await backend.answered(job_id)
+        if state.status.terminal:
+            await backend.tell_again(job_id)
         return job_id
 
     async def made(self, job_id: str) -> Json:

@@ -87,7 +87,7 @@ class MemoryBackend:
     async def queue(self) -> QueueState:
         self._complain()
         self.snapshots.forget()
-        return replace(self.snapshot().queue, wait_seconds=self.wait_seconds)
+        return self.snapshot().queue
 
     async def clear(self) -> int:
         waiting = [job.job_id for job in self.jobs.values() if job.status is JobStatus.QUEUED]
@@ -100,7 +100,8 @@ class MemoryBackend:
             yield job
 
     def snapshot(self) -> Snapshot:
-        return self.snapshots.now()
+        now = self.snapshots.now()
+        return replace(now, queue=replace(now.queue, wait_seconds=self.wait_seconds))
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -141,12 +142,12 @@ class MemoryBackend:
 
 
 @dataclass
-class NotedAnswers:
-    """Notes which answers were sent."""
+class NotedEnds:
+    """Notes whose ends are to be told again."""
 
     job_ids: list[str] = field(default_factory=list)
 
-    async def answered(self, job_id: str) -> None:
+    async def tell_again(self, job_id: str) -> None:
         self.job_ids.append(job_id)
 
     def soon(self) -> list[str]:
@@ -163,7 +164,7 @@ class Service:
 
     app: FastAPI
     backend: MemoryBackend
-    told: NotedAnswers
+    told: NotedEnds
     services: Services
 
 
@@ -180,14 +181,14 @@ class Served:
         return self.service.backend
 
     @property
-    def told(self) -> NotedAnswers:
+    def told(self) -> NotedEnds:
         return self.service.told
 
 
 def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool = False) -> Service:
     """Return the application over a MemoryBackend, set by variables as a user sets it."""
     settings = Settings.from_environment(environment or {})
-    backend, told = MemoryBackend(), NotedAnswers()
+    backend, told = MemoryBackend(), NotedEnds()
     rules = Rules(
         videos=video_policy(hosts=settings.video_hosts, private=settings.private_allowed),
         callbacks=callback_policy(

@@ -64,7 +64,6 @@ class Relay:
         self._policy = policy
         self._metrics = metrics or RelayMetrics()
         self._clock = clock
-        self._began = clock()
         self._records: dict[str, CallbackRecord] = {}
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -72,7 +71,6 @@ class Relay:
         self._held: defaultdict[str, dict[str, Due]] = defaultdict(dict)
         self._busy: Counter[str] = Counter()
         self._unsaved: set[str] = set()
-        self._unnoted: set[str] = set()
         self._wake = asyncio.Event()
         self.tasks = Tasks()
 
@@ -109,19 +107,6 @@ class Relay:
         for record in await self._outbox.unfinished():
             await self._keep(ledger.revived(record, self._now(), self._policy))
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the client that posted this job has its answer; callbacks may follow a little later."""
-        self._unnoted.add(job_id)
-        try:
-            state = await self._backend.get(job_id)
-            if state is not None:
-                await self.take(state)
-            await self._change(job_id, ledger.answered)
-        except Unavailable as problem:
-            log.error("That the client of job %s was answered is noted later: %s", job_id, problem)
-        else:
-            self._unnoted.discard(job_id)
-
     async def take(self, state: JobState) -> None:
         """Take in where a job stands. Nothing is lost if the outbox cannot keep it: it is tried again."""
         if not state.callback_url:
@@ -131,15 +116,12 @@ class Relay:
             if record is None and self._is_history(state):
                 return
             changed = ledger.take(record, state, self._now())
-            if record is None and state.created_at.timestamp() < self._began:
-                # Posted to an earlier relay, which was ended before it noted anything.
-                changed = ledger.answered(changed, self._now())
             if changed != record:
                 await self._keep(changed)
 
-    async def replay(self, job_id: str) -> None:
-        """Send the end of a job once more although it was given up."""
-        await self._change(job_id, ledger.replayed)
+    async def tell_again(self, job_id: str) -> None:
+        """Send the end of a job once more, if it was sent or given up. Raises Unavailable."""
+        await self._change(job_id, lambda record, now: ledger.replayed(record, now, self._policy))
 
     async def deliver_due(self) -> None:
         """Send what is due now, and wait for the answers."""
@@ -300,9 +282,7 @@ class Relay:
         while True:
             try:
                 for job_id in await self._outbox.take_replays():
-                    await self.replay(job_id)
-                for job_id in list(self._unnoted):
-                    await self.answered(job_id)
+                    await self.tell_again(job_id)
                 for job_id in list(self._unsaved):
                     await self._change(job_id, lambda record, _: record)
                 if time.monotonic() - forgotten > HOUSEKEEPING_SECONDS:

@@ -69,7 +69,6 @@ async def test_a_rejected_job_is_told_as_failed_without_a_render_job_and_across_
         job_id = place.new_row()
         async with place.replica(tells=False) as one:
             assert (await one.reject(place.submission(job_id), BROKEN)).status is JobStatus.FAILED
-            await one.answered(job_id)
         async with place.replica() as two:
             row = await place.told(job_id, "failed")
             assert (row.error_code, row.error_message) == ("INVALID_VIDEO_URL", "There is no video.")
@@ -105,7 +104,6 @@ async def test_a_job_that_the_cluster_does_not_take_is_told_as_failed(place: Pla
     async with place, place.replica() as backend:
         job_id = place.new_row()
         await backend.submit(replace(place.order(job_id), video_url="/no/scheme.mp4"))
-        await backend.answered(job_id)
         row = await place.told(job_id, "failed")
         assert row.error_code == "VALIDATION_ERROR"
         assert "must start with s3://" in str(row.error_message)

@@ -221,7 +221,6 @@ async def test_a_cancel_before_the_post_is_remembered_by_all_replicas(place: Pla
             assert await one.get(job_id) is None
         async with place.replica() as two:
             assert (await two.submit(place.order(job_id))).status is JobStatus.CANCELLED
-            await two.answered(job_id)
             await place.told(job_id, "cancelled")
             assert await place.get(job_id) == {}
             assert place.client.statuses(job_id) == ["cancelled"]

@@ -15,20 +15,21 @@ from ecg_api.failures import Failure
 from ecg_cluster.client import CONFIG_MAPS
 from ecg_cluster.connection import load_connection, own_namespace
 from ecg_cluster.election import Election
-from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster, NotFound
+from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.health import Health
 from ecg_shim.backends.cluster.leader import Leader, MakeRelay
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
-from ecg_shim.backends.cluster.reconciler import Answered, Reconciler
+from ecg_shim.backends.cluster.reconciler import Reconciler
 from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
-from ecg_shim.backends.cluster.tickets import ANSWERED, Stage, Ticket, object_name, ticket_name
+from ecg_shim.backends.cluster.tickets import Stage, Ticket, object_name, ticket_name
 from ecg_shim.backends.storage import Presigner
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.relay.records import RecordState
 from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
 
@@ -166,18 +167,11 @@ class ClusterBackend:
         """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
         return self._cache.listen()
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the client that posted this job has its answer, for whichever replica tells callbacks."""
-        mark = f"{tickets.now().isoformat()} {secrets.token_hex(4)}"
-        patch = {"metadata": {"annotations": {ANSWERED: mark}}}
-        try:
-            obj = await self._api.patch(CONFIG_MAPS, ticket_name(object_name(job_id)), patch)
-        except NotFound:
-            return
-        except ApiError as error:
-            log.warning("job %s: callbacks begin a minute later: %s", job_id, error)
-            return
-        self._cache.tickets.learn(obj)
+    async def tell_again(self, job_id: str) -> None:
+        """Have the leader tell the end of a job once more, if it was told or given up. Raises Unavailable."""
+        stored = self._cache.entry(object_name(job_id)).stored
+        if stored is not None and stored.record_state not in (None, RecordState.OPEN):
+            await ClusterOutbox(self._api, self._cache, lambda: 0.0).ask_for_replay(job_id)
 
     def not_ready(self) -> list[str]:
         """Return why this replica should get no requests: it does not hear what changes, or a task has ended."""
@@ -225,10 +219,8 @@ class ClusterBackend:
         )
         outbox = ClusterOutbox(self._api, self._cache, election.fence)
 
-        def make_reconciler(answered: Answered) -> Reconciler:
-            return Reconciler(
-                self._api, self._cache, self._tickets, self._settings, self._admit, election.fence, answered
-            )
+        def make_reconciler() -> Reconciler:
+            return Reconciler(self._api, self._cache, self._tickets, self._settings, self._admit, election.fence)
 
         return Leader(election, self._cache, outbox, make_reconciler, make_relay)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ecg_cluster.election import Election
 from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
-from ecg_shim.backends.cluster.reconciler import Answered, Reconciler
+from ecg_shim.backends.cluster.reconciler import Reconciler
 from ecg_shim.model import Unavailable
 from ecg_shim.relay import Outbox, Relay
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0
 
 MakeRelay = Callable[[Outbox], Relay]
-MakeReconciler = Callable[[Answered], Reconciler]
+MakeReconciler = Callable[[], Reconciler]
 
 
 class Leader:
@@ -70,11 +70,7 @@ class Leader:
         try:
             await relay.start()
 
-            async def answered(job_id: str, mark: str) -> None:
-                self._outbox.hear(job_id, mark)
-                await relay.answered(job_id)
-
-            reconciler = asyncio.create_task(self._make_reconciler(answered).run(), name="reconciler")
+            reconciler = asyncio.create_task(self._make_reconciler().run(), name="reconciler")
             silent = asyncio.create_task(relay.tasks.ended(), name="end of the relay")
             try:
                 await asyncio.wait((keep, reconciler, silent), return_when=asyncio.FIRST_COMPLETED)

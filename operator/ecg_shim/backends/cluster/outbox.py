@@ -17,7 +17,7 @@ from ecg_shim.backends.cluster.api import Api, Fence
 from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.render_jobs import Job
 from ecg_shim.backends.cluster.ticket_store import TRIES, unavailable
-from ecg_shim.backends.cluster.tickets import HEARD, OUTBOX, REPLAY, SELECTOR, Stage, Ticket, object_name, ticket_name
+from ecg_shim.backends.cluster.tickets import OUTBOX, REPLAY, SELECTOR, Stage, Ticket, object_name, ticket_name
 from ecg_shim.model import Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
@@ -38,12 +38,10 @@ class ClusterOutbox:
         self._cache = cache
         self._fence = fence
         self._stored: dict[str, CallbackRecord] = {}
-        self._heard: dict[str, str] = {}
 
     async def open(self) -> None:
         """Learn what the last relay has written, past any watch that is behind."""
         self._stored.clear()
-        self._heard.clear()
         params = {"labelSelector": SELECTOR, "limit": PAGE}
         try:
             while True:
@@ -65,10 +63,6 @@ class ClusterOutbox:
         """Forget what was read; nothing else is held."""
         self._stored.clear()
 
-    def hear(self, job_id: str, mark: str) -> None:
-        """Write, together with the job's next record, that this answer to its client is taken in."""
-        self._heard[job_id] = mark
-
     async def get(self, job_id: str) -> CallbackRecord | None:
         """Return the record of a job."""
         if job_id in self._stored:
@@ -78,24 +72,18 @@ class ClusterOutbox:
 
     async def save(self, record: CallbackRecord) -> None:
         """Keep a record."""
-        job_id = record.job_id
-        before = await self.get(job_id)
-        if before is not None and job_id not in self._heard and _lasting(before) == _lasting(record):
+        before = await self.get(record.job_id)
+        if _is_blank(record) if before is None else _lasting(before) == _lasting(record):
             self._keep(record)
             return
         data = {OUTBOX: record.model_dump_json()}
-        mark = self._heard.get(job_id)
-        if mark is not None:
-            data[HEARD] = mark
         try:
             async with asyncio.timeout(self._fence()):
-                await self._write(job_id, data)
+                await self._write(record.job_id, data)
         except TimeoutError:
             raise Unavailable("the Lease has run out, and another replica tells callbacks now") from None
         except ApiError as error:
             raise unavailable(error) from error
-        if mark is not None and self._heard.get(job_id) == mark:
-            del self._heard[job_id]
         self._keep(record)
 
     async def unfinished(self) -> list[CallbackRecord]:
@@ -183,6 +171,11 @@ def _ticket_for(job: Job) -> Ticket:
         payload_hash=job.payload_hash,
         callback_url=job.callback_url,
     )
+
+
+def _is_blank(record: CallbackRecord) -> bool:
+    """Tell whether a record says only that its job was heard of: the next relay hears of it, too."""
+    return record.state is RecordState.OPEN and not (record.sending or record.terminal or record.sent_at)
 
 
 def _lasting(record: CallbackRecord) -> CallbackRecord:

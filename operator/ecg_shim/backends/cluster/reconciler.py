@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
@@ -35,9 +34,6 @@ WORKERS = 32
 SOON, AGAIN_SECONDS = 0.2, 5.0
 SECONDS_FOR_SCENARIO = 60.0
 
-Answered = Callable[[str, str], Awaitable[None]]
-"""Told a job's id and the mark of an answer that its client had."""
-
 
 class Reconciler:
     """Looks at tickets while this replica holds the Lease.
@@ -45,7 +41,6 @@ class Reconciler:
     Args:
         admit: looks at each job before its RenderJob is made; None admits all.
         fence: seconds for which this replica may still write; none is begun, or goes on, after them.
-        answered: learns when a client has its answer.
     """
 
     def __init__(
@@ -56,14 +51,12 @@ class Reconciler:
         settings: ClusterSettings,
         admit: Admission | None,
         fence: Fence,
-        answered: Answered,
     ) -> None:
         self._api = api
         self._cache = cache
         self._tickets = ticket_store
         self._settings = settings
         self._fence = fence
-        self._answered = answered
         self._queue = WorkQueue()
         self._admissions = Admissions(admit, self._queue.put)
 
@@ -129,8 +122,6 @@ class Reconciler:
             if job is not None:
                 await self._tell_summary(None, job)
             return None
-        if stored.answered and stored.answered != stored.heard:
-            await self._answered(stored.ticket.job_id, stored.answered)
         if job is not None and is_for(job, stored.ticket):
             await self._tell_summary(stored.record, job)
         if stored.ticket.stage is not Stage.WAITING:

@@ -37,7 +37,6 @@ from ecg_shim.relay.records import CallbackRecord, RecordState
 JOB_ID = "render.ecg.dev/job-id"
 SUBMITTED = "render.ecg.dev/submitted-at"
 PAYLOAD = "render.ecg.dev/payload-sha256"
-ANSWERED = "render.ecg.dev/answered"
 CANCELLED = "render.ecg.dev/cancelled-at"
 REPLAY = "render.ecg.dev/replay-callback"
 KIND_LABEL = "render.ecg.dev/kind"
@@ -75,7 +74,7 @@ def scenario_name(name: str, digest: str) -> str:
 
 _FIELDS: set[str] = set()
 SELECTOR = f"{KIND_LABEL}={TICKET},{MANAGED_BY}={SERVICE}"
-ENTRY, OUTBOX, HEARD = "ticket.json", "outbox.json", "heard"
+ENTRY, OUTBOX = "ticket.json", "outbox.json"
 
 
 class Stage(StrEnum):
@@ -121,8 +120,6 @@ class StoredTicket:
     """A ticket as it is stored.
 
     Attributes:
-        answered: mark of the last answer that a client had; empty before.
-        heard: the mark that the relay has taken in.
         replay: somebody wants the job's end to be told once more.
         outbox: the relay's record as text, which takes a fifth of the memory; empty before there is something to tell.
         record_state: of that record.
@@ -131,8 +128,6 @@ class StoredTicket:
     uid: str
     version: str
     ticket: Ticket
-    answered: str = ""
-    heard: str = ""
     replay: bool = False
     outbox: str = ""
     record_state: RecordState | None = None
@@ -193,8 +188,6 @@ def read(obj: Mapping[str, Any]) -> StoredTicket | None:
         uid=meta["uid"],
         version=str(meta["resourceVersion"]),
         ticket=_slim(ticket),
-        answered=notes.get(ANSWERED, ""),
-        heard=data.get(HEARD, ""),
         replay=notes.get(REPLAY) == "true",
         outbox=data.get(OUTBOX, ""),
         record_state=state,
