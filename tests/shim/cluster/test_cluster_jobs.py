@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster import ClusterBackend, jobs, states
+from ecg_shim.backends.cluster import ClusterBackend, render_jobs, states
 from ecg_shim.backends.cluster.tickets import object_name
 from ecg_shim.model import Conflict, JobState, JobStatus
 from operators import on_a_loop
@@ -80,7 +80,7 @@ async def test_a_status_of_a_newer_operator_still_ends_the_job(place: Place) -> 
         await place.made(job_id)
         obj = await place.get(job_id)
         obj["status"] = {"phase": "Failed", "failure": {"code": "SUN_BURNT", "message": "Hot."}, "metrics": "none"}
-        state = states.of_job(jobs.read(obj))
+        state = states.of_job(render_jobs.read(obj))
         assert state.status is JobStatus.FAILED
         assert state.failure is not None
         assert state.failure.message == "SUN_BURNT: Hot."
