@@ -15,7 +15,7 @@ from shim_cluster import Place
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with ControlPlane(tmp_path_factory.mktemp("plane"), controllers=False) as running:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), controllers=True) as running:
         yield running
 
 

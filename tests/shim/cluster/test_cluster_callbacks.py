@@ -14,6 +14,7 @@ from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, LEASES, RENDER_JOBS
 from ecg_cluster.errors import Changed
+from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState
@@ -391,17 +392,16 @@ async def test_a_ticket_that_somebody_else_has_changed_is_written_all_the_same_w
 ) -> None:
     async with place, place.replica(tells=False) as backend:
         job_id = await place.post(backend)
-        outbox = ClusterOutbox(backend._api, backend._cache, lambda: 10.0)
-        backend._cache.tickets.learn = lambda obj: None  # type: ignore[method-assign]
-        backend._cache._ticket_seen(f"ecg-job-{job_id}", await _annotated(place, job_id))
-        backend._cache.tickets.learn = type(backend._cache.tickets).learn.__get__(backend._cache.tickets)  # type: ignore[method-assign]
+        behind = JobCache(backend._api)
+        behind.tickets.learn(await _changed(place, job_id))
+        outbox = ClusterOutbox(backend._api, behind, lambda: 10.0)
         await outbox.save(record_of(place, job_id))
         stored = await place.stored(job_id)
         assert stored is not None
         assert stored.record == record_of(place, job_id)
 
 
-async def _annotated(place: Place, job_id: str) -> Any:
+async def _changed(place: Place, job_id: str) -> Any:
     """Return the ticket as it was before the change that this makes."""
     name = f"ecg-job-{job_id}"
     before = await place.cluster.get(CONFIG_MAPS, place.namespace, name)

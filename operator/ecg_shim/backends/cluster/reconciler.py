@@ -185,9 +185,11 @@ class Reconciler:
             return None
         # The two watches are not in step: only the API server knows.
         found = await self._tickets.look(ticket.job_id)
-        if found.job is None and found.stored == entry.stored:
-            log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
-            await self._tickets.change(found, ticket.at(Stage.CANCELLED))
+        if found.job is None and found.stored is not None and found.stored == entry.stored:
+            ended = _is_end_known(found.stored.record)
+            if not ended:
+                log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
+            await self._tickets.change(found, ticket.at(Stage.ENDED if ended else Stage.CANCELLED))
         return None if found.job is None else SOON
 
     async def _expire(self, stored: StoredTicket, job: Job | None) -> float | None:
@@ -225,3 +227,8 @@ class Reconciler:
 
 def _stopping(job: Job) -> bool:
     return job.finished or job.cancel
+
+
+def _is_end_known(record: CallbackRecord | None) -> bool:
+    """Tell whether the relay has seen a job's end: a RenderJob may go before that is noted on its ticket."""
+    return record is not None and any(one is not None and one.terminal for one in (record.terminal, record.sending))
