@@ -109,6 +109,7 @@ async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) 
         FaultyApi(place.kubeconfig) as faulty,
         place.replica(kubeconfig=str(faulty.kubeconfig)) as backend,
     ):
+        await eventually(lambda: faulty.open_watches() == 2)
         faulty.refuse = lambda method, path: 500 if method == "GET" and path.endswith("renderjobs") else None
         faulty.cut_watches()
         await eventually(lambda: bool(backend._cache.problems))
