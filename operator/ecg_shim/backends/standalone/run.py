@@ -13,9 +13,9 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
@@ -38,6 +38,7 @@ from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
 from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
+from ecg_shim.tasks import unless
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class Run:
         if admitted is None or isinstance(admitted, Failure):
             return admitted
         self.waits_for_slot = True
-        if not await self._unless_stopped(self._context.slots.acquire()):
+        if not await unless(self._stop, self._context.slots.acquire()):
             return None
         self.waits_for_slot = False
         try:
@@ -137,23 +138,12 @@ class Run:
         state = self._job.state
         options = Options.model_validate_json(self._job.options)
         order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
-        return order if self._context.admit is None else await self._unless_stopped(self._context.admit(order))
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what comes of some work; None, and end it, if the job is stopped before."""
-        working, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            for task in (working, stopping):
-                task.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+        return order if self._context.admit is None else await unless(self._stop, self._context.admit(order))
 
     async def _begun(self, order: RenderOrder) -> Result | Failure | None:
         """Render in the slot that the job has."""
-        job, state = self._job, self._job.state
-        path = self._context.workspace.scenario(state.job_id, state.payload_hash)
+        job = self._job
+        path = self._context.workspace.scenario(job.state.job_id, job.state.payload_hash)
         try:
             scenario = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
@@ -161,9 +151,8 @@ class Run:
             return failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
         if self._stop.is_set():
             return None
-        begun = await self._noted(
-            lambda: self._context.database.call(jobs.begin, job.seq, READING, self._context.typical)
-        )
+        call, typical = self._context.database.call, self._context.typical
+        begun = await self._noted(lambda: call(jobs.begin, job.seq, READING, typical))
         if begun is None or self._stop.is_set():
             return None
         self._job = begun
