@@ -30,9 +30,10 @@ class Tasks:
         self.problem = ""
         self._running: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
+        self._closing = False
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that may end by `close` only."""
+        """Start a task that may end by `close` only, or after `stopping`."""
         task = asyncio.create_task(work, name=name)
         self._running.append(task)
         task.add_done_callback(self._done)
@@ -42,16 +43,21 @@ class Tasks:
         """Wait until a task has ended by itself."""
         await self._ended.wait()
 
+    def stopping(self) -> None:
+        """Say that tasks are told to end: from now on one that does is no failure."""
+        self._closing = True
+
     async def close(self) -> None:
         """End all tasks, the last one first."""
+        self.stopping()
         while self._running:
             task = self._running.pop()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if task not in self._running:
-            return  # `close` has ended it
+        if self._closing:
+            return
         error = None if task.cancelled() else task.exception()
         self.problem = self.problem or f"{task.get_name()} has ended: {error or 'without a reason'}"
         log.critical("%s", self.problem, exc_info=error)

@@ -310,7 +310,8 @@ def test_a_job_whose_video_is_still_looked_at_takes_no_slot_from_others(tmp_path
             await backend.submit(order(f"slow-{number}", ["result"]))
         await backend.submit(order("good", ["result"]))
         assert (await ended(backend, "good")).status is JobStatus.COMPLETED
-        assert (await backend.queue()).pending == 3
+        waiting = [state for state in await backend.list_jobs(9) if state.status is JobStatus.QUEUED]
+        assert len(waiting) == 3
         assert await backend.cancel("slow-1")
         assert (await ended(backend, "slow-1")).status is JobStatus.CANCELLED
 
@@ -331,3 +332,10 @@ def test_no_more_jobs_are_rendered_at_once_than_there_are_slots_and_they_keep_th
     done = with_backend(tmp_path, work, max_concurrent=2)
     begun = sorted(done, key=lambda state: (state.started_at, state.job_id))
     assert [state.job_id for state in begun] == [f"job-{number}" for number in range(6)]
+
+
+def test_a_service_that_is_stopped_has_no_task_that_has_ended_by_itself(tmp_path: Path) -> None:
+    async def work(backend: StandaloneBackend) -> StandaloneBackend:
+        return backend
+
+    assert with_backend(tmp_path, work).tasks.problem == ""

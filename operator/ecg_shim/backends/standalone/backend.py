@@ -71,6 +71,7 @@ class StandaloneBackend:
 
     async def close(self) -> None:
         """Stop renderers within seconds; a service started in the same folder goes on with their jobs."""
+        self.tasks.stopping()
         await self._supervisor.close()
         await self.tasks.close()
         await self._health.close()
