@@ -68,6 +68,7 @@ class Reason(StrEnum):
     PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
     CANCELLED = "Cancelled"
 
+    NO_CALLBACK = "NoCallback"
     DELIVERING = "Delivering"
     DELIVERED = "Delivered"
     DELIVERY_FAILED = "DeliveryFailed"

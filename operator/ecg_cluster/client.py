@@ -96,7 +96,8 @@ class Client:
         """Make one request and return the object, or list, of the answer.
 
         Args:
-            verb: Kubernetes' word: get, list, create, update, patch (by JSON merge patch), delete, deletecollection.
+            verb: Kubernetes' word: get, list, create, update, patch (by JSON merge patch), apply (on the server, with
+                fieldManager among `params`), delete, deletecollection.
             namespace: None for objects of no namespace, or of all.
             part: of the object, such as status.
             seconds: after which it is given up as NoAnswer.
@@ -160,10 +161,10 @@ class Client:
 
 
 _METHODS = {
-    "get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH",
+    "get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "apply": "PATCH",
     "delete": "DELETE", "deletecollection": "DELETE",
 }  # fmt: skip
-_CONTENT_TYPES = {"patch": "application/merge-patch+json"}
+_CONTENT_TYPES = {"patch": "application/merge-patch+json", "apply": "application/apply-patch+yaml"}
 
 
 def delete_options(**options: Any) -> Json:

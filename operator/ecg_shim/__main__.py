@@ -13,7 +13,7 @@ from ecg_shim.arguments import WORKER, environment, parse, table
 from ecg_shim.settings import Settings
 from ecg_shim.variables import SettingsError
 
-CANNOT_START, WRONG_USAGE = 1, 2
+CANNOT_START, WRONG_USAGE, TASK_ENDED = 1, 2, 70
 log = logging.getLogger("ecg_shim")
 
 
@@ -40,25 +40,28 @@ def _serve(settings: Settings) -> int:
     from ecg_shim.model import Unavailable
     from ecg_shim.redis import look_for_redis
     from ecg_shim.serving import CannotListen, address_of, allow_many_connections, listen, serve
+    from ecg_shim.tasks import TaskEnded
     from ecg_shim.wiring import STANDALONE, CannotStart, chosen_mode, data_folder, service
 
     try:
         mode = chosen_mode(settings)
         listening = listen(settings.host, settings.port)
         address = address_of(listening, settings.host)
-        app, behind = service(mode, settings, address)
+        built = service(mode, settings, address)
     except (CannotStart, CannotListen) as problem:
         return _ended(str(problem), CANNOT_START)
     allow_many_connections()
     look_for_redis(settings.redis_url)
     place = f", data in {data_folder(settings)}" if mode == STANDALONE else ""
-    log.info("%s: status page %s/, API %s/docs%s", mode, address, address, place)
+    log.info("%s: status page %s/, API %s/openapi.json%s", mode, address, address, place)
     if not settings.local_only and not settings.api_token:
         log.warning("Everybody who reaches %s can send jobs; ECG_API_TOKEN or a firewall changes that.", address)
     try:
-        asyncio.run(serve(app, behind, listening, settings.drain_seconds))
+        asyncio.run(serve(built.app, built.behind, listening, settings.drain_seconds, built.essential))
     except Unavailable as problem:
         return _ended(str(problem), CANNOT_START)
+    except TaskEnded as problem:
+        return _ended(f"{problem}. This is a mistake in the program; start it again.", TASK_ENDED)
     finally:
         listening.close()
     return 0
@@ -66,13 +69,13 @@ def _serve(settings: Settings) -> int:
 
 def _callbacks(arguments: Sequence[str]) -> int:
     from ecg_shim.relay.command import main as command
-    from ecg_shim.wiring import CannotStart, data_folder, letters
+    from ecg_shim.wiring import CannotStart, data_folder, dead_letters
 
     settings = _settings(dict(os.environ))
     if settings is None:
         return WRONG_USAGE
     try:
-        return command(arguments, data_folder(settings), print, letters(settings))
+        return command(arguments, data_folder(settings), print, dead_letters(settings))
     except CannotStart as problem:
         return _ended(str(problem), CANNOT_START)
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,7 +29,34 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS = 10.0
 SECONDS_IN_ALL = 60.0
+PER_HOST, AT_ONCE = 2, 64
 GIGABYTE = 1024**3
+
+
+class Places:
+    """Bounds how many look at one host, and at all hosts together; whoever comes first is let in first.
+
+    A host that accepts connections and is silent then keeps nobody waiting but its own jobs.
+    """
+
+    def __init__(self, per_host: int, at_once: int) -> None:
+        self._per_host = per_host
+        self._all = asyncio.Semaphore(at_once)
+        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._users: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def at(self, host: str) -> AsyncIterator[None]:
+        """Take a place for the duration of the block, as soon as there is one."""
+        own = self._hosts.setdefault(host, asyncio.Semaphore(self._per_host))
+        self._users[host] += 1
+        try:
+            async with own, self._all:
+                yield
+        finally:
+            self._users[host] -= 1
+            if not self._users[host]:
+                del self._users[host], self._hosts[host]
 
 
 class _NotNow(Exception):
@@ -40,6 +71,8 @@ class VideoAdmission:
         resolver: finds videos that the client did not name; None if there is none.
         seconds_between_tries: before the second try; doubles.
         seconds: for everything together; a host that sends byte by byte never exceeds the limits of single reads.
+            What is waited for a place does not count.
+        places: of which each look at a host takes one.
     """
 
     videos: AddressPolicy
@@ -47,13 +80,12 @@ class VideoAdmission:
     max_video_bytes: int = 20 * GIGABYTE
     seconds_between_tries: float = SECONDS_BETWEEN_TRIES
     seconds: float = SECONDS_IN_ALL
+    places: Places = field(default_factory=lambda: Places(PER_HOST, AT_ONCE))
 
     async def __call__(self, order: RenderOrder) -> RenderOrder | Failure:
         """Return the order with the address at which its video is, or why it cannot be rendered; never raises."""
         try:
-            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the result.
-            async with asyncio.timeout(self.seconds):
-                return await self._admitted(order)
+            return await self._admitted(order)
         except Unrenderable as reason:
             return reason.failure
         except VideoUnknown as reason:
@@ -68,10 +100,15 @@ class VideoAdmission:
             return failure(FailureCode.UNEXPECTED_ERROR, "The video's address could not be examined.", "See the log.")
 
     async def _admitted(self, order: RenderOrder) -> RenderOrder:
-        url = order.video_url or await self._found(order.job_id)
+        url = order.video_url
+        if not url:
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the result.
+            async with self.places.at("the database"), asyncio.timeout(self.seconds):
+                url = await self._found(order.job_id)
         url = checked_video_url(url, self.videos)
         if url.startswith(("http://", "https://")):
-            url = await self._reached(url)
+            async with self.places.at(urlsplit(url).hostname or ""), asyncio.timeout(self.seconds):
+                url = await self._reached(url)
         return replace(order, video_url=url)
 
     async def _found(self, job_id: str) -> str:

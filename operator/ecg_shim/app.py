@@ -6,18 +6,14 @@ request ─> Slashes ─> Timed ─> Guard ─> Room ─> route ─> Backend
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ecg_shim.health import Pulse
 from ecg_shim.metrics import Timed
 from ecg_shim.model import Unavailable
 from ecg_shim.routes.downloads import download_routes
@@ -46,7 +42,6 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lambda _: _measured(services.pulse),
     )
     # Fixed paths first: `queue` and `jobs` are no job ids.
     for router in (
@@ -82,17 +77,6 @@ class Slashes:
         if scope["type"] == "http" and ("//" in scope["path"] or scope["path"].endswith("/")):
             scope = {**scope, "path": re.sub(r"/{2,}", "/", scope["path"]).rstrip("/") or "/"}
         await self._app(scope, receive, send)
-
-
-@asynccontextmanager
-async def _measured(pulse: Pulse) -> AsyncIterator[None]:
-    await pulse.measure()
-    measuring = asyncio.create_task(pulse.run(), name="pulse")
-    try:
-        yield
-    finally:
-        measuring.cancel()
-        await asyncio.wait([measuring])
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,7 @@ Serve HTTP: take render requests, render them, call back.
   GET  /api/render/ID/status      where it stands
   GET  /api/render/ID/download    the finished video
   POST /api/render/ID/cancel      stop it
-  GET  /                          status page          GET /docs   the whole API
+  GET  /                          status page          GET /openapi.json   the whole API
 """
 EXAMPLES = """\
 examples:
@@ -27,7 +27,8 @@ examples:
   ecg-render serve callbacks list                ends of jobs that the backend could not be told; replay sends them
 
 Stopped with Ctrl-C or SIGTERM it lets requests end, stops its renders, and exits with 0; the next start goes on with
-the jobs that are left. Exit status: 0 stopped, 1 cannot start, 2 wrong usage or settings.
+the jobs that are left. Exit status: 0 stopped, 1 cannot start, 2 wrong usage or settings, 70 a task of it
+has ended by a mistake of ours, and the whole has to be started again.
 """
 WORKER = (
     "There are no workers to start any more. With --mode kubernetes every segment of a job runs in a pod of its own, "

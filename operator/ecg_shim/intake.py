@@ -232,7 +232,7 @@ def _job_id(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(JOB_ID_PATTERN, value):
         raise BadRequest(
             "string_pattern_mismatch", ("body", "jobId"),
-            "jobId is not 1 to 128 letters, digits and ._~:@+=- with a letter or digit first, such as a UUID.",
+            "jobId is not 1 to 128 dead_letters, digits and ._~:@+=- with a letter or digit first, such as a UUID.",
         )  # fmt: skip
     return value
 

@@ -7,7 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ecg_shim.health import Snapshot
+from ecg_shim.snapshot import Snapshot
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -35,13 +35,13 @@ class Metrics:
         )
         self.in_progress = self._gauge("ecg_render_requests_in_progress", "Requests without an answer yet.")
 
-    def text(self, snapshot: Snapshot) -> bytes:
+    def text(self, snapshot: Snapshot, *, healthy: bool) -> bytes:
         """Return all metrics in Prometheus' text form."""
         self._depth.set(snapshot.queue.pending)
         self._active.set(snapshot.queue.processing)
         self._wait.set(snapshot.queue.wait_seconds)
         self._drops.set(snapshot.drop_rate)
-        self._healthy.set(0 if snapshot.problems or not snapshot.taken else 1)
+        self._healthy.set(1 if healthy else 0)
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, help_text: str) -> Gauge:

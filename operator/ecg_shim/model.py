@@ -11,11 +11,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from ecg_api.failures import Failure
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
+from ecg_shim.tasks import Tasks
+
+if TYPE_CHECKING:
+    from ecg_shim.snapshot import Snapshot
+
+
+def download_path(job_id: str) -> str:
+    """Return the path under which the service hands out the video of a job, or leads to it."""
+    return f"/api/render/{quote(job_id, safe='')}/download"
 
 
 class JobStatus(StrEnum):
@@ -70,13 +80,13 @@ class RenderOrder:
     payload_hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Output:
     """The finished video.
 
     Attributes:
         path: the file on this machine, or None if it is in storage.
-        url: address under which a browser can fetch it.
+        url: address that clients are told, under which a browser can fetch it.
     """
 
     url: str
@@ -93,7 +103,7 @@ class Streaming:
     queue_size: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobState:
     """Where one job stands; `version` grows with every change, so that a relay can tell what it has told.
 
@@ -149,15 +159,21 @@ class Admission(Protocol):
         """Return the order with its video's address, or why it cannot be rendered; never raises."""
 
 
-class Told(Protocol):
-    """Who must know that a client has its answer: callbacks of a job may start some time after that only."""
+class Teller(Protocol):
+    """Who tells callbacks, or has another replica do so."""
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the 200 for this job's POST was sent."""
+    async def tell_again(self, job_id: str) -> None:
+        """Tell the end of a job once more if it was told: its client writes its own row anew. Raises Unavailable."""
 
 
 class Backend(Protocol):
-    """Who renders: processes of this machine, or a cluster. All calls answer within a second at full load."""
+    """Who renders: processes of this machine, or a cluster. All calls answer within a second at full load.
+
+    Attributes:
+        tasks: without which it does not work.
+    """
+
+    tasks: Tasks
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; the same job again is the same job, rendered once. Raises Conflict."""
@@ -186,5 +202,11 @@ class Backend(Protocol):
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield each job that changes, first those that are unfinished or untold; for the relay."""
 
-    async def health(self) -> Mapping[str, Any]:
+    def not_ready(self) -> list[str]:
+        """Return why this process should get no requests now, as sentences; waits for nothing."""
+
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long; of a second ago at most."""
+
+    def health(self) -> Mapping[str, Any]:
         """Return what /health says about this backend: `healthy` (bool), `problems`, gpu and streaming blocks."""

@@ -7,11 +7,13 @@ import contextlib
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
 from fastapi import FastAPI
+
+from ecg_shim.tasks import TaskEnded, Tasks, wait_for_end
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
@@ -43,12 +45,16 @@ def address_of(listening: socket.socket, host: str) -> str:
 
 
 async def serve(
-    app: FastAPI, behind: AbstractAsyncContextManager[None], listening: socket.socket, drain_seconds: int
+    app: FastAPI,
+    behind: AbstractAsyncContextManager[None],
+    listening: socket.socket,
+    drain_seconds: int,
+    essential: Sequence[Tasks] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one stops without waiting for requests in flight.
 
     What is `behind` the application is started before it and stopped after it. Raises whatever keeps that from
-    starting.
+    starting, and TaskEnded when one of the `essential` tasks in it has ended by itself.
     """
     config = uvicorn.Config(
         app,
@@ -59,7 +65,22 @@ async def serve(
         timeout_graceful_shutdown=drain_seconds,
     )
     async with behind:
-        await _Server(config).serve(sockets=[listening])
+        server = _Server(config)
+        watching = asyncio.create_task(_stop_at_end(server, essential), name="watch over tasks")
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+    if not watching.cancelled():
+        raise TaskEnded(watching.result())
+
+
+async def _stop_at_end(server: uvicorn.Server, essential: Sequence[Tasks]) -> str:
+    """Stop serving as soon as an essential task has ended; return which."""
+    problem = await wait_for_end(*essential) if essential else await asyncio.Future()
+    server.should_exit = True
+    return problem
 
 
 def allow_many_connections() -> None:

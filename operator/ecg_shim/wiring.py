@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import FastAPI
 
@@ -15,28 +17,35 @@ from ecg_common.web import checked_client
 from ecg_shim.admission import GIGABYTE, VideoAdmission
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
-from ecg_shim.health import Pulse
 from ecg_shim.intake import Rules
 from ecg_shim.metrics import Metrics
 from ecg_shim.relay import Outbox, Policy, Relay, Sender, SqliteOutbox
-from ecg_shim.relay.command import FILE_NAME, Letters
+from ecg_shim.relay.command import FILE_NAME, DeadLetters
 from ecg_shim.relay.metrics import RelayMetrics
 from ecg_shim.relay.signing import SecretError, Signer
 from ecg_shim.resolver import VideoResolver
 from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
+from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
     from ecg_shim.backends.cluster import ClusterSettings
+
+log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 STANDALONE, KUBERNETES = "standalone", "kubernetes"
 ALIASES = {"celery": KUBERNETES, "distributed": KUBERNETES}
 CLUSTER_LIBRARY = "kubernetes"
 
-Built = tuple[FastAPI, AbstractAsyncContextManager[None]]
-"""An application, and what must run while it serves."""
+
+class Built(NamedTuple):
+    """An application, what must run while it serves, and the tasks in that whose end is the service's."""
+
+    app: FastAPI
+    behind: AbstractAsyncContextManager[None]
+    essential: tuple[Tasks, ...]
 
 
 class CannotStart(Exception):
@@ -54,11 +63,12 @@ def chosen_mode(settings: Settings) -> str:
     return mode
 
 
-def rules_of(settings: Settings) -> Rules:
-    """Return what requests may ask for."""
+def rules_of(settings: Settings, mode: str = STANDALONE) -> Rules:
+    """Return what requests may ask for; files are read on this machine only, never in a cluster's pods."""
     private = settings.private_allowed
+    videos = video_policy(hosts=settings.video_hosts, private=private)
     return Rules(
-        videos=video_policy(hosts=settings.video_hosts, private=private),
+        videos=replace(videos, files=videos.files and mode == STANDALONE),
         callbacks=callback_policy(
             hosts=settings.callback_hosts, backend=settings.backend_callback_url, private=private
         ),
@@ -78,6 +88,11 @@ def data_folder(settings: Settings) -> Path:
 
 def service(mode: str, settings: Settings, address: str) -> Built:
     """Return the service of a mode; `address` is where it listens. Raises CannotStart."""
+    if settings.bucket and not (settings.public_url or settings.cdn_url):
+        log.warning(
+            "ECG_PUBLIC_URL is not set: clients are told addresses in storage that were signed once, and end with the "
+            "credentials that have signed them; those of a role after hours."
+        )
     return cluster_service(settings) if mode == KUBERNETES else standalone_service(settings, address)
 
 
@@ -100,15 +115,16 @@ def standalone_service(settings: Settings, address: str) -> Built:
         async with client, backend.running(), relay.running():
             yield
 
-    services = Services(STANDALONE, settings, backend, relay, rules, Pulse(backend), metrics)
-    return create_app(services), running()
+    essential = (backend.tasks, relay.tasks)
+    services = Services(STANDALONE, settings, backend, relay, rules, metrics, essential)
+    return Built(create_app(services), running(), essential)
 
 
 def cluster_service(settings: Settings) -> Built:
     """Return a service whose renders are RenderJobs of a cluster. Raises CannotStart."""
     from ecg_shim.backends.cluster import ClusterBackend
 
-    rules, metrics, signer = rules_of(settings), Metrics(), _signer(settings)
+    rules, metrics, signer = rules_of(settings, KUBERNETES), Metrics(), _signer(settings)
     client = checked_client(rules.callbacks, timeout=settings.callback_timeout)
     sender = Sender(client, signer, settings.callback_timeout)
     told = RelayMetrics(metrics.registry)
@@ -123,17 +139,18 @@ def cluster_service(settings: Settings) -> Built:
         async with client, backend.running():
             yield
 
-    services = Services(KUBERNETES, settings, backend, backend, rules, Pulse(backend), metrics)
-    return create_app(services), running()
+    essential = (backend.tasks,)
+    services = Services(KUBERNETES, settings, backend, backend, rules, metrics, essential)
+    return Built(create_app(services), running(), essential)
 
 
-def letters(settings: Settings) -> Letters | None:
+def dead_letters(settings: Settings) -> DeadLetters | None:
     """Return what could not be told, as the mode keeps it; None for a file of this machine. Raises CannotStart."""
     if chosen_mode(settings) != KUBERNETES:
         return None
-    from ecg_shim.backends.cluster.letters import ClusterLetters
+    from ecg_shim.backends.cluster.outbox import ClusterDeadLetters
 
-    return ClusterLetters(settings.namespace)
+    return ClusterDeadLetters(settings.namespace)
 
 
 def _cluster_settings(settings: Settings) -> ClusterSettings:
@@ -149,6 +166,7 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
         namespace=settings.namespace,
         public_base_url=settings.cdn_url or None,
         presign_seconds=settings.presign_seconds,
+        public_url=settings.public_url,
         scenario_store=settings.scenario_store,
         active_seconds=round(settings.rendering_timeout),
         ttl_seconds=round(settings.keep_days * DAY),
@@ -160,7 +178,8 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
 
 
 def _standalone_settings(settings: Settings, folder: Path, address: str) -> StandaloneSettings:
-    stored = S3Target(settings.bucket, settings.cdn_url or None, settings.presign_seconds) if settings.bucket else None
+    target = S3Target(settings.bucket, settings.cdn_url or None, settings.presign_seconds, settings.public_url)
+    stored = target if settings.bucket else None
     return StandaloneSettings(
         folder=folder,
         work_folder=Path(settings.temp_dir).expanduser().absolute(),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.status import RenderMetrics
-from ecg_shim.backends.standalone.board import Board
+from ecg_shim.backends.standalone.cache import JobCache
 from ecg_shim.model import JobState, JobStatus, Output, Streaming
 
 URL = "http://backend.example/api/render/callback"
@@ -41,13 +41,13 @@ class ToldBackend:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self.board = Board()
+        self.cache = JobCache()
         self.cancelled: list[str] = []
 
     def now(self, status: str, version: int, job_id: str, url: str, **changes: Any) -> JobState:
         """Let a job be in a state, and tell listeners."""
         created = datetime.fromtimestamp(self._clock(), UTC)
-        before = self.board.get(job_id)
+        before = self.cache.get(job_id)
         values: dict[str, Any] = {
             "callback_url": url,
             "created_at": before.created_at if before else created,
@@ -56,15 +56,15 @@ class ToldBackend:
         if status in ("completed", "failed"):
             values["finished_at"] = created
         told = state(status, version, job_id, **values)
-        self.board.publish(told)
+        self.cache.publish(told)
         return told
 
     async def get(self, job_id: str) -> JobState | None:
-        return self.board.get(job_id)
+        return self.cache.get(job_id)
 
     async def cancel(self, job_id: str) -> bool:
         self.cancelled.append(job_id)
         return True
 
     def changes(self) -> AsyncGenerator[JobState, None]:
-        return self.board.listen()
+        return self.cache.listen()

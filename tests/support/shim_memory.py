@@ -22,12 +22,13 @@ from fastapi import FastAPI
 
 from ecg_api.failures import Failure
 from ecg_shim.app import create_app
-from ecg_shim.health import Pulse
 from ecg_shim.intake import Rules
 from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, Submission
 from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
+from ecg_shim.snapshot import Snapshot, Snapshots
+from ecg_shim.tasks import Tasks
 
 BEGAN = datetime(2025, 9, 20, 12, 0, tzinfo=UTC)
 
@@ -43,6 +44,14 @@ class MemoryBackend:
     wait_seconds: int = 0
     health_says: dict[str, Any] = field(default_factory=lambda: {"healthy": True, "problems": []})
     raises: Exception | None = None
+    tasks: Tasks = field(default_factory=Tasks)
+    unready: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.snapshots = Snapshots(self, 3, lambda job: job.eta_seconds)
+
+    def not_ready(self) -> list[str]:
+        return self.unready
 
     async def submit(self, order: RenderOrder) -> JobState:
         there = self._put(order.job_id, order.callback_url, order.payload_hash)
@@ -73,13 +82,12 @@ class MemoryBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         self._complain()
-        return sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+        return self.newest(limit)
 
     async def queue(self) -> QueueState:
         self._complain()
-        states = [job.status for job in self.jobs.values()]
-        pending, processing = states.count(JobStatus.QUEUED), states.count(JobStatus.PROCESSING)
-        return QueueState(pending, processing, len(states), 3, self.wait_seconds)
+        self.snapshots.forget()
+        return self.snapshot().queue
 
     async def clear(self) -> int:
         waiting = [job.job_id for job in self.jobs.values() if job.status is JobStatus.QUEUED]
@@ -91,7 +99,24 @@ class MemoryBackend:
         for job in self.jobs.values():
             yield job
 
-    async def health(self) -> Mapping[str, Any]:
+    def snapshot(self) -> Snapshot:
+        now = self.snapshots.now()
+        return replace(now, queue=replace(now.queue, wait_seconds=self.wait_seconds))
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def waiting(self) -> list[JobState]:
+        return [job for job in self.jobs.values() if job.status is JobStatus.QUEUED]
+
+    def begun(self) -> list[JobState]:
+        return [job for job in self.jobs.values() if job.status is JobStatus.PROCESSING]
+
+    def newest(self, limit: int) -> list[JobState]:
+        return sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)[:limit]
+
+    def health(self) -> Mapping[str, Any]:
+        self._complain()
         return self.health_says
 
     def set(self, job_id: str, **changes: Any) -> JobState:
@@ -117,12 +142,12 @@ class MemoryBackend:
 
 
 @dataclass
-class NotedAnswers:
-    """Notes which answers were sent."""
+class NotedEnds:
+    """Notes whose ends are to be told again."""
 
     job_ids: list[str] = field(default_factory=list)
 
-    async def answered(self, job_id: str) -> None:
+    async def tell_again(self, job_id: str) -> None:
         self.job_ids.append(job_id)
 
     def soon(self) -> list[str]:
@@ -139,7 +164,7 @@ class Service:
 
     app: FastAPI
     backend: MemoryBackend
-    told: NotedAnswers
+    told: NotedEnds
     services: Services
 
 
@@ -156,14 +181,14 @@ class Served:
         return self.service.backend
 
     @property
-    def told(self) -> NotedAnswers:
+    def told(self) -> NotedEnds:
         return self.service.told
 
 
 def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool = False) -> Service:
     """Return the application over a MemoryBackend, set by variables as a user sets it."""
     settings = Settings.from_environment(environment or {})
-    backend, told = MemoryBackend(), NotedAnswers()
+    backend, told = MemoryBackend(), NotedEnds()
     rules = Rules(
         videos=video_policy(hosts=settings.video_hosts, private=settings.private_allowed),
         callbacks=callback_policy(
@@ -173,7 +198,7 @@ def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool
         gpu_encoding=settings.gpu_encoding,
         lookup=lookup,
     )
-    services = Services("standalone", settings, backend, told, rules, Pulse(backend))
+    services = Services("standalone", settings, backend, told, rules, essential=(backend.tasks,))
     return Service(create_app(services), backend, told, services)
 
 

@@ -24,7 +24,6 @@ import shim_standalone
 from ecg_common.web import checked_client
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import StandaloneBackend
-from ecg_shim.health import Pulse
 from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.command import FILE_NAME
 from ecg_shim.services import Services
@@ -44,7 +43,7 @@ def application(folder: Path, address: str, policy: Policy, **changes: Any) -> F
     client = checked_client(rules.callbacks)
     relay = Relay(backend, SqliteOutbox(folder / "data" / FILE_NAME), Sender(client), policy)
 
-    app = create_app(Services("standalone", settings, backend, relay, rules, Pulse(backend)))
+    app = create_app(Services("standalone", settings, backend, relay, rules))
     own_lifespan = app.router.lifespan_context
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from ecg_shim.model import Output
+from ecg_shim.model import Output, download_path
 
 log = logging.getLogger(__name__)
 
@@ -14,15 +14,23 @@ log = logging.getLogger(__name__)
 RENEWED_SECONDS = 3600
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SignedOutput(Output):
-    """A video in S3 whose `url` was signed: one day it opens nothing any more, a role's within hours.
+    """A video in S3 behind an address that was signed: one day it opens nothing any more, a role's within hours.
 
     Attributes:
         uri: where the video lies, s3://bucket/key.
+        signed: that address, if `url` is another one: the service's own, which lasts.
     """
 
     uri: str = ""
+    signed: str = ""
+
+    def told_as(self, public_url: str, job_id: str) -> SignedOutput:
+        """Return the video under an address of the service at `public_url`; as it is if that is empty."""
+        if not public_url:
+            return self
+        return replace(self, url=f"{public_url.rstrip('/')}{download_path(job_id)}", signed=self.url)
 
 
 class Presigner:
@@ -38,14 +46,20 @@ class Presigner:
         self._seconds = seconds
 
     async def renewed(self, output: Output) -> Output:
-        """Return a video with an address that opens it for an hour; as it is if that lasts, or none can be signed."""
-        if not isinstance(output, SignedOutput) or not output.uri.startswith(self._root):
+        """Return a video with an address that opens it for an hour.
+
+        As it is if its address is none that was signed; with the one signed when the job ended if none can be now.
+        """
+        if not isinstance(output, SignedOutput):
             return output
+        former = replace(output, url=output.signed) if output.signed else output
+        if not output.uri.startswith(self._root):
+            return former
         try:
             url = await asyncio.to_thread(self.signed, output.uri, min(RENEWED_SECONDS, self._seconds))
         except OSError as error:
             log.warning("%s", error)
-            return output
+            return former
         return replace(output, url=url)
 
     def signed(self, uri: str, seconds: int | None = None) -> str:

@@ -25,7 +25,7 @@ callback, or the outbox cannot be read.
 """
 
 
-class Letters(Protocol):
+class DeadLetters(Protocol):
     """The part of an outbox that the command works with."""
 
     async def open(self) -> None:
@@ -41,8 +41,10 @@ class Letters(Protocol):
         """Ask the service to send the end of a job once more."""
 
 
-def main(arguments: Sequence[str], folder: Path, write: Callable[[str], None], letters: Letters | None = None) -> int:
-    """Carry out a command on `letters`, else on the outbox in `folder`; returns the exit status."""
+def main(
+    arguments: Sequence[str], folder: Path, write: Callable[[str], None], dead_letters: DeadLetters | None = None
+) -> int:
+    """Carry out a command on `dead_letters`, else on the outbox in `folder`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m ecg_shim callbacks",
         description="Ends of jobs that could not be told to the backend.",
@@ -56,17 +58,17 @@ def main(arguments: Sequence[str], folder: Path, write: Callable[[str], None], l
     replay.add_argument("--all", action="store_true", help="of all jobs in the list")
     given = parser.parse_args(arguments)
     file = folder / FILE_NAME
-    if letters is None and not file.exists():
+    if dead_letters is None and not file.exists():
         write(f"There is no outbox {file}: no service has run with this folder (ECG_DATA_DIR).")
         return 1
     try:
-        return asyncio.run(_carry_out(given, letters or SqliteOutbox(file), write))
+        return asyncio.run(_carry_out(given, dead_letters or SqliteOutbox(file), write))
     except Unavailable as problem:
         write(str(problem))
         return 1
 
 
-async def _carry_out(given: argparse.Namespace, outbox: Letters, write: Callable[[str], None]) -> int:
+async def _carry_out(given: argparse.Namespace, outbox: DeadLetters, write: Callable[[str], None]) -> int:
     await outbox.open()
     try:
         dead = {record.job_id: record for record in await outbox.dead()}

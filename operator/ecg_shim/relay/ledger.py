@@ -49,35 +49,24 @@ def take(record: CallbackRecord | None, state: JobState, now: Now) -> CallbackRe
     return record.model_copy(update=changes)
 
 
-def answered(record: CallbackRecord, now: Now) -> CallbackRecord:
-    """Note that a client that posted the job has its answer.
+def replayed(record: CallbackRecord, now: Now, policy: Policy) -> CallbackRecord:
+    """Send the end of a job once more under the same id: it was given up, or its client has posted the job again.
 
-    It writes its own row then, over what it was told before: a job whose end it knew is told once more, under the same
-    id.
+    Such a client writes its own row then, over what it was told before.
     """
-    changes: dict[str, object] = {"answered_at": now.at}
-    if record.state is RecordState.SETTLED and record.terminal:
-        changes |= {"state": RecordState.OPEN, "terminal": _afresh(record.terminal)}
-    return record.model_copy(update=changes)
-
-
-def replayed(record: CallbackRecord, now: Now) -> CallbackRecord:
-    """Send the end of a job once more although it was given up."""
     if record.state is RecordState.OPEN or record.terminal is None:
         return record
-    fresh = _afresh(record.terminal).model_copy(update={"due": now.at})
+    fresh = _afresh(record.terminal).model_copy(update={"due": now.at + policy.hold_terminal})
     return record.model_copy(update={"state": RecordState.OPEN, "terminal": fresh})
 
 
 def revived(record: CallbackRecord, now: Now, policy: Policy) -> CallbackRecord:
     """Go on after this process was ended, at whatever point.
 
-    What was being sent may have arrived: that try has no answer. Whether a client had its answer is not known either.
+    What was being sent may have arrived: that try has no answer.
     """
     if record.sending:
         record = finish(record, record.sending.id, Answer(error="The service ended meanwhile."), now, policy)[0]
-    if record.answered_at is None:
-        record = record.model_copy(update={"answered_at": now.at})
     return record
 
 
@@ -85,12 +74,10 @@ def due(record: CallbackRecord, policy: Policy) -> float | None:
     """Return when the next callback is to be sent; None if there is nothing to send now."""
     if record.sending or record.state is not RecordState.OPEN:
         return None
-    answered_at = record.answered_at
-    since = record.seen_at + policy.unknown_answer if answered_at is None else answered_at
     if record.terminal:
-        return max(since + policy.hold_terminal, record.terminal.due, record.unsure_until)
+        return max(record.seen_at + policy.hold_terminal, record.terminal.due, record.unsure_until)
     if record.waiting:
-        return max(since + policy.hold, record.waiting.due, record.sent_at + policy.progress_every)
+        return max(record.seen_at + policy.hold, record.waiting.due, record.sent_at + policy.progress_every)
     return None
 
 

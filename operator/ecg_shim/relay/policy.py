@@ -63,9 +63,9 @@ class Policy:
     """Times in seconds.
 
     Attributes:
-        hold: from the client's answer to the first callback: the client writes its own row after it was answered.
-        hold_terminal: the same for the job's end.
-        unknown_answer: how long to wait for word that the client was answered; it may have gone away.
+        hold: from when a job was first heard of to its first callback: the client that has posted it writes its own
+            row after it was answered, over what it was told before.
+        hold_terminal: the same for the job's end, and for an end that is told again.
         progress_every: least time between two progress callbacks of a job.
         attempts: how often the job's end is sent to a backend that answers with errors.
         first_wait, longest_wait: between tries; doubled each time.
@@ -75,9 +75,8 @@ class Policy:
         keep: how long what was told is remembered.
     """
 
-    hold: float = 1.5
-    hold_terminal: float = 3.0
-    unknown_answer: float = 60.0
+    hold: float = 3.0
+    hold_terminal: float = 5.0
     progress_every: float = 1.0
     attempts: int = 3
     first_wait: float = 1.0

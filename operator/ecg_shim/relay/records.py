@@ -53,8 +53,7 @@ class CallbackRecord(ApiModel):
     Attributes:
         created_at: of the job; a later job of the same id has another.
         version: of the newest state that was taken in.
-        seen_at: when the job was first heard of.
-        answered_at: when the client that posted the job had its answer; None while that is not known.
+        seen_at: when the job was first heard of, by the clock of whoever sends callbacks.
         sent_at: when the last try ended.
         failures: tries of progress in a row that failed.
         unsure_until: a callback without answer may still be worked on until then.
@@ -69,7 +68,6 @@ class CallbackRecord(ApiModel):
     version: int
     seen_at: float
     state: RecordState = RecordState.OPEN
-    answered_at: float | None = None
     sent_at: float = 0.0
     failures: int = 0
     unsure_until: float = 0.0

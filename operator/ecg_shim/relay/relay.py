@@ -24,6 +24,7 @@ from ecg_shim.relay.outbox import Outbox
 from ecg_shim.relay.policy import Policy, Verdict
 from ecg_shim.relay.records import CallbackRecord, RecordState
 from ecg_shim.relay.sender import Sender
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -63,32 +64,26 @@ class Relay:
         self._policy = policy
         self._metrics = metrics or RelayMetrics()
         self._clock = clock
-        self._began = clock()
         self._records: dict[str, CallbackRecord] = {}
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._agenda: list[Due] = []
+        self._queue: list[Due] = []
         self._held: defaultdict[str, dict[str, Due]] = defaultdict(dict)
         self._busy: Counter[str] = Counter()
         self._unsaved: set[str] = set()
-        self._unnoted: set[str] = set()
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = Tasks()
 
     async def start(self) -> None:
         """Go on with what an earlier relay left, and begin. Raises Unavailable."""
         await self.load()
-        self._tasks = [
-            asyncio.create_task(self._listen(), name="relay: changes"),
-            asyncio.create_task(self._work(), name="relay: sending"),
-            asyncio.create_task(self._keep_house(), name="relay: housekeeping"),
-        ]
+        self.tasks.spawn("the relay's watch of jobs", self._listen())
+        self.tasks.spawn("the sending of callbacks", self._work())
+        self.tasks.spawn("the relay's housekeeping", self._keep_house())
 
     async def close(self) -> None:
         """Let callbacks that are on their way end, within seconds; the rest is sent by the next relay."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()
         sending = list(self._sending.values())
         if sending:
             await asyncio.wait(sending, timeout=SECONDS_TO_END)
@@ -112,19 +107,6 @@ class Relay:
         for record in await self._outbox.unfinished():
             await self._keep(ledger.revived(record, self._now(), self._policy))
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the client that posted this job has its answer; callbacks may follow a little later."""
-        self._unnoted.add(job_id)
-        try:
-            state = await self._backend.get(job_id)
-            if state is not None:
-                await self.take(state)
-            await self._change(job_id, ledger.answered)
-        except Unavailable as problem:
-            log.error("That the client of job %s was answered is noted later: %s", job_id, problem)
-        else:
-            self._unnoted.discard(job_id)
-
     async def take(self, state: JobState) -> None:
         """Take in where a job stands. Nothing is lost if the outbox cannot keep it: it is tried again."""
         if not state.callback_url:
@@ -134,15 +116,12 @@ class Relay:
             if record is None and self._is_history(state):
                 return
             changed = ledger.take(record, state, self._now())
-            if record is None and state.created_at.timestamp() < self._began:
-                # Posted to an earlier relay, which was ended before it noted anything.
-                changed = ledger.answered(changed, self._now())
             if changed != record:
                 await self._keep(changed)
 
-    async def replay(self, job_id: str) -> None:
-        """Send the end of a job once more although it was given up."""
-        await self._change(job_id, ledger.replayed)
+    async def tell_again(self, job_id: str) -> None:
+        """Send the end of a job once more, if it was sent or given up. Raises Unavailable."""
+        await self._change(job_id, lambda record, now: ledger.replayed(record, now, self._policy))
 
     async def deliver_due(self) -> None:
         """Send what is due now, and wait for the answers."""
@@ -185,14 +164,14 @@ class Relay:
     def _plan(self, record: CallbackRecord) -> None:
         at = ledger.due(record, self._policy)
         if at is not None:
-            heapq.heappush(self._agenda, (at, record.job_id, _host(record.url)))
+            heapq.heappush(self._queue, (at, record.job_id, _host(record.url)))
             self._wake.set()
 
     def _start_due(self) -> bool:
         """Start sending what is due, up to a number at once; tell whether anything is being sent."""
         now = self._clock()
-        while self._agenda and self._agenda[0][0] <= now and len(self._sending) < AT_ONCE:
-            due = heapq.heappop(self._agenda)
+        while self._queue and self._queue[0][0] <= now and len(self._sending) < AT_ONCE:
+            due = heapq.heappop(self._queue)
             _, job_id, host = due
             if self._busy[host] >= AT_ONCE_PER_HOST:
                 self._held[host].setdefault(job_id, due)
@@ -222,7 +201,7 @@ class Relay:
     def _let_in(self, host: str) -> None:
         """Let the next one that waits for a place at a host take it."""
         if held := self._held.get(host):
-            heapq.heappush(self._agenda, held.pop(next(iter(held))))
+            heapq.heappush(self._queue, held.pop(next(iter(held))))
         if not held:
             self._held.pop(host, None)
 
@@ -292,7 +271,7 @@ class Relay:
             self._wake.clear()
             self._start_due()
             full = len(self._sending) >= AT_ONCE
-            wait = LOOK_SECONDS if full or not self._agenda else self._agenda[0][0] - self._clock()
+            wait = LOOK_SECONDS if full or not self._queue else self._queue[0][0] - self._clock()
             # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.001, min(wait, LOOK_SECONDS))):
@@ -303,9 +282,7 @@ class Relay:
         while True:
             try:
                 for job_id in await self._outbox.take_replays():
-                    await self.replay(job_id)
-                for job_id in list(self._unnoted):
-                    await self.answered(job_id)
+                    await self.tell_again(job_id)
                 for job_id in list(self._unsaved):
                     await self._change(job_id, lambda record, _: record)
                 if time.monotonic() - forgotten > HOUSEKEEPING_SECONDS:

@@ -1,4 +1,4 @@
-"""The status page at / and the description of the API at /docs: our own files, nothing from elsewhere."""
+"""The status page at /: our own files, nothing from elsewhere. The API is described at /openapi.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -14,7 +14,6 @@ KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-PAGES = {"/": "status.html", "/docs": "docs.html"}
 HEADERS = {
     # Videos may be redirected to storage anywhere; all else is ours.
     "Content-Security-Policy": "default-src 'self'; media-src *; frame-ancestors 'none'; base-uri 'none'",
@@ -34,12 +33,13 @@ def page_routes() -> APIRouter:
     def served(name: str) -> Response:
         return Response(loaded[name], headers={**HEADERS, "Content-Type": KINDS[Path(name).suffix]})
 
-    for path, name in PAGES.items():
+    @router.api_route("/", methods=["GET", "HEAD"])
+    async def page(request: Request) -> Response:
+        return served("status.html")
 
-        async def page(request: Request, name: str = name) -> Response:
-            return served(name)
-
-        router.add_route(path, page, methods=["GET", "HEAD"])
+    @router.api_route("/docs", methods=["GET", "HEAD"])
+    async def docs(request: Request) -> Response:
+        return RedirectResponse("/openapi.json")
 
     @router.api_route("/page/{name}", methods=["GET", "HEAD"])
     async def part(request: Request, name: str) -> Response:

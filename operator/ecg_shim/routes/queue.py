@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ecg_shim.health import health_reply
+from ecg_shim.health import health_reply, problems_of
 from ecg_shim.routes.jobs import FRESH, UNAVAILABLE
 from ecg_shim.services import Services
 from ecg_shim.wire import ErrorReply, HealthReply, QueueDetails, QueueReply, SuccessReply
 
 PRODUCTION = "production"
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "Requests had better go elsewhere.", "content": {"text/plain": {}}}
+}
 
 
 def queue_routes(services: Services) -> APIRouter:
@@ -58,16 +63,33 @@ def probe_routes(services: Services) -> APIRouter:
     @router.get("/health", summary="How the service is", response_model=HealthReply)
     async def health(request: Request) -> Response:
         """Return healthy or unhealthy and why, memory, GPUs and queue. The status code is 200 either way."""
-        reply = health_reply(services.pulse.snapshot, services.settings, services.mode)
+        reply = health_reply(services.backend, services.settings, services.mode)
         return Response(reply.model_dump_json(), media_type="application/json", headers=FRESH)
 
     router.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
+
+    @router.get("/livez", summary="Whether the process works", response_class=PlainTextResponse)
+    async def livez(request: Request) -> PlainTextResponse:
+        """Return 200 while the process answers: one that does not has to be restarted."""
+        return PlainTextResponse("ok\n", headers=FRESH)
+
+    @router.get(
+        "/readyz", summary="Whether to send requests here", response_class=PlainTextResponse, responses=NOT_READY
+    )
+    async def readyz(request: Request) -> PlainTextResponse:
+        """Return 200 if the queue can be read and written; 503 and why not, a sentence a line."""
+        problems = services.not_ready()
+        return PlainTextResponse("\n".join(problems or ["ok"]) + "\n", 503 if problems else 200, headers=FRESH)
 
     @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
     })  # fmt: skip
     async def metrics(request: Request) -> Response:
         """Return queue depth, drop rate, request times and more."""
-        return Response(services.metrics.text(services.pulse.snapshot), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        problems, _ = problems_of(services.backend)
+        return Response(
+            services.metrics.text(services.backend.snapshot(), healthy=not problems),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
 
     return router

@@ -7,6 +7,7 @@ refused is only what leaves nobody to call (no job id, no callback address) or w
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,6 +25,8 @@ from ecg_shim.wire import RENDER_REQUEST, Accepted, BodyProblem, BodyProblems, E
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
+SLOW_SECONDS = 2.0
+"""Callbacks are held for a little longer than that, from when a job is stored."""
 UNREAD = (400, 408, 413)
 TAKEN = "The job is taken. Whatever becomes of it is told by callback."
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -53,7 +56,8 @@ def render_routes(services: Services) -> APIRouter:
                  openapi_extra=BODY)  # fmt: skip
     async def render(request: Request) -> JSONResponse:
         """Put a job into the queue and answer at once. The same request again is the same job, rendered once."""
-        seconds = services.pulse.snapshot.queue.wait_seconds + services.pulse.snapshot.render_seconds
+        now = services.backend.snapshot()
+        seconds = now.queue.wait_seconds + now.render_seconds
         return await _answer(request, services, lambda job: Accepted(job_id=job, estimated_time=seconds))
 
     @router.post(
@@ -72,24 +76,32 @@ def render_routes(services: Services) -> APIRouter:
 
 async def _answer(request: Request, services: Services, reply: Any) -> JSONResponse:
     try:
-        job_id = await _take(request, services)
+        job_id, again = await _take(request, services)
     except _Refused as refused:
         services.metrics.submissions.labels("refused").inc()
         return refused.response
-    # Runs when the answer was sent: callbacks that arrive before it confuse clients.
-    told = BackgroundTask(services.told.answered, job_id)
-    return JSONResponse(reply(job_id).model_dump(), background=told)
+    # Runs when the answer was sent: what a client was told before, it overwrites with what it was answered.
+    telling = BackgroundTask(_tell_again, services, job_id) if again else None
+    return JSONResponse(reply(job_id).model_dump(), background=telling)
 
 
-async def _take(request: Request, services: Services) -> str:
-    """Hand the request to the backend; return the job's id. Raises _Refused."""
+async def _tell_again(services: Services, job_id: str) -> None:
+    try:
+        await services.callbacks.tell_again(job_id)
+    except Unavailable as problem:
+        log.error("job %s: its end is not told again: %s", job_id, problem)
+
+
+async def _take(request: Request, services: Services) -> tuple[str, bool]:
+    """Hand the request to the backend; return the job's id, and whether its end may have been told. Raises _Refused."""
     try:
         asked = read_request(await read_body(request, services.settings.max_request_mb * MEGABYTE), services.rules)
         decided = order(asked, services.rules)
+        began = time.monotonic()
         if isinstance(decided, Failure):
-            await services.backend.reject(asked.submission, decided)
+            state = await services.backend.reject(asked.submission, decided)
         else:
-            await services.backend.submit(decided)
+            state = await services.backend.submit(decided)
     except BadRequest as bad:
         problem = BodyProblem(type=bad.kind, loc=list(bad.place), msg=str(bad))
         raise _Refused(422, BodyProblems(detail=[problem])) from None
@@ -105,7 +117,7 @@ async def _take(request: Request, services: Services) -> str:
     except Unavailable as error:
         raise _Refused(503, ErrorReply(detail=f"Failed to queue job: {error}")) from error
     _note(asked.job_id, decided, services)
-    return asked.job_id
+    return asked.job_id, state.status.terminal or time.monotonic() - began > SLOW_SECONDS
 
 
 def _note(job_id: str, decided: object, services: Services) -> None:

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What a load balancer, a browser that shows a finished video, and the pages' own files need.
-OPEN = re.compile(r"/(health|docs|openapi\.json|page/[^/]+|api/render/[^/]+/download)?")
+OPEN = re.compile(r"/(health|livez|readyz|docs|openapi\.json|page/[^/]+|api/render/[^/]+/download)?")
 # Load balancers ask for these under whatever name they know.
-UNDER_ANY_NAME = ("/health", "/metrics")
+UNDER_ANY_NAME = ("/health", "/livez", "/readyz", "/metrics")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 # No stranger owns such a name: this machine, its network or its cluster gives them out.
 PRIVATE_ENDS = (".localhost", ".svc", ".svc.cluster.local", ".internal", ".local")
@@ -36,7 +36,7 @@ class Guard:
     Args:
         token: empty means that none is asked for.
         origins: sites whose pages may post, besides this service's own.
-        names: of this service, in small letters, besides those that are private by their form.
+        names: of this service, in small dead_letters, besides those that are private by their form.
         local: only this machine can ask, so that its own pages have its own names.
     """
 

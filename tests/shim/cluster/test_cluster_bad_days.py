@@ -12,7 +12,7 @@ import pytest
 from control_plane import ControlPlane
 from ecg_cluster.client import LEASES, NODES, Resource
 from ecg_cluster.errors import NoAnswer
-from ecg_shim.backends.cluster import ClusterBackend, api
+from ecg_shim.backends.cluster import ClusterBackend, api, render_jobs
 from ecg_shim.model import Unavailable
 from faulty_api import FaultyApi
 from operators import on_a_loop
@@ -86,6 +86,38 @@ async def test_late_and_repeated_events_repeat_no_callback_and_turn_nothing_back
             assert state.status == "cancelled"
 
 
+def test_a_replica_that_cannot_follow_changes_any_more_is_not_ready_and_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @on_a_loop
+    async def run() -> None:
+        async with place, place.replica() as backend:
+            assert backend.not_ready() == []
+            monkeypatch.setattr(render_jobs, "read", lambda obj: 1 / 0)
+            job_id = place.new_row()
+            await backend.submit(place.order(job_id))
+            await asyncio.wait_for(backend.tasks.ended(), 20)
+            assert backend.not_ready() == ["the watch of RenderJobs has ended: division by zero"]
+
+    run()
+
+
+@on_a_loop
+async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) -> None:
+    async with (
+        place,
+        FaultyApi(place.kubeconfig) as faulty,
+        place.replica(kubeconfig=str(faulty.kubeconfig)) as backend,
+    ):
+        await eventually(lambda: faulty.open_watches() == 2)
+        faulty.refuse = lambda method, path: 500 if method == "GET" and path.endswith("renderjobs") else None
+        faulty.cut_watches()
+        await eventually(lambda: bool(backend._cache.problems))
+        assert backend.not_ready() == []
+        backend._cache.jobs._heard_at -= 90
+        assert "cannot be watched" in backend.not_ready()[0]
+
+
 @on_a_loop
 async def test_a_post_outlasts_an_api_server_that_is_away_for_a_moment(place: Place) -> None:
     async with (
@@ -139,7 +171,7 @@ def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_awa
             await until(backend, job_id, "processing")
             await asyncio.to_thread(plane.kill_api_server)
             try:
-                await eventually(lambda: not backend._board.live)
+                await eventually(lambda: not backend._cache.live)
                 known = await backend.get(job_id)
                 assert known is not None
                 assert known.status == "processing"
@@ -148,13 +180,13 @@ def test_jobs_are_told_from_memory_and_none_is_taken_while_the_api_server_is_awa
                 with pytest.raises(Unavailable, match="API server"):
                     await backend.submit(place.order(place.new_row()))
                 began = time.monotonic()
-                assert not (await backend.health())["healthy"]
+                assert not backend.health()["healthy"]
                 assert time.monotonic() - began < 0.1
             finally:
                 await asyncio.to_thread(plane.start_api_server)
             await place.succeeds(job_id)
             await place.told(job_id, "completed")
-            await eventually(lambda: backend._board.live)
+            await eventually(lambda: backend._cache.live)
 
     run()
 
@@ -175,7 +207,7 @@ def test_the_rights_that_the_chart_gives_are_enough(plane: ControlPlane, place: 
             assert await backend.cancel(job_id)
             assert not await backend.cancel("never-heard-of")
             await place.delete(job_id)
-            assert (await backend.health())["problems"] == [_nobody(place)]
+            assert backend.health()["problems"] == [_nobody(place)]
 
     run()
 
@@ -201,22 +233,22 @@ def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, plac
 @on_a_loop
 async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
     async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
-        await eventually(lambda: bool(backend._vitals.problems))
-        assert (await backend.health())["problems"] == [_nobody(place)]
+        await eventually(lambda: bool(backend._health.problems))
+        assert backend.health()["problems"] == [_nobody(place)]
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}
         lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
         await place.cluster.create(LEASES, place.namespace, lease)
-        await backend._vitals.look()
-        assert "has not renewed" in (await backend.health())["problems"][0]
+        await backend._health.look()
+        assert "has not renewed" in backend.health()["problems"][0]
         renewed = {"spec": {"renewTime": _time()}}
         await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
         node = {"metadata": {"name": f"gpu-{place.namespace}"}}
         await place.cluster.client.call("create", NODES, None, body=node)
         status = {"status": {"allocatable": {"nvidia.com/gpu": "4"}, "capacity": {"nvidia.com/gpu": "4"}}}
         await place.cluster.client.call("patch", NODES, None, f"gpu-{place.namespace}", part="status", body=status)
-        backend._vitals._nodes_at = float("-inf")
-        await backend._vitals.look()
-        health = await backend.health()
+        backend._health._nodes_at = float("-inf")
+        await backend._health.look()
+        health = backend.health()
         assert (health["healthy"], health["gpu_count"]) == (True, 4)
 
 

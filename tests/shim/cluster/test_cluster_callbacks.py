@@ -12,8 +12,9 @@ import pytest
 
 from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
-from ecg_cluster.client import LEASES, RENDER_JOBS
+from ecg_cluster.client import CONFIG_MAPS, LEASES, RENDER_JOBS
 from ecg_cluster.errors import Changed
+from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState
@@ -69,7 +70,6 @@ async def test_a_rejected_job_is_told_as_failed_without_a_render_job_and_across_
         job_id = place.new_row()
         async with place.replica(tells=False) as one:
             assert (await one.reject(place.submission(job_id), BROKEN)).status is JobStatus.FAILED
-            await one.answered(job_id)
         async with place.replica() as two:
             row = await place.told(job_id, "failed")
             assert (row.error_code, row.error_message) == ("INVALID_VIDEO_URL", "There is no video.")
@@ -105,7 +105,6 @@ async def test_a_job_that_the_cluster_does_not_take_is_told_as_failed(place: Pla
     async with place, place.replica() as backend:
         job_id = place.new_row()
         await backend.submit(replace(place.order(job_id), video_url="/no/scheme.mp4"))
-        await backend.answered(job_id)
         row = await place.told(job_id, "failed")
         assert row.error_code == "VALIDATION_ERROR"
         assert "must start with s3://" in str(row.error_message)
@@ -216,21 +215,21 @@ async def test_an_end_without_answer_when_the_replica_was_killed_is_told_again_u
             await place.succeeds(job_id)
 
             async def sending() -> bool:
-                filed = await place.filed(job_id)
-                return bool(filed and filed.record and filed.record.sending)
+                stored = await place.stored(job_id)
+                return bool(stored and stored.record and stored.record.sending)
 
             await place.until_true(sending)
-            filed = await place.filed(job_id)
-            assert filed is not None
-            assert filed.record is not None
-            assert filed.record.sending is not None
+            stored = await place.stored(job_id)
+            assert stored is not None
+            assert stored.record is not None
+            assert stored.record.sending is not None
         finally:
             await asyncio.to_thread(kill, service)
         place.client.fault = None
         async with place.replica():
             await place.told(job_id, "completed")
             await place.settles(job_id)
-        assert place.client.of(job_id)[-1].headers["webhook-id"] == filed.record.sending.id
+        assert place.client.of(job_id)[-1].headers["webhook-id"] == stored.record.sending.id
         assert ends(place, job_id) == ["completed"]
 
 
@@ -297,10 +296,10 @@ async def test_the_operators_writes_and_the_relays_do_not_undo_each_other(place:
         assert done["status"]["attempts"] == written
         assert done["status"]["phase"] == "Succeeded"
         assert {one["type"] for one in done["status"]["conditions"]} == {"Merged", ConditionType.CALLBACK_DELIVERED}
-        filed = await place.filed(job_id)
-        assert filed is not None
-        assert filed.record is not None
-        assert filed.record.state is RecordState.SETTLED
+        stored = await place.stored(job_id)
+        assert stored is not None
+        assert stored.record is not None
+        assert stored.record.state is RecordState.SETTLED
 
 
 async def _operator_writes(place: Place, job_id: str, turn: int, before: int) -> int:
@@ -337,17 +336,127 @@ async def test_what_the_relay_notes_about_itself_is_no_news_about_a_job(place: P
         await changes.aclose()
 
 
+def record_of(place: Place, job_id: str) -> CallbackRecord:
+    """Return a record that a relay would have to write."""
+    return CallbackRecord(
+        job_id=job_id, url=place.client.callback_url, created_at="", version=1, seen_at=1.0, sent_at=2.0
+    )
+
+
 @on_a_loop
 async def test_a_replica_without_the_lease_writes_nothing_into_the_outbox(place: Place) -> None:
     async with place, place.replica(tells=False) as backend:
         job_id = await place.post(backend)
-        filed = await place.filed(job_id)
-        outbox = ClusterOutbox(backend._api, backend._board, lambda: False)
+        stored = await place.stored(job_id)
+        outbox = ClusterOutbox(backend._api, backend._cache, lambda: 0.0)
         await outbox.open()
-        record = CallbackRecord(job_id=job_id, url=place.client.callback_url, created_at="", version=1, seen_at=0.0)
         with pytest.raises(Unavailable):
-            await outbox.save(record)
-        assert await place.filed(job_id) == filed
+            await outbox.save(record_of(place, job_id))
+        assert await place.stored(job_id) == stored
+
+
+def test_no_write_goes_on_beyond_the_fence_and_each_names_the_version_that_it_is_about(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Any] = []
+
+    @on_a_loop
+    async def run() -> None:
+        async with place, place.replica(tells=False) as backend:
+            job_id = await place.post(backend)
+            stored = await place.stored(job_id)
+            assert stored is not None
+            call = backend._api.client.call
+
+            async def stalled(verb: str, *rest: Any, **options: Any) -> Any:
+                if verb == "patch":
+                    written.append(options["body"]["metadata"])
+                    await asyncio.sleep(3600)
+                return await call(verb, *rest, **options)
+
+            monkeypatch.setattr(backend._api.client, "call", stalled)
+            outbox = ClusterOutbox(backend._api, backend._cache, lambda: 0.2)
+            async with asyncio.timeout(10):
+                with pytest.raises(Unavailable, match="Lease has run out"):
+                    await outbox.save(record_of(place, job_id))
+            assert written == [{"resourceVersion": stored.version, "uid": stored.uid}]
+            monkeypatch.setattr(backend._api.client, "call", call)
+            assert await place.stored(job_id) == stored
+
+    run()
+
+
+@on_a_loop
+async def test_a_ticket_that_somebody_else_has_changed_is_written_all_the_same_while_the_lease_lasts(
+    place: Place,
+) -> None:
+    async with place, place.replica(tells=False) as backend:
+        job_id = await place.post(backend)
+        behind = JobCache(backend._api)
+        behind.tickets.learn(await _changed(place, job_id))
+        outbox = ClusterOutbox(backend._api, behind, lambda: 10.0)
+        await outbox.save(record_of(place, job_id))
+        stored = await place.stored(job_id)
+        assert stored is not None
+        assert stored.record == record_of(place, job_id)
+
+
+async def _changed(place: Place, job_id: str) -> Any:
+    """Return the ticket as it was before the change that this makes."""
+    name = f"ecg-job-{job_id}"
+    before = await place.cluster.get(CONFIG_MAPS, place.namespace, name)
+    await place.cluster.patch(CONFIG_MAPS, place.namespace, name, {"metadata": {"annotations": {"a": "b"}}})
+    return before
+
+
+@on_a_loop
+async def test_each_writer_of_the_status_owns_its_own_fields(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        await place.succeeds(job_id)
+        told = await place.until(job_id, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
+        (own,) = [one for one in told["metadata"]["managedFields"] if one["manager"] == "ecg-render-service"]
+        assert (own["operation"], own["subresource"]) == ("Apply", "status")
+        assert set(own["fieldsV1"]["f:status"]) == {"f:callback", "f:conditions"}
+        assert set(own["fieldsV1"]["f:status"]["f:conditions"]) == {'k:{"type":"CallbackDelivered"}'}
+        merged = {"type": "Merged", "status": "True", "reason": "OutputWritten", "message": "",
+                  "lastTransitionTime": "2026-03-01T12:00:00Z"}  # fmt: skip
+        body = {"apiVersion": told["apiVersion"], "kind": told["kind"], "metadata": {"name": job_id},
+                "status": {"conditions": [merged]}}  # fmt: skip
+        params = {"fieldManager": "ecg-operator", "force": "true"}
+        after = await place.cluster.client.call(
+            "apply", RENDER_JOBS, place.namespace, job_id, part="status", body=body, params=params
+        )
+        assert {one["type"] for one in after["status"]["conditions"]} == {"CallbackDelivered", "Merged"}
+        assert after["status"]["callback"] == told["status"]["callback"]
+
+
+@on_a_loop
+async def test_a_render_job_that_names_no_callback_says_at_its_end_that_nobody_was_told(place: Place) -> None:
+    async with place, place.replica():
+        silent = render_job("silent")
+        silent["spec"].pop("callback", None)
+        await place.apply(silent)
+        await place.says("silent", "Rendering", plan=PLAN)
+        await asyncio.sleep(0.3)
+        assert condition(await place.get("silent"), "CallbackDelivered") == {}
+        await place.says("silent", "Succeeded", output=OUTPUT)
+        ended = await place.until("silent", lambda job: condition(job, "CallbackDelivered") != {})
+        said = condition(ended, "CallbackDelivered")
+        assert (said["status"], said["reason"]) == ("False", "NoCallback")
+        assert "spec.callback" in said["message"]
+
+
+@on_a_loop
+async def test_callbacks_tell_an_address_of_the_service_that_lasts(place: Place) -> None:
+    async with place, place.replica(public_url="https://render.example") as backend:
+        job_id = await place.post(backend)
+        await place.succeeds(job_id)
+        row = await place.told(job_id, "completed")
+        assert row.download_url == f"https://render.example/api/render/{job_id}/download"
+        state = await until(backend, job_id, "completed")
+        assert state.output
+        assert (await backend.signed_anew(state.output)).url == OUTPUT["url"], "nothing to sign with: what pods signed"
 
 
 def _state(job: dict[str, Any]) -> str:

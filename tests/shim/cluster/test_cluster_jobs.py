@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster import ClusterBackend, jobs, states
-from ecg_shim.backends.cluster.names import object_name
+from ecg_shim.backends.cluster import ClusterBackend, render_jobs, states
+from ecg_shim.backends.cluster.tickets import object_name
 from ecg_shim.model import Conflict, JobState, JobStatus
 from operators import on_a_loop
 from shim_cluster import FAILURE, OUTPUT, PLAN, Place, until
@@ -80,7 +80,7 @@ async def test_a_status_of_a_newer_operator_still_ends_the_job(place: Place) -> 
         await place.made(job_id)
         obj = await place.get(job_id)
         obj["status"] = {"phase": "Failed", "failure": {"code": "SUN_BURNT", "message": "Hot."}, "metrics": "none"}
-        state = states.of_job(jobs.read(obj))
+        state = states.of_job(render_jobs.read(obj))
         assert state.status is JobStatus.FAILED
         assert state.failure is not None
         assert state.failure.message == "SUN_BURNT: Hot."
@@ -130,9 +130,9 @@ async def test_of_many_different_posts_under_one_id_at_the_same_moment_one_is_ta
         taken = [answer for answer in answers if isinstance(answer, JobState)]
         assert len(taken) == 1, answers
         assert sum(isinstance(answer, Conflict) for answer in answers) == 7
-        filed = await place.filed(job_id)
-        assert filed is not None
-        assert filed.ticket.payload_hash == taken[0].payload_hash
+        stored = await place.stored(job_id)
+        assert stored is not None
+        assert stored.ticket.payload_hash == taken[0].payload_hash
 
 
 @on_a_loop
@@ -143,17 +143,17 @@ async def test_an_older_state_never_replaces_a_newer_one_and_nothing_returns_fro
         await place.succeeds(job_id)
         await place.settles(job_id)
         state = await until(backend, job_id, "completed")
-        backend._board.jobs.learn(old)
-        assert backend._board.get(job_id) == state
+        backend._cache.jobs.learn(old)
+        assert backend._cache.get(job_id) == state
         last = await place.get(job_id)
         await place.delete(job_id)
 
         async def gone() -> bool:
-            return await place.filed(job_id) is None and backend._board.get(job_id) is None
+            return await place.stored(job_id) is None and backend._cache.get(job_id) is None
 
         await place.until_true(gone)
-        backend._board.jobs.learn(last)
-        assert backend._board.get(job_id) is None
+        backend._cache.jobs.learn(last)
+        assert backend._cache.get(job_id) is None
 
 
 STAGES: list[dict[str, Any]] = [
@@ -221,7 +221,6 @@ async def test_a_cancel_before_the_post_is_remembered_by_all_replicas(place: Pla
             assert await one.get(job_id) is None
         async with place.replica() as two:
             assert (await two.submit(place.order(job_id))).status is JobStatus.CANCELLED
-            await two.answered(job_id)
             await place.told(job_id, "cancelled")
             assert await place.get(job_id) == {}
             assert place.client.statuses(job_id) == ["cancelled"]
@@ -234,7 +233,7 @@ async def test_a_cancel_before_the_post_is_forgotten_after_its_time(place: Place
         assert not await backend.cancel(job_id)
 
         async def gone() -> bool:
-            return await place.filed(job_id) is None
+            return await place.stored(job_id) is None
 
         await place.until_true(gone)
         await place.post(backend, job_id)
@@ -261,7 +260,7 @@ async def test_a_finished_job_is_unknown_when_its_render_job_is_gone_and_its_end
         await place.delete(job_id)
 
         async def gone() -> bool:
-            return await place.filed(job_id) is None and await backend.get(job_id) is None
+            return await place.stored(job_id) is None and await backend.get(job_id) is None
 
         await place.until_true(gone)
         assert place.client.statuses(job_id)[-1] == "completed"

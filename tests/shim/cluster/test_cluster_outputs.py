@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster.jobs import read
+from ecg_shim.backends.cluster.render_jobs import read
 from ecg_shim.backends.cluster.states import of_job
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import Output
@@ -15,15 +15,20 @@ from shim_cluster import OUTPUT
 URL, URI = str(OUTPUT["url"]), str(OUTPUT["uri"])
 
 
-def output_of(wanted: dict[str, Any], **status: Any) -> Output | None:
+def output_of(wanted: dict[str, Any], public_url: str = "", **status: Any) -> Output | None:
     """Return the output of a RenderJob that has succeeded."""
     meta = {"name": "a", "uid": "1", "resourceVersion": "7", "creationTimestamp": "2026-03-01T12:00:00Z"}
     finished = {"phase": "Succeeded", "output": {**OUTPUT, **status}}
-    return of_job(read({"metadata": meta, "spec": {"output": wanted}, "status": finished})).output
+    return of_job(read({"metadata": meta, "spec": {"output": wanted}, "status": finished}), public_url).output
 
 
 def test_a_presigned_address_is_known_with_the_place_of_the_video() -> None:
     assert output_of({"uri": URI}) == SignedOutput(URL, 5_000_000, 30.5, uri=URI)
+
+
+def test_with_a_public_address_of_the_service_that_is_told_instead() -> None:
+    told = SignedOutput("https://render.example/api/render/a/download", 5_000_000, 30.5, uri=URI, signed=URL)
+    assert output_of({"uri": URI}, "https://render.example/") == told
 
 
 @pytest.mark.parametrize(
@@ -36,3 +41,4 @@ def test_a_presigned_address_is_known_with_the_place_of_the_video() -> None:
 )
 def test_a_lasting_address_is_told_as_it_is(wanted: dict[str, Any], uri: str) -> None:
     assert output_of(wanted, uri=uri) == Output(URL, 5_000_000, 30.5)
+    assert output_of(wanted, "https://render.example", uri=uri) == Output(URL, 5_000_000, 30.5)

@@ -26,7 +26,7 @@ def test_every_path_but_the_pages_is_described():
     assert set(described) == {
         "/render", "/api/render/process", "/api/render/{job_id}/status", "/api/render/{job_id}/cancel",
         "/api/render/{job_id}/download", "/api/render/jobs", "/api/render/queue/status", "/api/render/queue/clear",
-        "/queue/status", "/health", "/metrics",
+        "/queue/status", "/health", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
 
 

@@ -16,6 +16,9 @@ import pytest
 
 import ports
 from control_plane import ControlPlane
+from ecg_shim.intake import Unrenderable, checked_video_url
+from ecg_shim.settings import Settings
+from ecg_shim.wiring import KUBERNETES, STANDALONE, rules_of
 from shim_requests import JOB_ID, render_body
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +80,14 @@ def test_what_cannot_be_rendered_fails_without_a_render_job(client, plane):
     status = client.get("/api/render/no-video/status").json()
     assert (status["status"], status["error_code"]) == ("failed", "INVALID_VIDEO_URL")
     assert len(_render_jobs(plane, 0)) == before
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "file:///var/run/secrets/kubernetes.io/serviceaccount/token"])
+def test_files_of_pods_are_no_videos_whatever_else_is_allowed(url):
+    settings = Settings.from_environment({"ECG_PRIVATE_ADDRESSES": "allow"})
+    assert checked_video_url(url, rules_of(settings, STANDALONE).videos)
+    with pytest.raises(Unrenderable):
+        checked_video_url(url, rules_of(settings, KUBERNETES).videos)
 
 
 def test_health_says_the_mode_and_that_no_operator_is_there(client):

@@ -6,7 +6,6 @@ import asyncio
 import math
 import re
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import httpx
@@ -15,8 +14,8 @@ import pytest
 from ecg_api.failures import FailureCode
 from ecg_api.status import RenderMetrics
 from ecg_shim.failures import failure
-from ecg_shim.health import FIRST_ESTIMATE, Pulse
 from ecg_shim.model import JobStatus, Output
+from ecg_shim.snapshot import FIRST_ESTIMATE
 from shim_memory import BEGAN, MemoryBackend, memory_service
 
 JOB = "f70a8eb4-3c1d-4a55-9d7e-2b6f7e0f5a11"
@@ -223,38 +222,17 @@ def test_health_answers_at_once_while_the_backend_hangs(served):
     assert time.monotonic() - began < 1.0
 
 
-def test_a_backend_that_hangs_becomes_a_problem(monkeypatch):
-    monkeypatch.setattr("ecg_shim.health.SECONDS_FOR_BACKEND", 0.05)
-    backend = MemoryBackend()
-
-    async def hanging() -> None:
-        await asyncio.sleep(3600)
-
-    backend.queue = hanging
-    pulse = Pulse(backend)
-    asyncio.run(pulse.measure())
-    assert pulse.snapshot.problems == ("The queue does not answer",)
-
-
-def test_measurements_that_are_old_are_a_problem():
-    service = memory_service()
-    assert "measured" in _asked(service, "/health", measured=False).json()["problems"][0]
-    service.services.pulse.snapshot = replace(service.services.pulse.snapshot, taken=time.monotonic() - 60)
-    assert "60 seconds" in _asked(service, "/health", measured=False).json()["problems"][0]
-
-
 def test_the_estimate_is_the_mean_of_recent_renders():
     backend = MemoryBackend()
-    pulse = Pulse(backend)
-    asyncio.run(pulse.measure())
-    assert pulse.snapshot.render_seconds == FIRST_ESTIMATE
+    assert backend.snapshot().render_seconds == FIRST_ESTIMATE
     for number, seconds in enumerate((10, 31)):
         times = {"started_at": BEGAN, "finished_at": BEGAN + timedelta(seconds=seconds)}
         backend.set(f"job-{number}", status=JobStatus.COMPLETED, metrics=METRICS, **times)
     backend.set("failed", status=JobStatus.FAILED, started_at=BEGAN, finished_at=BEGAN + timedelta(hours=1))
-    asyncio.run(pulse.measure())
-    assert pulse.snapshot.render_seconds == 20
-    assert math.isclose(pulse.snapshot.drop_rate, 0.01)
+    assert backend.snapshot().render_seconds == FIRST_ESTIMATE, "of a second ago at most"
+    backend.snapshots.forget()
+    assert backend.snapshot().render_seconds == 20
+    assert math.isclose(backend.snapshot().drop_rate, 0.01)
 
 
 def test_metrics_hold_depth_drop_rate_and_request_times_by_route():
@@ -281,10 +259,8 @@ def test_paths_that_nobody_serves_are_json_404_and_405(served):
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def _asked(service, path: str, method: str = "GET", *, measured: bool = True) -> httpx.Response:
+def _asked(service, path: str, method: str = "GET") -> httpx.Response:
     async def ask() -> httpx.Response:
-        if measured:
-            await service.services.pulse.measure()
         transport = httpx.ASGITransport(service.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", verify=False) as client:
             return await client.request(method, path)

@@ -149,7 +149,7 @@ OPTIONS = {
     "numbers as text": ({"width": "1280", "quality": "75", "fps": "29.97"},
                         {"width": 1280, "quality": 75, "fps": "29.97"}),
     "whole floats": ({"width": 1280.0, "fps": 25.0}, {"width": 1280, "fps": 25.0}),
-    "capital letters": ({"format": "MOV"}, {"format": "mov"}),
+    "capital dead_letters": ({"format": "MOV"}, {"format": "mov"}),
     "camelCase": ({"framePolicy": "drop", "unknownPlugins": "static"},
                   {"frame_policy": "drop", "unknown_plugins": "static"}),
     "snake_case": ({"frame_policy": "drop"}, {"frame_policy": "drop"}),

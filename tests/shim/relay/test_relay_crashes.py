@@ -74,7 +74,7 @@ class World:
             relay = Relay(self.backend, outbox, sender, Policy(), None, lambda: self.now)  # type: ignore[arg-type]
             try:
                 await relay.load()
-                if before := self.backend.board.get(JOB):
+                if before := self.backend.cache.get(JOB):
                     await relay.take(before)
                 while script:
                     await self.step(relay, script)
@@ -86,12 +86,9 @@ class World:
 
     async def step(self, relay: Relay, script: list[str]) -> None:
         word = script.pop(0)
-        if word == "answered":
-            await relay.answered(JOB)
-        else:
-            version = 100 - len(script)
-            state = self.backend.now(word, version, JOB, self.client.callback_url, progress=version)
-            await relay.take(state)
+        version = 100 - len(script)
+        state = self.backend.now(word, version, JOB, self.client.callback_url, progress=version)
+        await relay.take(state)
         await self.pass_time(relay, 2.0)
 
     async def pass_time(self, relay: Relay, seconds: float) -> None:
@@ -102,7 +99,7 @@ class World:
 def run(folder: Path, last: int, end: str) -> tuple[Steps, ClientBackend]:
     """Run a job whose relay crashes at step `last`, and is started again; return how far it came and who was told."""
     steps = Steps(last)
-    script = ["queued", "answered", "processing", "processing", "processing", end]
+    script = ["queued", "queued", "processing", "processing", "processing", end]
 
     async def both(client: ClientBackend) -> None:
         world = World(folder, client)
@@ -145,7 +142,7 @@ def test_whenever_the_relay_ends_the_next_one_goes_on(tmp_path: Path, end: str) 
 def test_two_relays_after_another_do_not_repeat_what_was_told(tmp_path: Path) -> None:
     async def twice(client: ClientBackend) -> None:
         world = World(tmp_path, client)
-        await world.live(Steps(0), ["queued", "answered", "processing", "completed"])
+        await world.live(Steps(0), ["queued", "queued", "processing", "completed"])
         for _ in range(3):
             await world.live(Steps(0), [])
 
@@ -158,7 +155,7 @@ def test_two_relays_after_another_do_not_repeat_what_was_told(tmp_path: Path) ->
 def test_a_job_that_ended_while_no_relay_ran_is_told_by_the_next(tmp_path: Path) -> None:
     async def late(client: ClientBackend) -> None:
         world = World(tmp_path, client)
-        await world.live(Steps(0), ["queued", "answered", "processing"])
+        await world.live(Steps(0), ["queued", "queued", "processing"])
         world.backend.now("failed", 200, JOB, client.callback_url)
         await world.live(Steps(0), [])
 

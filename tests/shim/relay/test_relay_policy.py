@@ -15,7 +15,7 @@ from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
 from ecg_shim.relay.sender import read_retry_after
 from shim_jobs import CREATED, state
 
-POLICY = Policy()
+POLICY = Policy(hold=1.5, hold_terminal=3.0)
 STORED = json.dumps({"detail": {"error": "x", "code": "RENDER_CALLBACK_PROCESSING_FAILED"}}).encode()
 ANSWERS = {
     "received": (Answer(200), "told", "told"),
@@ -85,13 +85,13 @@ def test_retry_after_is_read_in_both_forms(text: str, seconds: float | None) -> 
     assert read_retry_after(text, now=60.0) == seconds
 
 
-def taken(*states: Any, answered: float | None = 0.0) -> CallbackRecord:
+def taken(*states: Any) -> CallbackRecord:
     """Return the record after these states, all at time 0."""
     record = None
     for one in states:
         record = ledger.take(record, one, Now(0.0))
     assert record is not None
-    return record if answered is None else ledger.answered(record, Now(answered))
+    return record
 
 
 def sent(record: CallbackRecord, at: float, answer: Answer) -> CallbackRecord:
@@ -101,21 +101,17 @@ def sent(record: CallbackRecord, at: float, answer: Answer) -> CallbackRecord:
 
 
 HOLDS = {
-    "progress waits for the client's own row": (state("processing"), 0.0, 1.5),
-    "the end waits longer": (state("completed"), 0.0, 3.0),
-    "so does a failure": (state("failed"), 10.0, 13.0),
-    "and a cancellation": (state("cancelled"), 10.0, 13.0),
-    "before the answer nothing is sent for a minute": (state("processing"), None, 61.5),
-    "nor the end": (state("completed"), None, 63.0),
-    "a job that waits says nothing": (state("queued"), 0.0, None),
+    "progress waits for the client's own row": (state("processing"), 1.5),
+    "the end waits longer": (state("completed"), 3.0),
+    "so does a failure": (state("failed"), 3.0),
+    "and a cancellation": (state("cancelled"), 3.0),
+    "a job that waits says nothing": (state("queued"), None),
 }
 
 
-@pytest.mark.parametrize(("told", "answered", "due"), HOLDS.values(), ids=HOLDS)
-def test_callbacks_are_held_until_the_client_has_surely_written_its_row(
-    told: Any, answered: float | None, due: float | None
-) -> None:
-    assert ledger.due(taken(told, answered=answered), POLICY) == due
+@pytest.mark.parametrize(("told", "due"), HOLDS.values(), ids=HOLDS)
+def test_callbacks_are_held_until_the_client_has_surely_written_its_row(told: Any, due: float | None) -> None:
+    assert ledger.due(taken(told), POLICY) == due
 
 
 def test_progress_is_sent_at_most_once_a_second_and_newer_takes_the_place_of_older() -> None:
@@ -232,7 +228,7 @@ def test_refused_progress_is_dropped_and_the_end_still_sent() -> None:
 def test_a_client_that_posts_an_ended_job_again_is_told_its_end_again_under_the_same_id() -> None:
     record = sent(taken(state("completed", 1)), 5.0, Answer(200))
     assert record.terminal
-    again = ledger.answered(record, Now(100.0))
+    again = ledger.replayed(record, Now(100.0), POLICY)
     assert ledger.due(again, POLICY) == 103.0
     assert ledger.begin(again, Now(103.0))[1].id == record.terminal.id
 
@@ -241,23 +237,21 @@ def test_another_job_of_the_same_id_begins_anew() -> None:
     record = sent(taken(state("completed", 1)), 5.0, Answer(200))
     later = state("failed", 2, created_at=CREATED + timedelta(seconds=1))
     again = ledger.take(record, later, Now(50.0))
-    assert (again.state, again.seen_at, again.answered_at) == (RecordState.OPEN, 50.0, None)
+    assert (again.state, again.seen_at) == (RecordState.OPEN, 50.0)
 
 
 def test_a_dead_end_is_sent_again_when_asked_for() -> None:
     dead = sent(taken(state("completed", 1)), 5.0, Answer(422))
-    again = ledger.replayed(dead, Now(50.0))
-    assert ledger.due(again, POLICY) == 50.0
-    assert sent(again, 50.0, Answer(200)).state is RecordState.SETTLED
+    again = ledger.replayed(dead, Now(50.0), POLICY)
+    assert ledger.due(again, POLICY) == 53.0
+    assert sent(again, 53.0, Answer(200)).state is RecordState.SETTLED
     waiting = taken(state("processing", 1))
-    assert ledger.replayed(waiting, Now(50.0)) is waiting
+    assert ledger.replayed(waiting, Now(50.0), POLICY) is waiting
 
 
-def test_after_a_restart_an_answer_that_was_not_noted_is_taken_for_just_given() -> None:
-    record = ledger.revived(taken(state("completed", 1), answered=None), Now(100.0), POLICY)
-    assert ledger.due(record, POLICY) == 103.0
-    noted = ledger.revived(taken(state("completed", 1), answered=99.0), Now(100.0), POLICY)
-    assert ledger.due(noted, POLICY) == 102.0
+def test_after_a_restart_a_job_is_held_from_when_it_was_first_heard_of() -> None:
+    record = ledger.revived(taken(state("completed", 1)), Now(100.0), POLICY)
+    assert ledger.due(record, POLICY) == 3.0
 
 
 def test_after_a_restart_what_was_on_its_way_counts_as_a_try_without_answer() -> None:

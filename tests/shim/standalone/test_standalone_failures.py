@@ -207,13 +207,13 @@ def test_while_the_disk_is_full_jobs_are_refused_and_what_ended_is_noted_later(
         with pytest.raises(Unavailable, match="is full"):
             for number in range(50):
                 await backend.submit(order(f"filler-{number}", ["say", filler], callback_url=f"http://a/{filler}"))
-        health = await backend.health()
+        health = backend.health()
         assert not health["healthy"]
         assert "is full" in health["problems"][0]
         await pragma(backend, "max_page_count=1000000")
         await backend.clear()
         assert (await ended(backend, "a")).status is JobStatus.COMPLETED
-        assert (await backend.health())["healthy"]
+        assert backend.health()["healthy"]
 
     with_backend(tmp_path, work)
 

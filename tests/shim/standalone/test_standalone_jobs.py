@@ -12,7 +12,7 @@ import pytest
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_shim.backends.standalone import StandaloneBackend
-from ecg_shim.model import Conflict, JobStatus, RenderOrder
+from ecg_shim.model import Conflict, JobState, JobStatus, RenderOrder
 from shim_scripted_renderer import starts
 from shim_standalone import ended, eventually, order, rows, submission, until, with_backend
 
@@ -297,3 +297,45 @@ def test_the_log_has_the_patterns_that_monitoring_looks_for(tmp_path: Path, capl
     stats = "✅ Pipeline stats: {'dropped_frames': 3, 'processed_frames': 100, 'drop_rate': 0.03}"
     for pattern in (stats, "⚠️ Memory limit exceeded. Dropping frame 7", "❌ FFmpeg error: Cannot load nvenc encoder"):
         assert pattern in caplog.text
+
+
+def test_a_job_whose_video_is_still_looked_at_takes_no_slot_from_others(tmp_path: Path) -> None:
+    async def admit(asked: RenderOrder) -> RenderOrder:
+        if asked.job_id.startswith("slow"):
+            await asyncio.sleep(3600)
+        return asked
+
+    async def work(backend: StandaloneBackend) -> None:
+        for number in range(3):
+            await backend.submit(order(f"slow-{number}", ["result"]))
+        await backend.submit(order("good", ["result"]))
+        assert (await ended(backend, "good")).status is JobStatus.COMPLETED
+        waiting = [state for state in await backend.list_jobs(9) if state.status is JobStatus.QUEUED]
+        assert len(waiting) == 3
+        assert await backend.cancel("slow-1")
+        assert (await ended(backend, "slow-1")).status is JobStatus.CANCELLED
+
+    with_backend(tmp_path, work, admit, max_concurrent=1)
+
+
+def test_no_more_jobs_are_rendered_at_once_than_there_are_slots_and_they_keep_their_order(tmp_path: Path) -> None:
+    async def work(backend: StandaloneBackend) -> list[JobState]:
+        most = 0
+        for number in range(6):
+            await backend.submit(order(f"job-{number}", ["sleep", 0.2], ["result"]))
+        while (queue := await backend.queue()).pending or queue.processing:
+            most = max(most, queue.processing)
+            await asyncio.sleep(0.01)
+        assert most == 2
+        return await backend.list_jobs(10)
+
+    done = with_backend(tmp_path, work, max_concurrent=2)
+    begun = sorted(done, key=lambda state: (state.started_at, state.job_id))
+    assert [state.job_id for state in begun] == [f"job-{number}" for number in range(6)]
+
+
+def test_a_service_that_is_stopped_has_no_task_that_has_ended_by_itself(tmp_path: Path) -> None:
+    async def work(backend: StandaloneBackend) -> StandaloneBackend:
+        return backend
+
+    assert with_backend(tmp_path, work).tasks.problem == ""

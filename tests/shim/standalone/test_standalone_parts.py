@@ -13,11 +13,11 @@ import pytest
 
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
-from ecg_shim.backends.standalone.estimates import FIRST_GUESS_SECONDS, starts_in, typical_seconds
+from ecg_shim.backends.standalone.health import Gpu, read_gpus
 from ecg_shim.backends.standalone.reading import message_of, metrics_of, read_line, read_result, share_of
-from ecg_shim.backends.standalone.vitals import Gpu, read_gpus
 from ecg_shim.database import Database
 from ecg_shim.model import JobStatus, Unavailable
+from ecg_shim.snapshot import FIRST_GUESS_SECONDS, starts_in, typical_seconds
 from shim_standalone import ended, order, until, with_backend
 
 STARTS: dict[str, tuple[list[float], int, int, list[int]]] = {
@@ -114,10 +114,10 @@ def test_health_has_the_blocks_that_clients_know_and_waits_for_nobody(tmp_path: 
     async def work(backend: StandaloneBackend) -> None:
         await backend.submit(order("a", ["result"]))
         await ended(backend, "a")
-        while (await backend.health())["streaming"]["pipeline_active"]:  # noqa: ASYNC110 - over just after the job
+        while backend.health()["streaming"]["pipeline_active"]:  # noqa: ASYNC110 - over just after the job
             await asyncio.sleep(0.02)
         began = time.monotonic()
-        health = await backend.health()
+        health = backend.health()
         assert time.monotonic() - began < 0.5
         assert (health["healthy"], health["problems"]) == (True, [])
         assert health["available_memory"].endswith("GB")

@@ -12,6 +12,8 @@ import pytest
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend
 from ecg_shim.backends.storage import Presigner, SignedOutput
 from ecg_shim.model import JobState, JobStatus, Output
+from ecg_shim.relay.payloads import payload
+from ecg_shim.wire import StatusReply
 from s3 import NO_OTHER_SETTINGS
 from shim_standalone import ended, order, with_backend
 
@@ -59,9 +61,38 @@ def test_a_video_is_signed_anew_for_each_download_also_by_the_next_service(
     assert seconds_of(renewed.url) == 3600
 
 
+def test_with_a_public_address_of_the_service_that_is_told_and_leads_to_what_is_signed_anew(
+    tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = S3Target("videos", presign_seconds=DAY, public_url="https://render.example")
+
+    async def render(backend: StandaloneBackend) -> JobState:
+        await backend.submit(order("a", ["result"]))
+        return await ended(backend, "a")
+
+    async def download(backend: StandaloneBackend) -> tuple[Output | None, Output]:
+        told = await backend.get("a")
+        assert told
+        assert told.output
+        return told.output, await backend.signed_anew(told.output)
+
+    done = with_backend(tmp_path, render, s3=bucket)
+    assert done.output
+    assert payload(done, 0.0)["download_url"] == "https://render.example/api/render/a/download"
+    assert StatusReply.of(done).download_url == "https://render.example/api/render/a/download"
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "second")
+    kept, renewed = with_backend(tmp_path, download, s3=bucket)
+    assert kept == done.output
+    assert "X-Amz-Security-Token=second" in renewed.url
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    _, old = with_backend(tmp_path, download, s3=bucket)
+    assert "X-Amz-Security-Token=first" in old.url, "what was signed when the job ended is better than nothing"
+
+
 LASTING = {
     "a public address": Output("https://cdn.example.com/a.mp4", 5, 1.0),
-    "a video in another bucket": SignedOutput("https://x.example/a.mp4", 5, 1.0, uri="s3://videos-2/a.mp4"),
+    "a signed video in another bucket": SignedOutput("https://x.example/a.mp4", 5, 1.0, uri="s3://videos-2/a.mp4"),
     "a file": Output("http://localhost/api/render/a/download", 5, 1.0, Path("/a.mp4")),
 }
 

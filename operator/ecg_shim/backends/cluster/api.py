@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -19,9 +19,14 @@ from ecg_cluster.client import NODES, Client, Json, Resource, delete_options
 from ecg_cluster.errors import NoAnswer, NotFound
 
 SECONDS_TO_WRITE = 30.0
+FIELD_MANAGER = "ecg-render-service"
 PATIENCE = 20.0
 """A write is tried again for so long: an API server that is replaced is away for a moment, and a client whose job is
 refused gives it up."""
+
+
+Fence = Callable[[], float]
+"""Seconds for which the holder of a Lease may write, until shortly before another one may take over."""
 
 
 class Api:
@@ -68,6 +73,14 @@ class Api:
     async def patch(self, resource: Resource, name: str, body: Mapping[str, Any], part: str = "") -> Json:
         """Apply a JSON merge patch to an object, or to its `part` such as status; return it as stored."""
         return await self._patiently("patch", resource, name, body=body, part=part)
+
+    async def apply(self, resource: Resource, body: Mapping[str, Any], part: str = "") -> Json:
+        """Apply the fields of an object that are the service's own (server-side apply); return it as stored.
+
+        What another field manager owns stays as it is, whatever version it has by now.
+        """
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._patiently("apply", resource, body["metadata"]["name"], body=body, part=part, params=params)
 
     async def delete(self, resource: Resource, name: str, *, uid: str, version: str | None = None) -> None:
         """Delete this very object, if `version` is given only as long as it has not changed."""

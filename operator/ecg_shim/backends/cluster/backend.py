@@ -15,26 +15,27 @@ from ecg_api.failures import Failure
 from ecg_cluster.client import CONFIG_MAPS
 from ecg_cluster.connection import load_connection, own_namespace
 from ecg_cluster.election import Election
-from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster, NotFound
+from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.board import Board
-from ecg_shim.backends.cluster.desk import Answered, Desk
-from ecg_shim.backends.cluster.duty import Duty, MakeRelay
-from ecg_shim.backends.cluster.estimates import Estimates
-from ecg_shim.backends.cluster.filing import Filing, unavailable
-from ecg_shim.backends.cluster.names import ANSWERED, object_name, ticket_name
+from ecg_shim.backends.cluster.cache import JobCache
+from ecg_shim.backends.cluster.health import Health
+from ecg_shim.backends.cluster.leader import Leader, MakeRelay
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
+from ecg_shim.backends.cluster.reconciler import Reconciler
 from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.tickets import Stage, Ticket
-from ecg_shim.backends.cluster.vitals import Vitals
+from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
+from ecg_shim.backends.cluster.tickets import Stage, Ticket, object_name, ticket_name
 from ecg_shim.backends.storage import Presigner
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.relay.records import RecordState
+from ecg_shim.snapshot import Snapshot, Snapshots
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_SYNC = 20.0
+SECONDS_TO_SYNC = 60.0
 SECONDS_TO_ASK, SECONDS_TO_CONFIRM = 5.0, 0.8
 AT_ONCE = 16
 LARGE_AT_ONCE = 4
@@ -58,7 +59,7 @@ class ClusterBackend:
         self._make_relay = make_relay
         self._presigner = Presigner(settings.bucket, settings.presign_seconds)
         self._scenarios = Scenarios(settings.bucket, settings.scenario_store)
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks = Tasks()
         self._stack = AsyncExitStack()
         self._direct = asyncio.Semaphore(AT_ONCE)
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
@@ -72,30 +73,27 @@ class ClusterBackend:
         self._api = await self._connected(configuration, self._settings.namespace or own_namespace())
         operator_namespace, lease = self._settings.operator_lease
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
-        self._board = Board(self._api)
-        self._filing = Filing(self._api, self._board, self._settings.tombstone_seconds)
-        self._estimates = Estimates(self._board, self._settings.max_concurrent)
-        self._vitals = Vitals(operator, lease, self._settings.stale_seconds)
+        self._cache = JobCache(self._api, self._settings.public_url)
+        self._tickets = TicketStore(self._api, self._cache, self._settings.tombstone_seconds)
+        self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
+        self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
-        self._spawn("RenderJobs", self._board.jobs.run())
-        self._spawn("tickets", self._board.tickets.run())
+        self.tasks.spawn("the watch of RenderJobs", self._cache.jobs.run())
+        self.tasks.spawn("the watch of tickets", self._cache.tickets.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
-                await self._board.synced()
+                await self._cache.synced()
         except TimeoutError:
-            problems = "; ".join(self._board.problems) or "the API server does not answer"
+            problems = "; ".join(self._cache.problems) or "the API server does not answer"
             await self.close()
             raise Unavailable(f"{problems}. Is the CRD installed, and may the service read it?") from None
-        self._spawn("vitals", self._vitals.run())
+        self.tasks.spawn("the look at operator and nodes", self._health.run())
         if self._make_relay is not None:
-            self._spawn("duty", self._duty(self._make_relay).run())
+            self.tasks.spawn("the leader election", self._leader(self._make_relay).run())
 
     async def close(self) -> None:
         """Stop; another replica, or the next one, goes on."""
-        for task in reversed(self._tasks):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        self._tasks.clear()
+        await self.tasks.close()
         await self._stack.aclose()
 
     @asynccontextmanager
@@ -109,7 +107,7 @@ class ClusterBackend:
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; it is in the cluster when this returns. Raises Conflict, Unavailable."""
-        there = self._board.get(order.job_id)
+        there = self._cache.get(order.job_id)
         if there is not None and there.payload_hash == order.payload_hash and there.status is not JobStatus.QUEUED:
             return there
         kept = await self._scenarios.keep(order.job_id, order.scenario)
@@ -128,10 +126,10 @@ class ClusterBackend:
 
     async def get(self, job_id: str) -> JobState | None:
         """Return where a job stands; what this replica has not heard of is asked for. Raises Unavailable."""
-        known = self._board.get(job_id)
-        if known is None or not self._board.live:
+        known = self._cache.get(job_id)
+        if known is None or not self._cache.live:
             known = await self._asked_for(job_id, known)
-        return self._estimates.timed(known) if known is not None else None
+        return self._snapshots.timed(known) if known is not None else None
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
@@ -140,17 +138,21 @@ class ClusterBackend:
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
         try:
-            return await self._filing.cancel(job_id)
+            return await self._tickets.cancel(job_id)
         except ApiError as error:
             raise unavailable(error) from error
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._estimates.timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._cache.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
-        return self._estimates.queue()
+        return self.snapshot().queue
+
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long."""
+        return self._snapshots.now()
 
     async def clear(self) -> int:
         """Cancel all jobs that wait. Raises Unavailable."""
@@ -159,38 +161,35 @@ class ClusterBackend:
             async with self._direct:
                 return await self.cancel(state.job_id)
 
-        return sum(await asyncio.gather(*map(one, self._board.of(JobStatus.QUEUED))))
+        return sum(await asyncio.gather(*map(one, self._cache.waiting())))
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change; a slow listener misses steps, but no end."""
-        return self._board.listen()
+        return self._cache.listen()
 
-    async def answered(self, job_id: str) -> None:
-        """Note that the client that posted this job has its answer, for whichever replica tells callbacks."""
-        mark = f"{tickets.now().isoformat()} {secrets.token_hex(4)}"
-        patch = {"metadata": {"annotations": {ANSWERED: mark}}}
-        try:
-            obj = await self._api.patch(CONFIG_MAPS, ticket_name(object_name(job_id)), patch)
-        except NotFound:
-            return
-        except ApiError as error:
-            log.warning("job %s: callbacks begin a minute later: %s", job_id, error)
-            return
-        self._board.tickets.learn(obj)
+    async def tell_again(self, job_id: str) -> None:
+        """Have the leader tell the end of a job once more, if it was told or given up. Raises Unavailable."""
+        stored = self._cache.entry(object_name(job_id)).stored
+        if stored is not None and stored.record_state not in (None, RecordState.OPEN):
+            await ClusterOutbox(self._api, self._cache, lambda: 0.0).ask_for_replay(job_id)
 
-    async def health(self) -> Mapping[str, Any]:
+    def not_ready(self) -> list[str]:
+        """Return why this replica should get no requests: it does not hear what changes, or a task has ended."""
+        problems = [self.tasks.problem] if self.tasks.problem else []
+        if self._cache.lost:
+            problems += self._cache.problems or ["Nothing was heard of the API server for a while."]
+        return problems
+
+    def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, GPUs and frames; waits for nothing."""
-        problems = [*self._board.problems, *self._vitals.problems]
-        problems += [f"{task.get_name()}: has ended; restart the service." for task in self._tasks if task.done()]
-        begun = self._board.of(JobStatus.PROCESSING)
-        metrics = [state.metrics for state in self._board.newest(len(self._board))]
-        processed, dropped = sum(m.frames_processed for m in metrics), sum(m.frames_dropped for m in metrics)
+        problems = list(dict.fromkeys([*self.not_ready(), *self._cache.problems, *self._health.problems]))
+        processed, dropped = self._cache.processed, self._cache.dropped
         return {
             "healthy": not problems,
             "problems": problems,
-            **self._vitals.blocks(),
+            **self._health.blocks(),
             "streaming": {
-                "pipeline_active": bool(begun),
+                "pipeline_active": bool(self._cache.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,
@@ -201,7 +200,7 @@ class ClusterBackend:
         """Return what the API server says, soon: else what is known already. Raises Unavailable if nothing is."""
         try:
             async with asyncio.timeout(SECONDS_TO_ASK if known is None else SECONDS_TO_CONFIRM), self._direct:
-                return (await self._filing.look(job_id)).state
+                return (await self._tickets.look(job_id)).state(self._settings.public_url)
         except (ApiError, Unavailable, TimeoutError) as error:
             if known is not None:
                 return known
@@ -213,36 +212,34 @@ class ClusterBackend:
         self._stack.push_async_callback(api.close)
         return api
 
-    def _spawn(self, name: str, work: Any) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
-
-    def _duty(self, make_relay: MakeRelay) -> Duty:
+    def _leader(self, make_relay: MakeRelay) -> Leader:
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(4)}"
         election = Election(
             self._api.client, self._api.namespace, self._settings.lease_name, identity, self._settings.timing
         )
-        outbox = ClusterOutbox(self._api, self._board, lambda: election.leads)
-        return Duty(election, self._board, outbox, self._desk, make_relay)
+        outbox = ClusterOutbox(self._api, self._cache, election.fence)
 
-    def _desk(self, answered: Answered) -> Desk:
-        return Desk(self._api, self._board, self._filing, self._settings, self._admit, answered)
+        def make_reconciler() -> Reconciler:
+            return Reconciler(self._api, self._cache, self._tickets, self._settings, self._admit, election.fence)
+
+        return Leader(election, self._cache, outbox, make_reconciler, make_relay)
 
     async def _put(self, ticket: Ticket, kept: Kept | None = None) -> JobState:
         try:
-            state = await self._filing.put(ticket)
+            state = await self._tickets.put(ticket)
             if kept is not None and kept.config_map is not None and state.status is JobStatus.QUEUED:
                 await self._store(ticket.job_id, kept.config_map)
         except ApiError as error:
             raise unavailable(error) from error
-        self._estimates.forget()
-        return self._estimates.timed(state)
+        self._snapshots.forget()
+        return self._snapshots.timed(state)
 
     async def _store(self, job_id: str, config_map: Mapping[str, Any]) -> None:
         """Create the ConfigMap with a scenario; it goes when its ticket goes."""
-        filed = self._board.entry(object_name(job_id)).filed
-        if filed is None:
+        stored = self._cache.entry(object_name(job_id)).stored
+        if stored is None:
             return  # it has ended already
-        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(filed.name), "uid": filed.uid}
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ticket_name(stored.name), "uid": stored.uid}
         body = {**config_map, "metadata": {**config_map["metadata"], "ownerReferences": [owner]}}
         try:
             async with self._large:

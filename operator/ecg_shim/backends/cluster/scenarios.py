@@ -27,7 +27,7 @@ from urllib.parse import quote
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
 from ecg_cluster.client import Json
-from ecg_shim.backends.cluster.names import JOB_ID, KIND_LABEL, SCENARIO, SERVICE, object_name, scenario_name
+from ecg_shim.backends.cluster.tickets import JOB_ID, KIND_LABEL, SCENARIO, SERVICE, object_name, scenario_name
 
 log = logging.getLogger(__name__)
 

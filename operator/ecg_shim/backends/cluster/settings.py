@@ -18,6 +18,7 @@ class ClusterSettings:
         kubeconfig: file that says where the cluster is; empty for the usual places.
         bucket: for finished videos, which pods write, at rendered/<job id>/output.<format>.
         public_base_url: address under which the bucket is published; None for presigned addresses.
+        public_url: of this service, to tell addresses of videos that last; empty: what the pods have signed is told.
         scenario_store: where large scenarios go: `s3`, `configmap`, or `auto` for S3 if there are credentials for it.
         active_seconds: from admission to the result; then a job has failed.
         ttl_seconds: how long finished RenderJobs are kept.
@@ -36,6 +37,7 @@ class ClusterSettings:
     kubeconfig: str = ""
     public_base_url: str | None = None
     presign_seconds: int = 7 * DAY
+    public_url: str = ""
     scenario_store: str = "auto"
     active_seconds: int = 1800
     ttl_seconds: int = 7 * DAY

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from ecg_api.failures import Failure
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.board import Board
-from ecg_shim.backends.standalone.estimates import starts_in
+from ecg_shim.backends.standalone.cache import JobCache
+from ecg_shim.backends.standalone.context import Context
+from ecg_shim.backends.standalone.health import Health
 from ecg_shim.backends.standalone.jobs import NewJob
 from ecg_shim.backends.standalone.outputs import outputs_of
-from ecg_shim.backends.standalone.parts import Parts
 from ecg_shim.backends.standalone.rows import MIGRATIONS
 from ecg_shim.backends.standalone.settings import StandaloneSettings
 from ecg_shim.backends.standalone.supervisor import Supervisor
-from ecg_shim.backends.standalone.vitals import Vitals
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.database import Database
 from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.snapshot import Snapshot, Snapshots
+from ecg_shim.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 600.0
-ESTIMATE_SECONDS = 1.0
 LEAST_FREE_BYTES = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Ends:
-    """When jobs that wait will end, and when one sent now would start, in seconds; as estimated `at` a time."""
-
-    at: float = float("-inf")
-    wait: int = 0
-    of_waiting: Mapping[str, int] = field(default_factory=dict)
 
 
 class StandaloneBackend:
@@ -53,13 +42,16 @@ class StandaloneBackend:
         self._settings = settings
         self._workspace = Workspace(settings.folder, settings.work_folder)
         self._database = Database(self._workspace.database, MIGRATIONS)
-        self._board = Board()
+        self._cache = JobCache()
         outputs = outputs_of(settings, self._workspace)
-        self._parts = Parts(settings, self._database, self._board, self._workspace, outputs, admit)
-        self._supervisor = Supervisor(self._parts)
-        self._vitals = Vitals()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._ends = Ends()
+        slots = asyncio.Semaphore(settings.max_concurrent)
+        self._context = Context(settings, self._database, self._cache, self._workspace, outputs, admit, slots)
+        self._supervisor = Supervisor(self._context)
+        self._health = Health()
+        self.tasks = Tasks()
+        self._snapshots = Snapshots(
+            self._cache, settings.max_concurrent, self._seconds_left, lambda: self._context.typical
+        )
 
     async def start(self) -> None:
         """Take the folder and go on with its jobs. Raises Unavailable."""
@@ -67,25 +59,22 @@ class StandaloneBackend:
         try:
             await self._database.open()
             for state in await self._database.quick(jobs.everything):
-                self._board.publish(state)
+                self._cache.publish(state)
             await self._supervisor.prepare()
         except BaseException:
             await self._database.close()
             self._workspace.release()
             raise
-        self._vitals.refresh()
-        self._tasks = [
-            asyncio.create_task(self._supervisor.run(), name="supervisor"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-        ]
+        self._health.refresh()
+        self.tasks.spawn("the queue's supervisor", self._supervisor.run())
+        self.tasks.spawn("housekeeping", self._keep_house())
 
     async def close(self) -> None:
         """Stop renderers within seconds; a service started in the same folder goes on with their jobs."""
+        self.tasks.stopping()
         await self._supervisor.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._vitals.close()
+        await self.tasks.close()
+        await self._health.close()
         await self._database.close()
         self._workspace.release()
 
@@ -100,9 +89,9 @@ class StandaloneBackend:
 
     async def submit(self, order: RenderOrder) -> JobState:
         """Take a job; it is on the disk when this returns. Raises Conflict, Unavailable."""
-        there = jobs.repeated(self._board.get(order.job_id), order.payload_hash)
+        there = jobs.repeated(self._cache.get(order.job_id), order.payload_hash)
         if there:
-            return self._timed(there)
+            return self._snapshots.timed(there)
         await asyncio.to_thread(self._workspace.keep_scenario, order.job_id, order.payload_hash, order.scenario)
         return await self._put(
             NewJob(
@@ -129,12 +118,12 @@ class StandaloneBackend:
 
     async def get(self, job_id: str) -> JobState | None:
         """Return where a job stands."""
-        state = self._board.get(job_id)
-        return self._timed(state) if state else None
+        state = self._cache.get(job_id)
+        return self._snapshots.timed(state) if state else None
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
-        return await self._parts.outputs.signed_anew(output)
+        return await self._context.outputs.signed_anew(output)
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
@@ -146,17 +135,15 @@ class StandaloneBackend:
 
     async def list_jobs(self, limit: int) -> list[JobState]:
         """Return the newest jobs first."""
-        return [self._timed(state) for state in self._board.newest(limit)]
+        return [self._snapshots.timed(state) for state in self._cache.newest(limit)]
 
     async def queue(self) -> QueueState:
         """Return how busy the service is."""
-        return QueueState(
-            pending=len(self._board.waiting()),
-            processing=len(self._board.begun()),
-            total=len(self._board),
-            max_concurrent=self._settings.max_concurrent,
-            wait_seconds=self._estimated().wait,
-        )
+        return self.snapshot().queue
+
+    def snapshot(self) -> Snapshot:
+        """Return how busy the service is, and for how long."""
+        return self._snapshots.now()
 
     async def clear(self) -> int:
         """Cancel all jobs that wait. Raises Unavailable."""
@@ -166,27 +153,29 @@ class StandaloneBackend:
 
     def changes(self) -> AsyncGenerator[JobState, None]:
         """Yield every job that is kept, the oldest first, then each change; a slow listener misses steps, no end."""
-        return self._board.listen()
+        return self._cache.listen()
 
-    async def health(self) -> Mapping[str, Any]:
+    def not_ready(self) -> list[str]:
+        """Return why no requests should come here: the queue cannot be written, or a task has ended."""
+        return [problem for problem in (self.tasks.problem, self._database.problem) if problem]
+
+    def health(self) -> Mapping[str, Any]:
         """Return `healthy`, `problems`, and what is known of GPUs, memory and frames; waits for nothing."""
-        self._vitals.refresh()
-        problems = [self._database.problem] if self._database.problem else []
-        if any(task.done() for task in self._tasks):
-            problems.append("The supervisor has ended; restart the service.")
+        self._health.refresh()
+        problems = self.not_ready()
         try:
             free = self._workspace.free_bytes()
             if free < LEAST_FREE_BYTES:
                 problems.append(f"Only {free // 1024**2} MB are free in {self._workspace.folder}.")
         except OSError as error:
             problems.append(f"{self._workspace.folder} cannot be read: {error.strerror}.")
-        processed, dropped = self._parts.processed, self._parts.dropped
+        processed, dropped = self._context.processed, self._context.dropped
         return {
             "healthy": not problems,
             "problems": problems,
-            **self._vitals.blocks(),
+            **self._health.blocks(),
             "streaming": {
-                "pipeline_active": bool(self._supervisor.runs),
+                "pipeline_active": bool(self._cache.begun()),
                 "total_frames_processed": processed,
                 "total_frames_dropped": dropped,
                 "average_drop_rate": dropped / processed if processed else 0.0,
@@ -195,51 +184,33 @@ class StandaloneBackend:
 
     async def _put(self, job: NewJob) -> JobState:
         state = await self._database.call(jobs.put, job)
-        self._board.publish(state)
-        self._ends = Ends()
+        self._cache.publish(state)
+        self._snapshots.forget()
         if state.status is JobStatus.CANCELLED:
             await self._end([state])
         self._supervisor.wake()
-        return self._timed(state)
+        return self._snapshots.timed(state)
 
     async def _end(self, cancelled: list[JobState]) -> None:
         """Tell of jobs that were cancelled, and end what is there of them."""
         for state in cancelled:
             self._supervisor.stop(state.job_id)
-            self._board.publish(state)
+            self._cache.publish(state)
         self._supervisor.wake()
         for state in cancelled:
             if state.job_id not in self._supervisor.runs:  # else that clears up, when its renderer has ended
                 await asyncio.to_thread(self._workspace.clear, state.job_id, state.payload_hash)
 
-    def _timed(self, state: JobState) -> JobState:
-        """Return the state of a job that waits with the seconds to its end."""
-        if state.status is not JobStatus.QUEUED:
-            return state
-        return dataclasses.replace(state, eta_seconds=self._estimated().of_waiting.get(state.job_id))
-
-    def _estimated(self) -> Ends:
-        """Return when waiting jobs will end; worked out at most once a second, however many ask."""
-        if time.monotonic() - self._ends.at < ESTIMATE_SECONDS:
-            return self._ends
-        typical, runs = self._parts.typical, self._supervisor.runs
-        remaining = [
-            runs[state.job_id].seconds_left if state.job_id in runs else typical for state in self._board.begun()
-        ]
-        waiting = self._board.waiting()
-        slots = self._settings.max_concurrent
-        # Of jobs that wait for another try, more can have begun than there are slots.
-        starts = starts_in(sorted(remaining)[:slots], len(waiting), slots, typical)
-        ends = {state.job_id: round(start + typical) for state, start in zip(waiting, starts, strict=False)}
-        self._ends = Ends(time.monotonic(), starts[-1], ends)
-        return self._ends
+    def _seconds_left(self, state: JobState) -> float | None:
+        run = self._supervisor.runs.get(state.job_id)
+        return run.seconds_left if run else None
 
     async def _keep_house(self) -> None:
         while True:
             try:
                 before = time.time() - self._settings.keep_seconds
                 gone = await self._database.call(jobs.forget, before, list(self._supervisor.runs))
-                self._board.forget(gone)
+                self._cache.forget(gone)
                 for job_id in gone:
                     await asyncio.to_thread(self._workspace.remove_output, job_id)
             except Unavailable as problem:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from ecg_shim.backends.standalone.settings import S3Target, StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
 from ecg_shim.backends.storage import Presigner, SignedOutput
-from ecg_shim.model import Output
+from ecg_shim.model import Output, download_path
 
 
 class Outputs(Protocol):
@@ -48,8 +48,7 @@ class FolderOutputs:
         path = Path(location)
         if not path.is_file():
             return None
-        url = f"{self._public_url}/api/render/{quote(job_id, safe='')}/download"
-        return Output(url, size_bytes, seconds, path)
+        return Output(f"{self._public_url}{download_path(job_id)}", size_bytes, seconds, path)
 
     async def signed_anew(self, output: Output) -> Output:
         """Return the video as it is."""
@@ -68,13 +67,14 @@ class BucketOutputs:
         return f"s3://{self._target.bucket}/{self._key(job_id, suffix)}"
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
-        """Return the video with its public or presigned address. Raises OSError if that cannot be made."""
+        """Return the video with an address that lasts, else a presigned one. Raises OSError if none can be signed."""
         suffix = location.rpartition(".")[2]
         base = self._target.public_base_url
         if base:
             return Output(f"{base.rstrip('/')}/{quote(self._key(job_id, suffix))}", size_bytes, seconds)
         uri = self.target(job_id, suffix)
-        return SignedOutput(self._presigner.signed(uri), size_bytes, seconds, uri=uri)
+        output = SignedOutput(self._presigner.signed(uri), size_bytes, seconds, uri=uri)
+        return output.told_as(self._target.public_url, job_id)
 
     async def signed_anew(self, output: Output) -> Output:
         """Return the video with an address that works from now on; as it is if its address does not expire."""

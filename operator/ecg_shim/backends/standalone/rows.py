@@ -102,14 +102,14 @@ def dump_output(output: Output) -> str:
     """Return an output as text for its column."""
     value = {"url": output.url, "size": output.size_bytes, "seconds": output.duration_seconds}
     path = str(output.path) if output.path else None
-    uri = output.uri if isinstance(output, SignedOutput) else None
-    return json.dumps({**value, "path": path, "uri": uri})
+    uri, signed = (output.uri, output.signed) if isinstance(output, SignedOutput) else (None, "")
+    return json.dumps({**value, "path": path, "uri": uri, "signed": signed})
 
 
 def load_output(text: str) -> Output:
     """Return the output that a column holds."""
     value = json.loads(text)
     if uri := value.get("uri"):
-        return SignedOutput(value["url"], value["size"], value["seconds"], uri=uri)
+        return SignedOutput(value["url"], value["size"], value["seconds"], uri=uri, signed=value.get("signed", ""))
     path = Path(value["path"]) if value["path"] else None
     return Output(value["url"], value["size"], value["seconds"], path)

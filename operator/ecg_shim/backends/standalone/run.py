@@ -2,8 +2,9 @@
 
 1. an earlier renderer's result, if the service ended before it could be noted
 2. admission       the video's address, looked up and checked
-3. render          a child process; what it says becomes progress
-4. settle          done, failed, or another try later
+3. a slot          as many renderers as the settings allow
+4. render          a child process; what it says becomes progress
+5. settle          done, failed, or another try later
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ecg_api.options import Options
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_api.status import RenderMetrics
 from ecg_shim.backends.standalone import jobs
+from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.jobs import Moment
-from ecg_shim.backends.standalone.parts import Parts
 from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, say_warning
 from ecg_shim.backends.standalone.process import Child, Order
 from ecg_shim.backends.standalone.reading import (
@@ -38,6 +39,7 @@ from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
 from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
+from ecg_shim.tasks import unless
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,10 +53,14 @@ READING = "Reading video and scenario"
 
 
 class Run:
-    """Sees one job through, once."""
+    """Sees one job through, once.
 
-    def __init__(self, parts: Parts, job: Job) -> None:
-        self._parts = parts
+    Attributes:
+        waits_for_slot: it could be rendered now.
+    """
+
+    def __init__(self, context: Context, job: Job) -> None:
+        self._context = context
         self._job = job
         self._began = time.monotonic()
         self._child: Child | None = None
@@ -63,13 +69,14 @@ class Run:
         self._tries = job.attempts + 1
         self._told: ProgressLine | None = None
         self._peak_mb = 0.0
+        self.waits_for_slot = False
 
     @property
     def seconds_left(self) -> float:
         """How long it will probably still take."""
         if self._told and self._told.eta_seconds is not None:
             return self._told.eta_seconds + 1
-        return max(1.0, self._parts.typical - self._seconds)
+        return max(1.0, self._context.typical - self._seconds)
 
     @property
     def _seconds(self) -> float:
@@ -100,59 +107,61 @@ class Run:
         if outcome is not None:
             with suppress(Unavailable):
                 await self._settle(outcome)
-        state, own = self._parts.board.get(job_id), self._job.state
+        state, own = self._context.cache.get(job_id), self._job.state
         if state is None or state.status.terminal or state.payload_hash != own.payload_hash:
-            await asyncio.to_thread(self._parts.workspace.clear, job_id, own.payload_hash)
+            await asyncio.to_thread(self._context.workspace.clear, job_id, own.payload_hash)
 
     async def _outcome(self) -> RenderResult | Failure | None:
         """Return how the try went, None if it was stopped. Raises Unavailable if it was broken off."""
         job = self._job
-        path = self._parts.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
-        before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
-        if isinstance(before, RenderResult) and await self._output(before):
-            log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
-            return before
+        if job.state.started_at is not None:
+            path = self._context.workspace.result(job.state.job_id, job.state.payload_hash, job.seq)
+            before = read_result(await asyncio.to_thread(lambda: path.read_bytes() if path.exists() else b""))
+            if isinstance(before, RenderResult) and await self._output(before):
+                log.info("Job %s had been rendered before the service was started again.", job.state.job_id)
+                return before
         if job.attempts >= MOST_STARTS:
             return failure(FailureCode.UNEXPECTED_ERROR, f"The job was begun {job.attempts} times without an end.")
         admitted = await self._admitted()
-        if self._stop.is_set() or admitted is None:
-            return None
-        if isinstance(admitted, Failure):
+        if admitted is None or isinstance(admitted, Failure):
             return admitted
-        begun = await self._noted(lambda: self._parts.database.call(jobs.begin, job.seq, READING, self._parts.typical))
-        if begun is None or self._stop.is_set():
+        self.waits_for_slot = True
+        if not await unless(self._stop, self._context.slots.acquire()):
             return None
-        self._job = begun
-        self._parts.board.publish(begun.state)
-        return await self._render(admitted)
+        self.waits_for_slot = False
+        try:
+            return await self._begun(admitted)
+        finally:
+            self._context.slots.release()
 
     async def _admitted(self) -> RenderOrder | Failure | None:
-        """Return what to render; None if the job was stopped meanwhile."""
+        """Return what to render, its scenario yet to be read; None if the job was stopped meanwhile."""
         state = self._job.state
-        path = self._parts.workspace.scenario(state.job_id, state.payload_hash)
+        options = Options.model_validate_json(self._job.options)
+        order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
+        return order if self._context.admit is None else await unless(self._stop, self._context.admit(order))
+
+    async def _begun(self, order: RenderOrder) -> RenderResult | Failure | None:
+        """Render in the slot that the job has."""
+        job = self._job
+        path = self._context.workspace.scenario(job.state.job_id, job.state.payload_hash)
         try:
             scenario = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
             said = f"The scenario of the job is gone from {path}: {error.strerror}."
             return failure(FailureCode.STORAGE_ACCESS_ERROR, said, "Send the job again.")
-        options = Options.model_validate_json(self._job.options)
-        order = RenderOrder(
-            state.job_id, self._job.video_url, scenario, options, state.callback_url, state.payload_hash
-        )
-        if self._parts.admit is None:
-            return order
-        admitting = asyncio.ensure_future(self._parts.admit(order))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({admitting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return admitting.result() if admitting.done() else None
-        finally:
-            for task in (admitting, stopping):
-                task.cancel()
-            await asyncio.gather(admitting, stopping, return_exceptions=True)
+        if self._stop.is_set():
+            return None
+        call, typical = self._context.database.call, self._context.typical
+        begun = await self._noted(lambda: call(jobs.begin, job.seq, READING, typical))
+        if begun is None or self._stop.is_set():
+            return None
+        self._job = begun
+        self._context.cache.publish(begun.state)
+        return await self._render(dataclasses.replace(order, scenario=scenario))
 
     async def _render(self, order: RenderOrder) -> RenderResult | Failure | None:
-        settings = self._parts.settings
+        settings = self._context.settings
         limit = settings.job_seconds - self._job.spent
         self._began = time.monotonic()
         try:
@@ -178,18 +187,18 @@ class Run:
 
     def _prepared(self, order: RenderOrder) -> Order:
         """Write the manifest; return what to start."""
-        parts, job_id, seq = self._parts, order.job_id, self._job.seq
-        target = parts.outputs.target(job_id, order.options.format)
-        manifest = parts.workspace.write_manifest(order, target)
+        context, job_id, seq = self._context, order.job_id, self._job.seq
+        target = context.outputs.target(job_id, order.options.format)
+        manifest = context.workspace.write_manifest(order, target)
         return Order(
             command=(
-                *parts.settings.command,
-                *("run", str(manifest), "--json", "--progress", "json", "--cells", str(parts.workspace.cells)),
+                *context.settings.command,
+                *("run", str(manifest), "--json", "--progress", "json", "--cells", str(context.workspace.cells)),
             ),
             folder=manifest.parent,
-            environment=parts.settings.environment,
-            result=parts.workspace.result(job_id, order.payload_hash, seq),
-            mark=f"{parts.mark}{folder_key(job_id)}:{seq}",
+            environment=context.settings.environment,
+            result=context.workspace.result(job_id, order.payload_hash, seq),
+            mark=f"{context.mark}{folder_key(job_id)}:{seq}",
         )
 
     def _heard(self, line: str) -> str | None:
@@ -213,9 +222,9 @@ class Run:
             spent = self._job.spent + self._seconds
             moment = Moment(share_of(told), message_of(told), self.seconds_left, metrics, spent)
             with suppress(Unavailable):
-                state = await self._parts.database.quick(jobs.advance, self._job.seq, moment)
+                state = await self._context.database.quick(jobs.advance, self._job.seq, moment)
                 if state:
-                    self._parts.board.publish(
+                    self._context.cache.publish(
                         dataclasses.replace(state, streaming=Streaming(memory_mb, told.queued_frames))
                     )
 
@@ -233,34 +242,36 @@ class Run:
                 said = f"The renderer named {outcome.output}, but there is no such file."
                 outcome = failure(FailureCode.RENDER_ERROR, said)
         say_failure(self._job.state.job_id, self._tries, outcome)
-        if outcome.retryable and self._tries < self._parts.settings.attempts:
+        if outcome.retryable and self._tries < self._context.settings.attempts:
             await self._postpone(outcome)
         else:
             await self._fail(outcome)
 
     async def _complete(self, result: RenderResult, output: Output) -> None:
-        parts, metrics = self._parts, metrics_of(result)
-        parts.processed += metrics.frames_processed
-        parts.dropped += metrics.frames_dropped
+        context, metrics = self._context, metrics_of(result)
+        context.processed += metrics.frames_processed
+        context.dropped += metrics.frames_dropped
         say_statistics(metrics)
         # A video that an earlier try had begun says nothing about how long one takes.
         measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
-        state = await self._noted(lambda: parts.database.call(jobs.complete, self._job.seq, output, metrics, measured))
-        parts.board.publish(state)
-        await parts.measure()
+        state = await self._noted(
+            lambda: context.database.call(jobs.complete, self._job.seq, output, metrics, measured)
+        )
+        context.cache.publish(state)
+        await context.measure()
 
     async def _fail(self, failure: Failure) -> None:
-        self._parts.board.publish(
-            await self._noted(lambda: self._parts.database.call(jobs.fail, self._job.seq, failure))
+        self._context.cache.publish(
+            await self._noted(lambda: self._context.database.call(jobs.fail, self._job.seq, failure))
         )
 
     async def _postpone(self, failure: Failure) -> None:
-        wait = min(LONGEST_WAIT_SECONDS, self._parts.settings.retry_seconds * 2 ** (self._tries - 1))
+        wait = min(LONGEST_WAIT_SECONDS, self._context.settings.retry_seconds * 2 ** (self._tries - 1))
         message = f"Trying again in {wait:.0f} s ({failure.code})"
         spent = self._job.spent + self._seconds
-        self._parts.board.publish(
+        self._context.cache.publish(
             await self._noted(
-                lambda: self._parts.database.call(jobs.postpone, self._job.seq, self._tries, message, wait, spent)
+                lambda: self._context.database.call(jobs.postpone, self._job.seq, self._tries, message, wait, spent)
             )
         )
 
@@ -268,11 +279,11 @@ class Run:
         spent = self._job.spent + self._seconds
         if self._broken_off:
             with suppress(Unavailable):
-                await self._parts.database.call(jobs.hand_back, self._job.seq, spent)
+                await self._context.database.call(jobs.hand_back, self._job.seq, spent)
 
     async def _output(self, result: RenderResult) -> Output | None:
         arguments = (self._job.state.job_id, result.output, result.size_bytes, result.duration_seconds)
-        return await asyncio.to_thread(self._parts.outputs.finished, *arguments)
+        return await asyncio.to_thread(self._context.outputs.finished, *arguments)
 
     async def _noted(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call the database until it works: what a renderer has done must not be lost to a disk that is full now.

@@ -19,11 +19,13 @@ class S3Target:
         public_base_url: address under which the bucket is published, such as a CDN's; without one, addresses are
             presigned.
         presign_seconds: for how long; S3 allows at most seven days.
+        public_url: of this service; clients are then told an address below it, which leads to one signed anew.
     """
 
     bucket: str
     public_base_url: str | None = None
     presign_seconds: int = LONGEST_PRESIGNED_SECONDS
+    public_url: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Takes jobs from the queue, a few at a time, in the order in which they came."""
+"""Takes jobs from the queue, in the order in which they came.
+
+Their videos are looked at before they take one of the few slots in which is rendered: a host that is silent for half a
+minute would hold one all the time. Not long before, though, since addresses expire.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import logging
 from contextlib import suppress
 
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.parts import Parts
+from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.process import kill_marked
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.run import Run
@@ -16,6 +20,8 @@ from ecg_shim.model import Unavailable
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 2.0
+LOOK_AHEAD = 64
+"""Jobs that are looked at, or wait for a slot, besides those that are rendered."""
 LONGEST_WAIT_SECONDS = 60.0
 
 
@@ -26,8 +32,8 @@ class Supervisor:
         runs: the jobs that are being worked on, by id.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._wake = asyncio.Event()
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -35,13 +41,13 @@ class Supervisor:
 
     async def prepare(self) -> None:
         """Stop what a killed service left running, and remove what it left lying. Raises Unavailable."""
-        parts = self._parts
-        killed = await asyncio.to_thread(kill_marked, parts.mark)
+        context = self._context
+        killed = await asyncio.to_thread(kill_marked, context.mark)
         if killed:
             log.warning("Stopped %d processes of renders that an earlier service had left running.", killed)
-        await parts.measure()
-        waiting = [(state.job_id, state.payload_hash) for state in (*parts.board.waiting(), *parts.board.begun())]
-        await asyncio.to_thread(parts.workspace.remove_abandoned, waiting)
+        await context.measure()
+        waiting = [(state.job_id, state.payload_hash) for state in (*context.cache.waiting(), *context.cache.begun())]
+        await asyncio.to_thread(context.workspace.remove_abandoned, waiting)
 
     async def run(self) -> None:
         """Work until `close`."""
@@ -75,9 +81,9 @@ class Supervisor:
             run.stop()
 
     async def _fill_slots(self) -> float:
-        """Take jobs for all free slots; return in how many seconds to look again."""
-        database = self._parts.database
-        while len(self.runs) < self._parts.settings.max_concurrent and not self._closing:
+        """Take jobs for all slots that are, or will be, free; return in how many seconds to look again."""
+        database, slots = self._context.database, self._context.settings.max_concurrent
+        while not self._closing and len(self.runs) < slots + LOOK_AHEAD and self._admitted < slots:
             job = await database.quick(jobs.next_job, list(self.runs))
             if job is None:
                 break
@@ -85,9 +91,14 @@ class Supervisor:
         wait: float | None = await database.quick(jobs.seconds_to_retry)
         return LONGEST_WAIT_SECONDS if wait is None else min(wait + 0.01, LONGEST_WAIT_SECONDS)
 
+    @property
+    def _admitted(self) -> int:
+        """How many jobs wait for nothing but a slot."""
+        return sum(run.waits_for_slot for run in self.runs.values())
+
     def _take(self, job: Job) -> None:
         job_id = job.state.job_id
-        run = self.runs[job_id] = Run(self._parts, job)
+        run = self.runs[job_id] = Run(self._context, job)
         task = asyncio.create_task(run.see_through(), name=f"job {job_id}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(job_id, done))

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ecg_cluster.client import Json, Resource
@@ -21,7 +21,7 @@ from ecg_shim.backends.cluster.api import Api
 
 log = logging.getLogger(__name__)
 
-PAGE = "500"
+PAGE = "250"
 WATCH_SECONDS = 300
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 LIVE_SECONDS = 90.0
@@ -31,7 +31,7 @@ Seen = Callable[[str, Json | None], None]
 """Told an object's name and what it is now; None when it is gone."""
 
 
-class Mirror:
+class Reflector:
     """Objects of one kind, kept in step.
 
     Args:
@@ -56,6 +56,11 @@ class Mirror:
     def live(self) -> bool:
         """Whether changes are heard of within moments now."""
         return not self._broken and time.monotonic() - self._heard_at < LIVE_SECONDS
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing was heard for longer than an API server that is replaced is away."""
+        return time.monotonic() - self._heard_at >= LIVE_SECONDS
 
     async def run(self) -> None:
         """Stay in step for ever."""
@@ -99,29 +104,28 @@ class Mirror:
             self._seen(name, None)
 
     async def _list(self) -> None:
-        before = dict(self._known)
-        objects, version = await self._pages()
-        there = {(obj["metadata"]["name"], obj["metadata"]["uid"]) for obj in objects}
+        before, there = dict(self._known), set()
+        params = {**self._params, "limit": PAGE}
+        while True:
+            page = await self._api.page(self._resource, params)
+            meta, objects = page["metadata"], page.pop("items", None) or []
+            # Page by page, and one by one: all at once would be hundreds of megabytes, and seconds without an answer
+            # to anybody.
+            for obj in objects:
+                there.add((obj["metadata"]["name"], obj["metadata"]["uid"]))
+                self.learn(obj)
+                await asyncio.sleep(0)
+            if not meta.get("continue"):
+                break
+            params["continue"] = meta["continue"]
+        version = str(meta["resourceVersion"])
         for name, (uid, known) in before.items():
             # What was learned of while the list was made may be newer than the list.
             if (name, uid) not in there and known <= int(version):
                 self.forget(name, uid)
-        for obj in _oldest_first(objects):
-            self.learn(obj)
         self._version = version
         self._heard()
         self.synced.set()
-
-    async def _pages(self) -> tuple[list[Json], str]:
-        objects: list[Json] = []
-        params = {**self._params, "limit": PAGE}
-        while True:
-            page = await self._api.page(self._resource, params)
-            objects += page.get("items") or []
-            following = page["metadata"].get("continue")
-            if not following:
-                return objects, str(page["metadata"]["resourceVersion"])
-            params["continue"] = following
 
     async def _watch(self) -> None:
         params = {**self._params, "resourceVersion": str(self._version), "timeoutSeconds": str(WATCH_SECONDS)}
@@ -145,9 +149,3 @@ class Mirror:
         self._heard_at = time.monotonic()
         self._broken = False
         self.problem = ""
-
-
-def _oldest_first(objects: Iterable[Json]) -> list[Json]:
-    return sorted(
-        objects, key=lambda obj: (obj["metadata"]["creationTimestamp"], int(obj["metadata"]["resourceVersion"]))
-    )

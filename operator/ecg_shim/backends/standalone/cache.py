@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from itertools import islice
 
-from ecg_shim.backends.news import Listener
+from ecg_shim.backends.subscription import Subscription
 from ecg_shim.model import JobState, JobStatus
 
 
-class Board:
+class JobCache:
     """States of jobs, for whoever asks and whoever listens."""
 
     def __init__(self) -> None:
         self._states: dict[str, JobState] = {}
         self._unended: dict[str, JobState] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: list[Subscription] = []
 
     def publish(self, state: JobState | None) -> None:
         """Show a state unless a newer one is there; None is passed over."""
@@ -66,7 +66,7 @@ class Board:
 
     async def listen(self) -> AsyncGenerator[JobState, None]:
         """Yield every job, the oldest first, then each change."""
-        listener = Listener()
+        listener = Subscription()
         self._listeners.append(listener)
         try:
             for state in self._states.values():

@@ -1,4 +1,4 @@
-"""One reader of job changes: what changed since it last looked, the newest state of each job only."""
+"""A subscription to job changes: what changed since it last looked, the newest state of each job only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from ecg_shim.model import JobState
 
 
-class Listener:
+class Subscription:
     """Gives states in the order in which their jobs changed first; of a job that changes again, only the newest."""
 
     def __init__(self) -> None:

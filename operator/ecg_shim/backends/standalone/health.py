@@ -30,7 +30,7 @@ class Gpu:
 
 
 @dataclass
-class Vitals:
+class Health:
     """The last look at the GPUs."""
 
     gpus: list[Gpu] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How the cluster is: asked every few seconds, told at once."""
+"""What /health says about the cluster, the operator's Lease and GPUs: asked every few seconds, told at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS_FOR_NODES = 60.0
 GPU = "nvidia.com/gpu"
 
 
-class Vitals:
+class Health:
     """What was seen last.
 
     Args:

@@ -1,4 +1,4 @@
-"""What becomes of tickets: one replica looks at each whenever something about it changes, and does what is next.
+"""The reconciler of tickets: the leader looks at each whenever something about it changes, and does what is next.
 
 waiting ─ admission ─┬─> RenderJob, running ─┬─ finished ─────────> ended ─ RenderJob deleted ─> removed
                      │                       └─ deleted before ───> cancelled
@@ -11,26 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
-from ecg_api.options import Options
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.agenda import Agenda
-from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.board import Board, Entry
-from ecg_shim.backends.cluster.filing import Filing, cancelled
-from ecg_shim.backends.cluster.jobs import Job
-from ecg_shim.backends.cluster.manifests import render_job
-from ecg_shim.backends.cluster.names import ticket_name
+from ecg_shim.backends.cluster.api import Api, Fence
+from ecg_shim.backends.cluster.cache import Entry, JobCache
+from ecg_shim.backends.cluster.queue import Admissions, WorkQueue
+from ecg_shim.backends.cluster.render_jobs import Job, render_job
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.states import is_for
-from ecg_shim.backends.cluster.summary import summary_patch
-from ecg_shim.backends.cluster.tickets import Filed, Stage, Ticket
-from ecg_shim.model import Admission, RenderOrder, Unavailable
+from ecg_shim.backends.cluster.states import callback_status, is_for
+from ecg_shim.backends.cluster.ticket_store import TicketStore, cancelled
+from ecg_shim.backends.cluster.tickets import Stage, StoredTicket, Ticket, object_name, ticket_name
+from ecg_shim.model import Admission, Unavailable
+from ecg_shim.relay.records import CallbackRecord
 
 log = logging.getLogger(__name__)
 
@@ -38,52 +34,54 @@ WORKERS = 32
 SOON, AGAIN_SECONDS = 0.2, 5.0
 SECONDS_FOR_SCENARIO = 60.0
 
-Answered = Callable[[str, str], Awaitable[None]]
-"""Told a job's id and the mark of an answer that its client had."""
 
-
-class Desk:
+class Reconciler:
     """Looks at tickets while this replica holds the Lease.
 
     Args:
         admit: looks at each job before its RenderJob is made; None admits all.
-        answered: learns when a client has its answer.
+        fence: seconds for which this replica may still write; none is begun, or goes on, after them.
     """
 
     def __init__(
         self,
         api: Api,
-        board: Board,
-        filing: Filing,
+        cache: JobCache,
+        ticket_store: TicketStore,
         settings: ClusterSettings,
         admit: Admission | None,
-        answered: Answered,
+        fence: Fence,
     ) -> None:
         self._api = api
-        self._board = board
-        self._filing = filing
+        self._cache = cache
+        self._tickets = ticket_store
         self._settings = settings
-        self._admit = admit
-        self._answered = answered
-        self._agenda = Agenda()
+        self._fence = fence
+        self._queue = WorkQueue()
+        self._admissions = Admissions(admit, self._queue.put)
 
     async def run(self) -> None:
         """Look at all that is there, then at what changes, for ever."""
-        self._board.changed = self._agenda.put
+        self._cache.changed = self._queue.put
         try:
-            for name in self._board.names():
-                self._agenda.put(name)
+            for name in self._cache.names():
+                self._queue.put(name)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
                     workers.create_task(self._work())
         finally:
-            self._board.changed = lambda name: None
+            self._cache.changed = lambda name: None
+            await self._admissions.close()
 
     async def _work(self) -> None:
         while True:
-            name = await self._agenda.take()
+            name = await self._queue.take()
             try:
-                again = await self._look(name)
+                async with asyncio.timeout(self._fence()):
+                    again = await self._reconcile(name)
+            except TimeoutError:
+                log.warning("%s waits: the Lease runs out", name)
+                again = AGAIN_SECONDS
             except (Changed, AlreadyExists, NotFound):
                 again = await self._refreshed(name)
             except (ApiError, Unavailable) as error:
@@ -93,47 +91,50 @@ class Desk:
                 log.exception("%s", name)
                 again = AGAIN_SECONDS
             if again is not None:
-                self._agenda.put(name, again)
-            self._agenda.done(name)
+                self._queue.put(name, again)
+            self._queue.done(name)
+            await asyncio.sleep(0)  # of thousands of kept jobs, most need nothing, and no answer is waited for
 
     async def _refreshed(self, name: str) -> float:
         """Learn what somebody else has changed meanwhile; look again at once."""
-        filed = self._board.entry(name).filed
+        stored = self._cache.entry(name).stored
         try:
-            if filed is not None:
-                await self._look_up(name, filed)
+            if stored is not None:
+                await self._look_up(name, stored)
         except (ApiError, Unavailable) as error:
             log.warning("%s waits: %s", name, error)
             return AGAIN_SECONDS
         return SOON
 
-    async def _look_up(self, name: str, filed: Filed) -> None:
-        found = await self._filing.look(filed.ticket.job_id)
-        if found.filed is None:
-            self._board.tickets.forget(ticket_name(name), filed.uid)
-        job = self._board.entry(name).job
+    async def _look_up(self, name: str, stored: StoredTicket) -> None:
+        found = await self._tickets.look(stored.ticket.job_id)
+        if found.stored is None:
+            self._cache.tickets.forget(ticket_name(name), stored.uid)
+        job = self._cache.entry(name).job
         if job is not None and await self._api.find(RENDER_JOBS, name) is None:
-            self._board.jobs.forget(name, job.uid)
+            self._cache.jobs.forget(name, job.uid)
 
-    async def _look(self, name: str) -> float | None:
-        """Do what is next; return in how many seconds to look again, None for when something changes."""
-        entry = self._board.entry(name)
-        filed, job = entry.filed, entry.job
-        if filed is None:
+    async def _reconcile(self, name: str) -> float | None:
+        """Do what is next; return in how many seconds to requeue it, None for when something changes."""
+        entry = self._cache.entry(name)
+        stored, job = entry.stored, entry.job
+        if stored is None:
+            if job is not None:
+                await self._tell_summary(None, job)
             return None
-        if filed.answered and filed.answered != filed.heard:
-            await self._answered(filed.ticket.job_id, filed.answered)
-        if job is not None and is_for(job, filed.ticket):
-            await self._tell_summary(filed, job)
-        match filed.ticket.stage:
+        if job is not None and is_for(job, stored.ticket):
+            await self._tell_summary(stored.record, job)
+        if stored.ticket.stage is not Stage.WAITING:
+            self._admissions.forget(name)
+        match stored.ticket.stage:
             case Stage.WAITING:
-                return await self._begin(entry, filed.ticket)
+                return await self._begin(entry, stored.ticket)
             case Stage.RUNNING:
-                return await self._follow(entry, filed.ticket)
-        if job is not None and is_for(job, filed.ticket) and not _stopping(job):
+                return await self._follow(entry, stored.ticket)
+        if job is not None and is_for(job, stored.ticket) and not _stopping(job):
             # Made in the moment in which the ticket was closed.
-            self._board.jobs.learn(await self._api.patch(RENDER_JOBS, name, cancelled(job)))
-        return await self._expire(filed, job)
+            self._cache.jobs.learn(await self._api.patch(RENDER_JOBS, name, cancelled(job)))
+        return await self._expire(stored, job)
 
     async def _begin(self, entry: Entry, ticket: Ticket) -> float | None:
         """Make the RenderJob of a ticket that waits."""
@@ -145,30 +146,32 @@ class Desk:
                 return SOON
             await self._fail(entry, FailureCode.SCENARIO_PARSE_ERROR, "The scenario was not stored; send it again.")
             return None
-        admitted = await self._admitted(ticket)
+        admitted = self._admissions.verdict(object_name(ticket.job_id), ticket)
+        if admitted is None:
+            return None
         if isinstance(admitted, Failure):
-            await self._filing.change(entry, ticket.at(Stage.FAILED, scenario=None, failure=admitted))
+            await self._tickets.change(entry, ticket.at(Stage.FAILED, scenario=None, failure=admitted))
             return None
         try:
             body = render_job(ticket, admitted, self._settings)
-            self._board.jobs.learn(await self._api.create(RENDER_JOBS, body))
+            self._cache.jobs.learn(await self._api.create(RENDER_JOBS, body))
         except Invalid as error:
             await self._fail(entry, FailureCode.VALIDATION_ERROR, f"The cluster does not take the job: {error}")
             return None
         log.info("job %s: RenderJob %s is made", ticket.job_id, body["metadata"]["name"])
-        await self._filing.change(entry, ticket.at(Stage.RUNNING, scenario=None))
+        await self._tickets.change(entry, ticket.at(Stage.RUNNING, scenario=None))
         return None
 
     async def _meet(self, entry: Entry, ticket: Ticket, job: Job) -> float | None:
         """Take up the RenderJob that is there already: made a moment ago, of an earlier submission, or foreign."""
         if is_for(job, ticket):
-            await self._filing.change(entry, ticket.at(Stage.RUNNING, scenario=None))
+            await self._tickets.change(entry, ticket.at(Stage.RUNNING, scenario=None))
         elif not job.ours:
             said = f"A RenderJob {job.name} is there that was not made by the service."
             await self._fail(entry, FailureCode.JOB_ALREADY_EXISTS, said)
         elif job.finished:
             await self._api.delete(RENDER_JOBS, job.name, uid=job.uid)
-            self._board.jobs.forget(job.name, job.uid)
+            self._cache.jobs.forget(job.name, job.uid)
         else:
             return AGAIN_SECONDS  # it is being cancelled
         return None
@@ -178,34 +181,36 @@ class Desk:
         job = entry.job
         if job is not None and is_for(job, ticket):
             if job.finished:
-                await self._filing.change(entry, ticket.at(Stage.ENDED))
+                await self._tickets.change(entry, ticket.at(Stage.ENDED))
             return None
         # The two watches are not in step: only the API server knows.
-        found = await self._filing.look(ticket.job_id)
-        if found.job is None and found.filed == entry.filed:
-            log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
-            await self._filing.change(found, ticket.at(Stage.CANCELLED))
+        found = await self._tickets.look(ticket.job_id)
+        if found.job is None and found.stored is not None and found.stored == entry.stored:
+            ended = _is_end_known(found.stored.record)
+            if not ended:
+                log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
+            await self._tickets.change(found, ticket.at(Stage.ENDED if ended else Stage.CANCELLED))
         return None if found.job is None else SOON
 
-    async def _expire(self, filed: Filed, job: Job | None) -> float | None:
+    async def _expire(self, stored: StoredTicket, job: Job | None) -> float | None:
         """Remove a ticket that nobody asks for any more."""
-        ticket = filed.ticket
-        if not filed.told or (job is not None and is_for(job, ticket)):
+        ticket = stored.ticket
+        if not stored.told or (job is not None and is_for(job, ticket)):
             return None
         kept = {Stage.ENDED: 0.0, Stage.TOMBSTONE: self._settings.tombstone_seconds}
         until = ticket.changed_at + timedelta(seconds=kept.get(ticket.stage, self._settings.keep_seconds))
         left = (until - tickets.now()).total_seconds()
         if left > 0:
             return left
-        config_map = ticket_name(filed.name)
-        await self._api.delete(CONFIG_MAPS, config_map, uid=filed.uid, version=filed.version)
-        self._board.tickets.forget(config_map, filed.uid)
+        config_map = ticket_name(stored.name)
+        await self._api.delete(CONFIG_MAPS, config_map, uid=stored.uid, version=stored.version)
+        self._cache.tickets.forget(config_map, stored.uid)
         return None
 
-    async def _tell_summary(self, filed: Filed, job: Job) -> None:
-        patch = summary_patch(filed.record, job, tickets.now())
-        if patch is not None:
-            self._board.jobs.learn(await self._api.patch(RENDER_JOBS, job.name, patch, "status"))
+    async def _tell_summary(self, record: CallbackRecord | None, job: Job) -> None:
+        status = callback_status(record, job, tickets.now())
+        if status is not None:
+            self._cache.jobs.learn(await self._api.apply(RENDER_JOBS, status, "status"))
 
     async def _has_scenario(self, ticket: Ticket) -> bool:
         reference = (ticket.scenario or {}).get("configMapRef")
@@ -213,27 +218,17 @@ class Desk:
             return True
         return await self._api.find(CONFIG_MAPS, str(reference["name"])) is not None
 
-    async def _admitted(self, ticket: Ticket) -> str | Failure:
-        """Return the address of the video, or why the job cannot be rendered."""
-        if self._admit is None:
-            return ticket.video_url
-        order = RenderOrder(
-            job_id=ticket.job_id,
-            video_url=ticket.video_url,
-            scenario=b"",  # it is in its place already, and nothing about it is left to decide
-            options=Options.model_validate(ticket.options),
-            callback_url=ticket.callback_url,
-            payload_hash=ticket.payload_hash,
-        )
-        decided = await self._admit(order)
-        return decided if isinstance(decided, Failure) else decided.video_url
-
     async def _fail(self, entry: Entry, code: FailureCode, message: str) -> None:
-        assert entry.filed is not None
+        assert entry.stored is not None
         failure = Failure(code=code, message=message, retryable=RULES[code].retryable)
-        log.warning("job %s: %s", entry.filed.ticket.job_id, message)
-        await self._filing.change(entry, entry.filed.ticket.at(Stage.FAILED, scenario=None, failure=failure))
+        log.warning("job %s: %s", entry.stored.ticket.job_id, message)
+        await self._tickets.change(entry, entry.stored.ticket.at(Stage.FAILED, scenario=None, failure=failure))
 
 
 def _stopping(job: Job) -> bool:
     return job.finished or job.cancel
+
+
+def _is_end_known(record: CallbackRecord | None) -> bool:
+    """Tell whether the relay has seen a job's end: a RenderJob may go before that is noted on its ticket."""
+    return record is not None and any(one is not None and one.terminal for one in (record.terminal, record.sending))

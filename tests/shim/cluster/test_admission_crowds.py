@@ -1,0 +1,144 @@
+"""Hosts that accept connections and are silent keep nobody waiting but their own jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from ecg_api.failures import Failure, FailureCode
+from ecg_api.options import Options
+from ecg_shim.admission import PER_HOST, Places, VideoAdmission
+from ecg_shim.backends.cluster.queue import Admissions
+from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.model import RenderOrder
+from ecg_shim.security.addresses import video_policy
+from shim_cluster import eventually
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ANYWHERE = video_policy(hosts=(), private=True)
+
+
+def order(job_id: str, url: str) -> RenderOrder:
+    return RenderOrder(job_id, url, b"", Options(), "", "")
+
+
+def ticket(name: str, submitted_at: datetime = NOW) -> Ticket:
+    return Ticket(job_id=name, stage=Stage.WAITING, submitted_at=submitted_at, changed_at=NOW, video_url="s3://b/k.mp4")
+
+
+@asynccontextmanager
+async def silent_host() -> AsyncIterator[tuple[str, Callable[[], int]]]:
+    """A host that accepts connections and says nothing; and how many it has had."""
+    had = 0
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal had
+        had += 1
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    try:
+        yield f"http://localhost:{server.sockets[0].getsockname()[1]}/v.mp4", lambda: had
+    finally:
+        server.close()
+
+
+def test_a_good_job_does_not_wait_behind_hundreds_whose_host_is_silent() -> None:
+    async def run() -> None:
+        admit = VideoAdmission(ANYWHERE, seconds=600)
+        async with silent_host() as (url, had):
+            waiting = [asyncio.create_task(admit(order(f"bad{number}", url))) for number in range(320)]
+            await eventually(lambda: had() == PER_HOST)
+            good = await asyncio.wait_for(admit(order("good", "s3://b/k.mp4")), 5)
+            assert isinstance(good, RenderOrder)
+            assert had() == PER_HOST, "a host is asked for a few jobs at a time"
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_what_is_waited_for_a_place_is_not_held_against_a_job() -> None:
+    async def run() -> list[RenderOrder | Failure]:
+        admit = VideoAdmission(ANYWHERE, seconds=0.3, seconds_between_tries=0.01)
+        async with silent_host() as (url, _):
+            return list(await asyncio.gather(*(admit(order(str(number), url)) for number in range(3 * PER_HOST))))
+
+    for answer in asyncio.run(run()):
+        assert isinstance(answer, Failure)
+        assert answer.code == FailureCode.CONNECTION_ERROR
+        assert "within 0.3 seconds" in answer.message
+
+
+@pytest.mark.parametrize(("hosts", "at_one", "in_all"), [(1, 2, 2), (2, 2, 4), (7, 2, 5)])
+def test_no_more_are_asked_at_once_than_there_are_places(hosts: int, at_one: int, in_all: int) -> None:
+    async def run() -> tuple[Counter[str], int]:
+        places, now, most = Places(2, 5), Counter[str](), Counter[str]()
+        seen = 0
+
+        async def one(host: str) -> None:
+            nonlocal seen
+            async with places.at(host):
+                now[host] += 1
+                most[host] = max(most[host], now[host])
+                seen = max(seen, now.total())
+                await asyncio.sleep(0.001)
+                now[host] -= 1
+
+        await asyncio.gather(*(one(f"host{number % hosts}") for number in range(100)))
+        assert places._hosts == {}, "hosts are forgotten"
+        return most, seen
+
+    most, seen = asyncio.run(run())
+    assert max(most.values()) <= at_one
+    assert seen == in_all
+
+
+def test_in_a_cluster_each_job_is_looked_at_once_and_the_look_ends_with_the_wait() -> None:
+    begun: list[str] = []
+    ended: list[str] = []
+    decided: list[str] = []
+    answer = asyncio.Event()
+
+    async def admit(asked: RenderOrder) -> RenderOrder | Failure:
+        begun.append(asked.job_id)
+        try:
+            await answer.wait()
+        finally:
+            ended.append(asked.job_id)
+        return asked
+
+    async def run() -> None:
+        admissions = Admissions(admit, decided.append)
+        for _ in range(3):
+            assert admissions.verdict("a", ticket("a")) is None
+            assert admissions.verdict("b", ticket("b")) is None
+            await asyncio.sleep(0)
+        assert begun == ["a", "b"]
+        admissions.forget("b")
+        later = ticket("a", NOW.replace(year=2027))
+        assert admissions.verdict("a", later) is None
+        await asyncio.sleep(0.01)
+        assert begun == ["a", "b", "a"], "another submission under the same id is looked at anew"
+        assert ended == ["b", "a"]
+        answer.set()
+        await asyncio.sleep(0.01)
+        assert decided[-1] == "a"
+        assert admissions.verdict("a", later) == "s3://b/k.mp4"
+        admissions.verdict("c", ticket("c"))
+        await admissions.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("url", ["https://videos.example/a.mp4", "s3://b/k.mp4"])
+def test_without_a_look_the_video_is_taken_as_it_is_named(url: str) -> None:
+    wanted = ticket("a").model_copy(update={"video_url": url})
+    assert Admissions(None, lambda name: None).verdict("a", wanted) == url
