@@ -66,7 +66,7 @@ cluster-down: ## end that cluster and remove all of it
 manifests: setup ## write crds/renderjob.yaml, and the chart's copy of it, from the models
 	@$(BIN)/python -m ecg_api.crd > crds/renderjob.yaml.new
 	@mv crds/renderjob.yaml.new crds/renderjob.yaml
-	@cp crds/renderjob.yaml helm/ecg-render/crds/renderjob.yaml
+	@cp crds/renderjob.yaml helm/ecg-render/files/renderjob.yaml
 
 lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
 	@scripts/lock $(ARGS)
