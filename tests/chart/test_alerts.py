@@ -23,8 +23,14 @@ END = "1h10m"
 # By alert: what makes it fire, and what comes close and does not. Values are promtool's, one a minute: a+bxn.
 CASES: dict[str, tuple[list[Series], list[Series]]] = {
     "EcgQueueDepthHigh": (
-        [{'ecg_render_queue_depth{namespace="a",pod="s"}': "51x70"}, {'ecg_jobs{namespace="a",phase="Pending"}': "51x70"}],
-        [{'ecg_render_queue_depth{namespace="a",pod="s"}': "50x70"}, {'ecg_jobs{namespace="a",phase="Rendering"}': "99x70"}],
+        [
+            {'ecg_render_queue_depth{namespace="a",pod="s"}': "51x70"},
+            {'ecg_jobs{namespace="a",phase="Pending"}': "51x70"},
+        ],
+        [
+            {'ecg_render_queue_depth{namespace="a",pod="s"}': "50x70"},
+            {'ecg_jobs{namespace="a",phase="Rendering"}': "99x70"},
+        ],
     ),
     "EcgFrameDropRateHigh": (
         [
@@ -143,7 +149,10 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
         ],
     ),
     "EcgCallbacksDead": (
-        [{'ecg_callback_given_up_total{namespace="a"}': "0x60 1x10"}, {'ecg_callback_dead_letters{namespace="a"}': "1x70"}],
+        [
+            {'ecg_callback_given_up_total{namespace="a"}': "0x60 1x10"},
+            {'ecg_callback_dead_letters{namespace="a"}': "1x70"},
+        ],
         [{'ecg_callback_given_up_total{namespace="a"}': "5x70", 'ecg_callback_dead_letters{namespace="a"}': "0x70"}],
     ),
     "EcgCallbackRejected": (
@@ -232,7 +241,10 @@ def test_an_alert_fires_when_it_should_and_is_silent_when_it_should_not(alert: s
 
 def test_the_seven_alarms_have_their_thresholds_and_weights() -> None:
     thresholds = {
-        alert: (float(re.findall(r"(?:>|==) ([0-9.]+)\s*(?:unless.*)?$", ALERTS[alert]["expr"].strip(), re.S)[-1]), weight)
+        alert: (
+            float(re.findall(r"(?:>|==) ([0-9.]+)\s*(?:unless.*)?$", ALERTS[alert]["expr"].strip(), re.S)[-1]),
+            weight,
+        )
         for alert, weight in (
             ("EcgGpuMemoryHigh", "critical"),
             ("EcgQueueDepthHigh", "critical"),
@@ -273,7 +285,9 @@ def test_the_runbook_has_a_section_for_each_alert_and_for_no_other() -> None:
 
 
 def test_an_alert_can_be_left_out_or_changed_by_its_name() -> None:
-    rules = _shipped("alerts.disabled={EcgCpuHigh}", "alerts.overrides.EcgQueueDepthHigh.for=10m", "alerts.labels.release=prom")
+    rules = _shipped(
+        "alerts.disabled={EcgCpuHigh}", "alerts.overrides.EcgQueueDepthHigh.for=10m", "alerts.labels.release=prom"
+    )
     assert set(ALERTS) - set(rules) == {"EcgCpuHigh"}
     assert rules["EcgQueueDepthHigh"]["for"] == "10m"
     assert rules["EcgQueueDepthHigh"]["expr"] == ALERTS["EcgQueueDepthHigh"]["expr"]
