@@ -11,6 +11,8 @@ import yaml
 
 from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
 
+TLS = "service.ingress.tls[0].hosts={c.d}"
+
 
 def test_the_crd_is_that_of_the_models_and_stays_when_the_release_goes() -> None:
     (crd,) = of_kind(objects(WORK), "CustomResourceDefinition")
@@ -51,7 +53,7 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([WORK, "service.autoscaling.enabled=true"], "service.autoscaling is enabled, and the service is not"),
         ([*SERVICE, "service.ingress.enabled=true"], "service.ingress.hosts is needed"),
         (
-            [*SERVICE, "service.ingress.enabled=true", "service.ingress.hosts={a}", "service.ingress.tls[0].hosts={c.d}"],
+            [*SERVICE, "service.ingress.enabled=true", "service.ingress.hosts={a}", TLS],
             "a certificate for c.d",
         ),
         ([*SERVICE, "service.httpRoute.enabled=true"], "service.httpRoute.parentRefs is needed"),
