@@ -213,7 +213,7 @@ def test_monitors_find_what_they_are_for(kind: str, field: str) -> None:
 def test_further_objects_may_use_templates(tmp_path: Path) -> None:
     more = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}
     (tmp_path / "values.yaml").write_text(json.dumps({"extraObjects": [more]}))
-    assert of_kind(objects(WORK, values=tmp_path / "values.yaml"), "ConfigMap", "ecg-render-more")
+    assert of_kind(objects(WORK, values=(tmp_path / "values.yaml",)), "ConfigMap", "ecg-render-more")
 
 
 def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:

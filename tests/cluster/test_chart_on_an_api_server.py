@@ -47,7 +47,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_of_values_is_accepted(plane: ControlPlane, file: str) -> None:
-    _apply(plane, helm_template(*SETTINGS, values=CHART / file))
+    _apply(plane, helm_template(*SETTINGS, values=(CHART / file,)))
 
 
 @pytest.mark.parametrize("monitor", ["PodMonitor", "ServiceMonitor"])

@@ -21,15 +21,15 @@ SERVICE = (WORK, "service.enabled=true", "service.bucket=videos")
 Json = dict[str, Any]
 
 
-def helm_template(*settings: str, values: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Render the chart with `settings` (NAME=VALUE, as --set takes them) over a file of values."""
+def helm_template(*settings: str, values: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Render the chart with `settings` (NAME=VALUE, as --set takes them) over files of values."""
     given = [word for setting in settings for word in ("--set", setting)]
-    file = ["--values", str(values)] if values else []
-    command = [tool("helm"), "template", "ecg-render", CHART, "--namespace", NAMESPACE, *file, *given]
+    files = [word for file in values for word in ("--values", str(file))]
+    command = [tool("helm"), "template", "ecg-render", CHART, "--namespace", NAMESPACE, *files, *given]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def objects(*settings: str, values: Path | None = None) -> list[Json]:
+def objects(*settings: str, values: tuple[Path, ...] = ()) -> list[Json]:
     """Return the objects of the release; raise AssertionError with what helm says if it refuses."""
     done = helm_template(*settings, values=values)
     assert done.returncode == 0, done.stderr
