@@ -225,3 +225,27 @@ def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:
 
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     assert open_objects(schema, "") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "account"),
+    [
+        ([], "ecg-render-test"),
+        (["worker.serviceAccount.create=true"], "ecg-render-worker"),
+        (["worker.serviceAccount.name=s3"], "s3"),
+    ],
+)
+def test_the_test_of_helm_runs_where_jobs_do_with_their_access_to_storage(settings: list[str], account: str) -> None:
+    found = objects(WORK, "namespaces={videos}", "worker.secret=ecg-s3", *settings)
+    (pod,) = of_kind(found, "Pod")
+    (binding,) = of_kind(found, "RoleBinding", "ecg-render-test")
+    (role,) = of_kind(found, "Role", "ecg-render-test")
+    only = pod["spec"]["containers"][0]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert {one["metadata"]["namespace"] for one in (pod, binding, role)} == {"videos"}
+    assert pod["spec"]["serviceAccountName"] == account == binding["subjects"][0]["name"]
+    assert only["envFrom"] == [{"secretRef": {"name": "ecg-s3"}}]
+    assert only["image"].startswith("localhost/ecg-render-renderer")
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["ecg-render-test"]]
+    made = [one for one in of_kind(found, "ServiceAccount", account) if one["metadata"]["namespace"] == "videos"]
+    assert len(made) == (0 if account == "s3" else 1)
