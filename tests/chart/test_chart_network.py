@@ -65,7 +65,7 @@ def policies() -> list[Json]:
         (WORKER, METADATA, 80, False),
         (WORKER, METADATA, 443, False),
         (WORKER, "fd00:ec2::254", 443, False),
-        (WORKER, "::ffff:10.0.0.1", 443, False),
+        (WORKER, "::1", 443, False),
         (WORKER, API_SERVER, 443, False),
         (WORKER, NODE, 443, False),
         (WORKER, "192.168.1.1", 443, False),
@@ -106,6 +106,8 @@ def test_named_api_servers_are_all_that_operator_and_service_reach_there_and_not
     found = of_kind(objects(*SERVICE, *ON, *named), "NetworkPolicy")
     assert [reaches(found, one, "3.3.3.3", 443) for one in (OPERATOR, SHIM, WORKER)] == [True, True, False]
     assert [reaches(found, OPERATOR, one, 443) for one in ("10.0.0.4", NODE, S3)] == [True, False, False]
+    found = of_kind(objects(*SERVICE, *ON, "networkPolicy.apiServer={2600:1f18::/64}"), "NetworkPolicy")
+    assert [reaches(found, one, "2600:1f18::1", 443) for one in (OPERATOR, WORKER)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,19 @@
 {{- end -}}
 
 {{- define "ecg-render.network.public" -}}
+{{- /* Each family's block may except only addresses of its own. */}}
+{{- $except := dict "4" .Values.networkPolicy.privateRanges "6" .Values.networkPolicy.privateRangesV6 }}
+{{- range .Values.networkPolicy.apiServer }}
+{{- $family := ternary "6" "4" (contains ":" .) }}
+{{- $_ := set $except $family (append (index $except $family) .) }}
+{{- end }}
 - to:
     - ipBlock:
         cidr: 0.0.0.0/0
-        except: {{- toYaml (concat .Values.networkPolicy.privateRanges .Values.networkPolicy.apiServer) | nindent 10 }}
+        except: {{- toYaml (index $except "4") | nindent 10 }}
     - ipBlock:
         cidr: ::/0
-        except: {{- toYaml .Values.networkPolicy.privateRangesV6 | nindent 10 }}
+        except: {{- toYaml (index $except "6") | nindent 10 }}
   ports:
     - {protocol: TCP, port: 443}
 {{- end -}}
