@@ -82,10 +82,11 @@ cluster-install: setup-dev tools ## our images and the operator into that cluste
 cluster-down: ## end that cluster and remove all of it
 	@PYTHONPATH=tests/support $(BIN)/python -m cluster down
 
-manifests: setup ## write crds/renderjob.yaml, and the chart's copy of it, from the models
+manifests: setup ## write crds/renderjob.yaml, and what the chart has of it and of its values, from their sources
 	@$(BIN)/python -m ecg_api.crd > crds/renderjob.yaml.new
 	@mv crds/renderjob.yaml.new crds/renderjob.yaml
-	@cp crds/renderjob.yaml helm/ecg-render/crds/renderjob.yaml
+	@cp crds/renderjob.yaml helm/ecg-render/files/renderjob.yaml
+	@$(BIN)/python helm/readme.py
 
 lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
 	@scripts/lock $(ARGS)

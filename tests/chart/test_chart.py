@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from chart import CHART, ROOT, SERVICE, WORK, container, helm_template, objects, of_kind, pod
 from ecg_operator.settings import read_settings
 from ecg_shim.arguments import environment, parse
 from ecg_shim.settings import Settings
-from go_tools import tool
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "helm" / "ecg-render"
 Json = dict[str, Any]
-SERVICE = ("work.uri=s3://bucket/work", "service.enabled=true", "service.bucket=videos")
 
 
 def test_the_chart_holds_the_crd_of_this_version() -> None:
-    assert (CHART / "crds/renderjob.yaml").read_text() == (ROOT / "crds/renderjob.yaml").read_text(), "make manifests"
+    assert (CHART / "files/renderjob.yaml").read_text() == (ROOT / "crds/renderjob.yaml").read_text(), "make manifests"
 
 
 def test_a_work_uri_is_all_that_it_needs() -> None:
-    kinds = {one["kind"] for one in _objects("work.uri=s3://bucket/work")}
-    assert {"Deployment", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"} == kinds
+    kinds = {one["kind"] for one in objects(WORK) if "helm.sh/hook" not in one["metadata"].get("annotations", {})}
+    assert kinds == {
+        "CustomResourceDefinition", "Deployment", "PodDisruptionBudget", "Service", "ServiceAccount",
+        "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -41,7 +38,7 @@ def test_a_work_uri_is_all_that_it_needs() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(settings: list[str], words: str) -> None:
-    done = _helm(*settings)
+    done = helm_template(*settings)
     assert done.returncode != 0
     assert words in done.stderr, done.stderr
 
@@ -55,9 +52,9 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
         "operator.env.WORKERS=8",
         "worker.secret=s3",
     )
-    container = _container(_objects("work.uri=s3://bucket/work", "limits.segmentsPerJob=7", *options))
+    only = container(objects(WORK, "limits.segmentsPerJob=7", *options))
 
-    settings = read_settings({entry["name"]: entry.get("value", "pod-1") for entry in container["env"]})
+    settings = read_settings({entry["name"]: entry.get("value", "pod-1") for entry in only["env"]})
 
     assert settings.namespaces == ("a", "b")
     assert settings.workers == 8
@@ -68,19 +65,19 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
 
 
 def test_named_namespaces_get_rights_there_and_nowhere_else() -> None:
-    objects = _objects("work.uri=s3://bucket/work", "namespaces={a,b}")
-    assert not [one for one in objects if one["kind"].startswith("ClusterRole")]
-    where = {one["metadata"]["namespace"] for one in objects if one["kind"] == "Role"}
-    assert where == {"a", "b", "render"}
+    found = objects(WORK, "namespaces={a,b}")
+    assert not of_kind(found, "ClusterRoleBinding")
+    assert {one["metadata"]["namespace"] for one in of_kind(found, "Role")} == {"a", "b", "render"}
 
 
 def test_the_operator_runs_without_any_privilege() -> None:
-    objects = _objects("work.uri=s3://bucket/work")
-    pod = next(one for one in objects if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    found = objects(WORK)
+    spec = next(one for one in found if one["kind"] == "Deployment")["spec"]["template"]["spec"]
     assert (
-        pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        spec["securityContext"]["runAsNonRoot"]
+        and spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
     )
-    assert _container(objects)["securityContext"] == {
+    assert container(found)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
@@ -88,16 +85,16 @@ def test_the_operator_runs_without_any_privilege() -> None:
 
 
 def test_no_rule_is_a_wildcard_or_reads_secrets() -> None:
-    rules = [rule for one in _objects("work.uri=s3://bucket/work") for rule in one.get("rules", [])]
+    rules = [rule for one in objects(WORK) for rule in one.get("rules", [])]
     words = {word for rule in rules for part in ("apiGroups", "resources", "verbs") for word in rule[part]}
     assert "*" not in words and "secrets" not in words
     assert len(rules) >= 7
 
 
 def test_the_service_is_there_only_when_it_is_asked_for() -> None:
-    assert not [one for one in _objects("work.uri=s3://bucket/work") if "service" in one["metadata"]["name"]]
+    assert not [one for one in objects(WORK) if "service" in one["metadata"]["name"]]
     kinds = {one["kind"] for one in _of_service(*SERVICE)}
-    assert kinds == {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding"}
+    assert kinds == {"Deployment", "PodDisruptionBudget", "Service", "ServiceAccount", "Role", "RoleBinding"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +110,7 @@ def test_the_service_is_there_only_when_it_is_asked_for() -> None:
     ],
 )
 def test_a_wrong_value_of_the_service_is_refused_by_its_name(settings: list[str], words: str) -> None:
-    done = _helm(*SERVICE, *settings)
+    done = helm_template(*SERVICE, *settings)
     assert done.returncode != 0
     assert words in done.stderr, done.stderr
 
@@ -129,11 +126,11 @@ def test_the_service_understands_all_settings_that_the_chart_gives_it() -> None:
         "service.logLevel=DEBUG",
         "service.env.ECG_KEEP_DAYS=2",
     )
-    objects = _objects(*SERVICE, *options)
-    container = _container(objects, "service")
+    found = objects(*SERVICE, *options)
+    only = container(found, "service")
 
-    variables = {entry["name"]: entry.get("value", "pod-1") for entry in container["env"]}
-    given = parse(container["command"][container["command"].index("ecg_shim") + 1 :])
+    variables = {entry["name"]: entry.get("value", "pod-1") for entry in only["env"]}
+    given = parse(only["command"][only["command"].index("ecg_shim") + 1 :])
     settings = Settings.from_environment(environment(given, variables))
 
     assert (settings.mode, settings.host, settings.port) == ("kubernetes", "0.0.0.0", 8090)
@@ -141,30 +138,30 @@ def test_the_service_understands_all_settings_that_the_chart_gives_it() -> None:
     assert settings.backend_callback_url == "http://10.0.0.1:8000"
     assert settings.callback_hosts == (".example.com", "other.test")
     assert (settings.log_level, settings.environment, settings.keep_days) == ("DEBUG", "production", 2)
-    assert container["envFrom"] == [{"secretRef": {"name": "s3"}}]
-    operator = {entry["name"]: entry.get("value", "") for entry in _container(objects)["env"]}
+    assert only["envFrom"] == [{"secretRef": {"name": "s3"}}]
+    operator = {entry["name"]: entry.get("value", "") for entry in container(found)["env"]}
     assert settings.operator_lease == f"{operator['LEASE_NAMESPACE']}/{operator['LEASE_NAME']}"
 
 
 def test_the_service_reaches_its_pods_and_no_others() -> None:
-    objects = _objects(*SERVICE)
-    service = next(one for one in objects if one["kind"] == "Service")["spec"]
-    pods = {one["metadata"]["name"]: one["spec"]["template"] for one in objects if one["kind"] == "Deployment"}
-    found = {name for name, pod in pods.items() if service["selector"].items() <= pod["metadata"]["labels"].items()}
-    container = _container(objects, "service")
+    found = objects(*SERVICE)
+    (service,) = (one["spec"] for one in of_kind(found, "Service", "ecg-render-service"))
+    pods = {one["metadata"]["name"]: one["spec"]["template"] for one in found if one["kind"] == "Deployment"}
+    reached = {name for name, pod in pods.items() if service["selector"].items() <= pod["metadata"]["labels"].items()}
+    only = container(found, "service")
 
-    assert found == {"ecg-render-service"}
+    assert reached == {"ecg-render-service"}
     assert service["ports"] == [{"name": "http", "port": 8090, "targetPort": "http"}]
-    assert container["ports"] == [{"name": "http", "containerPort": 8090}]
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert container[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    assert only["ports"] == [{"name": "http", "containerPort": 8090}]
+    for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        assert only[probe]["httpGet"] == {"path": path, "port": "http"}
 
 
 def test_the_service_is_confined_as_the_operator_is() -> None:
-    objects = _objects(*SERVICE)
-    operator, service = _pod(objects, "operator"), _pod(objects, "service")
+    found = objects(*SERVICE)
+    operator, service = pod(found, "operator"), pod(found, "service")
     assert service["securityContext"] == operator["securityContext"]
-    assert _container(objects, "service")["securityContext"] == _container(objects, "operator")["securityContext"]
+    assert container(found, "service")["securityContext"] == container(found, "operator")["securityContext"]
     assert service["enableServiceLinks"] is False, "a Service called `ecg` would set ECG_PORT"
 
 
@@ -190,15 +187,15 @@ def test_the_service_has_the_rights_that_it_uses_and_no_more() -> None:
 
 
 def test_every_role_of_the_service_is_given_to_its_account() -> None:
-    objects = _of_service(*SERVICE, "service.namespace=jobs", "service.listNodes=true")
+    found = _of_service(*SERVICE, "service.namespace=jobs", "service.listNodes=true")
 
     def place(one: Json) -> str:
         return str(one["metadata"].get("namespace", ""))
 
-    roles = {(one["kind"], one["metadata"]["name"], place(one)) for one in objects if one["kind"].endswith("Role")}
-    bindings = [one for one in objects if one["kind"].endswith("Binding")]
+    roles = {(one["kind"], one["metadata"]["name"], place(one)) for one in found if one["kind"].endswith("Role")}
+    bindings = [one for one in found if one["kind"].endswith("Binding")]
     given = {(one["roleRef"]["kind"], one["roleRef"]["name"], place(one)) for one in bindings}
-    account = next(one for one in objects if one["kind"] == "ServiceAccount")["metadata"]
+    account = next(one for one in found if one["kind"] == "ServiceAccount")["metadata"]
 
     assert given == roles
     for one in bindings:
@@ -208,7 +205,7 @@ def test_every_role_of_the_service_is_given_to_its_account() -> None:
 
 
 def _of_service(*settings: str) -> list[Json]:
-    return [one for one in _objects(*settings) if one["metadata"]["labels"]["app.kubernetes.io/name"] == "ecg-service"]
+    return [one for one in objects(*settings) if one["metadata"]["labels"]["app.kubernetes.io/name"] == "ecg-service"]
 
 
 def _rights(role: Json) -> dict[str, set[str]]:
@@ -220,26 +217,3 @@ def _rights(role: Json) -> dict[str, set[str]]:
         for resource in rule["resources"]
         for name in rule.get("resourceNames", [""])
     }
-
-
-def _helm(*settings: str) -> subprocess.CompletedProcess[str]:
-    given = [word for setting in settings for word in ("--set", setting)]
-    command = [tool("helm"), "template", "ecg-render", CHART, "--namespace", "render", *given]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def _objects(*settings: str) -> list[Json]:
-    done = _helm(*settings)
-    assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
-
-
-def _pod(objects: list[Json], part: str) -> Json:
-    deployments = (one for one in objects if one["kind"] == "Deployment")
-    pod: Json = next(one for one in deployments if one["metadata"]["name"].endswith(part))["spec"]["template"]["spec"]
-    return pod
-
-
-def _container(objects: list[Json], part: str = "operator") -> Json:
-    container: Json = _pod(objects, part)["containers"][0]
-    return container

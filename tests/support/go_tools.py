@@ -136,18 +136,27 @@ def _fetched_go(old_go: str) -> str:
     """
     processor = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     release = f"golang.org/toolchain@v0.0.1-go{GO_VERSION}.linux-{processor}"
+    root = _fetched(old_go, release, GO_DIGESTS[processor])
+    for program in (*(root / "bin").iterdir(), *(root / "pkg" / "tool").glob("*/*")):
+        program.chmod(0o555)  # modules hold no executable files
+    return str(root / "bin" / "go")
+
+
+def module_folder(release: str, digest: str) -> Path:
+    """Return the folder of a Go module, MODULE@VERSION, for files that it holds beside programs."""
+    return _fetched(_go(), release, digest)
+
+
+def _fetched(go: str, release: str, digest: str) -> Path:
     with tempfile.TemporaryDirectory() as nowhere:  # outside of any module
-        command = [old_go, "mod", "download", "-json", release]
+        command = [go, "mod", "download", "-json", release]
         done = subprocess.run(command, cwd=nowhere, env=_go_environment(), capture_output=True, text=True)
     if done.returncode:
         raise ToolMissing(f"{release} could not be fetched:\n{done.stdout}{done.stderr}")
     facts = json.loads(done.stdout)
-    if facts["Sum"] != GO_DIGESTS[processor]:
-        raise ToolMissing(f"{release} has the digest {facts['Sum']}, not {GO_DIGESTS[processor]}")
-    root = Path(facts["Dir"])
-    for program in (*(root / "bin").iterdir(), *(root / "pkg" / "tool").glob("*/*")):
-        program.chmod(0o555)  # modules hold no executable files
-    return str(root / "bin" / "go")
+    if facts["Sum"] != digest:
+        raise ToolMissing(f"{release} has the digest {facts['Sum']}, not {digest}")
+    return Path(facts["Dir"])
 
 
 def _go_environment() -> dict[str, str]:

@@ -1,5 +1,12 @@
+{{- /* What all names begin with: the release's name, so that two releases do not meet. */ -}}
+{{- define "ecg-render.base" -}}
+{{- if .Values.fullnameOverride -}}{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if .Values.nameOverride -}}{{- printf "%s-%s" .Release.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}{{- .Release.Name -}}{{- end -}}
+{{- end -}}
+
 {{- define "ecg-render.name" -}}
-{{- printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-operator" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "ecg-render.selector" -}}
@@ -9,13 +16,55 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "ecg-render.labels" -}}
 {{ include "ecg-render.selector" . }}
+{{ include "ecg-render.commonLabels" . }}
+{{- end -}}
+
+{{- define "ecg-render.service.name" -}}
+{{- printf "%s-service" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "ecg-render.service.selector" -}}
+app.kubernetes.io/name: ecg-service
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ecg-render.service.labels" -}}
+{{ include "ecg-render.service.selector" . }}
+{{ include "ecg-render.commonLabels" . }}
+{{- end -}}
+
+{{- /* Of objects that belong to neither part alone. */ -}}
+{{- define "ecg-render.shared.labels" -}}
+app.kubernetes.io/name: ecg-render
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "ecg-render.commonLabels" . }}
+{{- end -}}
+
+{{- define "ecg-render.commonLabels" -}}
+app.kubernetes.io/part-of: ecg-render
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Metadata of an object in the release's namespace: dict "root" . "name" ... "labels" (a text) "annotations" (a map). */ -}}
+{{- define "ecg-render.metadata" -}}
+name: {{ .name }}
+{{- if not .cluster }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
+{{- end }}
+labels: {{- .labels | nindent 2 }}
+{{- with .annotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "ecg-render.image" -}}
-{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
+{{- if .image.digest -}}{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}{{- end -}}
 {{- end -}}
 
 {{- /* A value as it was written: Helm reads numbers as floats, and would print 2000000 as 2e+06. */ -}}
@@ -31,49 +80,20 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- toJson $pairs -}}
 {{- end -}}
 
-{{- define "ecg-render.rules" -}}
-- apiGroups: [render.ecg.dev]
-  resources: [renderjobs]
-  verbs: [get, list, watch, delete]
-- apiGroups: [render.ecg.dev]
-  resources: [renderjobs/status]
-  verbs: [patch]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete, deletecollection]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch, deletecollection]
-# Only to say what is wrong with a scenario's ConfigMap before a pod waits for it.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [get, create, patch]
-{{- end -}}
-
-{{- define "ecg-render.service.name" -}}
-{{- printf "%s-service" .Release.Name | trunc 63 | trimSuffix "-" -}}
-{{- end -}}
-
-{{- define "ecg-render.service.selector" -}}
-app.kubernetes.io/name: ecg-service
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "ecg-render.service.labels" -}}
-{{ include "ecg-render.service.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
-{{- end -}}
-
-{{- /* Where the service makes RenderJobs; one that the operator does not look at would let them wait for ever. */ -}}
+{{- /* Where the service makes RenderJobs. */ -}}
 {{- define "ecg-render.service.namespace" -}}
-{{- $namespace := .Values.service.namespace | default .Release.Namespace -}}
-{{- if and .Values.namespaces (not (has $namespace .Values.namespaces)) -}}
-{{- fail (printf "service.namespace: the operator renders nothing in %q; take one of namespaces (%s)" $namespace (join ", " .Values.namespaces)) -}}
+{{- .Values.service.namespace | default .Release.Namespace -}}
 {{- end -}}
-{{- $namespace -}}
+
+{{- /* The namespaces whose jobs this chart can make objects for, apart by spaces. */ -}}
+{{- define "ecg-render.jobNamespaces" -}}
+{{- if .Values.namespaces -}}{{- join " " .Values.namespaces -}}
+{{- else -}}{{- include "ecg-render.service.namespace" . -}}{{- end -}}
+{{- end -}}
+
+{{- /* ServiceAccount of the pods that render; empty: the namespace's default. */ -}}
+{{- define "ecg-render.worker.serviceAccount" -}}
+{{- $account := .Values.worker.serviceAccount -}}
+{{- if $account.create -}}{{- $account.name | default (printf "%s-worker" (include "ecg-render.base" .)) -}}
+{{- else -}}{{- $account.name -}}{{- end -}}
 {{- end -}}

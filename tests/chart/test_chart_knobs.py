@@ -1,0 +1,251 @@
+"""What one can change about the chart: names, numbers, ways in, and which combinations are refused in which words."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
+
+TLS = "service.ingress.tls[0].hosts={c.d}"
+
+
+def test_the_crd_is_that_of_the_models_and_stays_when_the_release_goes() -> None:
+    (crd,) = of_kind(objects(WORK), "CustomResourceDefinition")
+    assert crd["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert crd["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
+    assert crd == yaml.safe_load((ROOT / "crds/renderjob.yaml").read_text())
+
+
+def test_the_crd_can_be_left_to_others() -> None:
+    assert not of_kind(objects(WORK, "crds.install=false"), "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize(
+    ("settings", "budgets"),
+    [
+        ([], {"ecg-render-operator": 1, "ecg-render-service": 1}),
+        (["operator.replicas=1"], {"ecg-render-service": 1}),
+        (
+            ["operator.replicas=3", "operator.podDisruptionBudget.maxUnavailable=2", "service.replicas=1"],
+            {"ecg-render-operator": 2},
+        ),
+        (["service.autoscaling.enabled=true", "service.autoscaling.minReplicas=1"], {"ecg-render-operator": 1}),
+        (["operator.podDisruptionBudget.enabled=false"], {"ecg-render-service": 1}),
+    ],
+)  # fmt: skip
+def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
+    settings: list[str], budgets: dict[str, int]
+) -> None:
+    found = of_kind(objects(*SERVICE, *settings), "PodDisruptionBudget")
+    assert {one["metadata"]["name"]: one["spec"]["maxUnavailable"] for one in found} == budgets
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ([WORK, "service.ingress.enabled=true"], "service.ingress is enabled, and the service is not"),
+        ([WORK, "service.httpRoute.enabled=true"], "service.httpRoute is enabled, and the service is not"),
+        ([WORK, "service.autoscaling.enabled=true"], "service.autoscaling is enabled, and the service is not"),
+        ([*SERVICE, "service.ingress.enabled=true"], "service.ingress.hosts is needed"),
+        (
+            [*SERVICE, "service.ingress.enabled=true", "service.ingress.hosts={a}", TLS],
+            "a certificate for c.d",
+        ),
+        ([*SERVICE, "service.httpRoute.enabled=true"], "service.httpRoute.parentRefs is needed"),
+        (
+            [*SERVICE, "service.autoscaling.enabled=true", "service.autoscaling.minReplicas=9"],
+            "minReplicas (9) is more than maxReplicas (6)",
+        ),
+        ([*SERVICE, "metrics.monitor=PodMonitor", "metrics.tokenKey=T"], "metrics.tokenKey names an entry of"),
+        ([WORK, "worker.serviceAccount.annotations.a=b"], "set worker.serviceAccount.create"),
+        ([WORK, "metrics.monitor=Yes"], "/metrics/monitor"),
+        ([WORK, "operator.image.digest=sha256:1"], "/operator/image/digest"),
+        ([WORK, "operator.env.WORK_URI=s3://other"], "WORK_URI"),
+        ([WORK, "networkPolicy.apiServer={10.0.0.1}"], "/networkPolicy/apiServer"),
+        ([WORK, "priorityClasses.a.valu=1"], "valu"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_go_together_are_refused_in_a_sentence(settings: list[str], words: str) -> None:
+    done = helm_template(*settings)
+    assert done.returncode != 0 and words in done.stderr, done.stderr
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    said = helm_template("service.enabled=true", "service.httpRoute.enabled=true").stderr
+    assert "work.uri" in said and "service.bucket" in said and "parentRefs" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [([], "ecg-render"), (["nameOverride=green"], "ecg-render-green"), (["fullnameOverride=captions"], "captions")],
+)
+def test_names_can_be_chosen_and_everything_that_uses_them_agrees(settings: list[str], name: str) -> None:
+    found = objects(*SERVICE, *settings)
+    for one in found:
+        if one["kind"] not in ("CustomResourceDefinition",):
+            assert name in one["metadata"]["name"], one["metadata"]["name"]
+    accounts = {one["metadata"]["name"] for one in of_kind(found, "ServiceAccount")}
+    assert {pod(found, part)["serviceAccountName"] for part in ("operator", "service")} <= accounts
+    variables = {entry["name"]: entry.get("value") for entry in container(found)["env"]}
+    rights = [rule for one in of_kind(found, "Role") for rule in one["rules"] if "leases" in rule["resources"]]
+    assert [variables["LEASE_NAME"]] in [rule.get("resourceNames") for rule in rights]
+
+
+def test_a_digest_goes_before_a_tag() -> None:
+    digest = f"sha256:{'0' * 64}"
+    found = objects(
+        *SERVICE, f"operator.image.digest={digest}", "operator.image.tag=v1", f"renderer.image.digest={digest}"
+    )
+    for part in ("operator", "service"):
+        assert container(found, part)["image"] == f"localhost/ecg-render-operator@{digest}"
+    variables = {entry["name"]: entry.get("value") for entry in container(found)["env"]}
+    assert variables["RENDERER_IMAGE"] == f"localhost/ecg-render-renderer@{digest}"
+
+
+@pytest.mark.parametrize("part", ["operator", "service"])
+def test_the_usual_knobs_of_pods_reach_them(part: str) -> None:
+    found = objects(
+        *SERVICE,
+        f"{part}.podLabels.team=video",
+        f"{part}.podAnnotations.note=x",
+        f"{part}.extraEnv[0].name=SECRET",
+        f"{part}.extraEnv[0].valueFrom.secretKeyRef.name=s",
+        f"{part}.extraEnv[0].valueFrom.secretKeyRef.key=k",
+        f"{part}.extraEnvFrom[0].configMapRef.name=c",
+        f"{part}.extraVolumes[0].name=ca",
+        f"{part}.extraVolumes[0].secret.secretName=ca",
+        f"{part}.extraVolumeMounts[0].name=ca",
+        f"{part}.extraVolumeMounts[0].mountPath=/ca",
+        f"{part}.revisionHistoryLimit=7",
+        "commonLabels.cost=captions",
+    )
+    (deployment,) = of_kind(found, "Deployment", f"ecg-render-{part}")
+    template, only = deployment["spec"]["template"], container(found, part)
+    assert deployment["spec"]["revisionHistoryLimit"] == 7
+    assert template["metadata"]["labels"]["team"] == "video" and template["metadata"]["annotations"] == {"note": "x"}
+    assert {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}} in only["env"]
+    assert {"configMapRef": {"name": "c"}} in only["envFrom"]
+    assert [mount["name"] for mount in only["volumeMounts"]] == ["scratch", "ca"]
+    assert [volume["name"] for volume in template["spec"]["volumes"]] == ["scratch", "ca"]
+    assert only["resources"]["requests"]["ephemeral-storage"] and only["resources"]["limits"]["ephemeral-storage"]
+    spread = template["spec"]["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(one["metadata"]["labels"].get("cost") == "captions" for one in found)
+
+
+def test_people_get_rights_by_the_roles_that_they_have() -> None:
+    roles = {one["metadata"]["name"]: one for one in of_kind(objects(WORK), "ClusterRole")}
+    view, edit = roles["render-ecg-render-view"], roles["render-ecg-render-edit"]
+
+    def aggregated(role: Json) -> set[str]:
+        return set(re.findall(r"aggregate-to-(\w+)", str(role["metadata"]["labels"])))
+
+    assert (aggregated(view), aggregated(edit)) == ({"view"}, {"edit", "admin"})
+    assert view["rules"][0]["verbs"] == ["get", "list", "watch"]
+    assert {"create", "patch", "delete"} <= set(edit["rules"][0]["verbs"])
+    assert [
+        rule["verbs"] for role in (view, edit) for rule in role["rules"] if "renderjobs/status" in rule["resources"]
+    ] == [["get", "list", "watch"]] * 2
+
+
+def test_workers_get_an_account_in_each_namespace_and_no_token() -> None:
+    role = "arn:aws:iam::1:role/render"
+    annotation = f"worker.serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn={role}"
+    found = objects(WORK, "namespaces={a,b}", "worker.serviceAccount.create=true", annotation)
+    accounts = of_kind(found, "ServiceAccount", "ecg-render-worker")
+    assert {one["metadata"]["namespace"] for one in accounts} == {"a", "b"}
+    assert all(one["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": role} for one in accounts)
+    assert not any(one["automountServiceAccountToken"] for one in accounts)
+    variables = {entry["name"]: entry.get("value") for entry in container(found)["env"]}
+    assert variables["WORKER_SERVICE_ACCOUNT"] == "ecg-render-worker"
+
+
+def test_the_service_is_reached_by_an_ingress_and_by_a_gateway_with_tls() -> None:
+    found = objects(
+        *SERVICE,
+        "service.ingress.enabled=true", "service.ingress.className=alb", "service.ingress.hosts={r.example.com}",
+        "service.ingress.tls[0].secretName=cert", "service.ingress.tls[0].hosts={r.example.com}",
+        "service.httpRoute.enabled=true", "service.httpRoute.parentRefs[0].name=gw",
+        "service.httpRoute.hostnames={r.example.com}",
+    )  # fmt: skip
+    (ingress,), (route,) = of_kind(found, "Ingress"), of_kind(found, "HTTPRoute")
+    assert ingress["spec"]["tls"] == [{"secretName": "cert", "hosts": ["r.example.com"]}]
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend == {"name": "ecg-render-service", "port": {"name": "http"}}
+    assert route["spec"]["rules"][0]["backendRefs"] == [{"name": "ecg-render-service", "port": 8090}]
+
+
+def test_an_autoscaler_takes_the_place_of_a_number() -> None:
+    found = objects(*SERVICE, "service.autoscaling.enabled=true")
+    (scaler,) = of_kind(found, "HorizontalPodAutoscaler")
+    (deployment,) = of_kind(found, "Deployment", scaler["spec"]["scaleTargetRef"]["name"])
+    assert "replicas" not in deployment["spec"]
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")])
+def test_monitors_find_what_they_are_for(kind: str, field: str) -> None:
+    settings = (
+        "service.secret=s",
+        "metrics.tokenKey=ECG_API_TOKEN",
+        "metrics.labels.release=prom",
+        f"metrics.monitor={kind}",
+    )
+    found = objects(*SERVICE, *settings)
+    for part, port in (("operator", "health"), ("service", "http")):
+        (monitor,) = of_kind(found, kind, f"ecg-render-{part}")
+        (endpoint,) = monitor["spec"][field]
+        assert endpoint["port"] == port and monitor["metadata"]["labels"]["release"] == "prom"
+        assert ("authorization" in endpoint) is (part == "service")
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        targets = [one["metadata"] for one in of_kind(found, "Service")]
+        if kind == "PodMonitor":
+            targets = [one["spec"]["template"]["metadata"] for one in of_kind(found, "Deployment")]
+        assert len([one for one in targets if wanted <= one["labels"].items()]) == 1
+        assert port in [one["name"] for one in container(found, part)["ports"]]
+
+
+def test_further_objects_may_use_templates(tmp_path: Path) -> None:
+    more = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}
+    (tmp_path / "values.yaml").write_text(json.dumps({"extraObjects": [more]}))
+    assert of_kind(objects(WORK, values=(tmp_path / "values.yaml",)), "ConfigMap", "ecg-render-more")
+
+
+def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:
+    # Closed all the way down: a typing error is never passed over.
+    def open_objects(schema: Json, path: str) -> list[str]:
+        below = [(f"{path}.{name}", part) for name, part in schema.get("properties", {}).items()]
+        here = [path] if "properties" in schema and schema.get("additionalProperties") is not False else []
+        return here + [one for at, part in below for one in open_objects(part, at)]
+
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    assert open_objects(schema, "") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "account"),
+    [
+        ([], "ecg-render-test"),
+        (["worker.serviceAccount.create=true"], "ecg-render-worker"),
+        (["worker.serviceAccount.name=s3"], "s3"),
+    ],
+)
+def test_the_test_of_helm_runs_where_jobs_do_with_their_access_to_storage(settings: list[str], account: str) -> None:
+    found = objects(WORK, "namespaces={videos}", "worker.secret=ecg-s3", *settings)
+    (pod,) = of_kind(found, "Pod")
+    (binding,) = of_kind(found, "RoleBinding", "ecg-render-test")
+    (role,) = of_kind(found, "Role", "ecg-render-test")
+    only = pod["spec"]["containers"][0]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert {one["metadata"]["namespace"] for one in (pod, binding, role)} == {"videos"}
+    assert pod["spec"]["serviceAccountName"] == account == binding["subjects"][0]["name"]
+    assert only["envFrom"] == [{"secretRef": {"name": "ecg-s3"}}]
+    assert only["image"].startswith("localhost/ecg-render-renderer")
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["ecg-render-test"]]
+    made = [one for one in of_kind(found, "ServiceAccount", account) if one["metadata"]["namespace"] == "videos"]
+    assert len(made) == (0 if account == "s3" else 1)

@@ -1,0 +1,189 @@
+"""Who reaches whom by the chart's NetworkPolicies, decided as Kubernetes defines it.
+
+A policy of a pod allows what one of its rules allows; a pod without policies is open. `reaches` asks the egress of the
+one side and the ingress of the other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+import pytest
+
+from chart import SERVICE, WORK, Json, objects, of_kind
+
+ON = ("networkPolicy.enabled=true", "namespaces={render,videos}", "service.callbackUrl=http://backend.editor:8000/done")
+
+
+@dataclass(frozen=True)
+class Pod:
+    namespace: str
+    labels: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+
+
+def pod(namespace: str, **labels: str) -> Pod:
+    return Pod(namespace, tuple(labels.items()))
+
+
+def labelled(namespace: str, labels: dict[str, str]) -> Pod:
+    return Pod(namespace, tuple(labels.items()))
+
+
+NAME = "kubernetes\\.io/metadata\\.name"
+RELEASE = {"app.kubernetes.io/instance": "ecg-render"}
+OPERATOR = labelled("render", {"app.kubernetes.io/name": "ecg-operator", **RELEASE})
+SHIM = labelled("render", {"app.kubernetes.io/name": "ecg-service", **RELEASE})
+WORKER = labelled("videos", {"app.kubernetes.io/managed-by": "ecg-render", "render.ecg.dev/role": "segments"})
+BACKEND = pod("editor", app="backend")
+STRANGER = pod("elsewhere", app="x")
+DNS = labelled("kube-system", {"k8s-app": "kube-dns"})
+PROMETHEUS = pod("monitoring", app="prometheus")
+API_SERVER, S3, METADATA, POD_IDENTITY, NODE = (
+    "172.20.0.1",
+    "52.219.1.1",
+    "169.254.169.254",
+    "169.254.170.23",
+    "10.0.3.7",
+)
+
+
+@pytest.fixture(scope="module")
+def policies() -> list[Json]:
+    return of_kind(objects(*SERVICE, *ON), "NetworkPolicy")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "allowed"),
+    [
+        (WORKER, DNS, 53, True),
+        (WORKER, "169.254.20.10", 53, True),
+        (WORKER, S3, 443, True),
+        (WORKER, "2600:1f18::1", 443, True),
+        (WORKER, POD_IDENTITY, 80, True),
+        (WORKER, S3, 22, False),
+        (WORKER, METADATA, 80, False),
+        (WORKER, METADATA, 443, False),
+        (WORKER, "fd00:ec2::254", 443, False),
+        (WORKER, "::1", 443, False),
+        (WORKER, API_SERVER, 443, False),
+        (WORKER, NODE, 443, False),
+        (WORKER, "192.168.1.1", 443, False),
+        (WORKER, "100.64.3.3", 443, False),
+        (WORKER, "127.0.0.1", 443, False),
+        (WORKER, STRANGER, 443, False),
+        (WORKER, SHIM, 8090, False),
+        (WORKER, OPERATOR, 8080, False),
+        (WORKER, WORKER, 8091, False),
+        (OPERATOR, WORKER, 8091, True),
+        (OPERATOR, WORKER, 22, False),
+        (OPERATOR, DNS, 53, True),
+        (OPERATOR, API_SERVER, 443, True),
+        (OPERATOR, NODE, 6443, True),
+        (OPERATOR, STRANGER, 8000, False),
+        (STRANGER, WORKER, 8091, False),
+        (SHIM, WORKER, 8091, False),
+        (SHIM, API_SERVER, 443, True),
+        (SHIM, BACKEND, 8000, True),
+        (SHIM, STRANGER, 8000, False),
+        (SHIM, S3, 443, True),
+        (SHIM, METADATA, 80, False),
+        (BACKEND, SHIM, 8090, True),
+        (BACKEND, SHIM, 22, False),
+        (PROMETHEUS, SHIM, 8090, True),
+        (PROMETHEUS, OPERATOR, 8080, True),
+        (PROMETHEUS, WORKER, 8091, False),
+        ("203.0.113.9", SHIM, 8090, False),
+        ("203.0.113.9", WORKER, 8091, False),
+    ],
+)  # fmt: skip
+def test_who_reaches_whom(policies: list[Json], source: Pod | str, target: Pod | str, port: int, allowed: bool) -> None:
+    assert reaches(policies, source, target, port) is allowed
+
+
+def test_named_api_servers_are_all_that_operator_and_service_reach_there_and_nothing_to_workers() -> None:
+    named = ("networkPolicy.apiServer={10.0.0.0/28,3.3.3.3/32}",)
+    found = of_kind(objects(*SERVICE, *ON, *named), "NetworkPolicy")
+    assert [reaches(found, one, "3.3.3.3", 443) for one in (OPERATOR, SHIM, WORKER)] == [True, True, False]
+    assert [reaches(found, OPERATOR, one, 443) for one in ("10.0.0.4", NODE, S3)] == [True, False, False]
+    found = of_kind(objects(*SERVICE, *ON, "networkPolicy.apiServer={2600:1f18::/64}"), "NetworkPolicy")
+    assert [reaches(found, one, "2600:1f18::1", 443) for one in (OPERATOR, WORKER)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "port"),
+    [
+        ("http://backend.editor.svc:8000", BACKEND, 9000),
+        ("http://backend.editor.svc.cluster.local", BACKEND, 8000),
+        ("http://backend:8000", pod("render", app="backend"), 80),
+        ("http://10.1.2.3:8000/api", "10.1.2.3", 8000),
+        ("http://render.corp.example.com:8000", NODE, 8000),
+    ],
+)
+def test_the_backend_of_the_callbacks_is_reached_wherever_it_is(url: str, target: Pod | str, port: int) -> None:
+    base = (*SERVICE, "networkPolicy.enabled=true")
+    assert not reaches(of_kind(objects(*base), "NetworkPolicy"), SHIM, target, port)
+    assert reaches(of_kind(objects(*base, f"service.callbackUrl={url}"), "NetworkPolicy"), SHIM, target, port)
+
+
+def test_only_named_clients_may_post_and_further_ways_out_can_be_opened() -> None:
+    found = of_kind(
+        objects(
+            *SERVICE, *ON, f"networkPolicy.monitoring[0].namespaceSelector.matchLabels.{NAME}=monitoring",
+            "networkPolicy.service.from[0].ipBlock.cidr=203.0.113.0/24",
+            "networkPolicy.workers.egress[0].to[0].ipBlock.cidr=10.0.3.0/24",
+        ), "NetworkPolicy",
+    )  # fmt: skip
+    assert [reaches(found, one, SHIM, 8090) for one in (PROMETHEUS, "203.0.113.9", BACKEND)] == [True, True, False]
+    assert reaches(found, WORKER, NODE, 9000)
+
+
+def test_without_being_asked_for_nothing_is_closed() -> None:
+    assert of_kind(objects(WORK), "NetworkPolicy") == []
+
+
+def reaches(policies: list[Json], source: Pod | str, target: Pod | str, port: int) -> bool:
+    """Return whether `source` may open a connection to a port of `target`; addresses are outside of the cluster."""
+    return _lets(policies, source, target, port, "egress", "to") and _lets(
+        policies, target, source, port, "ingress", "from"
+    )
+
+
+def _lets(policies: list[Json], own: Pod | str, other: Pod | str, port: int, way: str, field_: str) -> bool:
+    mine = [
+        one["spec"]
+        for one in policies
+        if isinstance(own, Pod)
+        and one["metadata"]["namespace"] == own.namespace
+        and _selects(one["spec"]["podSelector"], dict(own.labels))
+        and way.capitalize() in one["spec"]["policyTypes"]
+    ]
+    rules = [rule for spec in mine for rule in spec.get(way, [])]
+    return not mine or any(
+        ("ports" not in rule or any(one["port"] == port for one in rule["ports"]))
+        and (not rule.get(field_) or any(_is(peer, other, own) for peer in rule[field_]))
+        for rule in rules
+    )
+
+
+def _is(peer: Json, other: Pod | str, own: Pod | str) -> bool:
+    if "ipBlock" in peer:
+        if isinstance(other, Pod):
+            return False  # a pod's address is private
+        address = ipaddress.ip_address(other)
+        nets = [ipaddress.ip_network(net) for net in (peer["ipBlock"]["cidr"], *peer["ipBlock"].get("except", []))]
+        inside = [address.version == net.version and address in net for net in nets]
+        return inside[0] and not any(inside[1:])
+    if isinstance(other, str):
+        return False
+    assert isinstance(own, Pod)
+    if "namespaceSelector" in peer:
+        there = _selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": other.namespace})
+    else:
+        there = other.namespace == own.namespace
+    return there and _selects(peer.get("podSelector", {}), dict(other.labels))
+
+
+def _selects(selector: Json, labels: dict[str, str]) -> bool:
+    exists = [one["key"] in labels for one in selector.get("matchExpressions", []) if one["operator"] == "Exists"]
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(exists)
