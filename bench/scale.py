@@ -21,12 +21,11 @@ import typer
 from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScalePlane
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
+from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import JOBS, RENDER_JOBS
 from ecg_cluster.connection import load_connection
-from ecg_operator.cache import Cache, Record
+from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster
-from ecg_operator.informers import Informer, Source
-from ecg_operator.model import Key
 
 RESULTS = Path(__file__).with_name("scale.md")
 NAMESPACE = "default"
@@ -65,9 +64,9 @@ class Watcher:
         jobs = Cache(_read_job, self._job, lambda record: None)
         render_jobs = Cache(_read_phase, self._render_job, lambda record: None)
         selector = f"{MANAGED_BY}={OPERATOR},{ROLE_LABEL}=plan"
-        self.informers = [
-            Informer(cluster, Source(JOBS, NAMESPACE, selector), jobs),
-            Informer(cluster, Source(RENDER_JOBS, NAMESPACE), render_jobs),
+        self.reflectors = [
+            Reflector(cluster, Source(JOBS, NAMESPACE, selector), jobs),
+            Reflector(cluster, Source(RENDER_JOBS, NAMESPACE), render_jobs),
         ]
 
     def ended(self) -> int:
@@ -101,7 +100,7 @@ def main(
 async def _round(plane: ScalePlane, jobs: int, segments: int, budget: int) -> Round:
     cluster = Cluster(await load_connection(str(plane.kubeconfig)))
     watcher = Watcher(cluster)
-    watching = [asyncio.create_task(informer.run()) for informer in watcher.informers]
+    watching = [asyncio.create_task(reflector.run()) for reflector in watcher.reflectors]
     log = plane.folder.parent / "operator.log"
     with OperatorProcess(plane, log, budget) as first:
         await asyncio.to_thread(first.wait_until_ready)

@@ -6,7 +6,7 @@ In this order:
     5 on a signal: finish what is in hand, give the Lease up
 
     RenderJobs ── kopf ──┐
-    Jobs, Pods ── informers ──> World ──> queue ──> Reconciler ──> Cluster
+    Jobs, Pods ── reflectors ──> World ──> queue ──> Reconciler ──> Cluster
     pods' /progress ── poller ──┘
 """
 
@@ -26,9 +26,12 @@ from kubernetes.aio.client import Configuration
 
 from ecg_api.names import MANAGED_BY, OPERATOR
 from ecg_api.pods import PROGRESS_PORT
+from ecg_cluster.cache import Key
 from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
 from ecg_cluster.connection import own_namespace
 from ecg_cluster.election import Election, LeaseTiming
+from ecg_cluster.queue import KeyedQueue
+from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.act import Actor
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
@@ -37,12 +40,9 @@ from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
-from ecg_operator.informers import Informer, Source
 from ecg_operator.metrics import Metrics
-from ecg_operator.model import Key
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
-from ecg_operator.queue import KeyedQueue
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.settings import Settings
@@ -92,11 +92,11 @@ class Operator:
         self.leader = self._leader() if self.options.elects else None
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
-        self.informers = self._informers()
+        self.reflectors = self._reflectors()
         self.kopf = RenderJobWatch(configuration, settings.namespaces, self.world.render_job_event)
         self.reconciler = self._reconciler()
         self._lag = LoopLag()
-        self.health = Health(self.world, self.informers, self.leader, self._lag)
+        self.health = Health(self.world, self.reflectors, self.leader, self._lag)
         self.server = HealthServer(self.health, self.metrics, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -130,7 +130,7 @@ class Operator:
 
     async def _work(self, stop: asyncio.Event) -> None:
         self.health.acting = True
-        listing = (informer.run() for informer in self.informers)
+        listing = (reflector.run() for reflector in self.reflectors)
         background = [*listing, self.admission.run(), self.poller.run(), self.events.run()]
         await _together(self._reconcile(stop), *background)
         self.health.acting = False
@@ -155,8 +155,8 @@ class Operator:
             await self.events.flush(SECONDS_FOR_EVENTS)
 
     async def _all_listed(self) -> None:
-        for informer in self.informers:
-            await informer.synced.wait()
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
 
     def _after_call(self, call: Call) -> None:
         self.metrics.count_call(call)
@@ -169,7 +169,7 @@ class Operator:
         namespace = settings.lease_namespace or own_namespace()
         return Election(self.cluster.client, namespace, settings.lease_name, identity, self.options.timing)
 
-    def _informers(self) -> list[Informer]:
+    def _reflectors(self) -> list[Reflector]:
         resync = float(self.settings.resync_seconds)
         ours = f"{MANAGED_BY}={OPERATOR}"
         made = []
@@ -177,10 +177,17 @@ class Operator:
             jobs, pods = Source(JOBS, namespace, ours), Source(PODS, namespace, ours)
             render_jobs = Source(RENDER_JOBS, namespace)
             made += [
-                Informer(self.cluster, jobs, self.world.jobs, resync_seconds=resync),
-                Informer(self.cluster, pods, self.world.pods, resync_seconds=resync),
+                Reflector(self.cluster, jobs, self.world.jobs, resync_seconds=resync),
+                Reflector(self.cluster, pods, self.world.pods, resync_seconds=resync),
                 # kopf watches these; lists notice the deletions that its watch has missed.
-                Informer(self.cluster, render_jobs, self.world.render_jobs, watches=False, resync_seconds=resync),
+                Reflector(
+                    self.cluster,
+                    render_jobs,
+                    self.world.render_jobs,
+                    watches=False,
+                    resync_seconds=resync,
+                    listed=self.world.resync,
+                ),
             ]
         return made
 

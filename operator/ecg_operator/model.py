@@ -8,26 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ecg_api.names import Role
 from ecg_api.pods import PodProgress
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenderJobStatus
+from ecg_cluster.cache import Key
 
 
-class Key(NamedTuple):
-    """Which RenderJob."""
-
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PodView:
     """What matters of a pod of ours.
 
     Attributes:
+        job_uid: of the Job that made it, which may be an earlier one of the same name.
         index: completion index within its Job; None for plan, merge and clean pods.
         exit_code: of the renderer's container, None until it terminated.
         ended: why the container terminated, in Kubernetes' word: Completed, Error, OOMKilled, ...
@@ -64,9 +59,10 @@ class PodView:
     ip: str = ""
     node: str = ""
     gpus: int = 0
+    job_uid: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobView:
     """What matters of a child Job.
 

@@ -12,7 +12,7 @@ import httpx
 from pydantic import ValidationError
 
 from ecg_api.pods import PROGRESS_PORT, PodProgress
-from ecg_operator.cache import Record
+from ecg_cluster.cache import Record
 from ecg_operator.model import PodView
 from ecg_operator.world import World
 

@@ -21,8 +21,8 @@ from ecg_api.names import (
 )
 from ecg_api.ranges import format_ranges
 from ecg_api.renderjob import API_VERSION, KIND, RenderJob
+from ecg_cluster.cache import Key
 from ecg_operator.manifests.pods import placed, pod_spec
-from ecg_operator.model import Key
 from ecg_operator.policy import Manifest, Policy
 
 _KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")

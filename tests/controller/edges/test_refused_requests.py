@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from ecg_cluster.cache import Key
 from ecg_cluster.errors import ApiError, api_error
+from ecg_cluster.queue import KeyedQueue
 from ecg_operator import reconcile
 from ecg_operator.act import Actor
 from ecg_operator.admission import Budget
@@ -19,9 +21,10 @@ from ecg_operator.cluster import Cluster
 from ecg_operator.decide import decide
 from ecg_operator.events import EventRecorder
 from ecg_operator.metrics import Metrics
-from ecg_operator.model import EventNote, Key
+from ecg_operator.model import (
+    EventNote,
+)
 from ecg_operator.observe import Observer
-from ecg_operator.queue import KeyedQueue
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.world import World
