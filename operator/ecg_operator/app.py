@@ -40,6 +40,7 @@ from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
+from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
@@ -192,7 +193,8 @@ class Operator:
         return made
 
     def _reconciler(self) -> Reconciler:
-        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), self.poller.said)
+        job_events = JobEvents(self.cluster, self.settings.policy.start_seconds)
+        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), job_events, self.poller.said)
         actor = Actor(self.cluster, self.world, self.metrics)
         choose = functools.partial(decide, policy=self.settings.policy)
         return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, choose)

@@ -122,6 +122,7 @@ class Observation:
         rival: name of an older, unfinished RenderJob that writes to the same output, else empty.
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
         progress: what running pods last said, by pod name.
+        obstacles: what keeps a Job without pods from having any (quota, PodSecurity, Kueue), by the Job's name.
         refusal: what the API server said when it last refused to create a child Job (rights, quota, a wrong override);
             empty if it did not. Creating is tried again with growing pauses.
     """
@@ -142,6 +143,7 @@ class Observation:
     verdict: Verdict = Verdict(admitted=False)
     rival: str = ""
     scenario_problem: str = ""
+    obstacles: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
 
 

@@ -11,6 +11,7 @@ from ecg_api.pods import PodProgress
 from ecg_api.status import RenderJobStatus
 from ecg_cluster.cache import Key, Record
 from ecg_operator.admission_table import AdmissionTable
+from ecg_operator.job_events import JobEvents
 from ecg_operator.model import (
     JobView,
     Observation,
@@ -39,12 +40,14 @@ class Observer:
         world: World,
         admission: AdmissionTable,
         scenarios: ScenarioCheck,
+        job_events: JobEvents,
         progress: Mapping[tuple[str, str], PodProgress],
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._world = world
         self._admission = admission
         self._scenarios = scenarios
+        self._job_events = job_events
         self._progress = progress
         self._now = now
 
@@ -55,25 +58,26 @@ class Observer:
         """
         view, key = record.value, record.key
         assert view.status is not None, "a status that cannot be read must not be decided about"
-        pods = self._pods(record)
+        jobs, pods, now = self._jobs(record), self._pods(record), self._now()
         gone = departed or view.deleting
         return Observation(
             key=key,
             uid=view.uid,
             generation=view.generation,
             created_at=view.created_at,
-            now=self._now(),
+            now=now,
             status=view.status,
             job=view.job,
             problems=view.problems,
             deleting=gone,
             labels=view.labels,
-            jobs=self._jobs(record),
+            jobs=jobs,
             pods=pods,
             progress=self._progress_of(key, pods),
             verdict=Verdict(admitted=False) if gone or view.finished else await self._admission.verdict(key),
             rival=self._rival(record),
             scenario_problem="" if gone else await self._scenario_problem(view, key),
+            obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             refusal=self._world.refusals.get(view.uid, ""),
         )
 

@@ -32,6 +32,8 @@ class Policy:
         on_demand_node_selector: labels of nodes that are not taken away; empty: no rescue rounds.
         shm_size: size limit of the memory-backed /dev/shm of a segment's pod, a Kubernetes quantity.
         scratch_size: size limit of /tmp, a Kubernetes quantity.
+        scratch_request: disk that a pod asks for, so that nodes are not filled until pods are evicted;
+            empty for none.
         user_id: user and group of the pods' processes.
         most_segments: a plan makes at most so many segments, if the manifest does not say less.
         progress_seconds: progress alone is written at most every so many seconds.
@@ -42,6 +44,7 @@ class Policy:
         lost_pod_seconds: a pod that is still there so long after it should have ended is on a dead node.
         backstop_seconds: a Job's own deadline is so much later than the RenderJob's.
         clean_ttl_seconds: how long a finished clean Job stays.
+        clean_wait_seconds: how long a queue (Kueue) may hold a clean Job back before the work files are left.
     """
 
     renderer_image: str
@@ -60,6 +63,7 @@ class Policy:
     )
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"
+    scratch_request: str = "2Gi"
     user_id: int = 10001
     most_segments: int = 64
     progress_seconds: float = 3.0
@@ -70,6 +74,7 @@ class Policy:
     lost_pod_seconds: float = 60.0
     backstop_seconds: int = 600
     clean_ttl_seconds: int = 300
+    clean_wait_seconds: int = 3600
 
     def work_folder(self, namespace: str, name: str, uid: str) -> str:
         """Return where the work files of one RenderJob are."""

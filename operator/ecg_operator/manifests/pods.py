@@ -112,14 +112,14 @@ def _resources(role: Role, job: RenderJob | None, policy: Policy) -> Manifest:
         Role.CLEAN: policy.clean_resources,
     }
     resources: Manifest = {part: dict(amounts) for part, amounts in ours[role].items()}
-    if role is not Role.SEGMENTS or job is None:
-        return resources
-    placement = job.spec.placement
-    if placement.resources:
-        resources = merged({}, placement.resources)
-    if placement.gpus:
-        resources = merged(resources, {"limits": {GPU: str(placement.gpus)}})
-    return resources
+    if role is Role.SEGMENTS and job is not None:
+        placement = job.spec.placement
+        if placement.resources:
+            resources = merged({}, placement.resources)
+        if placement.gpus:
+            resources = merged(resources, {"limits": {GPU: str(placement.gpus)}})
+    disk = {"requests": {"ephemeral-storage": policy.scratch_request}} if policy.scratch_request else {}
+    return merged(disk, resources)
 
 
 def _volumes(role: Role, job: RenderJob | None, policy: Policy) -> list[tuple[Manifest, Manifest]]:

@@ -12,6 +12,7 @@ from ecg_cluster.queue import KeyedQueue
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
+from ecg_operator.job_events import JobEvents
 from ecg_operator.observe import Observer
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.views import RenderJobView
@@ -51,7 +52,8 @@ def rival_of(name: str, *jobs: dict[str, Any]) -> str:
     assert record is not None
     assert isinstance(record.value, RenderJobView)
     table = AdmissionTable(world, Budget(jobs=9, segments=9))
-    observer = Observer(world, table, ScenarioCheck(cast(Cluster, None)), {})
+    cluster = cast(Cluster, None)
+    observer = Observer(world, table, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
     return asyncio.run(observer.observe(cast(Any, record))).rival
 
 

@@ -20,6 +20,7 @@ from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
 from ecg_operator.decide import decide
 from ecg_operator.events import EventRecorder
+from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import (
     EventNote,
@@ -48,7 +49,7 @@ class Site:
         self.world = World(KeyedQueue[Key]())
         metrics, admission = Metrics("0"), AdmissionTable(self.world, Budget(jobs=9, segments=9))
         cluster = cast(Cluster, self)
-        observer = Observer(self.world, admission, ScenarioCheck(cluster), {})
+        observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
         actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
         choose = functools.partial(decide, policy=POLICY)
         self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, choose)
