@@ -11,6 +11,7 @@ from typing import Any
 from ecg_api.names import Role
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
+from ecg_operator.decide.pods import ended
 from ecg_operator.model import (
     JobView,
     PodView,
@@ -104,8 +105,15 @@ class World:
         self._changed(record.key)
 
     def _pod_news(self, record: Record[PodView], before: Record[PodView] | None) -> None:
-        if before is None or before.value != record.value:
+        if before is not None and before.value == record.value:
+            return
+        if ended(record.value) and (before is None or not ended(before.value)) and self._is_last(record):
+            self.queue.add(record.key)  # the next stage can begin: nobody is worth waiting for
+        else:
             self.queue.add_after(record.key, GATHERING_SECONDS)
+
+    def _is_last(self, record: Record[PodView]) -> bool:
+        return all(ended(pod.value) for pod in self.pods.of(record.key))
 
     def _pod_gone(self, record: Record[PodView]) -> None:
         self.queue.add_after(record.key, GATHERING_SECONDS)

@@ -1,4 +1,4 @@
-"""Whatever wake-up is lost, a RenderJob is looked at again."""
+"""When a RenderJob is looked at: at once when that brings it on, in a moment else, and whatever wake-up is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecg_operator.act import Actor
 from ecg_operator.cluster import Cluster
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import CreateJob, DeleteJob, Observation
-from ecg_operator.world import RESYNC_SPREAD_SECONDS, World
+from ecg_operator.world import GATHERING_SECONDS, RESYNC_SPREAD_SECONDS, World
 
 KEY = Key("ns", "clip")
 OVER = {"type": "Finished", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-31T12:00:00Z"}
@@ -101,3 +101,21 @@ def test_after_a_resync_everything_unfinished_is_looked_at_again() -> None:
     site.world.resync(None)
     site.now += RESYNC_SPREAD_SECONDS
     assert {key.name for key in site.drain()} == {"new", "working", "untidy"}
+
+
+def pod(name: str, version: int, **status: Any) -> dict[str, Any]:
+    meta = {**META, "name": name, "uid": f"uid-{name}", "resourceVersion": str(version), "labels": LABELS}
+    return {"metadata": meta, "spec": {}, "status": status}
+
+
+def test_news_of_pods_wait_for_each_other_but_not_when_the_last_of_them_has_ended() -> None:
+    site = Site()
+    for number, name in enumerate(("one", "two")):
+        site.world.pods.learn(pod(name, number, phase="Running"))
+    assert site.drain() == []
+    site.now += GATHERING_SECONDS
+    assert site.drain() == [KEY]
+    site.world.pods.learn(pod("one", 10, phase="Succeeded"))
+    assert site.drain() == []
+    site.world.pods.learn(pod("two", 11, phase="Succeeded"))
+    assert site.drain() == [KEY]
