@@ -27,6 +27,7 @@ class ConditionType(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     FINISHED = "Finished"
+    SUSPENDED = "Suspended"
     CALLBACK_DELIVERED = "CallbackDelivered"
 
 
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     QUEUED = "Queued"
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
     GPU_UNAVAILABLE = "GpuUnavailable"
     NODE_PROVISIONING = "NodeProvisioning"
     IMAGE_PULLING = "ImagePulling"
@@ -66,7 +68,6 @@ class Reason(StrEnum):
     PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
     CANCELLED = "Cancelled"
 
-    NO_CALLBACK = "NoCallback"
     DELIVERING = "Delivering"
     DELIVERED = "Delivered"
     DELIVERY_FAILED = "DeliveryFailed"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ecg_api.options import WEBM_CODECS
 from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
 from ecg_api.status import RenderJobStatus
 from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
@@ -20,24 +21,35 @@ HEADER = "# Generated from the models in ecg_api by `make manifests`; change tho
 # What may change while a job exists; everything else of the spec would change what is being rendered.
 MUTABLE = ("suspend", "cancel", "priority", "ttl", "deadlines")
 
-# An inline scenario may have 64 KiB, but CEL cannot weigh an object of unknown fields; the API server can
-# only count cues. The shortest ones in use have 130 bytes: more than this many never fit.
+# CEL's equality overlooks that one unknown field of an object has taken another one's place. What has a name here
+# is compared as a whole, so what is read of a scenario and of a pod template cannot change after creation.
+SCENARIO_PARTS = ("version", "pluginApiVersion", "timebase", "stage", "define", "definitions", "tracks")
+TEMPLATE_PARTS = {
+    "metadata": "Annotations and labels.",
+    "spec": "Of a pod's spec affinity, containers (of the one called renderer: env, resources, volumeMounts), "
+    "dnsConfig, dnsPolicy, hostAliases, nodeSelector, schedulerName, tolerations, topologySpreadConstraints, volumes.",
+}
+ANYTHING = {KEEP_UNKNOWN: True}
+
+# An inline scenario may have 64 KiB, which the API server cannot weigh; it can only count cues. The shortest ones in
+# use have 130 bytes: more than this many never fit.
 INLINE_CUES = 500
 
 PRINTER_COLUMNS = (
     ("Phase", "string", ".status.phase", 0),
+    ("Reason", "string", ".status.reason", 0),
     ("Progress", "integer", ".status.progress.percent", 0),
     ("Segments", "string", ".status.segments.summary", 0),
-    ("FPS", "number", ".status.progress.framesPerSecond", 0),
     ("ETA", "string", ".status.progress.eta", 0),
     ("Encoder", "string", ".status.encoder", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Reason", "string", ".status.reason", 1),
+    ("FPS", "number", ".status.progress.framesPerSecond", 1),
     ("Output", "string", ".status.output.uri", 1),
 )
 
-READABLE = ("self.matches('^(s3|https|file)://.')", "must start with s3://, https:// or file://")
-# A pod's own disk goes with the pod; on one machine, without this CRD, file:// and paths are fine.
+# On one machine, without this CRD, file:// and paths are fine. A pod's own disk has nothing that a job's author put
+# there, much that is none of their business, and goes with the pod.
+READABLE = ("self.matches('^(s3|https)://.')", "must start with s3:// or https://; pods do not see other files")
 WRITABLE = (
     "self.startsWith('s3://') && self.size() > 5",
     "must start with s3://; only there does the result outlive its pod",
@@ -60,12 +72,8 @@ CEL_RULES = (
         "!has(self.sha256) || !has(self.inline)",
         "sha256 belongs to uri or configMapRef, not to inline",
     ),
-    (
-        "scenario.inline",
-        f"!has(self.cues) || size(self.cues) <= {INLINE_CUES}",
-        f"an inline scenario has at most 64 KiB, so at most {INLINE_CUES} cues; "
-        "put a longer one into storage (scenario.uri)",
-    ),
+    ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
+    ("cancel", "!oldSelf || self", "cannot be taken back; create another RenderJob"),
 )
 
 
@@ -84,7 +92,8 @@ def custom_resource_definition() -> dict[str, Any]:
                 "plural": "renderjobs",
                 "singular": "renderjob",
                 "shortNames": ["rj"],
-                "categories": ["all", "render"],
+                # Not `all`: who deletes all of a namespace's workloads does not mean the record of finished videos.
+                "categories": ["render"],
             },
             "versions": [
                 {
@@ -124,9 +133,11 @@ def _metadata_schema() -> Schema:
 
 def _spec_schema() -> Schema:
     spec = input_schema(RenderJobSpec)
-    _part(spec, "scenario.inline")["properties"] = {
-        "cues": {"type": "array", "items": {"type": "object", KEEP_UNKNOWN: True}}
-    }
+    cues = {"type": "array", "maxItems": INLINE_CUES, "items": {**ANYTHING, "nullable": True}}
+    _part(spec, "scenario.inline")["properties"] = {name: dict(ANYTHING) for name in SCENARIO_PARTS} | {"cues": cues}
+    template = _part(spec, "placement.podTemplateOverrides")
+    del template[KEEP_UNKNOWN]
+    template["properties"] = {name: {"description": said, **ANYTHING} for name, said in TEMPLATE_PARTS.items()}
     for path, rule, message in CEL_RULES:
         _part(spec, path).setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
     spec["x-kubernetes-validations"] = [

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ecg_api.base import ManifestModel
 from ecg_api.rational import parse_frame_rate
+from ecg_api.structural import INT_OR_STRING
 
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
+WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 ]
 Format = Literal["mp4", "mov", "webm"]
-Encoder = Literal["auto", "nvenc", "x264"]
+VideoCodec = Literal["h264", "hevc", "av1"]
+Encoder = Literal["auto", "nvenc", "cpu", "x264"]
+EncoderName = Literal["x264", "nvenc", "x265", "hevc-nvenc", "svt-av1", "av1-nvenc", "vp9"]
+"""An encoder that a job can end up with; a row of the renderer's table of codecs."""
 Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
@@ -25,7 +30,10 @@ UnknownPlugins = Literal["fail", "static"]
 
 
 def _checked_rate(value: object) -> object:
+    """Return a rate that is allowed as whole number or text: a bare 29.97 becomes the text of it."""
     parse_frame_rate(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else f"{value:.6f}".rstrip("0")
     return value
 
 
@@ -34,17 +42,9 @@ _WRITTEN_RATE = (
     r"|^120(\.0{1,6})?$"
     r"|^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"
 )
-# Without `type`, so that 29.97 may stand bare in a cluster's manifest (int-or-string refuses it). Bounds meet
-# numbers, the pattern meets text; the last three keep out mappings, lists and booleans.
-_RATE_SCHEMA = {
-    "minimum": 1,
-    "maximum": 120,
-    "pattern": _WRITTEN_RATE,
-    "maxProperties": 0,
-    "maxItems": 0,
-    "not": {"enum": [True, False]},
-}
-FrameRate = Annotated[int | float | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
+# Bounds meet numbers, the pattern meets text. A cluster takes no bare 29.97: Kubernetes has no floats in a spec.
+_RATE_SCHEMA = {**INT_OR_STRING, "minimum": 1, "maximum": 120, "pattern": _WRITTEN_RATE}
+FrameRate = Annotated[int | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
 
 
 class Options(ManifestModel):
@@ -64,8 +64,8 @@ class Options(ManifestModel):
     )
     fps: FrameRate | None = Field(
         default=None,
-        description="Frames per second, 1 to 120: a number, or text such as 30000/1001; 23.976, 29.97 and "
-        "59.94 mean the exact NTSC rates. Omitted: the source's.",
+        description="Frames per second, 1 to 120: a whole number, or text such as '29.97' or '30000/1001'; 23.976, "
+        "29.97 and 59.94 mean the exact NTSC rates. Omitted: the source's.",
     )
     quality: int = Field(
         default=90,
@@ -78,9 +78,15 @@ class Options(ManifestModel):
         description="Speed of the encoder, in x264's words; slower ones make smaller files.",
     )
     format: Format = Field(default="mp4", description="Container of the result.")
+    codec: VideoCodec | None = Field(
+        default=None,
+        description="How pictures are compressed: h264 (plays everywhere), hevc or av1 (smaller, slower) in mp4 and "
+        "mov; WebM takes av1, or VP9 if this is omitted. Omitted otherwise: h264.",
+    )
     encoder: Encoder = Field(
         default="auto",
-        description="auto takes NVENC where a test encode works, else x264; the others insist.",
+        description="auto takes NVENC where a test encode works, else the CPU; nvenc and cpu insist. x264 is the "
+        "CPU's encoder of h264.",
     )
     fit: Fit = Field(
         default="cover",
@@ -101,6 +107,12 @@ class Options(ManifestModel):
         description="When the scenario names a caption plugin that is not there: fail stops the job; static "
         "warns and shows the text without it.",
     )
+
+    @model_validator(mode="after")
+    def _fits_container(self) -> Self:
+        if self.format == "webm" and self.codec not in (None, "av1"):
+            raise ValueError(f"{WEBM_CODECS}; found {self.codec}")
+        return self
 
     @property
     def rate(self) -> Fraction | None:

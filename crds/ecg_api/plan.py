@@ -1,7 +1,8 @@
 """The plan: what the source is, how it is cut, what each segment renders. Travels as JSON by storage.
 
-    probe -> SourceFacts ─┐
-    scenario, options ────┴─> Plan ── SegmentPlan … -> renderers -> merge
+    probe -> SourceFacts ─┐           ┌─ CellPlan …     what is kept
+    scenario, options ────┴─> Plan ───┤
+                              Target  └─ SegmentPlan …  what one process renders
 
 Frames are integers on an exact rate; frame n is shown at n / rate seconds. Rational numbers travel as text.
 """
@@ -9,11 +10,12 @@ Frames are integers on an exact rate; frame n is shown at n / rate seconds. Rati
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from ecg_api.base import ApiModel
+from ecg_api.options import EncoderName, Fit, Format, Preset
 from ecg_api.rational import PositiveRational, Rational
 
 Matrix = Literal["bt709", "bt601", "bt2020"]
@@ -32,6 +34,16 @@ class AudioFacts(ApiModel):
     def start(self) -> Fraction:
         """Time of the first sample on the file's clock, in seconds."""
         return Fraction(self.start_seconds)
+
+
+class SeekPoint(NamedTuple):
+    """A place at which a decoder may be put. Times are seconds on the file's clock."""
+
+    seek: float
+    """What FFmpeg is told to seek to."""
+
+    right: float
+    """From here on all pictures are right."""
 
 
 class SourceFacts(ApiModel):
@@ -59,9 +71,18 @@ class SourceFacts(ApiModel):
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
+    color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
     transfer: str | None = Field(description="Transfer curve as tagged; null when the file does not say.")
     audio: list[AudioFacts]
+    seek_points: list[SeekPoint] | None = Field(
+        default=None,
+        description="Where a decoder may be put besides the beginning, in order, as [where to seek, from when on all "
+        "pictures are right] in seconds; null where the packets were not read.",
+    )
+    recovery_seconds: float = Field(
+        default=0, ge=0, description="How long after a key frame the decoder returns the first picture."
+    )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
 
     @property
@@ -85,14 +106,55 @@ class SourceFacts(ApiModel):
         return Fraction(self.sample_aspect)
 
 
+class OutputColour(ApiModel):
+    """What the numbers of the result's pictures mean."""
+
+    matrix: Matrix = Field(description="How RGB is turned into YUV.")
+    full_range: bool
+    bit_depth: Literal[8, 10]
+    transfer: str | None = Field(description="Transfer curve as the source tags it; null when it does not say.")
+
+
+class Target(ApiModel):
+    """What comes out: the pictures of one file, and how they are compressed."""
+
+    width: int = Field(ge=2, description="In pixels, even.")
+    height: int = Field(ge=2, description="In pixels, even.")
+    rate: PositiveRational = Field(description="Frames per second.")
+    frames: int = Field(ge=1)
+    colour: OutputColour
+    encoder: EncoderName = Field(description="In a cluster the presumed one, until a node has tried it.")
+    quality: int = Field(ge=10, le=100)
+    preset: Preset
+    fit: Fit
+    format: Format = Field(description="Container of the result.")
+
+    @property
+    def exact_rate(self) -> Fraction:
+        """Frames per second."""
+        return Fraction(self.rate)
+
+    @property
+    def duration(self) -> Fraction:
+        """Length, in seconds."""
+        return self.frames / self.exact_rate
+
+
+class CellPlan(ApiModel):
+    """About ten seconds of the target: the unit in which finished video is kept, reused and joined."""
+
+    key: str = Field(min_length=1, description="Hash of all that its pictures depend on, but for the encoder.")
+    seek: float | None = Field(description="Where the source is read from, on its clock; null is its beginning.")
+    captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
+    reused: bool = Field(default=False, description="It was in the store when the job was planned.")
+
+
 class SegmentPlan(ApiModel):
-    """Frames `start` up to, not including, `end`, rendered by one worker."""
+    """Frames `start` up to, not including, `end`: consecutive cells that are missing, rendered by one process."""
 
     index: int = Field(ge=0)
     start: int = Field(ge=0, description="First frame.")
     end: int = Field(ge=1, description="Frame after the last.")
-    pre_roll: int = Field(ge=0, description="First frame to seek, so that captions alive at start began.")
-    content_key: str = Field(min_length=1, description="Hash of all that the segment's frames depend on.")
     work: int = Field(ge=0, description="Captioned pixels to draw, estimated.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
 
@@ -103,45 +165,56 @@ class SegmentPlan(ApiModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if not self.pre_roll <= self.start < self.end:
-            raise ValueError(f"pre-roll {self.pre_roll}, start {self.start}, end {self.end} are not in order")
+        if not self.start < self.end:
+            raise ValueError(f"start {self.start} and end {self.end} are not in order")
         if self.captioned_frames > self.frames:
             raise ValueError(f"{self.captioned_frames} captioned frames in a segment of {self.frames}")
         return self
 
 
 class Plan(ApiModel):
-    """A whole render: every frame in exactly one segment."""
+    """A whole render: every frame in exactly one cell, every missing cell in exactly one segment."""
 
     name: str = Field(min_length=1, description="The RenderJob's name.")
     source: SourceFacts
-    width: int = Field(ge=2, description="Width of the result, in pixels.")
-    height: int = Field(ge=2, description="Height of the result, in pixels.")
-    rate: PositiveRational = Field(description="Frames per second of the result.")
-    frames: int = Field(ge=1, description="Frames of the result.")
-    segments: list[SegmentPlan] = Field(min_length=1)
+    target: Target
+    cell_frames: int = Field(ge=1, description="Frames of each cell; the last may be shorter.")
+    cells: list[CellPlan] = Field(min_length=1)
+    segments: list[SegmentPlan] = Field(description="Empty if every cell is in the store already.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
     distinct_frames_estimate: int = Field(ge=0, description="Different caption pictures.")
     estimated_seconds: float = Field(ge=0, description="Rendering time of all segments together.")
     warnings: list[str]
 
     @property
-    def exact_rate(self) -> Fraction:
-        """Frames per second of the result."""
-        return Fraction(self.rate)
+    def reused_cells(self) -> int:
+        """Cells that need not be rendered."""
+        return sum(cell.reused for cell in self.cells)
 
-    @property
-    def duration(self) -> Fraction:
-        """Length of the result, in seconds."""
-        return self.frames / self.exact_rate
+    def cell_range(self, cell: int) -> tuple[int, int]:
+        """Return the first frame of a cell, and the one after its last."""
+        start = cell * self.cell_frames
+        return start, min(start + self.cell_frames, self.target.frames)
+
+    def cells_of(self, segment: SegmentPlan) -> range:
+        """Return the numbers of a segment's cells."""
+        return range(segment.start // self.cell_frames, -(-segment.end // self.cell_frames))
 
     @model_validator(mode="after")
     def _gapless(self) -> Self:
-        expected = 0
+        if len(self.cells) != -(-self.target.frames // self.cell_frames):
+            raise ValueError(
+                f"{len(self.cells)} cells of {self.cell_frames} frames are not {self.target.frames} frames"
+            )
+        rendered = [cell for segment in self.segments for cell in self.cells_of(segment)]
+        missing = [number for number, cell in enumerate(self.cells) if not cell.reused]
+        if rendered != missing:
+            raise ValueError(f"the segments render the cells {rendered}, but {missing} are missing")
         for index, segment in enumerate(self.segments):
-            if segment.index != index or segment.start != expected:
-                raise ValueError(f"segment {segment.index} starts at frame {segment.start}, not {expected}")
-            expected = segment.end
-        if expected != self.frames:
-            raise ValueError(f"the segments end at frame {expected}, the result at {self.frames}")
+            whole = self.cells_of(segment)
+            if segment.index != index or (segment.start, segment.end) != (
+                self.cell_range(whole[0])[0],
+                self.cell_range(whole[-1])[1],
+            ):
+                raise ValueError(f"segment {segment.index} does not begin and end with a cell")
         return self

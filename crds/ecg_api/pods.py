@@ -29,6 +29,9 @@ SEGMENTS_VARIABLE = "ECG_SEGMENTS"
 """Segments of this round, as ranges: `0-3,7`. The pod's completion index counts within them."""
 SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
 """Path of the mounted ConfigMap entry with the scenario; JSON, or JSON compressed by gzip."""
+CELLS_VARIABLE = "ECG_CELLS_URI"
+"""Folder of the finished pieces of video that jobs of a namespace share, `s3://bucket/prefix/namespace/cells`; without
+it a job keeps them among its own work files."""
 MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
 """The plan makes at most so many segments, if the manifest does not say less."""
 
@@ -42,16 +45,8 @@ class WorkFiles:
     PLAN = "plan.json"
     SCENARIO = "scenario.json"
     ENCODER = "encoder.json"
-
-    @staticmethod
-    def segment(content_key: str, encoder: str) -> str:
-        """Return the name of a finished segment; the encoder is part of it, since the plan cannot know it."""
-        return f"segments/{content_key}-{encoder}.mp4"
-
-    @staticmethod
-    def segment_report(content_key: str, encoder: str) -> str:
-        """Return the name of the report about a finished segment."""
-        return f"segments/{content_key}-{encoder}.json"
+    CELLS = "cells"
+    """Folder of finished pieces of video, of a job that shares none with others."""
 
 
 class PlanReport(StatusModel):
@@ -59,7 +54,15 @@ class PlanReport(StatusModel):
 
     kind: Literal["plan"] = "plan"
     plan: PlanSummary
-    segments: int = Field(ge=1, description="Segments of the plan.")
+    segments: int = Field(ge=0, description="Segments of the plan; 0 if all that there is to render is in storage.")
+
+
+class MergeReport(StatusModel):
+    """The output has its final name."""
+
+    kind: Literal["merge"] = "merge"
+    output: OutputStatus
+    warnings: list[str] = Field(default_factory=list)
 
 
 class SegmentReport(StatusModel):
@@ -72,14 +75,7 @@ class SegmentReport(StatusModel):
     encoder_reason: str = Field(default="", description="Why this encoder and not another.")
     reused: bool = Field(default=False, description="It was in storage already.")
     metrics: RenderMetrics
-
-
-class MergeReport(StatusModel):
-    """The output has its final name."""
-
-    kind: Literal["merge"] = "merge"
-    output: OutputStatus
-    warnings: list[str] = Field(default_factory=list)
+    merged: MergeReport | None = Field(default=None, description="The only segment's pod made the output, too.")
 
 
 class CleanReport(StatusModel):
@@ -126,7 +122,9 @@ def encode_report(report: Report) -> str:
         plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, 2400)})
         return _dumped(report.model_copy(update={"plan": plan}))
     if isinstance(report, MergeReport):
-        return _dumped(report.model_copy(update={"warnings": _shortened(report.warnings, 800)}))
+        return _dumped(_shortened_merge(report))
+    if isinstance(report, SegmentReport) and report.merged:
+        return _dumped(report.model_copy(update={"merged": _shortened_merge(report.merged)}))
     raise ValueError(f"a {report.kind} report of {len(text)} characters does not fit")
 
 
@@ -140,6 +138,10 @@ def decode_report(text: str | None) -> Report | None:
 
 def _dumped(report: Report) -> str:
     return report.model_dump_json(exclude_none=True)
+
+
+def _shortened_merge(report: MergeReport) -> MergeReport:
+    return report.model_copy(update={"warnings": _shortened(report.warnings, 800)})
 
 
 def _shortened_failure(report: FailureReport) -> FailureReport:

@@ -7,6 +7,7 @@
      │   ├─ options                      size, rate, quality, format
      │   ├─ callback                     who is told
      │   ├─ segments, placement, retry, deadlines, ttl    how a cluster runs it
+     │   ├─ reuse, managedBy             whose work is used, who does the rest
      │   └─ priority, suspend, cancel    what may be changed while it runs
      └─ status     RenderJobStatus (status.py)
 
@@ -24,14 +25,14 @@ from ecg_api.base import ManifestModel
 from ecg_api.options import Options
 from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
-from ecg_api.running import Deadlines, Placement, Retry, Segments, Toleration, Ttl
+from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
 from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
-    "API_VERSION", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "ManifestProblems",
-    "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Retry", "ScenarioRef",
-    "SecretRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
+    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines",
+    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
+    "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
 
 GROUP = "render.ecg.dev"
@@ -42,6 +43,9 @@ KIND = "RenderJob"
 # Child names and pod host names add to a job's name (`-seg-999-999`) and must stay within 63 characters.
 NAME_LENGTH = 48
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+MANAGER_PATTERN = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9][-A-Za-z0-9._~/]*$"
+DEFAULT_MANAGER = "render.ecg.dev/operator"
+"""Who does the work where spec.managedBy says nothing."""
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 
@@ -55,6 +59,12 @@ def _checked_sha256(digest: str) -> str:
     if not re.fullmatch(SHA256_PATTERN, digest):
         raise ValueError(f"{digest!r} is not made of 64 hexadecimal digits in lower case")
     return digest
+
+
+def _checked_manager(name: str) -> str:
+    if not re.fullmatch(MANAGER_PATTERN, name):
+        raise ValueError(f"{name!r} is not a name with a domain before it, such as example.com/controller")
+    return name
 
 
 class Metadata(ManifestModel):
@@ -76,8 +86,8 @@ class Source(ManifestModel):
     """The video that gets captions."""
 
     uri: ReadableUri = Field(
-        description="Where the video is: s3://bucket/key, https://, file://, or, on one machine, a path "
-        "relative to the manifest. Any container and codec that FFmpeg decodes."
+        description="Where the video is: s3://bucket/key or https://; on one machine also file:// or a path relative "
+        "to the manifest. Any container and codec that FFmpeg decodes."
     )
 
 
@@ -98,8 +108,8 @@ class ScenarioRef(ManifestModel):
     )
     uri: ReadableUri | None = Field(
         default=None,
-        description="Where the scenario's JSON is: s3://bucket/key, https://, file://, or, on one machine, a "
-        "path relative to the manifest.",
+        description="Where the scenario's JSON is: s3://bucket/key or https://; on one machine also file:// or a path "
+        "relative to the manifest.",
     )
     config_map_ref: ConfigMapRef | None = Field(
         default=None, description="A ConfigMap entry with the scenario's JSON; on a cluster only."
@@ -127,8 +137,8 @@ class Output(ManifestModel):
     """Where the finished video goes."""
 
     uri: WritableUri = Field(
-        description="Where to write the video: s3://bucket/key, file://, or, on one machine, a path. The "
-        "name appears only when the video is complete and checked."
+        description="Where to write the video: s3://bucket/key; on one machine also file:// or a path. The name "
+        "appears only when the video is complete and checked."
     )
     public_base_url: WebUri | None = Field(
         default=None,
@@ -143,19 +153,12 @@ class Output(ManifestModel):
     )
 
 
-class SecretRef(ManifestModel):
-    """One entry of a Secret in the job's namespace."""
-
-    name: Text = Field(description="Name of the Secret.")
-    key: Text = Field(description="Entry that holds the signing secret.")
-
-
 class Callback(ManifestModel):
     """Whom to tell about progress and the result; a failing callback never changes the result."""
 
-    url: WebUri = Field(description="Address that gets a POST for progress and for the result.")
-    secret_ref: SecretRef | None = Field(
-        default=None, description="Secret to sign each delivery with (Standard Webhooks). Omitted: unsigned."
+    url: WebUri = Field(
+        description="Address that gets a POST for progress and for the result, from the HTTP service of the job's "
+        "namespace, which signs it if it has a secret. Where no service runs, nobody is told."
     )
 
 
@@ -172,11 +175,25 @@ class RenderJobSpec(ManifestModel):
     retry: Retry = Field(default=Retry(), description="How often a failed segment is tried again.")
     deadlines: Deadlines = Field(default=Deadlines(), description="After how long a job is given up.")
     ttl: Ttl = Field(default=Ttl(), description="How long a finished RenderJob is kept.")
+    managed_by: Annotated[str, AfterValidator(_checked_manager)] | None = Field(
+        default=None,
+        min_length=3,
+        max_length=63,
+        json_schema_extra={"pattern": MANAGER_PATTERN},
+        description="Controller that does the work, such as kueue.x-k8s.io/multikueue; any but the one so named leaves "
+        "the job alone. Omitted: render.ecg.dev/operator.",
+    )
     priority: int = Field(
         default=0,
         ge=-1000,
         le=1000,
-        description="Jobs with a higher number are admitted first; equal ones by age.",
+        description="Of the jobs of a namespace those with a higher number are admitted first, equal ones by age; "
+        "between namespaces places are shared evenly. The pods' own priority is placement.priorityClassName.",
+    )
+    reuse: bool = Field(
+        default=True,
+        description="Take finished pieces of video from earlier renders of the same source, where nothing in them "
+        "changed, and keep new ones: in a cluster those of the namespace, on one machine the user's.",
     )
     suspend: bool = Field(
         default=False,
@@ -184,7 +201,8 @@ class RenderJobSpec(ManifestModel):
     )
     cancel: bool = Field(
         default=False,
-        description="True ends the job for good within seconds; the object stays, with the reason.",
+        description="True ends the job for good within seconds; the object stays, with the reason. Cannot be taken "
+        "back.",
     )
 
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from ecg_api.base import ManifestModel
+from ecg_api.structural import INT_OR_STRING
 from ecg_api.uris import Text
 
 Labels = Annotated[dict[str, str], Field(max_length=64)]
+
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
+
+
+def _checked_quantity(value: object) -> object:
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not re.fullmatch(_QUANTITY, text):
+        raise ValueError(f"{value!r} is not a whole number or text such as '500m', '1.5' or '4Gi'")
+    return value
+
+
+Quantity = Annotated[
+    int | str,
+    BeforeValidator(_checked_quantity),
+    WithJsonSchema({**INT_OR_STRING, "minimum": 0, "maxLength": 32, "pattern": _QUANTITY}),
+]
+"""An amount of a resource, as Kubernetes writes it."""
+Quantities = Annotated[dict[str, Quantity], Field(max_length=16)]
 
 
 class Segments(ManifestModel):
@@ -21,7 +41,7 @@ class Segments(ManifestModel):
         le=1000,
         description="At most so many segments. Omitted: as many as there is room for.",
     )
-    target_seconds: float | None = Field(
+    target_seconds: int | None = Field(
         default=None,
         ge=1,
         le=3600,
@@ -44,18 +64,35 @@ class Toleration(ManifestModel):
     )
 
 
+class Resources(ManifestModel):
+    """What a segment's container asks for and may use at most, as in a pod; GPUs are asked for by `gpus`."""
+
+    requests: Quantities = Field(default_factory=dict, description="What the node must have free, such as cpu: 500m.")
+    limits: Quantities = Field(default_factory=dict, description="At most so much, such as memory: 4Gi.")
+
+
 class Placement(ManifestModel):
     """Where a cluster runs the segments; without meaning on one machine."""
 
-    gpus: int = Field(default=1, ge=0, le=1, description="NVIDIA GPUs for each segment's pod; 0 encodes on the CPU.")
+    gpus: int = Field(
+        default=1,
+        ge=0,
+        le=1,
+        description="GPUs for each segment's pod, of the resource that the operator is set to (nvidia.com/gpu); 0 "
+        "encodes on the CPU.",
+    )
     node_selector: Labels = Field(default_factory=dict, description="Labels that the node must have.")
     tolerations: list[Toleration] = Field(
         default_factory=list, max_length=32, description="Taints to accept besides that of NVIDIA GPU nodes."
     )
     runtime_class_name: Text | None = Field(default=None, description="RuntimeClass of the pods, for example nvidia.")
-    priority_class_name: Text | None = Field(default=None, description="PriorityClass of the pods.")
-    resources: dict[str, JsonValue] = Field(
-        default_factory=dict,
+    priority_class_name: Text | None = Field(
+        default=None,
+        description="PriorityClass of the pods: who gets a node, and who loses it. Which RenderJob comes first is "
+        "spec.priority.",
+    )
+    resources: Resources | None = Field(
+        default=None,
         description="Requests and limits of a segment's container, as in a pod. Omitted: the operator's.",
     )
     pod_template_overrides: dict[str, JsonValue] | None = Field(
@@ -104,11 +141,11 @@ class Ttl(ManifestModel):
     """How long a finished RenderJob stays before it is deleted; its output stays."""
 
     succeeded_seconds: int | None = Field(
-        default=None, ge=0, le=31_536_000, description="After success, in seconds. Omitted: for ever."
+        default=None, ge=0, le=31_536_000, description="After success, in seconds. Omitted: as the operator is set."
     )
     failed_seconds: int | None = Field(
         default=None,
         ge=0,
         le=31_536_000,
-        description="After failure or cancel, in seconds. Omitted: for ever.",
+        description="After failure or cancel, in seconds. Omitted: as the operator is set.",
     )

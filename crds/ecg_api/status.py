@@ -92,6 +92,8 @@ class PlanSummary(StatusModel):
     rate: str = Field(description="Frames per second of the result, as a fraction such as 30000/1001.")
     frames: int = Field(ge=1, description="Frames of the result.")
     distinct_frames: int = Field(default=0, ge=0, description="Different caption pictures, estimated.")
+    cells: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
+    cells_reused: int = Field(default=0, ge=0, description="Of these, in storage when the job was planned.")
     estimated_seconds: float = Field(default=0, ge=0, description="Rendering time of all segments, estimated.")
     warnings: list[str] = Field(default_factory=list, description="What was repaired or could not be kept.")
 
@@ -122,6 +124,8 @@ class RenderMetrics(StatusModel):
 class Usage(StatusModel):
     """What the job cost."""
 
+    cells_total: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
+    cells_reused: int = Field(default=0, ge=0, description="Of these, found in storage instead of rendered.")
     gpu_seconds: float = Field(default=0, ge=0, description="GPUs held times seconds, all pods together.")
     wasted_gpu_seconds: float = Field(default=0, ge=0, description="Part of it spent in pods whose result was lost.")
 
@@ -185,7 +189,7 @@ class Run(StatusModel):
 
 
 class RenderJobStatus(StatusModel):
-    """Where the job stands; written by the operator only."""
+    """Where the job stands; written by the operator, but for what the HTTP service says about callbacks."""
 
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this is about.")
     phase: Phase = Field(default=Phase.PENDING, description="Where the job stands, in one word; derived, for people.")
@@ -193,15 +197,19 @@ class RenderJobStatus(StatusModel):
     conditions: list[Condition] = Field(
         default_factory=list, description="The truth. Finished is true on success, failure and cancel."
     )
+    start_time: datetime | None = Field(default=None, description="When the job was first let in.")
+    completion_time: datetime | None = Field(default=None, description="When the job ended, in whatever way.")
     progress: Progress | None = Field(default=None, description="How much is rendered and how fast.")
     segments: SegmentCounts | None = Field(default=None, description="How many segments are in which state.")
     plan: PlanSummary | None = Field(default=None, description="What the plan found out.")
-    encoder: str | None = Field(default=None, description="The encoder in use: nvenc, x264 or vp9.")
+    encoder: str | None = Field(default=None, description="The encoder in use, such as nvenc, x264 or vp9.")
     encoder_reason: str | None = Field(default=None, description="Why this encoder and not another.")
     output: OutputStatus | None = Field(default=None, description="The finished video.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
     usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")
     attempts: int = Field(default=0, ge=0, description="Pods started for segments, first tries included.")
-    run: Run | None = Field(default=None, description="The operator's own notes.")
+    run: Run | None = Field(
+        default=None, description="The operator's own notes. Internal: they change without notice, rely on none."
+    )
     callback: CallbackStatus | None = Field(default=None, description="How far telling the backend has come.")

@@ -1,7 +1,8 @@
 """From the JSON Schema that pydantic writes to the structural OpenAPI v3 schema that Kubernetes takes.
 
-References are put in place, `null` alternatives become optional fields, titles go. Objects without known
-fields keep whatever they are given. An object's default becomes `{}`: the server fills in its fields' own.
+References are put in place, `null` alternatives become optional fields, titles go, numbers get the formats that
+client generators ask for. Objects without known fields keep whatever they are given. An object's default becomes
+`{}`: the server fills in its fields' own.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 KEPT_WORDS = (
-    "type", "description", "format", "enum", "pattern", "not",
+    "type", "description", "format", "enum", "pattern",
     "minimum", "maximum", "minLength", "maxLength", "maxItems", "maxProperties",
 )  # fmt: skip
 KEEP_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
+INT_OR_STRING = {"x-kubernetes-int-or-string": True}
+"""What the JSON Schema of a field says that is a whole number or text."""
+_INT32 = 2**31
 
 
 def input_schema(model: type[BaseModel]) -> Schema:
@@ -50,7 +54,7 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
     required = _required(node)
     if required:
         result["required"] = required
-    result |= _open_part(node, definitions)
+    result |= _format(node) | _open_part(node, definitions)
     default = _default(node, result)
     if default is not None:
         result["default"] = default
@@ -74,15 +78,27 @@ def _required(node: Schema) -> list[str]:
     return [name for name in node.get("required", []) if not properties[name].get("readOnly")]
 
 
+def _format(node: Schema) -> Schema:
+    """Return how large a number may get: generators take 32 bits for granted where nothing is said."""
+    if node.get("type") == "number":
+        return {"format": "double"}
+    if node.get("type") != "integer":
+        return {}
+    return {"format": "int32" if node.get("maximum", _INT32) < _INT32 else "int64"}
+
+
 def _open_part(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """Return what lets fields through that the schema does not name."""
+    """Return what lets fields through whose names, or values whose types the schema does not say."""
+    if node.items() >= INT_OR_STRING.items():
+        # Kubernetes allows exactly these alternatives here; generators that do not know its mark read them.
+        return {**INT_OR_STRING, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     if "type" not in node:
         return {KEEP_UNKNOWN: True}
     extra = node.get("additionalProperties", False)
     if node["type"] != "object" or extra is False:
         return {}
     values = {} if extra is True else _resolved(extra, definitions)
-    if "type" in values:
+    if "type" in values or values.items() >= INT_OR_STRING.items():
         return {"additionalProperties": _convert(values, definitions)}
     return {KEEP_UNKNOWN: True}
 

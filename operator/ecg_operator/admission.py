@@ -57,8 +57,12 @@ class Budget:
 
 
 def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
-    """Return the verdict on each claim: higher priority first, then older; O(n log n)."""
-    in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.created_at, claim.key))
+    """Return the verdict on each claim; O(n log n).
+
+    Within a namespace higher priority goes first, then age. Between namespaces the one that has least goes first, so
+    that neither the priorities nor the many jobs of one keep another waiting.
+    """
+    in_order = _in_turn(claims)
     admitted = [claim for claim in in_order if claim.admitted]
     waiting: list[tuple[Claim, str]] = []
     active = sum(not claim.held for claim in admitted)
@@ -76,6 +80,21 @@ def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
         in_namespace[claim.key.namespace] += 1
         taken += _floor(claim)
     return _shares(admitted, budget) | _queue(waiting)
+
+
+def _in_turn(claims: Iterable[Claim]) -> list[Claim]:
+    """Return the claims in the order of the queue: who was let in, then one after the other of each namespace."""
+    by_namespace: dict[str, list[Claim]] = {}
+    for claim in claims:
+        by_namespace.setdefault(claim.key.namespace, []).append(claim)
+    turns = []
+    for own in by_namespace.values():
+        own.sort(key=lambda claim: (not claim.admitted, -claim.priority, claim.created_at, claim.key))
+        places = 0
+        for claim in own:
+            turns.append(((not claim.admitted, places, claim.created_at, claim.key), claim))
+            places += not claim.held
+    return [claim for _, claim in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _obstacle(claim: Claim, budget: Budget, jobs: int, taken: int, in_namespace: Mapping[str, int]) -> str:

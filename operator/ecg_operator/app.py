@@ -13,7 +13,6 @@ In this order:
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import socket
@@ -35,7 +34,6 @@ from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.act import Actor
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
@@ -86,7 +84,7 @@ class Operator:
         self.metrics = Metrics(_version())
         self.cluster = Cluster(configuration, after_call=self._after_call)
         self.queue: KeyedQueue[Key] = KeyedQueue()
-        self.world = World(self.queue)
+        self.world = World(self.queue, settings.controller_name, settings.policy.gpu_resource)
         self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
         self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
         self.admission = AdmissionTable(self.world, settings.budget)
@@ -196,8 +194,8 @@ class Operator:
         job_events = JobEvents(self.cluster, self.settings.policy.start_seconds)
         observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), job_events, self.poller.said)
         actor = Actor(self.cluster, self.world, self.metrics)
-        choose = functools.partial(decide, policy=self.settings.policy)
-        return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, choose)
+        policy = self.settings.policy
+        return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, policy)
 
 
 async def _together(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:

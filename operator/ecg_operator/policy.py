@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+GPU_RESOURCE = "nvidia.com/gpu"
+
 Resources = Mapping[str, Mapping[str, str]]
 
 
@@ -34,7 +36,10 @@ class Policy:
         scratch_size: size limit of /tmp, a Kubernetes quantity.
         scratch_request: disk that a pod asks for, so that nodes are not filled until pods are evicted;
             empty for none.
+        gpu_resource: what the cluster calls a GPU, or the share of one that a segment gets.
         user_id: user and group of the pods' processes.
+        ttl_succeeded_seconds: how long a RenderJob that has succeeded is kept if it does not say; None: for ever.
+        ttl_failed_seconds: the same for one that has failed or was cancelled.
         most_segments: a plan makes at most so many segments, if the manifest does not say less.
         progress_seconds: progress alone is written at most every so many seconds.
         stop_grace_seconds: how long pods of cancelled and failed jobs may take to end.
@@ -64,7 +69,10 @@ class Policy:
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"
     scratch_request: str = "2Gi"
+    gpu_resource: str = GPU_RESOURCE
     user_id: int = 10001
+    ttl_succeeded_seconds: int | None = None
+    ttl_failed_seconds: int | None = None
     most_segments: int = 64
     progress_seconds: float = 3.0
     stop_grace_seconds: int = 2
@@ -75,6 +83,12 @@ class Policy:
     backstop_seconds: int = 600
     clean_ttl_seconds: int = 300
     clean_wait_seconds: int = 3600
+
+    def time_to_live(self, seconds: int | None, *, succeeded: bool) -> int | None:
+        """Return how long a RenderJob is kept whose spec says `seconds`, or nothing; None: for ever."""
+        if seconds is not None:
+            return seconds
+        return self.ttl_succeeded_seconds if succeeded else self.ttl_failed_seconds
 
     def work_folder(self, namespace: str, name: str, uid: str) -> str:
         """Return where the work files of one RenderJob are."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
@@ -20,16 +19,17 @@ from ecg_cluster.client import RENDER_JOBS
 from ecg_cluster.errors import ApiError, Broken, Changed, Invalid, NotFound, Refused
 from ecg_operator.act import Actor
 from ecg_operator.cluster import Cluster
+from ecg_operator.decide import decide
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import (
-    Decision,
     EventNote,
     Observation,
 )
 from ecg_operator.observe import Observer
 from ecg_operator.patches import merge_patch
+from ecg_operator.policy import Policy
 from ecg_operator.views import AnyJob, FinishedJob, RenderJobView, read_whole
 from ecg_operator.world import Departed, World
 
@@ -55,7 +55,7 @@ class Reconciler:
         actor: Actor,
         events: EventRecorder,
         metrics: Metrics,
-        decide: Callable[[Observation], Decision],
+        policy: Policy,
     ) -> None:
         self._cluster = cluster
         self._world = world
@@ -63,7 +63,7 @@ class Reconciler:
         self._actor = actor
         self._events = events
         self._metrics = metrics
-        self._decide = decide
+        self._policy = policy
 
     async def work(self) -> None:
         """Take keys off the queue until it is closed; an error with one key never concerns another."""
@@ -100,7 +100,7 @@ class Reconciler:
             self._world.queue.add_after(key, unsettled)
         whole = await self._whole(record)
         if whole is None:
-            return _seconds_to_live(record.value)
+            return self._seconds_to_live(record.value)
         return await self._bring_on(whole, unsettled)
 
     async def _bring_on(self, record: Record[RenderJobView], unsettled: float | None) -> float | None:
@@ -112,7 +112,7 @@ class Reconciler:
         observation = await self._observer.observe(record)
         if _lets_others_go_first(observation):
             return QUEUE_NOTICE_SECONDS
-        decision = self._decide(observation)
+        decision = decide(observation, self._policy)
         written = await self._write(record, decision.status)
         for action in decision.actions:
             await self._actor.act(written, action, observation)
@@ -126,7 +126,7 @@ class Reconciler:
         value = record.value
         if isinstance(value, RenderJobView):
             return cast("Record[RenderJobView]", record)
-        seconds = _seconds_to_live(value)
+        seconds = self._seconds_to_live(value)
         if not self._world.has_children(record) and (seconds is None or seconds > 0):
             return None
         try:
@@ -138,6 +138,13 @@ class Reconciler:
         version = int(found["metadata"]["resourceVersion"])
         return replace(cast("Record[RenderJobView]", record), value=read_whole(found), version=version)
 
+    def _seconds_to_live(self, value: AnyJob) -> float | None:
+        """Return for how long a RenderJob that is over still stays; None for good, or as long as it is not over."""
+        if not isinstance(value, FinishedJob) or value.finished_at is None:
+            return None
+        seconds = self._policy.time_to_live(value.ttl_seconds, succeeded=value.succeeded)
+        return None if seconds is None else seconds - (datetime.now(UTC) - value.finished_at).total_seconds()
+
     async def _settle(self, departed: Departed) -> float | None:
         """Do what is left to do for a RenderJob that was deleted before it was finished.
 
@@ -146,7 +153,7 @@ class Reconciler:
         record, due = cast("Record[RenderJobView]", departed.record), None  # nothing else leaves work files
         if record.value.status is not None:
             observation = await self._observer.observe(record, departed=True)
-            decision = self._decide(observation)
+            decision = decide(observation, self._policy)
             due = decision.due
             try:
                 for action in decision.actions:
@@ -195,13 +202,6 @@ class Reconciler:
         if isinstance(error, Refused | Invalid | Broken) and record is not None:
             note = EventNote("Warning", "Refused", f"the API server refused what the job needs: {error}")
             self._events.tell(key, record.uid, note)
-
-
-def _seconds_to_live(value: AnyJob) -> float | None:
-    """Return for how long a RenderJob that is over still stays; None for good, or as long as it is not over."""
-    if not isinstance(value, FinishedJob) or value.finished_at is None or value.ttl_seconds is None:
-        return None
-    return value.ttl_seconds - (datetime.now(UTC) - value.finished_at).total_seconds()
 
 
 def _pause_of(departed: Departed, error: ApiError) -> float | None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_operator.admission import Budget
 from ecg_operator.errors import SettingsProblem
-from ecg_operator.policy import Policy
+from ecg_operator.policy import GPU_RESOURCE, Policy
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_QUALIFIED = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -39,6 +41,7 @@ class Settings:
 
     Attributes:
         namespaces: that are served; empty for all.
+        controller_name: RenderJobs of another spec.managedBy are left alone.
         lease_namespace: of the Lease; empty for the operator's own.
         identity: of this replica; empty for one made up of host name and chance.
     """
@@ -46,6 +49,7 @@ class Settings:
     policy: Policy
     budget: Budget
     namespaces: tuple[str, ...] = ()
+    controller_name: str = DEFAULT_MANAGER
     health_port: int = 8080
     lease_name: str = "ecg-operator"
     lease_namespace: str = ""
@@ -83,6 +87,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
             jobs_per_namespace=values["MAX_JOBS_PER_NAMESPACE"],
         ),
         namespaces=values["OPERATOR_NAMESPACES"],
+        controller_name=values["CONTROLLER_NAME"],
         health_port=values["HEALTH_PORT"],
         lease_name=values["LEASE_NAME"],
         lease_namespace=values["LEASE_NAMESPACE"],
@@ -111,7 +116,10 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         shm_size=values["SHM_SIZE"],
         scratch_size=values["SCRATCH_SIZE"],
         scratch_request=values["SCRATCH_REQUEST"],
+        gpu_resource=values["GPU_RESOURCE"],
         user_id=values["RUN_AS_USER"],
+        ttl_succeeded_seconds=values["TTL_SUCCEEDED_SECONDS"],
+        ttl_failed_seconds=values["TTL_FAILED_SECONDS"],
         most_segments=values["MAX_SEGMENTS_PER_JOB"],
         progress_seconds=values["PROGRESS_SECONDS"],
     )
@@ -181,6 +189,13 @@ def _number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
     return read
 
 
+def _number_or_nothing(least: int, most: int) -> Callable[[str], int | None]:
+    def read(text: str) -> int | None:
+        return _number(least, most)(text) if text else None
+
+    return read
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -220,6 +235,12 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("OPERATOR_NAMESPACES", "", _names, "namespaces to serve, with commas between; empty: all"),
     Variable(
+        "CONTROLLER_NAME",
+        DEFAULT_MANAGER,
+        _matching(_QUALIFIED, "a name with a domain before it, such as example.com/operator"),
+        "RenderJobs whose spec.managedBy names another one are left alone; none stands for " + DEFAULT_MANAGER,
+    ),
+    Variable(
         "IMAGE_PULL_POLICY", "IfNotPresent", _choice("IfNotPresent", "Always", "Never"), "when nodes fetch the image"
     ),
     Variable("IMAGE_PULL_SECRETS", "", _names, "Secrets to fetch it with, in the jobs' namespaces"),
@@ -257,6 +278,19 @@ VARIABLES: tuple[Variable, ...] = (
         lambda text: _quantity(text) if text else "",
         "disk of its node that a pod asks for (ephemeral-storage); empty: none",
     ),
+    Variable(
+        "GPU_RESOURCE",
+        GPU_RESOURCE,
+        _matching(_QUALIFIED, "the name of a resource, such as nvidia.com/gpu"),
+        "resource of which a segment with a GPU gets one: whole, shared (nvidia.com/gpu.shared) or a MIG slice",
+    ),
+    Variable(
+        "TTL_SUCCEEDED_SECONDS",
+        "604800",
+        _number_or_nothing(0, 31_536_000),
+        "how long a RenderJob that has succeeded is kept if its spec.ttl does not say; set but empty: for ever",
+    ),
+    Variable("TTL_FAILED_SECONDS", "604800", _number_or_nothing(0, 31_536_000), "the same after failure or cancel"),
     Variable("RUN_AS_USER", "10001", _number(1), "user and group of the pods' processes"),
     Variable(
         "ON_DEMAND_NODE_SELECTOR",

@@ -27,17 +27,14 @@ from ecg_api.names import (
 )
 from ecg_api.problems import ManifestProblems
 from ecg_api.ranges import parse_ranges
-from ecg_api.renderjob import KIND, RenderJob, parse_render_job
+from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job
 from ecg_api.status import RenderJobStatus, WorkFilesState
 from ecg_cluster.cache import Key, Record
-from ecg_operator.model import (
-    JobView,
-    PodView,
-)
+from ecg_operator.model import JobView, PodView
+from ecg_operator.policy import GPU_RESOURCE
 
 Json = Mapping[str, Any]
 
-GPU = "nvidia.com/gpu"
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -105,8 +102,13 @@ class FinishedJob:
 AnyJob = RenderJobView | FinishedJob
 
 
-def read_render_job(obj: Json) -> Record[AnyJob]:
-    """Return the record of a RenderJob; of one that is over and tidied up only what its time to live needs."""
+def read_render_job(obj: Json, manager: str = DEFAULT_MANAGER) -> Record[AnyJob] | None:
+    """Return the record of a RenderJob; of one that is over and tidied up only what its time to live needs.
+
+    None for one that another controller manages.
+    """
+    if (obj.get("spec") or {}).get("managedBy", DEFAULT_MANAGER) != manager:
+        return None
     finished = _read_finished(obj)
     if finished is None:
         return _record(obj, _key(obj), read_whole(obj))
@@ -163,7 +165,7 @@ def read_job(obj: Json) -> Record[JobView] | None:
     return _record(obj, key, view, _owner(meta))
 
 
-def read_pod(obj: Json) -> Record[PodView] | None:
+def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | None:
     """Return the record of a pod of a child Job; None for any other pod."""
     meta, status = obj["metadata"], obj.get("status") or {}
     key, role = _key_and_role(meta)
@@ -201,7 +203,7 @@ def read_pod(obj: Json) -> Record[PodView] | None:
         gone_by=_time_or_none(meta.get("deletionTimestamp")),
         ip=status.get("podIP", ""),
         node=(obj.get("spec") or {}).get("nodeName", ""),
-        gpus=_gpus(obj.get("spec") or {}),
+        gpus=_gpus(obj.get("spec") or {}, gpu_resource),
         job_uid=_job_uid(meta),
     )
     return _record(obj, key, view, _owner(meta))
@@ -305,11 +307,11 @@ def _unschedulable(scheduled: Json) -> str:
     return ""
 
 
-def _gpus(spec: Json) -> int:
+def _gpus(spec: Json, resource: str) -> int:
     for container in spec.get("containers") or ():
         if container["name"] == CONTAINER:
             limits = (container.get("resources") or {}).get("limits") or {}
-            return int(limits.get(GPU, 0))
+            return int(limits.get(resource, 0))
     return 0
 
 

@@ -6,16 +6,16 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ecg_api.names import Role
+from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
 from ecg_operator.decide.pods import ended
-from ecg_operator.model import (
-    JobView,
-    PodView,
-)
+from ecg_operator.model import JobView, PodView
+from ecg_operator.policy import GPU_RESOURCE
 from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job
 
 GATHERING_SECONDS = 0.2
@@ -37,18 +37,24 @@ class Departed:
 class World:
     """The caches, and the queue that changes go to.
 
+    Args:
+        manager: RenderJobs of another spec.managedBy are not taken in.
+        gpu_resource: what the cluster calls a GPU.
+
     Attributes:
         departed: RenderJobs that were deleted before their work files were cared for, until that is done.
         refusals: what the API server said when it last refused to create a child of a RenderJob, by its uid.
     """
 
-    def __init__(self, queue: KeyedQueue[Key]) -> None:
+    def __init__(
+        self, queue: KeyedQueue[Key], manager: str = DEFAULT_MANAGER, gpu_resource: str = GPU_RESOURCE
+    ) -> None:
         self.queue = queue
         self.render_jobs: Cache[AnyJob] = Cache(
-            read_render_job, self._render_job_news, self._render_job_gone, _claimed_output
+            partial(read_render_job, manager=manager), self._render_job_news, self._render_job_gone, _claimed_output
         )
         self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
-        self.pods: Cache[PodView] = Cache(read_pod, self._pod_news, self._pod_gone)
+        self.pods: Cache[PodView] = Cache(partial(read_pod, gpu_resource=gpu_resource), self._pod_news, self._pod_gone)
         self.departed: dict[Key, Departed] = {}
         self.refusals: dict[str, str] = {}
         self._foreign: dict[Key, dict[str, tuple[JobView, float]]] = {}

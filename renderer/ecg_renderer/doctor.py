@@ -30,16 +30,16 @@ from ecg_renderer.browser import (
     BrowserLauncher,
     find_chromium,
 )
-from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.ring import Ring
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import BrowserError, RenderError
+from ecg_renderer.film import Film
 from ecg_renderer.media.encoder import nvenc_problem
 from ecg_renderer.media.process import tool_path
-from ecg_renderer.model import Box, CaptureWay, FrameRange
+from ecg_renderer.model import Block, CaptureWay, FrameRange
 from ecg_renderer.scenario import prepare
-from ecg_renderer.storage import ask_s3, default_work_root, s3_is_set_up
+from ecg_renderer.settings import Settings
+from ecg_renderer.storage import CellStore, ask_s3, default_cells, s3_is_set_up
 
 TRY_SECONDS = 20
 LITTLE_DISK_BYTES = 2_000_000_000
@@ -221,17 +221,10 @@ async def _capture(way: CaptureWay | None) -> tuple[CaptureWay, Sequence[str]]:
     cue = {"id": "cue", "track": "track", "root": {"id": "text", "displayTime": [0, 1], **text}}
     data = {"version": "2.0", "tracks": [{"id": "track", "type": "subtitle", "layer": 1}], "cues": [cue]}
     scenario = prepare(data, duration=1, known_plugins=())
-    blocks = [Block(FrameRange(0, 10), 0)]
-    async with open_capture(
-        way,
-        Scene(scenario.data, (), *_SIZE, Fraction(10)),
-        None,
-        stages=1,
-        frame_timeout=TRY_SECONDS,
-        launcher=BrowserLauncher(),
-        blocks=blocks,
-    ) as choice:
-        drawn = [patch.pixels.any() async for patch in choice.capture.patches(blocks, Box(0, 0, *_SIZE))]
+    film = Film(scenario.data, (), *_SIZE, Fraction(10), (Block(FrameRange(0, 10)),))
+    settings = Settings(capture=way, stages=1, frame_timeout=TRY_SECONDS)
+    async with open_capture(film, None, settings, BrowserLauncher(), CellStore(default_cells().as_uri())) as choice:
+        drawn = [patch.pixels.any() async for patch in choice.capture.patches(list(film.blocks), film.whole)]
         if not any(drawn):
             raise BrowserError("The picture of a test caption is empty.")
         return choice.capture.way, choice.notes
@@ -273,12 +266,12 @@ def _memory_files() -> Check:
 
 
 def _disk() -> Check:
-    meaning = "Finished segments wait here until the video is complete."
-    folder = default_work_root()
+    meaning = "Finished pieces of video are kept here, for the next render of the same video."
+    folder = default_cells()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:,.1f} GB free in {folder}"
-    fix = "Free some space, or render with --work-dir on another disk."
+    fix = "Free some space, or render with --cells on another disk."
     if not os.access(there, os.W_OK):
         return Check("Disk", State.NOTE, f"{there} cannot be written", meaning, fix)
     if free < LITTLE_DISK_BYTES:

@@ -1,11 +1,11 @@
-"""Between the browser and FFmpeg: a bounded queue of caption pictures, and the pressure it puts on its producer."""
+"""Between the browser and FFmpeg: a bounded queue of caption pictures."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ class CaptionFrame:
 
 @dataclass(frozen=True)
 class QueueStatistics:
-    """What went through a queue; memory in MiB, rate as a share of all frames."""
+    """What went through a queue: memory in MiB, rate as a share of all frames, seconds of waiting for room."""
 
     queue_size: int
     max_size: int
@@ -36,6 +36,7 @@ class QueueStatistics:
     processed_frames: int
     dropped_frames: int
     drop_rate: float
+    waited_seconds: float
 
 
 class FrameQueue:
@@ -55,19 +56,17 @@ class FrameQueue:
         self._peak = 0
         self._taken = 0
         self._dropped = 0
+        self._waited = 0.0
         self._closed = False
         self._changed = asyncio.Condition()
-
-    @property
-    def fill(self) -> float:
-        """How full the queue is, 0 to 1, by frames or bytes, whichever is more."""
-        return max(len(self._frames) / self._max_frames, self._bytes / self._max_bytes)
 
     async def put(self, frame: CaptionFrame) -> None:
         """Add a frame; waits or drops as the policy says. A frame larger than the bound passes alone."""
         async with self._changed:
             if self._policy == "block":
+                began = time.monotonic()
                 await self._changed.wait_for(lambda: self._fits(frame))
+                self._waited += time.monotonic() - began
             else:
                 while not self._fits(frame):
                     self._discard_oldest()
@@ -106,6 +105,7 @@ class FrameQueue:
             processed_frames=self._taken,
             dropped_frames=self._dropped,
             drop_rate=self._dropped / seen if seen else 0.0,
+            waited_seconds=self._waited,
         )
 
     def _fits(self, frame: CaptionFrame) -> bool:
@@ -119,52 +119,3 @@ class FrameQueue:
         self._dropped += 1
         if self._dropped == 1:
             log.warning("Memory limit exceeded. Dropping frame %d", frame.index)
-
-
-@dataclass(frozen=True)
-class Load:
-    """What the pressure is judged by: queue fill 0 to 1, memory of the process in bytes, CPU of the machine 0 to 1."""
-
-    fill: float
-    memory_bytes: int
-    cpu: float
-
-
-class Backpressure:
-    """Slows the producer while the encoder cannot follow, step by step, and lets it recover.
-
-    A full CPU alone is no reason to slow down: rendering is meant to use the machine. It counts once the queue is
-    half full, which is the sign that the encoder is the one short of it.
-    """
-
-    FRAME_SECONDS = 0.033
-    FULL = 0.8
-    HALF = 0.5
-    BUSY_CPU = 0.8
-    STEEP, STEEPEST = 1.2, 3.0
-    GENTLE, GENTLEST = 1.1, 2.0
-    RECOVERY = 0.9
-
-    def __init__(self, memory_threshold: int, load: Callable[[], Load]) -> None:
-        self._memory_threshold = memory_threshold
-        self._load = load
-        self.factor = 1.0
-        self.peak_factor = 1.0
-        self.waited_seconds = 0.0
-
-    async def pace(self) -> None:
-        """Wait as long as the current pressure asks for; not at all while there is none."""
-        self._adjust(self._load())
-        seconds = (self.factor - 1) * self.FRAME_SECONDS
-        if seconds > 0:
-            self.waited_seconds += seconds
-            await asyncio.sleep(seconds)
-
-    def _adjust(self, load: Load) -> None:
-        if load.fill >= self.FULL or load.memory_bytes >= self._memory_threshold:
-            self.factor = max(self.factor, min(self.factor * self.STEEP, self.STEEPEST))
-        elif load.fill >= self.HALF and load.cpu >= self.BUSY_CPU:
-            self.factor = max(self.factor, min(self.factor * self.GENTLE, self.GENTLEST))
-        else:
-            self.factor = max(1.0, self.factor * self.RECOVERY)
-        self.peak_factor = max(self.peak_factor, self.factor)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import numpy as np
 
+from ecg_api.plan import SegmentPlan
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.capture.patches import Block, Bytes, Capture
+from ecg_renderer.capture.patches import Bytes, Capture
 from ecg_renderer.capture.ways import open_capture
+from ecg_renderer.drawing import draw
+from ecg_renderer.film import Film
 from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.picture import RgbaPicture
-from ecg_renderer.pipeline import clear_frames
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.settings import Settings
+from ecg_renderer.storage import CellStore
 
 log = logging.getLogger(__name__)
 
@@ -76,68 +80,47 @@ def normalised(pixels: Bytes) -> Bytes:
     return np.where(rgba[:, 3:] == 0, np.uint8(0), rgba).ravel()
 
 
-async def hash_frames(prepared: PreparedJob, settings: Settings, wanted: FrameRange) -> AsyncIterator[tuple[int, str]]:
+async def hash_frames(
+    prepared: PreparedJob, settings: Settings, wanted: FrameRange, store: CellStore
+) -> AsyncIterator[tuple[int, str]]:
     """Yield frame and hash of all `wanted` frames, in order.
 
     Raises BrowserError or FrameTimeout. Logs a warning when patches do not add up to the picture.
     """
-    picture = HashedPicture(prepared.plan.width, prepared.plan.height)
-    blocks = prepared.blocks(wanted)
-    if not blocks:
-        for line in _Listing(picture, [], wanted).until(wanted.end):
-            yield line
-        return
-    launcher = BrowserLauncher()
-    async with open_capture(
-        settings.capture,
-        prepared.scene(),
-        None,
-        stages=settings.stages,
-        frame_timeout=settings.frame_timeout,
-        launcher=launcher,
-        blocks=blocks,
-    ) as choice:
-        for note in choice.notes:
-            log.warning("%s", note)
-        for segment in prepared.plan.segments:
-            part = FrameRange(max(segment.start, wanted.start), min(segment.end, wanted.end))
-            if part.start < part.end:
-                async for line in _hash_part(choice.capture, picture, prepared.blocks(part), part):
-                    yield line
-
-
-async def _hash_part(
-    capture: Capture, picture: HashedPicture, blocks: list[Block], part: FrameRange
-) -> AsyncIterator[tuple[int, str]]:
-    picture.clear()
-    listing = _Listing(picture, blocks, part)
-    if blocks:
-        # All of the picture, where a render takes the box that captions reach: what is outside of it is empty anyway.
-        async for patch in capture.patches(blocks, picture.box):
-            for line in listing.until(patch.frame):
+    parts = [part for segment in prepared.plan.segments if (part := _common(segment, wanted))]
+    films = [prepared.film(part) for part in parts]
+    first = next((film for film in films if film.blocks), None)
+    async with AsyncExitStack() as stack:
+        capture: Capture | None = None
+        if first:
+            opened = open_capture(first, None, settings, BrowserLauncher(), store)
+            choice = await stack.enter_async_context(opened)
+            capture = choice.capture
+            for note in choice.notes:
+                log.warning("%s", note)
+        for part, film in zip(parts, films, strict=True):
+            async for line in _hash_part(capture, film, part):
                 yield line
-            if not patch.proof:
-                picture.apply(patch.box, patch.pixels)
-            elif not picture.shows(patch.box, patch.pixels):
-                log.warning("At frame %d the changed boxes did not add up to the whole picture.", patch.frame)
-                await capture.send_whole_boxes()
-                picture.apply(patch.box, patch.pixels)
-    for line in listing.until(part.end):
-        yield line
 
 
-class _Listing:
-    """Goes through the frames of `part`; the picture becomes empty where the captions of `blocks` end."""
+def _common(segment: SegmentPlan, wanted: FrameRange) -> FrameRange | None:
+    start, end = max(segment.start, wanted.start), min(segment.end, wanted.end)
+    return FrameRange(start, end) if start < end else None
 
-    def __init__(self, picture: HashedPicture, blocks: list[Block], part: FrameRange) -> None:
-        self._picture = picture
-        self._ends = set(clear_frames(blocks, part.end))
-        self._frame = part.start
 
-    def until(self, end: int) -> Iterator[tuple[int, str]]:
-        """Yield frame and hash of the frames before `end` that were not yet."""
-        while self._frame < end:
-            if self._frame in self._ends:
-                self._picture.clear()
-            yield self._frame, self._picture.digest()
-            self._frame += 1
+async def _hash_part(capture: Capture | None, film: Film, part: FrameRange) -> AsyncIterator[tuple[int, str]]:
+    # All of the picture, where a render takes the box that captions reach: what is outside of it is empty anyway.
+    picture = HashedPicture(film.width, film.height)
+    frame, digest = part.start, picture.digest()
+    if capture and film.blocks:
+        await capture.show(film)
+        async for shown in draw(capture, film.blocks, film.whole, picture, end=part.end, on_distrust=_distrust):
+            for number in range(frame, shown):
+                yield number, digest
+            frame, digest = shown, picture.digest()
+    for number in range(frame, part.end):
+        yield number, digest
+
+
+def _distrust(frame: int) -> None:
+    log.warning("At frame %d the changed boxes did not add up to the whole picture.", frame)

@@ -1,10 +1,10 @@
 """A whole job on this machine.
 
-1. plan        probe, scenario, encoder, segments       (Chromium starts meanwhile)
-2. claim       the output's name and the work directory, before any work is done
-3. render      every segment that is not there yet, one after the other, through one browser
-4. merge       segments and the source's audio into a temporary file, read back and checked
-5. commit      the final name; then the work directory goes
+1. plan        probe, scenario, encoder, cells; which of them are in the store     (Chromium starts meanwhile)
+2. claim       the output's name, before any work is done
+3. render      the cells that are missing, each kept as soon as it is finished
+4. merge       all cells and the source's audio into a temporary file, read back and checked
+5. commit      the final name; then the store is brought down to its limit
 """
 
 from __future__ import annotations
@@ -13,37 +13,32 @@ import asyncio
 import gc
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import aclosing, contextmanager
 
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.capture.ways import CaptureChoice, open_capture
-from ecg_renderer.media.merge import SegmentFile, merge
+from ecg_renderer.media.arguments import CellFiles
+from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
 from ecg_renderer.memory import MemoryMeter, keep_freed_memory
-from ecg_renderer.model import FrameRange
-from ecg_renderer.planning.keys import job_key
+from ecg_renderer.metering import RenderMeter
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.progress import Observer, ProgressReport, Stage
+from ecg_renderer.rendering import Surroundings, render
 from ecg_renderer.request import RunRequest
 from ecg_renderer.result import RenderResult
-from ecg_renderer.segments import RenderedSegments, RenderProgress, SegmentRenderer
-from ecg_renderer.storage import Output, WorkDir, default_work_root, open_storage
+from ecg_renderer.scenario import canonical_hash
+from ecg_renderer.storage import CellStore, Output, limit_cells, open_storage, run_folder
 
 
-async def run_job(request: RunRequest, observer: Observer, launcher: BrowserLauncher | None = None) -> RenderResult:
+async def run_job(request: RunRequest, observer: Observer, launcher: BrowserLauncher) -> RenderResult:
     """Render the job; the output has its final name when this returns.
 
-    `launcher` may be one that was warmed before; it is closed here. Raises a RenderError; then nothing is left under
-    the final name, and finished segments stay for the next run.
+    `launcher` stays the caller's to close. Raises a RenderError; then nothing is left under the final name, and
+    finished cells stay for the next run.
     """
     keep_freed_memory()
     gc.freeze()  # what was imported stays: looking through it again and again would cost 1 percent of the run
-    launcher = launcher or BrowserLauncher()
-    launcher.warm()
-    try:
-        return await _LocalRun(request, observer, launcher).run()
-    finally:
-        await launcher.close()
+    return await _LocalRun(request, observer, launcher).run()
 
 
 class _LocalRun:
@@ -51,106 +46,112 @@ class _LocalRun:
         self._request = request
         self._observer = observer
         self._launcher = launcher
+        self._store = CellStore(request.cells.as_uri())
+        self._reuses = request.job.spec.reuse
         self._began = time.monotonic()
         self._seconds: dict[str, float] = {}
         self._warnings: list[str] = []
 
     async def run(self) -> RenderResult:
         """Render the job from beginning to end."""
+        request = self._request
         self._observer.report(ProgressReport(Stage.PLANNING))
         async with MemoryMeter().running() as memory:
             with self._timed(Stage.PLANNING):
-                prepared = await prepare_job(self._request.job, self._request.base, self._request.cutting)
+                prepared = await prepare_job(request.job, request.base, request.cutting, store=self._store)
             self._warn(prepared.plan.warnings)
-            destination = open_storage(self._request.job.spec.output.uri, self._request.base)
-            key = job_key(prepared.plan.name, prepared.source.identity, destination.name)
-            work = WorkDir(self._request.work_dir or default_work_root() / key)
-            with destination.output(key, source=prepared.source_url) as output, work:
-                rendered = await self._render(prepared, work)
-                verified = await self._merge(prepared, rendered.files, output)
+            destination = open_storage(request.job.spec.output.uri, request.base)
+            # Outlives edits of scenario and options: a second run of the same video waits, or is refused.
+            key = canonical_hash([prepared.plan.name, prepared.source.identity, destination.name])
+            with destination.output(key, source=prepared.source_url) as output, run_folder(request.cells) as folder:
+                files = CellFiles(folder, 0, prepared.plan.cell_frames)
+                prepared = await self._reuse(prepared, files)
+                meter = await self._render(prepared, files)
+                verified = await self._merge(prepared, files, output)
                 # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
                 final = await asyncio.to_thread(output.commit)
-                if self._request.work_dir is None:
-                    work.clean()
-        return self._result(prepared, rendered, verified, memory, final)
+        await asyncio.to_thread(limit_cells, request.cells, request.settings.cells_bytes)
+        return self._result(prepared, meter, verified, memory, final)
 
-    async def _render(self, prepared: PreparedJob, work: WorkDir) -> RenderedSegments:
-        progress = RenderProgress(self._observer, prepared, self._began)
-        segments = SegmentRenderer(prepared, work, self._request.settings, progress)
-        progress.queue = segments.queue
-        async with AsyncExitStack() as stack:
-            if segments.need_captions:
-                with self._timed(Stage.STARTING):
-                    choice = await stack.enter_async_context(self._capture(prepared))
-                self._warn(choice.notes)
-                segments.capture = choice.capture
-            with self._timed(Stage.RENDERING):
-                rendered = await segments.render_all()
-        self._warn(rendered.warnings)
-        return rendered
+    async def _reuse(self, prepared: PreparedJob, files: CellFiles) -> PreparedJob:
+        """Take what is in the store into the folder; return the job with the rest to be rendered."""
+        if not self._reuses:
+            return prepared
+        wanted = {files.path(number): prepared.cell(number) for number in range(len(prepared.plan.cells))}
+        found = await self._store.fetch(wanted)
+        kept = {number for number, path in enumerate(wanted) if path in found}
+        return prepared.reusing(kept, self._request.cutting)
 
-    def _capture(self, prepared: PreparedJob) -> AbstractAsyncContextManager[CaptureChoice]:
-        settings = self._request.settings
-        return open_capture(
-            settings.capture,
-            prepared.scene(),
-            prepared.conversion,
-            stages=settings.stages,
-            frame_timeout=settings.frame_timeout,
-            launcher=self._launcher,
-            blocks=prepared.blocks(FrameRange(0, prepared.plan.frames)),
-        )
-
-    async def _merge(self, prepared: PreparedJob, segments: list[SegmentFile], output: Output) -> Verified:
+    async def _render(self, prepared: PreparedJob, files: CellFiles) -> RenderMeter:
         plan = prepared.plan
-        self._observer.report(ProgressReport(Stage.MERGING, plan.frames, plan.frames))
+        segments = [plan.cells_of(segment) for segment in plan.segments]
+        meter = RenderMeter(
+            self._observer,
+            encoder=plan.target.encoder,
+            frames=plan.target.frames,
+            before=plan.target.frames - sum(segment.frames for segment in plan.segments),
+            segments=len(segments),
+            began=self._began,
+        )
+        here = Surroundings(self._request.settings, files.folder, self._launcher, self._store)
+        with self._timed(Stage.RENDERING):
+            async with aclosing(render(prepared, segments, here, meter)) as cells:
+                async for number, path in cells:
+                    if self._reuses:
+                        await self._store.keep(prepared.cell(number), path)
+        self._seconds[Stage.STARTING] = meter.starting_seconds
+        self._seconds[Stage.RENDERING] -= meter.starting_seconds
+        self._warnings += meter.warnings
+        return meter
+
+    async def _merge(self, prepared: PreparedJob, files: CellFiles, output: Output) -> Verified:
+        plan, frames = prepared.plan, prepared.plan.target.frames
+        self._observer.report(ProgressReport(Stage.MERGING, frames, frames))
         with self._timed(Stage.MERGING):
             merged = await merge(
-                segments,
+                [files.path(number) for number in range(len(plan.cells))],
+                target=plan.target,
                 source=plan.source,
-                url=prepared.source_url,
-                rate=plan.exact_rate,
-                width=plan.width,
-                height=plan.height,
-                format=self._request.job.spec.options.format,
+                url=await self._source_url(),
                 output=output.path,
             )
         self._warn(merged.warnings)
         return merged.verified
 
+    async def _source_url(self) -> str:
+        """Ask for the source's address anew: one that was signed before the render may have ended with it."""
+        source = open_storage(self._request.job.spec.source.uri, self._request.base)
+        return await asyncio.to_thread(source.source_url)
+
     def _result(
-        self,
-        prepared: PreparedJob,
-        rendered: RenderedSegments,
-        verified: Verified,
-        memory: MemoryMeter,
-        final: str,
+        self, prepared: PreparedJob, meter: RenderMeter, verified: Verified, memory: MemoryMeter, final: str
     ) -> RenderResult:
-        plan = prepared.plan
+        plan, target, streaming = prepared.plan, prepared.plan.target, meter.streaming()
         return RenderResult(
             output=final,
-            frames=plan.frames,
-            frames_dropped=rendered.streaming.dropped_frames,
-            distinct_frames=rendered.distinct_frames,
-            duration_seconds=float(plan.duration),
-            width=plan.width,
-            height=plan.height,
-            rate=plan.rate,
+            frames=target.frames,
+            frames_dropped=streaming.dropped_frames,
+            distinct_frames=meter.distinct_frames,
+            duration_seconds=float(target.duration),
+            width=target.width,
+            height=target.height,
+            rate=target.rate,
             size_bytes=verified.size_bytes,
             sha256=verified.sha256,
-            capture=rendered.capture,
+            capture=meter.capture,
             stages=self._request.settings.stages,
-            encoder=prepared.encoder.encoder,
+            encoder=target.encoder,
             encoder_reason=prepared.encoder.reason,
             segments=len(plan.segments),
-            segments_reused=rendered.reused,
+            cells=len(plan.cells),
+            cells_reused=plan.reused_cells,
             seconds={**self._seconds, "total": time.monotonic() - self._began},
-            capture_milliseconds=rendered.capture_milliseconds,
-            first_frame_seconds=rendered.first_frame_seconds,
+            capture_milliseconds=meter.capture_milliseconds,
+            first_frame_seconds=meter.first_frame_seconds,
             peak_memory_mb=memory.peak_mb,
             memory_trend=memory.trend,
-            streaming=rendered.streaming,
-            browser_restarts=rendered.browser_restarts,
+            streaming=streaming,
+            browser_restarts=meter.browser_restarts,
             warnings=self._warnings,
         )
 

@@ -1,11 +1,14 @@
-"""How much memory a render takes: all its processes together, shared pages counted once."""
+"""The machine: how much memory a render takes, all its processes together, and how many cores it may use."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from math import ceil
+from pathlib import Path
 
 import psutil
 
@@ -88,3 +91,12 @@ def keep_freed_memory() -> None:
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 32 * MEGABYTE)
         library.mallopt(M_TRIM_THRESHOLD, 256 * MEGABYTE)
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use: those that it is bound to, and that its control group grants."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        bound = min(bound, ceil(int(quota) / int(period)))  # "max" is no number: no limit
+    return max(1, bound)

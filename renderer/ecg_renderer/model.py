@@ -66,6 +66,36 @@ class FrameRange:
         return self.end - self.start
 
 
+@dataclass(frozen=True)
+class Block:
+    """Consecutive frames in which captions can be alive, rendered by one stage.
+
+    `replay` are frames to seek before, without capture, so that the stage has the history of a render from the start:
+    those on which what is alive at the first frame came, went or moved.
+    """
+
+    frames: FrameRange
+    replay: tuple[FrameRange, ...] = ()
+
+    @property
+    def replayed(self) -> int:
+        """Frames to seek before the first."""
+        return sum(map(len, self.replay))
+
+    def from_frame(self, frame: int) -> Block:
+        """Return the part from `frame` on; what lies before it is replayed."""
+        passed = FrameRange(self.frames.start, frame)
+        return Block(FrameRange(frame, self.frames.end), (*self.replay, passed) if len(passed) else self.replay)
+
+
+class SelfCheck(StrEnum):
+    """When a fast way to capture is compared with the reference; the values of ECG_SELFCHECK."""
+
+    CACHED = "cached"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class CaptureWay(StrEnum):
     """How pixels leave Chromium."""
 

@@ -62,6 +62,10 @@ class RgbaPicture:
         """Replace `box` by RGBA `pixels` (flat)."""
         self.pixels[_region(box, 1)] = pixels.reshape(box.height, box.width, 4)
 
+    def shows(self, box: Box, pixels: Bytes) -> bool:
+        """Tell whether `box` of this picture is exactly `pixels`."""
+        return np.array_equal(self.pixels[_region(box, 1)], pixels.reshape(box.height, box.width, 4))
+
 
 def _region(box: Box, divisor: int) -> tuple[slice, slice]:
     return (

@@ -12,29 +12,36 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+import subprocess
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from ecg_api.options import Encoder, Format
+from pydantic import ValidationError
+
+from ecg_api.options import Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
-from ecg_renderer.capture.patches import Block
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
+from ecg_renderer.film import Film
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
+from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, capture_blocks, make_plan, output_grid
+from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, reusing, with_encoder
 from ecg_renderer.plugins import known_plugins
-from ecg_renderer.scenario import Scenario, prepare
-from ecg_renderer.storage import Storage, open_storage
+from ecg_renderer.request import RunRequest
+from ecg_renderer.scenario import Scenario, canonical_hash, prepare
+from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
 
+# Raise when a source is looked at otherwise than before.
+_PROBE_SCHEMA = 1
 SCENARIO_BYTES = 16 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
@@ -43,8 +50,8 @@ ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
 class EncoderChooser(Protocol):
     """Decides on the encoder, as `choose_encoder` does."""
 
-    async def __call__(self, wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice:  # noqa: A002
-        """Return the encoder for a container and a source's bit depth."""
+    async def __call__(self, options: Options, *, bit_depth: int = 8) -> EncoderChoice:
+        """Return the encoder for what is asked and a source's bit depth."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +76,39 @@ class PreparedJob:
     @property
     def grid(self) -> FrameGrid:
         """The output's frames."""
-        return FrameGrid(self.plan.exact_rate, self.plan.frames)
+        return self.planner.grid
 
     @property
     def conversion(self) -> Conversion:
         """From the browser's colours to the source's."""
         return Conversion.of(self.source.matrix, full_range=self.source.full_range)
 
-    def scene(self) -> Scene:
-        """Return what the browser lays out."""
-        return Scene(
-            scenario=self.scenario.data,
-            plugins=tuple(sorted(self.scenario.plugins)),
-            width=self.plan.width,
-            height=self.plan.height,
-            rate=self.plan.exact_rate,
-            preview_layout=self.job.spec.options.layout == "preview",
-        )
+    @cached_property
+    def planner(self) -> Planner:
+        """What films are cut out of."""
+        return Planner.of(self.plan, self.scenario, self.job.spec.options)
 
-    def blocks(self, frames: FrameRange) -> list[Block]:
-        """Return the stretches of `frames` in which captions can be alive."""
-        return capture_blocks(frames, self.scenario.cues, self.grid)
+    def film(self, frames: FrameRange) -> Film:
+        """Return what is drawn on `frames`."""
+        return self.planner.film(frames)
+
+    def frames_of(self, cells: range) -> FrameRange:
+        """Return the frames of consecutive cells."""
+        return FrameRange(self.plan.cell_range(cells[0])[0], self.plan.cell_range(cells[-1])[1])
+
+    def cell(self, number: int) -> Cell:
+        """Return what a cell is called in a store, and its frames."""
+        frames = len(self.frames_of(range(number, number + 1)))
+        return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
+
+    def reusing(self, kept: Collection[int], cutting: Cutting) -> PreparedJob:
+        """Return the job with a plan in which the cells `kept` need not be rendered."""
+        plan = reusing(self.plan, self.planner.activity, cutting, kept=kept, cores=cores())
+        return replace(self, plan=plan)
+
+    def encoded_by(self, encoder: EncoderChoice) -> PreparedJob:
+        """Return the job with the encoder that it turned out to have."""
+        return replace(self, encoder=encoder, plan=with_encoder(self.plan, encoder.encoder))
 
 
 async def prepare_job(
@@ -97,22 +116,25 @@ async def prepare_job(
     base: Path,
     cutting: Cutting,
     *,
+    store: CellStore,
     reader: ScenarioReader | None = None,
     chooser: EncoderChooser = choose_encoder,
 ) -> PreparedJob:
-    """Read and check the inputs of `job` and plan it; relative paths start at `base`.
+    """Read and check the inputs of `job` and plan it as if `store` had no cell; relative paths start at `base`.
 
-    `reader` returns the scenario of a reference, and `chooser` decides on the encoder, where that is done otherwise
-    than on one machine. Raises a RenderError that says which input is at fault.
+    `store` remembers what was found out about sources. `reader` returns the scenario of a reference, and `chooser`
+    decides on the encoder, where that is done otherwise than on one machine. Raises a RenderError that says which input
+    is at fault.
     """
     spec = job.spec
     source = open_storage(spec.source.uri, base)
     with plain_failures():
         async with asyncio.TaskGroup() as tasks:
             raw = tasks.create_task(asyncio.to_thread(reader or read_scenario, spec.scenario, base))
-            facts = tasks.create_task(_probe(source))
+            facts = tasks.create_task(_probe(source, store))
+            named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
-    encoder = await chooser(spec.options.encoder, spec.options.format, bit_depth=source_facts.bit_depth)
+    encoder = await chooser(spec.options, bit_depth=source_facts.bit_depth)
     grid, _ = output_grid(source_facts, spec.options)
     scenario = prepare(
         raw.result(),
@@ -129,16 +151,33 @@ async def prepare_job(
         spec.options,
         cutting,
         encoder=encoder.encoder,
-        versions=versions(),
-        cores=os.cpu_count() or 1,
+        versions=named.result(),
+        cores=cores(),
     )
     return PreparedJob(job, source_url, scenario, encoder, plan)
 
 
-async def _probe(source: Storage) -> tuple[str, SourceFacts]:
+async def planned_here(request: RunRequest) -> PreparedJob:
+    """Return a job of this machine, planned with what its store has; raises a RenderError."""
+    store = CellStore(request.cells.as_uri())
+    prepared = await prepare_job(request.job, request.base, request.cutting, store=store)
+    if not request.job.spec.reuse:
+        return prepared
+    kept = await store.present([prepared.cell(number) for number in range(len(prepared.plan.cells))])
+    return prepared.reusing(kept, request.cutting)
+
+
+async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
     url = await asyncio.to_thread(source.source_url)
     identity = await asyncio.to_thread(source.identity)
-    return url, await probe_source(url, display=source.name, identity=identity)
+    note = f"probes/{canonical_hash([identity, _PROBE_SCHEMA, program_identity('ffprobe')])}.json"
+    if raw := await store.recall(note):
+        with suppress(ValidationError):
+            return url, SourceFacts.model_validate_json(raw).model_copy(update={"uri": source.name})
+    facts = await probe_source(url, display=source.name, identity=identity)
+    # Without its address, which may carry a signature and is not the source's own.
+    await store.note(note, facts.model_copy(update={"uri": ""}).model_dump_json().encode())
+    return url, facts
 
 
 def read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
@@ -175,15 +214,34 @@ def _origin(reference: ScenarioRef) -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return what a picture depends on besides the job: programs by file identity, our page by content."""
-    ffmpeg = shutil.which(os.environ.get("ECG_FFMPEG") or "ffmpeg")
+    """Return what a picture depends on besides the job: programs and fonts by file identity, our page by content."""
     chromium = find_chromium()
     return {
         "renderer": version("ecg-render"),
         "page": page_hash(),
-        "ffmpeg": _file_identity(Path(ffmpeg)) if ffmpeg else "",
+        "ffmpeg": program_identity("ffmpeg"),
         "chromium": _file_identity(chromium) if chromium else version("playwright"),
+        "fonts": _fonts(),
     }
+
+
+@cache
+def program_identity(tool: str) -> str:
+    """Return a text that changes when `ffmpeg` or `ffprobe` is another one; nothing if it is not there."""
+    program = shutil.which(os.environ.get(f"ECG_{tool.upper()}") or tool)
+    return _file_identity(Path(program)) if program else ""
+
+
+def _fonts() -> str:
+    """Return a hash of the fonts that are installed: any may stand in where another lacks a letter."""
+    try:
+        listed = subprocess.run(
+            ["fc-list", "--format", "%{file}\\n"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return ""
+    files = [Path(line) for line in sorted(set(listed.stdout.splitlines()))]
+    return canonical_hash([[file.name, file.stat().st_size] for file in files if file.is_file()])
 
 
 def _file_identity(file: Path) -> str:

@@ -65,15 +65,21 @@ class SilentObserver:
 
 
 class Speedometer:
-    """Frames per second over the last seconds, and the time that the rest will take."""
+    """Frames per second over the last seconds, and the time that the rest will take.
+
+    Attributes:
+        done: frames, as last noted.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._marks: deque[tuple[float, int]] = deque()
+        self.done = 0
 
     def note(self, frames_done: int) -> tuple[float | None, float | None]:
         """Note how many frames are done; return frames per second and seconds to go, None while unknown."""
         now = time.monotonic()
+        self.done = frames_done
         self._marks.append((now, frames_done))
         while len(self._marks) > 2 and now - self._marks[0][0] > WINDOW_SECONDS:
             self._marks.popleft()

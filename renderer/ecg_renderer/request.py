@@ -19,18 +19,19 @@ TARGET_SECONDS = 60.0
 class RunRequest:
     """A job to run here.
 
-    `base` is the folder that relative paths in the manifest start from. `segments` forces their number.
+    `base` is the folder that relative paths in the manifest start from. `cells` is the folder in which finished pieces
+    are kept. `segments` forces their number.
     """
 
     job: RenderJob
     base: Path
     settings: Settings
-    work_dir: Path | None = None
+    cells: Path
     segments: int | None = None
 
     @property
     def cutting(self) -> Cutting:
-        """How the video is cut: by the manifest where it says so, else into minutes, which a rerun can reuse."""
+        """How the work is shared out: by the manifest where it says so, else a minute of video at a time."""
         from ecg_renderer.planning import Cutting
 
         wanted = self.job.spec.segments

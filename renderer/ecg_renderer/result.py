@@ -8,14 +8,13 @@ from ecg_api.base import ApiModel
 
 
 class StreamingStatistics(ApiModel):
-    """What went through the frame queue, over all segments."""
+    """What went through the frame queues of all FFmpeg runs."""
 
     processed_frames: int = 0
     dropped_frames: int = 0
     drop_rate: float = 0.0
     peak_queue_memory_mb: float = 0.0
-    slowdown_peak: float = Field(default=1.0, description="Largest factor by which the producer was slowed down.")
-    slowdown_seconds: float = 0.0
+    waited_seconds: float = Field(default=0.0, description="How long the browser waited for room in the queue.")
 
 
 class RenderResult(ApiModel):
@@ -36,7 +35,8 @@ class RenderResult(ApiModel):
     encoder: str
     encoder_reason: str
     segments: int
-    segments_reused: int
+    cells: int
+    cells_reused: int = Field(description="Cells that were found in the store instead of rendered.")
     seconds: dict[str, float] = Field(description="Wall time by stage of the render.")
     capture_milliseconds: dict[str, float] = Field(description="Time inside the page by kind of work.")
     first_frame_seconds: float | None = Field(description="From the start to the first encoded frame.")

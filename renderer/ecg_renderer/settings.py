@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import MEGABYTE
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import CaptureWay, SelfCheck
 
 LARGEST_POOL = 32
+GIGABYTE = 10**9
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,11 @@ class Settings:
     Attributes:
         stages: BROWSER_POOL_SIZE, independent caption stages in the browser, 1 to 32.
         queue_frames: QUEUE_MAX_SIZE, caption pictures that may wait for FFmpeg.
-        memory_bytes: MEMORY_THRESHOLD_MB, bytes that may wait, and memory from which the browser is slowed down.
+        memory_bytes: MEMORY_THRESHOLD_MB, bytes that may wait for FFmpeg.
         capture: ECG_CAPTURE, a capture way, or None to choose the fastest that passes its check.
         frame_timeout: ECG_FRAME_TIMEOUT, seconds without a frame after which the browser is replaced.
+        selfcheck: ECG_SELFCHECK, when a fast way to capture is compared with screenshots.
+        cells_bytes: ECG_CELLS_GB, the most that finished pieces of video may take in the user's cache.
     """
 
     stages: int = 8
@@ -30,6 +33,8 @@ class Settings:
     memory_bytes: int = 500 * MEGABYTE
     capture: CaptureWay | None = None
     frame_timeout: float = 30.0
+    selfcheck: SelfCheck = SelfCheck.CACHED
+    cells_bytes: int = 10 * GIGABYTE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +45,8 @@ class Settings:
             memory_bytes=int(_number(environment, "MEMORY_THRESHOLD_MB", 500, 1, 1_000_000) * MEGABYTE),
             capture=capture_way(environment.get("ECG_CAPTURE", "auto")),
             frame_timeout=_number(environment, "ECG_FRAME_TIMEOUT", 30, 0.1, 3600),
+            selfcheck=_selfcheck(environment.get("ECG_SELFCHECK", "")),
+            cells_bytes=int(_number(environment, "ECG_CELLS_GB", 10, 0, 1_000_000) * GIGABYTE),
         )
 
 
@@ -52,6 +59,14 @@ def capture_way(text: str) -> CaptureWay | None:
     except ValueError as error:
         ways = ", ".join(way.value for way in CaptureWay)
         raise OptionsError(f"{text!r} is no capture way.", hint=f"Ways: auto, {ways}.") from error
+
+
+def _selfcheck(text: str) -> SelfCheck:
+    try:
+        return SelfCheck(text or SelfCheck.CACHED)
+    except ValueError as error:
+        words = ", ".join(SelfCheck)
+        raise OptionsError(f"ECG_SELFCHECK is {text!r}.", hint=f"It can be: {words}.") from error
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

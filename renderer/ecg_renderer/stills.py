@@ -1,15 +1,15 @@
 """One frame as a PNG: as the video shows it, or its captions alone.
 
 1. plan     as for a render
-2. caption  the stage is brought to the frame as in a segment that begins there, pre-roll included
-3. compose  FFmpeg lays the captions over the source's frame, as it does for a segment
+2. caption  the stage is brought to the frame as in a cell that begins there, with what has to be replayed
+3. compose  FFmpeg lays the captions over the source's frame, as it does for a cell
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, isfinite
 from pathlib import Path
@@ -17,22 +17,23 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.patches import Bytes
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import BrowserError, OptionsError
+from ecg_renderer.drawing import draw
+from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import CaptionFrame
 from ecg_renderer.hashes import normalised
-from ecg_renderer.media.arguments import Overlay, SegmentEncode, still_arguments
+from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.model import Box, FrameGrid, FrameRange
+from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
-from ecg_renderer.planning import Cutting
+from ecg_renderer.picture import RgbaPicture, YuvaPicture
 from ecg_renderer.preparation import PreparedJob, prepare_job
-from ecg_renderer.settings import Settings
-from ecg_renderer.storage import OutputFile
+from ecg_renderer.request import RunRequest
+from ecg_renderer.storage import CellStore, OutputFile
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,13 @@ class StillRequest:
     """Which frame, and where the picture goes.
 
     Attributes:
-        base: the folder that relative paths in the manifest start from.
+        run: the job.
         seconds: time in the video.
         output: a PNG file.
         captions_only: without the source; transparent where there is no caption.
     """
 
-    job: RenderJob
-    base: Path
-    settings: Settings
+    run: RunRequest
     seconds: float
     output: Path
     captions_only: bool = False
@@ -59,16 +58,21 @@ async def make_still(request: StillRequest) -> str:
 
     Raises a RenderError; then there is no picture, or still the one that was there before.
     """
-    prepared = await prepare_job(request.job, request.base, Cutting(forced=1))
+    run = request.run
+    store = CellStore(run.cells.as_uri())
+    prepared = await prepare_job(run.job, run.base, run.cutting, store=store)
     frame = frame_at(request.seconds, prepared.grid)
     key = f"still-{os.getpid()}"
     with OutputFile(request.output, key, source=prepared.source_url) as output:
+        target = prepared.plan.target
         if request.captions_only:
-            pixels = await _captions(prepared, request.settings, frame, None)
-            output.path.write_bytes(encode_png(pixels, prepared.plan.width, prepared.plan.height))
+            rgba = RgbaPicture(target.width, target.height)
+            await _draw(prepared, run, store, frame, rgba, None)
+            output.path.write_bytes(encode_png(rgba.pixels.ravel(), target.width, target.height))
         else:
-            pixels = await _captions(prepared, request.settings, frame, prepared.conversion)
-            await _compose(prepared, frame, pixels, output.path)
+            yuva = YuvaPicture(target.width, target.height, prepared.conversion)
+            drawn = await _draw(prepared, run, store, frame, yuva, prepared.conversion)
+            await _compose(prepared, frame, yuva.to_bytes() if drawn else None, output.path)
         return output.commit()
 
 
@@ -86,67 +90,54 @@ def frame_at(seconds: float, grid: FrameGrid) -> int:
     return frame
 
 
-def encode_png(pixels: Bytes | None, width: int, height: int) -> bytes:
-    """Return flat RGBA pixels, straight alpha, as a PNG; None is a transparent picture."""
-    rgba = np.zeros(width * height * 4, np.uint8) if pixels is None else normalised(pixels)
+def encode_png(pixels: Bytes, width: int, height: int) -> bytes:
+    """Return flat RGBA pixels, straight alpha, as a PNG."""
     codec = av.CodecContext.create("png", "w")
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt, codec.time_base = width, height, "rgba", Fraction(1)
-    picture = av.VideoFrame.from_ndarray(rgba.reshape(height, width, 4), format="rgba")
+    rgba = np.ascontiguousarray(normalised(pixels).reshape(height, width, 4))
+    picture = av.VideoFrame.from_ndarray(rgba, format="rgba")
     return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
 
 
-async def _captions(
-    prepared: PreparedJob, settings: Settings, frame: int, conversion: Conversion | None
-) -> Bytes | None:
-    """Return the whole caption picture of `frame`, or None if no caption is alive."""
-    blocks = prepared.blocks(FrameRange(frame, frame + 1))
-    if not blocks:
-        return None
-    pixels = None
-    async with open_capture(
-        settings.capture,
-        prepared.scene(),
-        conversion,
-        stages=1,
-        frame_timeout=settings.frame_timeout,
-        launcher=BrowserLauncher(),
-        blocks=blocks,
-    ) as choice:
-        async for patch in choice.capture.patches(blocks, _whole(prepared)):
-            pixels = patch.pixels.copy()  # a block of one frame is one patch, all of the picture
-    if pixels is None:
-        raise BrowserError(f"The browser gave no picture of frame {frame}.", frame=frame)
-    return pixels
+async def _draw(
+    prepared: PreparedJob,
+    run: RunRequest,
+    store: CellStore,
+    frame: int,
+    picture: RgbaPicture | YuvaPicture,
+    conversion: Conversion | None,
+) -> bool:
+    """Draw the captions of `frame`; tell whether any can be alive."""
+    film = prepared.film(FrameRange(frame, frame + 1))
+    if not film.blocks:
+        return False
+    settings = replace(run.settings, stages=1)
+    async with open_capture(film, conversion, settings, BrowserLauncher(), store) as choice:
+        pictures = draw(choice.capture, film.blocks, film.whole, picture, end=frame + 1, on_distrust=lambda _: None)
+        async for _ in pictures:
+            pass
+    return True
 
 
-async def _compose(prepared: PreparedJob, frame: int, captions: Bytes | None, output: Path) -> None:
-    plan, options = prepared.plan, prepared.job.spec.options
-    box = _whole(prepared)
-    encode = SegmentEncode(
-        source=plan.source,
+async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, output: Path) -> None:
+    source, target = prepared.source, prepared.plan.target
+    whole = prepared.film(FrameRange(frame, frame + 1)).whole
+    pictures = Pictures(
+        source=source,
         url=prepared.source_url,
+        target=target,
         start=frame,
         end=frame + 1,
-        rate=plan.exact_rate,
-        width=plan.width,
-        height=plan.height,
-        quality=options.quality,
-        preset=options.preset,
-        encoder="x264",
-        output=output,
-        fit=options.fit,
-        overlay=Overlay(box, "pipe:0") if captions is not None else None,
+        seek=seek_before(source, frame, target.exact_rate),
+        overlay=None if captions is None else Overlay(whole, "pipe:0"),
     )
     with tempfile.TemporaryFile() as nut:
         if captions is not None:
-            writer = NutWriter(os.dup(nut.fileno()), box, plan.exact_rate)
-            writer.write(CaptionFrame(0, captions.tobytes()))
+            writer = NutWriter(os.dup(nut.fileno()), whole, target.exact_rate)
+            writer.write(CaptionFrame(LEAD_FRAMES + frame, captions))
             writer.close()
             nut.seek(0)
-        redacted = {prepared.source_url: plan.source.uri}
-        await run_ffmpeg(still_arguments(encode), action="composing a still", stdin=nut.fileno(), redact=redacted)
-
-
-def _whole(prepared: PreparedJob) -> Box:
-    return Box(0, 0, prepared.plan.width, prepared.plan.height)
+        redacted = {prepared.source_url: source.uri}
+        arguments = still_arguments(pictures, output)
+        await run_ffmpeg(arguments, action="composing a still", stdin=nut.fileno(), redact=redacted)

@@ -15,6 +15,7 @@ from ecg_api.status import RenderJobStatus
 REPOSITORY = Path(__file__).parents[2]
 WRITTEN = REPOSITORY / "crds" / "renderjob.yaml"
 KEEP_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 LARGEST_CLIENT_SIDE_APPLY = 262_144
 
 
@@ -69,15 +70,15 @@ def test_names_are_those_that_people_type(definition: dict[str, Any]) -> None:
     assert spec["scope"] == "Namespaced"
     assert spec["names"]["kind"] == "RenderJob"
     assert spec["names"]["shortNames"] == ["rj"]
-    assert spec["names"]["categories"] == ["all", "render"]
+    assert spec["names"]["categories"] == ["render"], "kubectl delete all --all means workloads"
 
 
 def test_columns_show_fields_that_the_status_has(version: dict[str, Any], schema: dict[str, Any]) -> None:
     columns = version["additionalPrinterColumns"]
     plain = [column["name"] for column in columns if not column.get("priority")]
     wide = [column["name"] for column in columns if column.get("priority")]
-    assert plain == ["Phase", "Progress", "Segments", "FPS", "ETA", "Encoder", "Age"]
-    assert wide == ["Reason", "Output"]
+    assert plain == ["Phase", "Reason", "Progress", "Segments", "ETA", "Encoder", "Age"]
+    assert wide == ["FPS", "Output"]
     known = dict(nodes(schema))
     for column in columns:
         if column["name"] != "Age":
@@ -88,10 +89,23 @@ def test_columns_show_fields_that_the_status_has(version: dict[str, Any], schema
 
 def test_the_schema_is_structural(schema: dict[str, Any]) -> None:
     for path, node in nodes(schema):
-        assert not {"$ref", "anyOf", "oneOf", "allOf", "title", "const", "$defs", "readOnly"} & set(node), path
-        assert "type" in node or node.get(KEEP_UNKNOWN), path
+        assert not {"$ref", "oneOf", "allOf", "not", "title", "const", "$defs", "readOnly"} & set(node), path
+        assert ("anyOf" in node) == bool(node.get(INT_OR_STRING)), path
+        assert "type" in node or node.get(KEEP_UNKNOWN) or node.get(INT_OR_STRING), path
         assert not ("properties" in node and "additionalProperties" in node), path
         assert set(node.get("required", [])) <= set(node.get("properties", {})), path
+
+
+def test_numbers_say_how_large_they_get_and_the_spec_has_no_floats(schema: dict[str, Any]) -> None:
+    for path, node in nodes(schema):
+        if node.get("type") in ("integer", "number"):
+            assert node["format"] in ("int32", "int64", "double"), path
+            assert node["format"] != "int32" or node["maximum"] < 2**31, path
+        assert node.get("type") != "number" or path.startswith(".status."), path
+    whole_or_text = {path for path, node in nodes(schema) if node.get(INT_OR_STRING)}
+    assert ".spec.options.fps" in whole_or_text
+    for path in whole_or_text:
+        assert at(schema, path)["anyOf"] == [{"type": "integer"}, {"type": "string"}], path
 
 
 def test_every_field_that_people_write_is_explained(schema: dict[str, Any]) -> None:
@@ -155,7 +169,8 @@ def test_all_of_the_spec_but_five_fields_is_immutable(schema: dict[str, Any]) ->
         ".spec.source.uri",
         ".spec.scenario",
         ".spec.scenario.uri",
-        ".spec.scenario.inline",
+        ".spec.options",
+        ".spec.cancel",
         ".spec.output.uri",
         ".spec.output.publicBaseUrl",
         ".spec.callback.url",
@@ -169,13 +184,17 @@ def test_rules_of_more_than_one_value_are_in_the_schema_with_words(schema: dict[
 
 def test_free_form_parts_keep_what_they_are_given(schema: dict[str, Any]) -> None:
     free = {path for path, node in nodes(schema["properties"]["spec"]) if node.get(KEEP_UNKNOWN)}
+    parts = ("version", "pluginApiVersion", "timebase", "stage", "define", "definitions", "tracks", "cues.items")
     assert free == {
         ".scenario.inline",
-        ".scenario.inline.cues.items",
-        ".options.fps",
-        ".placement.resources",
-        ".placement.podTemplateOverrides",
+        *(f".scenario.inline.{part}" for part in parts),
+        ".placement.podTemplateOverrides.metadata",
+        ".placement.podTemplateOverrides.spec",
     }
+
+
+def test_what_is_no_promise_says_so(schema: dict[str, Any]) -> None:
+    assert "Internal" in at(schema, ".status.run")["description"]
 
 
 def test_only_the_name_is_restricted_in_metadata(schema: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ecg_api.renderjob import ManifestProblems, RenderJob, parse_render_job, set_path
 
+NO_QUANTITY = "is not a whole number or text such as '500m', '1.5' or '4Gi'"
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -32,6 +33,7 @@ def test_what_is_left_out_gets_the_documented_defaults(manifest: dict[str, Any])
     assert (spec.ttl.succeeded_seconds, spec.ttl.failed_seconds) == (None, None)
     assert (spec.segments.max, spec.segments.target_seconds) == (None, None)
     assert (spec.priority, spec.suspend, spec.cancel, spec.callback) == (0, False, False, None)
+    assert (spec.reuse, spec.managed_by, spec.options.codec) == (True, None, None)
     assert spec.placement.gpus == 1
 
 
@@ -41,9 +43,9 @@ def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> Non
         source: {uri: /videos/in.mov}
         scenario: {configMapRef: {name: captions, key: scenario.json}, sha256: %s}
         options: {width: 1081, height: 7680, fps: 30000/1001, quality: 10, preset: placebo, format: webm,
-                  encoder: nvenc, fit: contain, layout: preview, framePolicy: drop, unknownPlugins: static}
+                  codec: av1, encoder: nvenc, fit: contain, layout: preview, framePolicy: drop, unknownPlugins: static}
         output: {uri: out/video.webm, publicBaseUrl: https://cdn.example.com/v, presignSeconds: 60}
-        callback: {url: http://backend:8000/done, secretRef: {name: hooks, key: signing}}
+        callback: {url: http://backend:8000/done}
         segments: {max: 13, targetSeconds: 20}
         placement:
           gpus: 0
@@ -51,11 +53,13 @@ def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> Non
           tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, tolerationSeconds: 5}]
           runtimeClassName: nvidia
           priorityClassName: batch
-          resources: {limits: {memory: 4Gi}}
+          resources: {requests: {cpu: 2}, limits: {memory: 4Gi}}
           podTemplateOverrides: {spec: {hostAliases: []}}
         retry: {perSegment: 0, disruptions: 0, onDemandAfter: 0}
         deadlines: {activeSeconds: 1, pendingSeconds: 1}
         ttl: {succeededSeconds: 0, failedSeconds: 86400}
+        reuse: false
+        managedBy: kueue.x-k8s.io/multikueue
         priority: -5
         suspend: true
         cancel: true
@@ -78,6 +82,27 @@ def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> Non
         ("spec.options.height=63", "spec.options.height: 63 is below 64"),
         ("spec.options.height=7681", "spec.options.height: 7681 is above 7680"),
         ("spec.options.fps=121", "spec.options.fps: 121 is above 120"),
+        ("spec.options.codec=h265", "spec.options.codec: 'h265' is not one of h264, hevc, av1; did you mean h264?"),
+        (
+            "spec.options={format: webm, codec: hevc}",
+            "spec.options: format webm takes codec av1, or VP9 if codec is omitted; found hevc",
+        ),
+        ("spec.segments.targetSeconds=2.5", "spec.segments.targetSeconds: 2.5 is not a whole number"),
+        (
+            "spec.placement.resources.limits.memory=lots",
+            f"spec.placement.resources.limits.memory: 'lots' {NO_QUANTITY}",
+        ),
+        (
+            "spec.placement.resources.requests.cpu=0.5",
+            f"spec.placement.resources.requests.cpu: 0.5 {NO_QUANTITY}",
+        ),
+        ("spec.placement.resources.memory=4Gi", "spec.placement.resources.memory: unknown field"),
+        ("spec.callback={url: 'https://a/b', secretRef: {}}", "spec.callback.secretRef: unknown field"),
+        (
+            "spec.managedBy=kueue",
+            "spec.managedBy: 'kueue' is not a name with a domain before it, such as example.com/controller",
+        ),
+        ("spec.reuse=never", "spec.reuse: 'never' is not true or false"),
         ("spec.options=fast", "spec.options: 'fast' is not a mapping"),
         ("spec.options.fit=[cover]", "spec.options.fit: a list is not one of cover, contain"),
         ("spec.options.format=webp", "spec.options.format: 'webp' is not one of mp4, mov, webm; did you mean webm?"),

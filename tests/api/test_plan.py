@@ -36,19 +36,34 @@ SOURCE: dict[str, Any] = {
 }
 
 
+TARGET = Target(
+    width=1920,
+    height=1080,
+    rate="30000/1001",
+    frames=60,
+    colour=OutputColour(matrix="bt709", full_range=False, bit_depth=8, transfer=None),
+    encoder="x264",
+    quality=90,
+    preset="veryfast",
+    fit="cover",
+    format="mp4",
+)
+
+
 def segment(index: int, start: int, end: int, **others: Any) -> SegmentPlan:
-    values: dict[str, Any] = {"pre_roll": start, "content_key": f"k{index}", "work": 0, "captioned_frames": 0} | others
+    values: dict[str, Any] = {"work": 0, "captioned_frames": 0} | others
     return SegmentPlan(index=index, start=start, end=end, **values)
 
 
-def plan(*segments: SegmentPlan, frames: int = 60) -> Plan:
+def plan(*segments: SegmentPlan, reused: tuple[int, ...] = ()) -> Plan:
+    """Return a plan of 60 frames in three cells of 25, 25 and 10."""
+    cells = [CellPlan(key=f"k{number}", seek=None, captioned_frames=0, reused=number in reused) for number in range(3)]
     return Plan(
         name="demo",
         source=SourceFacts(**SOURCE),
-        width=1920,
-        height=1080,
-        rate="30000/1001",
-        frames=frames,
+        target=TARGET,
+        cell_frames=25,
+        cells=cells,
         segments=list(segments),
         captioned_frames=0,
         distinct_frames_estimate=0,
@@ -58,17 +73,17 @@ def plan(*segments: SegmentPlan, frames: int = 60) -> Plan:
 
 
 def test_a_plan_travels_as_camel_case_json_and_comes_back_equal() -> None:
-    whole = plan(segment(0, 0, 25), segment(1, 25, 60, pre_roll=10))
+    whole = plan(segment(0, 0, 25), segment(1, 25, 60))
     written = whole.model_dump_json()
-    assert json.loads(written)["segments"][1]["preRoll"] == 10
+    assert json.loads(written)["cells"][1]["captionedFrames"] == 0
     assert json.loads(written)["source"]["audio"][0]["sampleRate"] == 48000
     assert Plan.model_validate_json(written) == whole
 
 
 def test_rates_and_times_are_exact_fractions() -> None:
     whole = plan(segment(0, 0, 60))
-    assert whole.exact_rate == Fraction(30000, 1001)
-    assert whole.duration == Fraction(2002, 1000)
+    assert whole.target.exact_rate == Fraction(30000, 1001)
+    assert whole.target.duration == Fraction(2002, 1000)
     assert whole.source.exact_rate == Fraction(30000, 1001)
     assert whole.source.tick == Fraction(1, 30000)
     assert whole.source.start == Fraction(-1, 30)
@@ -76,27 +91,37 @@ def test_rates_and_times_are_exact_fractions() -> None:
     assert whole.source.audio[0].start == 0
 
 
+def test_cells_and_segments_know_each_other() -> None:
+    whole = plan(segment(0, 0, 25), segment(1, 50, 60), reused=(1,))
+    assert [whole.cell_range(cell) for cell in range(3)] == [(0, 25), (25, 50), (50, 60)]
+    assert [list(whole.cells_of(part)) for part in whole.segments] == [[0], [2]]
+    assert whole.reused_cells == 1
+    assert plan(reused=(0, 1, 2)).segments == []
+
+
 @pytest.mark.parametrize(
-    ("segments", "complaint"),
+    ("segments", "reused", "complaint"),
     [
-        ([segment(0, 0, 20), segment(1, 25, 60)], "segment 1 starts at frame 25, not 20"),
-        ([segment(0, 0, 30), segment(1, 20, 60)], "segment 1 starts at frame 20, not 30"),
-        ([segment(0, 5, 60)], "segment 0 starts at frame 5, not 0"),
-        ([segment(0, 0, 50)], "the segments end at frame 50, the result at 60"),
-        ([segment(1, 0, 60)], "segment 1 starts at frame 0"),
-        ([], "at least 1 item"),
+        ([segment(0, 0, 25)], (), "the segments render the cells"),
+        ([segment(0, 0, 60)], (1,), "the segments render the cells"),
+        ([segment(0, 0, 50), segment(1, 25, 60)], (), "the segments render the cells"),
+        ([segment(0, 1, 60)], (), "segment 0 does not begin and end with a cell"),
+        ([segment(0, 0, 25), segment(1, 25, 55)], (), "segment 1 does not begin and end with a cell"),
+        ([segment(1, 0, 60)], (), "segment 1 does not begin and end with a cell"),
+        ([], (), "the segments render the cells"),
     ],
 )
-def test_every_frame_belongs_to_exactly_one_segment(segments: list[SegmentPlan], complaint: str) -> None:
+def test_every_missing_cell_belongs_to_exactly_one_segment(
+    segments: list[SegmentPlan], reused: tuple[int, ...], complaint: str
+) -> None:
     with pytest.raises(ValidationError, match=complaint):
-        plan(*segments)
+        plan(*segments, reused=reused)
 
 
 @pytest.mark.parametrize(
     ("start", "end", "others", "complaint"),
     [
         (10, 10, {}, "not in order"),
-        (10, 20, {"pre_roll": 11}, "not in order"),
         (0, 20, {"captioned_frames": 21}, "21 captioned frames in a segment of 20"),
         (-1, 20, {}, "greater than or equal to 0"),
     ],

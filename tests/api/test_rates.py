@@ -82,6 +82,15 @@ def test_a_cluster_takes_the_same_text_for_a_rate(written: str) -> None:
     assert bool(re.search(PATTERN, written)) == taken_here
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [(25, 25), (25.0, 25), (29.97, "29.97"), (12.5, "12.5"), (30000 / 1001, "29.97003"), ("30", "30")],
+)
+def test_a_rate_is_passed_on_without_floats_as_a_cluster_takes_it(written: float | str, kept: int | str) -> None:
+    assert Options(fps=written).model_dump()["fps"] == kept
+    assert isinstance(kept, int) or re.search(PATTERN, kept)
+
+
 def test_an_omitted_rate_is_the_sources_own() -> None:
     assert Options().rate is None
 

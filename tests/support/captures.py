@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from ecg_renderer.capture.scene import Scene
 from numpy.typing import NDArray
 
 from captions import talk
@@ -22,7 +23,6 @@ from ecg_renderer.capture.beginframe import BeginFrameCapture
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Block, Capture
 from ecg_renderer.capture.restarting import RestartingCapture
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.model import Box, CaptureWay, FrameGrid, FrameRange

@@ -27,6 +27,7 @@ def suspend(draft: Draft) -> bool:
         draft.note(admitted_at=None, held_since=None, waiting_since=None, unseen_since=None)
         message = "Stopped, since spec.suspend is true; finished segments are kept."
         draft.condition(ConditionType.SCHEDULED, "False", Reason.SUSPENDED, message)
+        draft.condition(ConditionType.SUSPENDED, "True", Reason.SUSPENDED, message)
         draft.tell("Normal", "Suspended", message)
         if draft.run.work_files is not WorkFilesState.NONE:
             # Not only what was seen: a Job may be so new that no watch has told of it.
@@ -47,6 +48,7 @@ def enqueue(draft: Draft) -> bool:
         draft.condition(ConditionType.SCHEDULED, "False", Reason.QUEUED, message)
         return True
     draft.note(admitted_at=draft.now)
+    draft.change(start_time=draft.status.start_time or draft.now)
     message = "Admitted; the first pod is about to start."
     draft.condition(ConditionType.SCHEDULED, "False", Reason.NODE_PROVISIONING, message)
     draft.tell("Normal", "Admitted", message)
@@ -57,5 +59,6 @@ def _resume(draft: Draft) -> None:
     if draft.missing:
         draft.note(round=draft.run.round + 1)
     draft.condition(ConditionType.SCHEDULED, "False", Reason.QUEUED, "Goes on, since spec.suspend is false.")
+    draft.condition(ConditionType.SUSPENDED, "False", Reason.RESUMED, "Goes on, since spec.suspend is false.")
     kept = f"; {len(draft.completed)} of {draft.total} segments are kept" if draft.total else ""
     draft.tell("Normal", "Resumed", f"Goes on, since spec.suspend is false{kept}.")

@@ -79,7 +79,7 @@ def _delete_in_time(draft: Draft) -> None:
         return
     ttl = draft.spec.ttl
     done = is_true(draft.status.conditions, ConditionType.SUCCEEDED)
-    seconds = ttl.succeeded_seconds if done else ttl.failed_seconds
+    seconds = draft.policy.time_to_live(ttl.succeeded_seconds if done else ttl.failed_seconds, succeeded=done)
     if seconds is None or not draft.reached(draft.run.finished_at, seconds):
         return
     clean = draft.child(Role.CLEAN)

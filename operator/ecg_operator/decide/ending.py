@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecg_api.conditions import ConditionType, Reason
+from ecg_api.conditions import ConditionType, Reason, is_true
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import MergeReport, decode_report
@@ -73,6 +73,9 @@ def failure(code: FailureCode, message: str, hint: str = "") -> Failure:
 def _finish(draft: Draft, reason: Reason, message: str) -> None:
     settle_all(draft)
     draft.condition(ConditionType.FINISHED, "True", reason, message)
+    if is_true(draft.status.conditions, ConditionType.SUSPENDED):
+        draft.condition(ConditionType.SUSPENDED, "False", reason, message)
+    draft.change(completion_time=draft.now)
     draft.note(finished_at=draft.now, held_since=None, waiting_since=None, unseen_since=None, settled=[])
     status = draft.status
     if status.progress is not None and status.output is None:

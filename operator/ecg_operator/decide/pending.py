@@ -7,7 +7,6 @@ from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import ended, running
 from ecg_operator.model import JobView, PodView
 
-_GPU = "nvidia.com/gpu"
 _PULL_FAILURES = frozenset({
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
     "RegistryUnavailable", "SignatureValidationFailed",
@@ -103,8 +102,9 @@ def _refusal(said: str) -> Wait | None:
 
 def _pod_waits(draft: Draft, pod: PodView) -> Wait | None:
     if pod.unschedulable:
-        reason = Reason.GPU_UNAVAILABLE if _GPU in pod.unschedulable else Reason.UNSCHEDULABLE
-        what = f"no node with a free {_GPU}" if reason is Reason.GPU_UNAVAILABLE else "no node takes the pod"
+        gpu = draft.policy.gpu_resource
+        reason = Reason.GPU_UNAVAILABLE if gpu in pod.unschedulable else Reason.UNSCHEDULABLE
+        what = f"no node with a free {gpu}" if reason is Reason.GPU_UNAVAILABLE else "no node takes the pod"
         return reason, f"{what[0].upper()}{what[1:]}: {pod.unschedulable}"
     if pod.waiting in _PULL_FAILURES:
         image = draft.policy.renderer_image

@@ -20,9 +20,10 @@ from ecg_operator.manifests.environment import (
     variables_of,
 )
 from ecg_operator.manifests.overrides import merged
-from ecg_operator.policy import Manifest, Policy
+from ecg_operator.policy import GPU_RESOURCE, Manifest, Policy
 
-GPU = "nvidia.com/gpu"
+# How GPU nodes are tainted by custom, whatever their shares of a GPU are called.
+_GPU_TAINT = GPU_RESOURCE
 # The worker ends within 10 s of SIGTERM; the rest is for a slow node.
 _GRACE_SECONDS = 20
 _COMMANDS = {Role.PLAN: "plan", Role.SEGMENTS: "segment", Role.MERGE: "merge", Role.CLEAN: "clean"}
@@ -81,7 +82,8 @@ def placed(template: Manifest, placement: Placement, on_demand: bool, policy: Po
     spec = dict(template["spec"])
     tolerations = [item.model_dump(mode="json", exclude_none=True) for item in placement.tolerations]
     if placement.gpus:
-        tolerations.insert(0, {"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
+        taints = dict.fromkeys((_GPU_TAINT, policy.gpu_resource))
+        tolerations[:0] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
     if tolerations:
         spec["tolerations"] = tolerations
     if placement.node_selector:
@@ -114,10 +116,10 @@ def _resources(role: Role, job: RenderJob | None, policy: Policy) -> Manifest:
     resources: Manifest = {part: dict(amounts) for part, amounts in ours[role].items()}
     if role is Role.SEGMENTS and job is not None:
         placement = job.spec.placement
-        if placement.resources:
-            resources = merged({}, placement.resources)
+        if placement.resources is not None:
+            resources = placement.resources.model_dump(mode="json")
         if placement.gpus:
-            resources = merged(resources, {"limits": {GPU: str(placement.gpus)}})
+            resources = merged(resources, {"limits": {policy.gpu_resource: str(placement.gpus)}})
     disk = {"requests": {"ephemeral-storage": policy.scratch_request}} if policy.scratch_request else {}
     return merged(disk, resources)
 

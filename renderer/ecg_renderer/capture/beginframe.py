@@ -13,10 +13,10 @@ from typing import Any
 
 from ecg_renderer.browser import Browser, Page
 from ecg_renderer.browser.cdp import Json
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.film import Film
 from ecg_renderer.model import Box, CaptureWay
 
 LOAD_SECONDS = 30.0
@@ -41,8 +41,8 @@ class BeginFrameCapture(StepwiseCapture):
 
     way = CaptureWay.BEGINFRAME
 
-    def __init__(self, scene: Scene, conversion: Conversion | None, *, frame_timeout: float) -> None:
-        super().__init__(scene, conversion, frame_timeout=frame_timeout)
+    def __init__(self, film: Film, conversion: Conversion | None, *, frame_timeout: float) -> None:
+        super().__init__(film, conversion, frame_timeout=frame_timeout)
         self._browser: Browser | None = None
         self._page: Page | None = None
         self._view: Box | None = None
@@ -54,14 +54,14 @@ class BeginFrameCapture(StepwiseCapture):
                 self._browser = await Browser.start(BEGIN_FRAME_ARGUMENTS, enableBeginFrameControl=True)
                 self.browser_version = self._browser.version
                 self._page = await self._browser.page()
-                await self._load(self._page)
+                await self._page.send("Emulation.setDefaultBackgroundColorOverride", {"color": TRANSPARENT})
+                await self._pumped(self._page.loaded(self.film.width, self.film.height))
+                await self._load()
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not load within {LOAD_SECONDS:g} s.") from error
 
-    async def _load(self, page: Page) -> None:
-        await page.send("Emulation.setDefaultBackgroundColorOverride", {"color": TRANSPARENT})
-        await self._pumped(page.loaded(self._scene.width, self._scene.height))
-        await self._pumped(self._call("config => ecg.load(config)", self._scene.page_config(stages=1, canvas=False)))
+    async def _load(self) -> None:
+        await self._pumped(super()._load())
 
     async def _close(self) -> None:
         self._page = None
@@ -81,7 +81,7 @@ class BeginFrameCapture(StepwiseCapture):
         if box != self._view:
             # The view of the page, not its layout: frames are drawn at the size of this box, all else is left out.
             view = {"x": box.x, "y": box.y, "width": box.width, "height": box.height, "scale": 1}
-            size = {"width": self._scene.width, "height": self._scene.height}
+            size = {"width": self.film.width, "height": self.film.height}
             metrics = {**size, "deviceScaleFactor": 1, "mobile": False, "viewport": view}
             await self._send("Emulation.setDeviceMetricsOverride", metrics)
             self._view = box

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
-from ecg_renderer.capture.patches import Block
 from ecg_renderer.capture.records import Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.ring import Ring
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, plain_failures
-from ecg_renderer.model import Box, CaptureWay
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ LOAD_SECONDS = 30.0
 
 
 class CanvasCapture(RestartingCapture):
-    """Captures one scene through a canvas.
+    """Captures through a canvas.
 
     Args:
         stages: how many stages share each paint event.
@@ -44,16 +43,15 @@ class CanvasCapture(RestartingCapture):
     def __init__(
         self,
         launcher: BrowserLauncher,
-        scene: Scene,
+        film: Film,
         conversion: Conversion | None,
         *,
         stages: int,
         frame_timeout: float,
         ring: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(film)
         self._launcher = launcher
-        self._scene = scene
         self._conversion = conversion
         self._stages = stages
         self._frame_timeout = frame_timeout
@@ -66,12 +64,15 @@ class CanvasCapture(RestartingCapture):
     async def _open(self) -> None:
         self._browser = await self._launcher.start()
         self.browser_version = self._browser.version
-        self._page = await self._browser.open_page(self._scene.width, self._scene.height)
-        config = self._scene.page_config(stages=self._stages, canvas=True)
+        self._page = await self._browser.open_page(self.film.width, self.film.height)
         with plain_failures():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._call("config => ecg.load(config)", config))
+                tasks.create_task(self._load())
                 tasks.create_task(self._open_sink())
+
+    async def _load(self) -> None:
+        config = self.film.page_config(stages=self._stages, canvas=True)
+        await self._call("config => ecg.load(config)", config)
 
     async def _close(self) -> None:
         if self._ring:
@@ -90,9 +91,9 @@ class CanvasCapture(RestartingCapture):
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
 
-    async def measure(self, frames: list[int]) -> Box | None:
-        """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
-        return self._scene.even_box(await self._call("frames => ecg.measure(frames)", frames))
+    async def _measure(self, frames: list[int]) -> list[float] | None:
+        bounds: list[float] | None = await self._call("frames => ecg.measure(frames)", frames)
+        return bounds
 
     async def send_whole_boxes(self) -> None:
         """Send whole boxes from now on: the patches were found not to add up."""
@@ -103,7 +104,7 @@ class CanvasCapture(RestartingCapture):
         """Let the page capture `blocks`; yield its records until the last."""
         assert self._page is not None
         config = {
-            "blocks": [{"start": b.frames.start, "end": b.frames.end, "preRoll": b.pre_roll} for b in blocks],
+            "blocks": [{"start": b.frames.start, "end": b.frames.end, "replay": replay_of(b)} for b in blocks],
             "box": {"x": box.x, "y": box.y, "width": box.width, "height": box.height},
             "checkEvery": CHECK_EVERY,
             "heldBytes": HELD_BYTES,
@@ -118,6 +119,8 @@ class CanvasCapture(RestartingCapture):
                         raise record.outgrown()
                     if record.kind is Kind.END:
                         break
+                    if record.kind is Kind.REPLAYING:
+                        continue
                     yield record
             self.statistics.add_page(await run)
         finally:
@@ -128,7 +131,7 @@ class CanvasCapture(RestartingCapture):
         weights = self._conversion.as_page_config() if self._conversion else None
         if self._ring_wanted:
             assert self._browser is not None
-            size = max(RING_BYTES, 8 * self._scene.width * self._scene.height)
+            size = max(RING_BYTES, 8 * self.film.width * self.film.height)
             with suppress(BrowserError):
                 await self._call("a => ecg.openSink(a.size, a.weights)", {"size": size, "weights": weights})
                 self._ring = Ring.find(self._browser.profile, size)
@@ -169,6 +172,11 @@ class CanvasCapture(RestartingCapture):
 
     def _hangs(self) -> FrameTimeout:
         return FrameTimeout(f"No caption picture for {self._frame_timeout:g} s: the browser hangs.")
+
+
+def replay_of(block: Block) -> list[tuple[int, int]]:
+    """Return the ranges of frames to seek before a block, as the page takes them."""
+    return [(frames.start, frames.end) for frames in block.replay]
 
 
 def _raise_if_failed(run: asyncio.Future[Any]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ecg_renderer.capture.patches import Block, Patch
+from ecg_renderer.capture.patches import Patch
 from ecg_renderer.capture.records import Kind, Record
-from ecg_renderer.model import FrameRange
+from ecg_renderer.model import Block
 
 
 class BlockOrder:
@@ -48,6 +48,5 @@ class BlockOrder:
         if not rest or self._delivered is None:
             return rest
         first = rest[0]
-        following = FrameRange(self._delivered + 1, first.frames.end)
-        head = [Block(following, first.pre_roll)] if len(following) else []
+        head = [first.from_frame(self._delivered + 1)] if self._delivered + 1 < first.frames.end else []
         return head + rest[1:]

@@ -9,21 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.model import Box, CaptureWay, FrameRange
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay
 
 Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Consecutive frames in which captions can be alive, rendered by one stage.
-
-    `pre_roll` is the first frame to seek (without capture) so that the stage has the history of a render from the
-    start; it is at most `frames.start`.
-    """
-
-    frames: FrameRange
-    pre_roll: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ class BoxOutgrownError(Exception):
 
 
 class Capture(Protocol):
-    """A capture way, ready to give the pictures of one scenario.
+    """A capture way, ready to give the pictures of a film.
 
     Attributes:
         way: which one it is.
@@ -82,6 +71,10 @@ class Capture(Protocol):
 
     way: CaptureWay
     statistics: CaptureStatistics
+
+    async def show(self, film: Film) -> None:
+        """Lay out another film of the same size in place of the one that is shown."""
+        ...
 
     async def measure(self, frames: list[int]) -> Box | None:
         """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""

@@ -23,6 +23,7 @@ class Kind(IntEnum):
     BLOCK_END = 3
     END = 4
     OUTGROWN = 5
+    REPLAYING = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Self
+from typing import Self, TypeVar
 
 from ecg_renderer.capture.order import BlockOrder
-from ecg_renderer.capture.patches import Block, CaptureStatistics, Patch
+from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Box, CaptureWay
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, CaptureWay
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 RESTARTS = 2
+MEASURED_AT_ONCE = 250
+"""Frames between two signs of life of the page that measures."""
 
 
 class RestartingCapture(ABC):
-    """A capture of one scene that survives `RESTARTS` crashes or hangs of its browser; an async context manager."""
+    """A capture that survives `RESTARTS` crashes or hangs of its browser in a row; an async context manager.
+
+    Attributes:
+        film: what the page shows.
+    """
 
     way: CaptureWay
 
-    def __init__(self) -> None:
+    def __init__(self, film: Film) -> None:
+        self.film = film
         self.statistics = CaptureStatistics()
         self.browser_version = ""
 
@@ -39,12 +49,32 @@ class RestartingCapture(ABC):
     async def __aexit__(self, *exc: object) -> None:
         await self._close()
 
+    async def show(self, film: Film) -> None:
+        """Lay out another film of the same size in place of the one that is shown."""
+        if film is not self.film:
+            self.film = film
+            await self._persist(self._load)
+
+    async def measure(self, frames: list[int]) -> Box | None:
+        """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
+        boxes = []
+        for first in range(0, len(frames), MEASURED_AT_ONCE):
+            some = frames[first : first + MEASURED_AT_ONCE]
+            bounds = await self._persist(lambda some=some: self._measure(some))  # type: ignore[misc]
+            boxes += [box] if (box := self.film.even_box(bounds)) else []
+        whole = boxes[:1]
+        for box in boxes[1:]:
+            whole = [whole[0].union(box)]
+        return whole[0] if whole else None
+
     async def patches(self, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
         """Yield patches in frame order; see `Capture.patches`."""
         remaining = blocks
         for restarts in range(RESTARTS + 1):
             order = BlockOrder(remaining)
             try:
+                if restarts:
+                    await self._replace_browser()
                 async with aclosing(self._session(remaining, box)) as records:
                     async for record in records:
                         for patch in order.take(record):
@@ -57,13 +87,24 @@ class RestartingCapture(ABC):
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again at frame %d.", error, remaining[0].frames.start)
-                self.statistics.restarts += 1
-                await self._close()
-                await self._open()
 
-    @abstractmethod
-    async def measure(self, frames: list[int]) -> Box | None:
-        """Return the box in output px around all that is painted at any of `frames` (ascending)."""
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what `work` returns, after `RESTARTS` new browsers at most."""
+        for restarts in range(RESTARTS + 1):
+            try:
+                if restarts:
+                    await self._replace_browser()
+                return await work()
+            except (BrowserError, FrameTimeout) as error:
+                if restarts == RESTARTS:
+                    raise
+                log.warning("%s Starting the browser again.", error)
+        raise AssertionError("the last try returns or raises")
+
+    async def _replace_browser(self) -> None:
+        self.statistics.restarts += 1
+        await self._close()
+        await self._open()
 
     @abstractmethod
     async def send_whole_boxes(self) -> None:
@@ -71,11 +112,19 @@ class RestartingCapture(ABC):
 
     @abstractmethod
     async def _open(self) -> None:
-        """Start the browser and lay out the scene."""
+        """Start the browser and lay out the film."""
 
     @abstractmethod
     async def _close(self) -> None:
         """End the browser, whatever state it is in."""
+
+    @abstractmethod
+    async def _load(self) -> None:
+        """Lay out the film in the browser as it is."""
+
+    @abstractmethod
+    async def _measure(self, frames: list[int]) -> list[float] | None:
+        """Return the page's bounds [left, top, right, bottom] around all that is painted at any of `frames`."""
 
     @abstractmethod
     def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:

@@ -7,10 +7,10 @@ from typing import Any
 from playwright.async_api import Page
 
 from ecg_renderer.browser.by_playwright import PlaywrightBrowser, first_line
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.film import Film
 from ecg_renderer.model import Box, CaptureWay
 
 
@@ -19,16 +19,16 @@ class ScreenshotCapture(StepwiseCapture):
 
     way = CaptureWay.SCREENSHOT
 
-    def __init__(self, scene: Scene, conversion: Conversion | None, *, frame_timeout: float) -> None:
-        super().__init__(scene, conversion, frame_timeout=frame_timeout)
+    def __init__(self, film: Film, conversion: Conversion | None, *, frame_timeout: float) -> None:
+        super().__init__(film, conversion, frame_timeout=frame_timeout)
         self._browser: PlaywrightBrowser | None = None
         self._page: Page | None = None
 
     async def _open(self) -> None:
         self._browser = await PlaywrightBrowser.start()
         self.browser_version = self._browser.version
-        self._page = await self._browser.open_page(self._scene.width, self._scene.height)
-        await self._call("config => ecg.load(config)", self._scene.page_config(stages=1, canvas=False))
+        self._page = await self._browser.open_page(self.film.width, self.film.height)
+        await self._load()
 
     async def _close(self) -> None:
         self._page = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.capture.patches import Block, Bytes, Capture
-from ecg_renderer.capture.scene import Scene
+from ecg_renderer.capture.patches import Bytes, Capture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box, FrameRange
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
 
 TOLERANCE = 3
@@ -77,7 +77,7 @@ class CheckResult:
 async def check_way(
     candidate: Capture,
     reference: Capture,
-    blocks: list[Block],
+    blocks: Sequence[Block],
     frames: list[int],
     *,
     box: Box,
@@ -154,7 +154,8 @@ def _weighed(values: Bytes, opacity: Bytes | NDArray[np.float32], zero: int) -> 
 
 def _ending_with(frame: int, block: Block, ahead: int) -> Block:
     """Return the part of `block` that ends with `frame` and begins up to `ahead` frames before it."""
-    return Block(FrameRange(max(block.frames.start, frame - ahead), frame + 1), block.pre_roll)
+    part = block.from_frame(max(block.frames.start, frame - ahead))
+    return Block(FrameRange(part.frames.start, frame + 1), part.replay)
 
 
 async def _picture(capture: Capture, block: Block, box: Box, conversion: Conversion | None) -> Bytes:
@@ -174,15 +175,15 @@ async def _apply_patches(picture: RgbaPicture | YuvaPicture, capture: Capture, b
             picture.apply(patch.box, patch.pixels)
 
 
-def sample_frames(scene: Scene, blocks: list[Block]) -> list[int]:
+def frames_to_check(film: Film) -> list[int]:
     """Choose the frames to compare: the middle of the first and the last captions, and one where a plugin runs.
 
     Frames before which much would have to be replayed are passed over where there are others.
     """
-    near = [block for block in blocks if block.frames.start - block.pre_roll <= LONGEST_REPLAY] or blocks[:1]
-    ends = near[:1] + near[-1:]
+    near = [block for block in film.blocks if block.replayed <= LONGEST_REPLAY] or film.blocks[:1]
+    ends = (*near[:1], *near[-1:])
     middles = {block.frames.start + min(len(block.frames) // 2, LONGEST_REPLAY) for block in ends}
-    animated = (round(seconds * scene.rate) for seconds in _animation_middles(scene.scenario))
+    animated = (round(seconds * film.rate) for seconds in _animation_middles(film.scenario))
     inside = (frame for frame in animated if any(block.frames.start <= frame < block.frames.end for block in near))
     return sorted(middles | set(islice(inside, 1)))
 

@@ -14,26 +14,26 @@ from typing import Any
 import av
 import numpy as np
 
-from ecg_renderer.capture.patches import Block, BoxOutgrownError, Bytes
+from ecg_renderer.capture.canvas import replay_of
+from ecg_renderer.capture.patches import BoxOutgrownError, Bytes
 from ecg_renderer.capture.records import Kind, Record
 from ecg_renderer.capture.restarting import RestartingCapture
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.errors import FrameTimeout
-from ecg_renderer.model import Box
+from ecg_renderer.film import Film
+from ecg_renderer.model import Block, Box
 
 NOTHING = np.empty(0, np.uint8)
 
 
 class StepwiseCapture(RestartingCapture):
-    """Captures one scene on one stage, one screenshot per changed frame.
+    """Captures on one stage, one screenshot per changed frame.
 
     Subclasses say how to call the page and how to take the picture.
     """
 
-    def __init__(self, scene: Scene, conversion: Conversion | None, *, frame_timeout: float) -> None:
-        super().__init__()
-        self._scene = scene
+    def __init__(self, film: Film, conversion: Conversion | None, *, frame_timeout: float) -> None:
+        super().__init__(film)
         self._conversion = conversion
         self._frame_timeout = frame_timeout
         self._whole_boxes = False
@@ -46,9 +46,13 @@ class StepwiseCapture(RestartingCapture):
     async def _picture(self, box: Box) -> bytes:
         """Take a PNG of `box`, in output px, with a transparent background."""
 
-    async def measure(self, frames: list[int]) -> Box | None:
-        """Return the box in output px around all that is painted at any of `frames` (ascending)."""
-        return self._scene.even_box(await self._call("frames => ecg.measure(frames)", frames))
+    async def _load(self) -> None:
+        config = self.film.page_config(stages=1, canvas=False)
+        await self._timely(self._call("config => ecg.load(config)", config), None)
+
+    async def _measure(self, frames: list[int]) -> list[float] | None:
+        bounds: list[float] | None = await self._timely(self._call("frames => ecg.measure(frames)", frames), frames[0])
+        return bounds
 
     async def send_whole_boxes(self) -> None:
         """Send whole boxes from now on."""
@@ -57,7 +61,7 @@ class StepwiseCapture(RestartingCapture):
     async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
         for block in blocks:
             start = block.frames.start
-            painted = await self._timely(self._call("a => ecg.showFrame(...a)", [start, block.pre_roll]), start)
+            painted = await self._timely(self._call("a => ecg.showFrame(...a)", [start, replay_of(block)]), start)
             self._reach(painted, start, box)
             yield await self._record(start, box, box, block)
             frame = start
@@ -78,7 +82,7 @@ class StepwiseCapture(RestartingCapture):
 
     def _reach(self, bounds: list[float] | None, frame: int, box: Box) -> Box | None:
         """Return page bounds as a box, None outside the picture; raises BoxOutgrownError if it is not inside `box`."""
-        reached = self._scene.even_box(bounds)
+        reached = self.film.even_box(bounds)
         if reached and not box.contains(reached):
             raise BoxOutgrownError(frame, reached)
         return reached
@@ -93,15 +97,13 @@ class StepwiseCapture(RestartingCapture):
         pixels = rgba_to_yuva(rgba, self._conversion) if self._conversion else rgba.ravel()
         return Record(Kind.PATCH, frame, relative, block.frames.start, pixels)
 
-    async def _timely(self, work: Any, frame: int) -> Any:
+    async def _timely(self, work: Any, frame: int | None) -> Any:
         try:
             async with asyncio.timeout(self._frame_timeout):
                 return await work
         except TimeoutError as error:
-            raise FrameTimeout(
-                f"Frame {frame} was not captured within {self._frame_timeout:g} s: the browser hangs.",
-                frame=frame,
-            ) from error
+            what = "The caption page did not load" if frame is None else f"Frame {frame} was not captured"
+            raise FrameTimeout(f"{what} within {self._frame_timeout:g} s: the browser hangs.", frame=frame) from error
 
 
 def decode_png(data: bytes) -> Bytes:

@@ -12,35 +12,54 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, BrowserLauncher, page_hash
 from ecg_renderer.capture.canvas import CanvasCapture
-from ecg_renderer.capture.patches import Block, BoxOutgrownError, Capture, CaptureStatistics
+from ecg_renderer.capture.patches import BoxOutgrownError, Capture, CaptureStatistics
 from ecg_renderer.capture.restarting import RestartingCapture
-from ecg_renderer.capture.scene import Scene
-from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_measure, sample_frames
+from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_check, frames_to_measure
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import BrowserError, FrameTimeout, OptionsError
-from ecg_renderer.model import Box, CaptureWay
+from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.film import Film
+from ecg_renderer.model import CaptureWay, SelfCheck
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 20.0
 
 
-class SelfCheck(StrEnum):
-    """When a fast way is compared with the reference; the values of ECG_SELFCHECK."""
+class Verdicts(Protocol):
+    """Where it is remembered that a way passed its check."""
 
-    CACHED = "cached"
-    ALWAYS = "always"
-    NEVER = "never"
+    async def recall(self, name: str) -> bytes | None:
+        """Return what was noted under that name, or None."""
+
+    async def note(self, name: str, data: bytes) -> None:
+        """Remember something, if that can be done."""
+
+
+class CaptureSettings(Protocol):
+    """How pictures are captured; `ecg_renderer.settings.Settings` is it."""
+
+    @property
+    def capture(self) -> CaptureWay | None:
+        """The way to capture; None for the fastest that passes its check."""
+
+    @property
+    def stages(self) -> int:
+        """How many stages a canvas has."""
+
+    @property
+    def frame_timeout(self) -> float:
+        """Seconds without a sign of life after which a browser is replaced."""
+
+    @property
+    def selfcheck(self) -> SelfCheck:
+        """When the fast ways are compared with the reference."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +72,31 @@ class CaptureChoice:
 
 @dataclass(frozen=True)
 class _Request:
-    scene: Scene
+    film: Film
     conversion: Conversion | None
-    stages: int
-    frame_timeout: float
+    settings: CaptureSettings
     launcher: BrowserLauncher
-    blocks: list[Block]
+    verdicts: Verdicts
 
 
 @asynccontextmanager
 async def open_capture(
-    way: CaptureWay | None,
-    scene: Scene,
-    conversion: Conversion | None,
-    *,
-    stages: int,
-    frame_timeout: float,
-    launcher: BrowserLauncher,
-    blocks: list[Block],
+    film: Film, conversion: Conversion | None, settings: CaptureSettings, launcher: BrowserLauncher, verdicts: Verdicts
 ) -> AsyncIterator[CaptureChoice]:
-    """Open the capture `way`, or (None) the fastest that passes its check; close it at the end.
+    """Open the capture that `settings` ask for, or the fastest that passes its check; close it at the end.
 
     Args:
-        way: one that is given is used as it is, without a check.
-        scene: what to lay out.
+        film: what to lay out first; the check takes its samples from it.
         conversion: to yuva420p planes; None for RGBA.
-        stages: how many stages a canvas has.
-        frame_timeout: seconds without a sign of life after which a browser is replaced.
+        settings: a way that is given is used as it is, without a check.
         launcher: starts browsers.
-        blocks: the frames with captions that will be captured, from which the check takes its samples.
+        verdicts: remembers that a way passed.
 
     Raises:
         BrowserError, FrameTimeout: no browser, or none that can load the captions.
-        OptionsError: ECG_SELFCHECK holds another word.
     """
-    request = _Request(scene, conversion, stages, frame_timeout, launcher, blocks)
+    request = _Request(film, conversion, settings, launcher, verdicts)
+    way = settings.capture
     async with AsyncExitStack() as stack:
         if way is None:
             choice = await _choose(request, stack)
@@ -99,14 +108,13 @@ async def open_capture(
 
 
 async def _choose(request: _Request, stack: AsyncExitStack) -> CaptureChoice:
-    policy = check_policy(os.environ.get("ECG_SELFCHECK", ""))
     doubts: list[str] = []
     for way in (CaptureWay.CANVAS, CaptureWay.BEGINFRAME):
         async with AsyncExitStack() as trial:
             try:
+                capture = await trial.enter_async_context(_capture(way, request))
                 async with asyncio.timeout(CHECK_SECONDS):
-                    capture = await trial.enter_async_context(_capture(way, request))
-                    doubt = await _doubt(capture, request, policy)
+                    doubt = await _doubt(capture, request)
             except (BrowserError, FrameTimeout, BoxOutgrownError) as error:
                 doubt = str(error)
             except TimeoutError:
@@ -126,35 +134,30 @@ def _notes(way: CaptureWay, doubts: list[str]) -> list[str]:
 
 
 def _capture(way: CaptureWay, request: _Request) -> RestartingCapture:
-    scene, conversion, frame_timeout = request.scene, request.conversion, request.frame_timeout
+    film, conversion, frame_timeout = request.film, request.conversion, request.settings.frame_timeout
     match way:
         case CaptureWay.CANVAS:
-            return CanvasCapture(
-                request.launcher, scene, conversion, stages=request.stages, frame_timeout=frame_timeout
-            )
+            stages = request.settings.stages
+            return CanvasCapture(request.launcher, film, conversion, stages=stages, frame_timeout=frame_timeout)
         case CaptureWay.BEGINFRAME:
             # Imported when it is needed: most runs start faster without it.
             from ecg_renderer.capture.beginframe import BeginFrameCapture
 
-            return BeginFrameCapture(scene, conversion, frame_timeout=frame_timeout)
+            return BeginFrameCapture(film, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            return _reference(request)
+            # Imported when it is needed: Playwright takes longer to load than everything else together.
+            from ecg_renderer.capture.screenshot import ScreenshotCapture
+
+            return ScreenshotCapture(film, conversion, frame_timeout=frame_timeout)
 
 
-def _reference(request: _Request) -> RestartingCapture:
-    # Imported when it is needed: Playwright takes longer to load than everything else together.
-    from ecg_renderer.capture.screenshot import ScreenshotCapture
-
-    return ScreenshotCapture(request.scene, request.conversion, frame_timeout=request.frame_timeout)
-
-
-async def _doubt(capture: RestartingCapture, request: _Request, policy: SelfCheck) -> str:
+async def _doubt(capture: RestartingCapture, request: _Request) -> str:
     """Return why `capture` should not be used; nothing if all is well."""
-    frames = sample_frames(request.scene, request.blocks)
+    policy, frames = request.settings.selfcheck, frames_to_check(request.film)
     if policy is SelfCheck.NEVER or not frames:
         return ""
-    verdict = _verdict_file(check_key(capture.way, capture.browser_version, request.scene))
-    if policy is SelfCheck.CACHED and verdict.is_file():
+    verdict = f"selfcheck/{check_key(capture.way, capture.browser_version, request.film)}.json"
+    if policy is SelfCheck.CACHED and await request.verdicts.recall(verdict) is not None:
         return ""
     result = await _check(capture, request, frames)
     capture.statistics = CaptureStatistics()
@@ -162,40 +165,31 @@ async def _doubt(capture: RestartingCapture, request: _Request, policy: SelfChec
         return result.detail
     log.info("Capture by %s: %s.", capture.way, result.detail)
     if result.pixels:
-        _remember(verdict, result)
+        facts = {"maxDifference": result.max_difference, "frames": result.frames, "pixels": result.pixels}
+        await request.verdicts.note(verdict, json.dumps(facts).encode())
     return ""
 
 
 async def _check(capture: RestartingCapture, request: _Request, frames: list[int]) -> CheckResult:
-    conversion = request.conversion
-    async with _reference(request) as reference:
-        whole = Box(0, 0, request.scene.width, request.scene.height)
+    conversion, film = request.conversion, request.film
+    async with _capture(CaptureWay.SCREENSHOT, request) as reference:
         box = await reference.measure(frames_to_measure(frames))
         if box:  # screenshots of what matters take a fraction of the time
             with suppress(BoxOutgrownError):
-                return await check_way(capture, reference, request.blocks, frames, box=box, conversion=conversion)
-        return await check_way(capture, reference, request.blocks, frames, box=whole, conversion=conversion)
+                return await check_way(capture, reference, film.blocks, frames, box=box, conversion=conversion)
+        return await check_way(capture, reference, film.blocks, frames, box=film.whole, conversion=conversion)
 
 
-def check_policy(text: str) -> SelfCheck:
-    """Return the policy of that name, "cached" for nothing; raises OptionsError for another word."""
-    try:
-        return SelfCheck(text or SelfCheck.CACHED)
-    except ValueError as error:
-        words = ", ".join(SelfCheck)
-        raise OptionsError(f"ECG_SELFCHECK is {text!r}.", hint=f"It can be: {words}.") from error
-
-
-def check_key(way: CaptureWay, browser_version: str, scene: Scene) -> str:
+def check_key(way: CaptureWay, browser_version: str, film: Film) -> str:
     """Return what a verdict depends on, as a hash: browser, our page, plugins, layout, size, the styles in use."""
     parts = [
         way,
         browser_version,
         page_hash(),
         *COMMON_ARGUMENTS,
-        *sorted(scene.plugins),
-        f"{scene.width}x{scene.height} {scene.preview_layout}",
-        *sorted(set(_style_names(scene.scenario))),
+        *sorted(film.plugins),
+        f"{film.width}x{film.height} {film.preview_layout}",
+        *sorted(set(_style_names(film.scenario))),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -210,17 +204,3 @@ def _style_names(part: Any) -> Iterator[str]:
             if name.lower().endswith("style") and isinstance(value, dict):
                 yield from value
             yield from _style_names(value)
-
-
-def _verdict_file(key: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ecg-render" / "selfcheck" / f"{key}.json"
-
-
-def _remember(file: Path, result: CheckResult) -> None:
-    text = json.dumps({"maxDifference": result.max_difference, "frames": result.frames, "pixels": result.pixels})
-    temporary = file.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):  # without a cache, the next run checks again
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text + "\n")
-        temporary.replace(file)

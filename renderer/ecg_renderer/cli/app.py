@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli import doctor, frames, plan, run, serve, still, worker
+from ecg_renderer.cli import cells, doctor, frames, plan, run, serve, still, worker
 
 PURPOSE = """Burn animated, word-timed captions into a video.
 
@@ -34,7 +34,8 @@ Exit status: 0 done; 1 not ready to render (doctor); 2 wrong usage; 64 to 95 the
 another try may work; 130 and 143 stopped.
 
 Environment: ECG_CHROMIUM, ECG_FFMPEG and ECG_FFPROBE name programs to use. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
-MEMORY_THRESHOLD_MB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how this machine renders. ECG_DEBUG=1 shows details."""
+MEMORY_THRESHOLD_MB, ECG_CELLS_GB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how this machine renders. ECG_DEBUG=1 shows \
+details."""
 
 app = typer.Typer(
     name="ecg-render",
@@ -64,7 +65,7 @@ def _options(
     pass
 
 
-for command in (run, plan, still, frames, doctor):
+for command in (run, plan, still, frames, cells, doctor):
     app.command(command.NAME, epilog=command.EXAMPLES)(command.command)
 app.command(serve.NAME, context_settings=serve.SETTINGS)(serve.command)
 app.add_typer(worker.app)

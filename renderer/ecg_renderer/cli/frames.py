@@ -55,13 +55,15 @@ def command(
         from ecg_renderer.cli.signals import run_interruptible
         from ecg_renderer.hashes import hash_frames
         from ecg_renderer.preparation import prepare_job
+        from ecg_renderer.storage import CellStore
 
         request = run_request(job, assignments or [], segments=segments, capture=capture, stages=stages)
 
         async def list_hashes() -> None:
-            prepared = await prepare_job(request.job, request.base, request.cutting)
-            wanted = frame_range(frames, prepared.plan.frames)
-            async for index, digest in hash_frames(prepared, request.settings, wanted):
+            store = CellStore(request.cells.as_uri())
+            prepared = await prepare_job(request.job, request.base, request.cutting, store=store)
+            wanted = frame_range(frames, prepared.plan.target.frames)
+            async for index, digest in hash_frames(prepared, request.settings, wanted, store):
                 put(f"{index} {digest}")
 
         run_interruptible(list_hashes())

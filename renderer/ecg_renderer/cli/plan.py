@@ -17,17 +17,17 @@ Examples:
 
 
 def command(job: Job, assignments: Assignments = None, segments: Segments = None, as_json: Json = False) -> None:
-    """Show what would be rendered: source, size, segments, pictures, time, warnings.
+    """Show what would be rendered: source, size, cells, segments, pictures, time, warnings.
 
     Checks everything that can be checked without rendering. Writes no video and starts no browser.
     """
     with ending(as_json=as_json):
         from ecg_renderer.cli.requests import run_request
         from ecg_renderer.cli.signals import run_interruptible
-        from ecg_renderer.preparation import prepare_job
+        from ecg_renderer.preparation import planned_here
 
         request = run_request(job, assignments or [], segments=segments)
-        prepared = run_interruptible(prepare_job(request.job, request.base, request.cutting))
+        prepared = run_interruptible(planned_here(request))
         if as_json:
             from ecg_renderer.cli.planned import plan_json
 

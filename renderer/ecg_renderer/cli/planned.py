@@ -13,13 +13,11 @@ from ecg_api.rational import rate_words
 from ecg_renderer.cli.summary import length, size_words
 from ecg_renderer.preparation import PreparedJob
 
-_KEY_SHOWN = 12
-
 
 def plan_json(prepared: PreparedJob) -> str:
     """Return the plan as one JSON object, with the encoder that was decided on."""
     encoder = {"encoder": prepared.encoder.encoder, "encoderReason": prepared.encoder.reason}
-    return json.dumps({**prepared.plan.model_dump(mode="json"), **encoder})
+    return json.dumps({**prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}}), **encoder})
 
 
 def print_plan(prepared: PreparedJob) -> None:
@@ -37,21 +35,22 @@ def print_plan(prepared: PreparedJob) -> None:
 
 def plan_facts(prepared: PreparedJob) -> Iterator[tuple[str, str]]:
     """Yield what there is to say about a plan, name and words."""
-    plan = prepared.plan
+    plan, target = prepared.plan, prepared.plan.target
     yield "source", plan.source.uri
     yield "", source_words(plan.source)
     yield "sound", "; ".join(audio_words(stream) for stream in plan.source.audio) or "none"
     yield (
         "result",
-        f"{plan.width}x{plan.height}, {rate_words(plan.rate)} frames/s, {plan.frames:,} frames, "
-        f"{length(float(plan.duration))}, {prepared.job.spec.options.format}",
+        f"{target.width}x{target.height}, {rate_words(target.rate)} frames/s, {target.frames:,} frames, "
+        f"{length(float(target.duration))}, {target.format}",
     )
     yield "encoder", f"{prepared.encoder.encoder} ({prepared.encoder.reason})"
     yield (
         "captions",
-        f"on {plan.captioned_frames:,} frames ({_percent(plan.captioned_frames, plan.frames)}), "
+        f"on {plan.captioned_frames:,} frames ({_percent(plan.captioned_frames, target.frames)}), "
         f"about {plan.distinct_frames_estimate:,} different pictures",
     )
+    yield "cells", f"{len(plan.cells)}, {plan.reused_cells} of them in the store"
     yield "time", f"about {length(plan.estimated_seconds)} on this machine"
     yield "warnings", plan.warnings[0] if plan.warnings else "none"
     for warning in plan.warnings[1:]:
@@ -81,21 +80,20 @@ def audio_words(stream: AudioFacts) -> str:
 
 def _segments(plan: Plan) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("segment", "frames", "count", "from", "captioned", "pre-roll", "work"):
+    for name in ("segment", "frames", "count", "from", "captioned", "work", "cells"):
         table.add_column(name, justify="right")
-    table.add_column("content key", no_wrap=True)
-    rate = plan.exact_rate
+    rate = plan.target.exact_rate
     all_work = sum(segment.work for segment in plan.segments)
     for segment in plan.segments:
+        cells = plan.cells_of(segment)
         table.add_row(
             str(segment.index),
             f"{segment.start}-{segment.end - 1}",
             str(segment.frames),
             f"{float(segment.start / rate):.3f} s",
             str(segment.captioned_frames),
-            str(segment.start - segment.pre_roll),
             _percent(segment.work, all_work),
-            segment.content_key[:_KEY_SHOWN],
+            f"{cells[0]}-{cells[-1]}",
         )
     return table
 

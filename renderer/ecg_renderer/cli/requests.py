@@ -11,6 +11,7 @@ from ecg_renderer.manifest import read_manifest
 from ecg_renderer.model import FrameRange
 from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings, capture_way
+from ecg_renderer.storage.cells import default_cells
 
 
 def run_request(
@@ -20,7 +21,7 @@ def run_request(
     output: str | None = None,
     encoder: str | None = None,
     segments: int | None = None,
-    work_dir: Path | None = None,
+    cells: Path | None = None,
     capture: str | None = None,
     stages: int | None = None,
 ) -> RunRequest:
@@ -40,7 +41,7 @@ def run_request(
         settings = replace(settings, capture=capture_way(capture))
     if stages is not None:
         settings = replace(settings, stages=stages)
-    return RunRequest(manifest.job, manifest.base, settings, work_dir, segments)
+    return RunRequest(manifest.job, manifest.base, settings, (cells or default_cells()).absolute(), segments)
 
 
 def frame_range(text: str | None, frames: int) -> FrameRange:

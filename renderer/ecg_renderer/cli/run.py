@@ -32,8 +32,9 @@ Examples:
 
   ecg-render run job.yaml --progress json 2> >(jq .percent)
 
-Stopped with Ctrl-C, or killed: the same command goes on from the segments that were finished."""
-GO_ON = "Finished segments are kept: run the same command again to go on from there."
+Stopped with Ctrl-C, or killed: the same command goes on from the ten-second pieces that were finished. So does the \
+next export after a word was corrected: only the pieces in which it is seen are rendered."""
+GO_ON = "Finished pieces are kept: run the same command again to go on from there."
 
 
 def command(
@@ -48,13 +49,13 @@ def command(
     ] = None,
     assignments: Assignments = None,
     segments: Segments = None,
-    work_dir: Annotated[
+    cells: Annotated[
         Path | None,
         typer.Option(
             show_default=False,
             metavar="DIR",
-            help="Keep finished segments here, also after success. Default: a folder in ~/.cache/ecg-render that is "
-            "removed after success.",
+            help="Keep finished pieces here, at most ECG_CELLS_GB of them, and use what is there. "
+            "Default: ~/.cache/ecg-render/cells.",
         ),
     ] = None,
     encoder: Annotated[
@@ -88,7 +89,7 @@ def command(
             output=output,
             encoder=encoder,
             segments=segments,
-            work_dir=work_dir,
+            cells=cells,
             capture=capture,
             stages=stages,
         )

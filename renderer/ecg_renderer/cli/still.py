@@ -46,7 +46,5 @@ def command(
         from ecg_renderer.stills import StillRequest, make_still
 
         request = run_request(job, assignments or [], capture=capture)
-        still = StillRequest(
-            request.job, request.base, request.settings, at, output.expanduser().absolute(), captions_only
-        )
+        still = StillRequest(request, at, output.expanduser().absolute(), captions_only)
         put(run_interruptible(make_still(still)))

@@ -15,7 +15,7 @@ def summary(result: RenderResult, seconds: float) -> str:
         f"in {length(seconds)}: {speed:.2f} x real time, {size_words(result.size_bytes)}",
         f"  encoder   {result.encoder} ({result.encoder_reason})",
         f"  captions  {_captions(result)}",
-        f"  segments  {_segments(result)}",
+        f"  reused    {_cells(result)}",
         f"  warnings  {_warnings(result)}",
     ]
     if result.frames_dropped:
@@ -31,9 +31,8 @@ def _captions(result: RenderResult) -> str:
     return f"{result.distinct_frames:,} pictures for {result.frames:,} frames (by {result.capture}, {stages}{restarts})"
 
 
-def _segments(result: RenderResult) -> str:
-    reused = f", {result.segments_reused} of them from an earlier run" if result.segments_reused else ""
-    return f"{result.segments}{reused}"
+def _cells(result: RenderResult) -> str:
+    return f"{result.cells_reused} of {result.cells} cells from the store"
 
 
 def _warnings(result: RenderResult) -> str:

@@ -24,6 +24,7 @@ NAME = "worker"
 # The names of ecg_api.pods, which would take longer to load than help may take to answer.
 JOB_VARIABLE = "ECG_RENDER_JOB"
 WORK_VARIABLE = "ECG_WORK_URI"
+CELLS_VARIABLE = "ECG_CELLS_URI"
 SEGMENTS_VARIABLE = "ECG_SEGMENTS"
 SCENARIO_FILE_VARIABLE = "ECG_SCENARIO_FILE"
 MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
@@ -45,9 +46,9 @@ Examples, on one machine with a folder for the work files:
 
   ecg-render worker merge --job job.yaml --work /scratch/clip
 
-Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {SEGMENTS_VARIABLE}, \
-{INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, ECG_PROGRESS_PORT and ECG_TERMINATION_LOG, \
-as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to \
+Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
+{SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, ECG_PROGRESS_PORT \
+and ECG_TERMINATION_LOG, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to \
 S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE and \
 ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
@@ -182,9 +183,9 @@ def segment(
     """Render one segment.
 
     The first segment of a job tries whether NVENC works on its machine and
-    settles the encoder in encoder.json; the others follow. Writes
-    segments/KEY-ENCODER.mp4 and a report about it, .json. A segment that is
-    there already is not rendered again.
+    settles the encoder in encoder.json; the others follow. Each ten seconds are
+    kept as cells/KEY-ENCODER.mp4 when they are finished; what is there already is
+    not rendered again. The only segment of a job is merged at once.
     """
     with _step(report) as end:
         from ecg_renderer.settings import Settings
@@ -194,7 +195,8 @@ def segment(
         def work_on(live: Live) -> Coroutine[Any, Any, Report]:
             assignment = _assignment(job, work, with_scenario=False)
             number = segment_number(segments, index)
-            return render_segment(assignment, number, Settings.from_environment(), live)
+            settings = Settings.from_environment()
+            return render_segment(assignment, number, settings, live, lambda rendered: _leave(rendered, report))
 
         end(_run(work_on, progress_port))
 
@@ -206,7 +208,7 @@ Examples:
   ecg-render worker merge --job job.yaml --work /scratch/clip"""
 )
 def merge(job: Job = None, work: Work = None, progress_port: Port = PROGRESS_PORT, report: Log = None) -> None:
-    """Join all segments, add the source's sound, write the output.
+    """Join all pieces, add the source's sound, write the output.
 
     The output gets its name when it is complete and checked; then the work files
     are removed.
@@ -239,7 +241,8 @@ def clean(work: Work = None, report: Log = None) -> None:
 def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> Assignment:
     from ecg_renderer.worker.assignment import read_assignment
 
-    return read_assignment(os.environ.get(JOB_VARIABLE), job, work, with_scenario=with_scenario)
+    cells = os.environ.get(CELLS_VARIABLE)
+    return read_assignment(os.environ.get(JOB_VARIABLE), job, work, cells, with_scenario=with_scenario)
 
 
 def _run(work_on: Callable[[Live], Coroutine[Any, Any, Report]], port: int | None) -> Report:

@@ -1,8 +1,8 @@
 """FFmpeg's argument lists, as pure functions; the graph is put together by ffmpeg-python, we run the process.
 
-segment_arguments   source + caption pictures -> one encoded segment, without sound
+segment_arguments   source + caption pictures -> encoded cells, without sound
 still_arguments     the same for one frame -> PNG
-merge_arguments     segments + sound of the source -> the result, nothing encoded again that need not be
+merge_arguments     cells + sound of the source -> the result, nothing encoded again that need not be
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from typing import Any
 
 import ffmpeg
 
-from ecg_api.options import Fit, Format, Preset
-from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import OptionsError
-from ecg_renderer.media.codecs import DEFAULT_THREADS, Coding, EncoderName, encoder_options, pixel_format
+from ecg_api.plan import SourceFacts, Target
+from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
+    colour_filters,
     colour_options,
     decimal,
     end_filters,
     grid_filters,
     overlay_options,
-    seek_seconds,
     shape_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.model import Box
 
+LEAD_FRAMES = 32
+"""How many frames after 0 the first one is timed while it is not merged: no decoder's delay leads below 0, where
+muxers would move the first cell but no other."""
+_CELL_FLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont"
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
@@ -42,8 +44,8 @@ _MOVIE_TICKS = 90_000
 class Overlay:
     """Caption pictures: NUT, raw yuva420p of exactly the box's size, in the source's matrix and range.
 
-    Sparse: each picture stays until the next. Times count from the segment's first frame in ticks of exactly one
-    frame, which `overlay` compares with the video's; an inexact clock shows captions one frame late.
+    Sparse: each picture stays until the next. Times are those of the pictures that they lie over, in ticks of exactly
+    one frame, which `overlay` compares with the video's; an inexact clock shows captions one frame late.
     """
 
     box: Box
@@ -52,108 +54,121 @@ class Overlay:
 
 
 @dataclass(frozen=True)
-class SegmentEncode:
-    """What one FFmpeg run makes of the source: output frames `start` up to, not including, `end`."""
+class Pictures:
+    """Output frames `start` up to, not including, `end`: those of the source, shaped, with captions over them."""
 
     source: SourceFacts
     url: str
     """What FFmpeg opens: a path, or an address with its signature."""
 
+    target: Target
     start: int
     end: int
-    rate: Fraction
-    width: int
-    height: int
-    quality: int
-    preset: Preset
-    encoder: EncoderName
-    output: Path
-    fit: Fit = "cover"
+    seek: float | None
+    """Where the source is read from, on its clock; None is its beginning."""
+
     overlay: Overlay | None = None
-    threads: int = DEFAULT_THREADS
 
     @property
     def ten_bit(self) -> bool:
         """More than 8 bits of the source are kept as 10."""
         return self.source.bit_depth > 8
 
+
+@dataclass(frozen=True)
+class CellFiles:
+    """Where one FFmpeg run writes cells: `folder/cell-NUMBER.mp4`, from the number `first` on, `frames` in each."""
+
+    folder: Path
+    first: int
+    frames: int
+
+    def path(self, number: int) -> Path:
+        """Return the file of a cell."""
+        return self.folder / f"cell-{number}.mp4"
+
     @property
-    def full_range(self) -> bool:
-        """The result has the full range, as the source; the other encoders take 8 bits in limited range only."""
-        return self.source.full_range and self.encoder == "x264"
+    def pattern(self) -> str:
+        """The files' names as FFmpeg's muxer takes them."""
+        return f"file:{str(self.folder.absolute()).replace('%', '%%')}/cell-%d.mp4"
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Segments, in order, and the source whose sound they get."""
+    """What is made of cells that come through `pipe:0`, and of the source whose sound they get."""
 
-    segments: Path
-    """The only segment, or a list of `count` for FFmpeg's concat demuxer."""
-
-    count: int
-
+    target: Target
     source: SourceFacts
     url: str
-    rate: Fraction
-    format: Format
     output: Path
 
 
-def segment_arguments(job: SegmentEncode) -> list[str]:
-    """Return FFmpeg's arguments that encode one segment to an MP4 file without sound.
+def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DEFAULT_THREADS) -> list[str]:
+    """Return FFmpeg's arguments that encode `pictures` to cells, without sound.
 
-    MP4 for WebM too: its clock is exact, while WebM's whole milliseconds would add up over the seams. Raises
-    OptionsError for NVENC with a source of more than 8 bits, which it cannot encode as H.264.
+    A cell is a fragmented MP4 file on the clock of the whole result, whatever process wrote it; each begins with a key
+    frame that nothing reaches across, and all have the same header. MP4 for WebM too: its clock is exact, while WebM's
+    whole milliseconds would add up over the seams.
     """
-    if job.encoder == "nvenc" and job.ten_bit:
-        raise OptionsError(
-            f"NVENC encodes H.264 with 8 bits only, and the source has {job.source.bit_depth}.",
-            hint="Set options.encoder to auto or x264.",
-        )
-    pixels = pixel_format(ten_bit=job.ten_bit, full_range=job.full_range)
-    coding = Coding(job.encoder, job.quality, job.preset, job.rate, pixels, job.threads)
+    target, source = pictures.target, pictures.source
     options: dict[str, Any] = {
-        **encoder_options(coding),
-        **colour_options(job.source, full_range=job.full_range),
-        "frames:v": job.end - job.start,
+        **encoder_options(target, threads),
+        **colour_options(source, full_range=target.colour.full_range),
+        "frames:v": pictures.end - pictures.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.
         "fps_mode": "passthrough",
         "map_metadata": -1,
-        "movie_timescale": movie_timescale(job.rate),
-        "format": "mp4",
+        **_cell_options(pictures, cells),
     }
-    pictures = _composed(job)
-    if job.source.full_range and not job.full_range:
-        pictures = pictures.filter("scale", in_range="pc", out_range="tv").filter("format", pixels)
-    return _arguments(ffmpeg.output(pictures, f"file:{job.output}", **options))
+    composed = _composed(pictures)
+    if source.full_range and not target.colour.full_range:
+        composed = composed.filter("scale", in_range="pc", out_range="tv").filter("format", options["pix_fmt"])
+    return _arguments(ffmpeg.output(composed, cells.pattern, **options))
 
 
-def still_arguments(job: SegmentEncode) -> list[str]:
-    """Return FFmpeg's arguments that write frame `job.start`, captions included, to a PNG at `job.output`."""
-    job = replace(job, end=job.start + 1, encoder="x264")
+def _cell_options(pictures: Pictures, cells: CellFiles) -> dict[str, Any]:
+    ticks = movie_timescale(pictures.target.exact_rate)
+    frames = pictures.end - pictures.start
+    # No edit list, and times as they are: a cell is timed where it belongs, whichever process wrote it.
+    muxer = [
+        f"movflags={_CELL_FLAGS}",
+        *("use_editlist=0", "avoid_negative_ts=disabled"),
+        *(f"video_track_timescale={ticks}", f"movie_timescale={ticks}"),
+    ]
+    borders = ",".join(map(str, range(cells.frames, frames, cells.frames))) or str(frames)
+    return {
+        "force_key_frames": f"expr:not(mod(n,{cells.frames}))",
+        "format": "segment",
+        "segment_format": "mp4",
+        "segment_format_options": ":".join(muxer),
+        "segment_frames": borders,
+        "segment_start_number": cells.first,
+    }
+
+
+def still_arguments(pictures: Pictures, output: Path) -> list[str]:
+    """Return FFmpeg's arguments that write frame `pictures.start`, captions included, to a PNG at `output`."""
+    pictures = replace(pictures, end=pictures.start + 1)
     matrix = {
-        "in_color_matrix": job.source.matrix,
-        "in_range": "pc" if job.source.full_range else "tv",
+        "in_color_matrix": pictures.source.matrix,
+        "in_range": "pc" if pictures.source.full_range else "tv",
         "out_range": "pc",
     }
-    picture = _composed(job).filter("scale", **matrix).filter("format", "rgb24")
+    picture = _composed(pictures).filter("scale", **matrix).filter("format", "rgb24")
     options = {"frames:v": 1, "fps_mode": "passthrough", "c:v": "png", "format": "image2", "update": 1}
-    return _arguments(ffmpeg.output(picture, f"file:{job.output}", **options))
+    return _arguments(ffmpeg.output(picture, f"file:{output}", **options))
 
 
 def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[str]:
-    """Return FFmpeg's arguments that join segments, as they are, with the source's sound.
+    """Return FFmpeg's arguments that give the cells, as they are, the source's sound and an index at the front.
 
     `audio` gives the codec options for each audio stream, by its index in the source. Title, chapters and languages
     come from the source too.
     """
-    first = output_start(job.source)
-    # Segments start at 0. The source keeps its own clock, on which the video began `start` seconds in.
-    pictures: dict[str, Any] = {"itsoffset": decimal(job.source.start)} if job.source.start else {}
-    if job.count > 1:
-        # All segments have the same headers (checked before): nothing needs converting on the way.
-        pictures |= {"f": "concat", "safe": 0, "auto_convert": 0, "protocol_whitelist": "file"}
-    options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job)}
+    first, rate = output_start(job.source), job.target.exact_rate
+    # The source keeps its own clock, on which the video began `start` seconds in.
+    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(job.source.start - LEAD_FRAMES / rate)}
+    options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     for number, codec in enumerate(audio.values()):
         options |= {f"{name}:a:{number}": value for name, value in codec.items()}
     if first:
@@ -161,9 +176,9 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
     maps = [word for index in audio for word in ("-map", f"1:{index}")]
     return [
         "-copyts",
-        *(*_words(pictures), "-i", f"file:{job.segments.absolute()}"),
+        *(*_words(pictures), "-i", "pipe:0"),
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
-        *("-map", "0:v:0", *maps, *_words(options), "-f", job.format, f"file:{job.output}"),
+        *("-map", "0:v:0", *maps, *_words(options), "-f", job.target.format, f"file:{job.output}"),
     ]
 
 
@@ -179,10 +194,17 @@ def _words(options: Mapping[str, Any]) -> list[str]:
     return [word for name, value in options.items() for word in (f"-{name}", str(value))]
 
 
-def _container_options(job: Merge) -> dict[str, Any]:
-    if job.format == "webm":
+def _container_options(target: Target) -> dict[str, Any]:
+    if target.format == "webm":
         return {"cues_to_front": 1}
-    return {"movflags": "+faststart", "movie_timescale": movie_timescale(job.rate)}
+    ticks = movie_timescale(target.exact_rate)
+    tag = CODECS[target.encoder].tag
+    return {
+        "movflags": "+faststart",
+        "movie_timescale": ticks,
+        "video_track_timescale": ticks,
+        **({"tag:v": tag} if tag else {}),
+    }
 
 
 def movie_timescale(rate: Fraction) -> int:
@@ -193,23 +215,24 @@ def movie_timescale(rate: Fraction) -> int:
     return rate.numerator * ceil(_MOVIE_TICKS / rate.numerator)
 
 
-def _composed(job: SegmentEncode) -> Any:
-    """Return the stream of finished pictures."""
+def _composed(job: Pictures) -> Any:
+    """Return the stream of finished pictures; frame n of the output has the time LEAD_FRAMES + n, in frames."""
     options: dict[str, Any] = dict(source_options(job.url, insist=True))
-    seek = seek_seconds(job.source, job.start, job.rate)
-    if seek is not None:
+    if job.seek is not None:
         # From the key frame before: what comes too early is dropped by the fps filter, which must see it to know
         # what is on screen at the first frame.
-        options |= {"ss": decimal(seek), "seek_timestamp": 1, "noaccurate_seek": None}
-    if job.encoder == "nvenc":
+        options |= {"ss": decimal(Fraction(job.seek)), "seek_timestamp": 1, "noaccurate_seek": None}
+    target = job.target
+    if CODECS[target.encoder].hardware:
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
-    pictures = _chained(pictures, grid_filters(job.source, job.start, job.rate))
-    pictures = _chained(pictures, end_filters(job.source, job.end, job.rate))
-    pictures = _chained(pictures, shape_filters(job.source, job.width, job.height, job.fit))
+    pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
+    pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
+    pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
+    pictures = _chained(pictures, colour_filters(job.source))
     if job.overlay:
-        captions = _caption_input(job.overlay)
+        captions = _chained(_caption_input(job.overlay), colour_filters(job.source))
         pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
     return pictures
 

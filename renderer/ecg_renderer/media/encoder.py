@@ -6,25 +6,24 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_api.options import Encoder, Format
+from ecg_api.options import EncoderName, Options, VideoCodec
 from ecg_renderer.errors import FfmpegError, OptionsError
-from ecg_renderer.media.codecs import EncoderName
+from ecg_renderer.media.codecs import CODECS, Codec, pixel_format
 from ecg_renderer.media.process import run_ffmpeg
 
 TEST_SECONDS = 20
-_TEST = [
-    *("-f", "lavfi", "-i", "color=s=320x240:r=30"),
-    *("-frames:v", "10", "-c:v", "h264_nvenc", "-pix_fmt", "yuv420p", "-f", "null", "-"),
-]
-# What FFmpeg and the driver say, and what it means to whoever runs the machine.
+# What FFmpeg and the driver say, and what it means to whoever runs the machine. Of several lines the first here counts:
+# a GPU without a free session is also said to be incapable.
 _MEANINGS = {
-    "Unknown encoder": "this FFmpeg is built without h264_nvenc",
+    "Unknown encoder": "this FFmpeg is built without {encoder}",
     "Cannot load libnvidia-encode": "the driver's video library is not in this container; "
     "set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
     "Cannot load libcuda": "the NVIDIA driver is not installed",
     "Driver does not support the required nvenc API": "the NVIDIA driver is too old for this FFmpeg",
-    "No capable devices found": "this GPU has no NVENC (A100, H100 and H200 have none)",
-    "OpenEncodeSessionEx failed": "the GPU opens no further encoding session",
+    "OpenEncodeSessionEx failed: out of memory": "the GPU opens no further encoding session",
+    "OpenEncodeSessionEx failed: incompatible client key": "the GPU opens no further encoding session",
+    "No capable devices found": "this GPU has no NVENC for {video} (A100, H100 and H200 have none at all)",
+    "OpenEncodeSessionEx failed": "the GPU opens no encoding session",
     "Permission denied": "the GPU may not be used from here",
 }
 
@@ -37,86 +36,126 @@ class EncoderChoice:
     reason: str
 
 
-async def choose_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice:  # noqa: A002
-    """Return the encoder for a container and a source's bit depth.
+async def choose_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice:
+    """Return the encoder for what is asked and a source's bit depth.
 
-    `auto` takes NVENC where it works and says why where it does not. Raises OptionsError when `nvenc` cannot make
-    what is asked for, FfmpegError when it does not work on this machine.
+    `auto` takes NVENC where it works and says why where it does not. Raises OptionsError when what is asked for cannot
+    be made, FfmpegError when it does not work on this machine.
     """
-    settled = settled_encoder(wanted, format, bit_depth=bit_depth)
+    settled = settled_encoder(options, bit_depth=bit_depth)
     if settled:
         return settled
-    problem = await nvenc_problem()
+    codec = hardware_codec(options)
+    problem = await nvenc_problem(codec)
     if not problem:
-        return EncoderChoice("nvenc", "a test encode on this GPU worked")
-    if wanted == "nvenc":
+        return EncoderChoice(codec.name, WORKS)
+    if options.encoder == "nvenc":
         raise FfmpegError(
             f"The NVENC encoder does not work on this machine: {problem}.",
-            hint="Set options.encoder to auto to fall back to x264, or run on a machine with a fitting GPU.",
+            hint="Set options.encoder to auto to fall back to the CPU, or run on a machine with a fitting GPU.",
         )
-    return without_nvenc(problem)
+    return without_nvenc(options, problem)
 
 
-def settled_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice | None:  # noqa: A002
+WORKS = "a test encode on this GPU worked"
+
+
+def settled_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice | None:
     """Return the encoder if the job alone decides it, None if that takes a test encode.
 
-    Raises OptionsError when `nvenc` cannot make what is asked for.
+    Raises OptionsError when the options contradict each other.
     """
-    unsuited = _unsuited(format, bit_depth)
-    if wanted == "nvenc" and unsuited:
+    cpu = cpu_codec(options)
+    if options.encoder == "x264" and cpu.name != "x264":
         raise OptionsError(
-            f"The NVENC encoder cannot be used: {unsuited}.", hint="Set options.encoder to auto or x264."
+            f"options.encoder is x264, which makes no {_wanted(options)}.", hint="Set options.encoder to auto or cpu."
         )
-    if format == "webm":
+    unsuited = _unsuited_for_nvenc(options, bit_depth)
+    if options.encoder == "nvenc" and unsuited:
+        raise OptionsError(f"The NVENC encoder cannot be used: {unsuited}.", hint="Set options.encoder to auto or cpu.")
+    if options.encoder in {"cpu", "x264"}:
+        return EncoderChoice(cpu.name, "as asked")
+    if cpu.name == "vp9":
         return EncoderChoice("vp9", "WebM holds no H.264; VP9 is encoded on the CPU")
-    if wanted == "x264":
-        return EncoderChoice("x264", "as asked")
-    return without_nvenc(unsuited) if unsuited else None
+    return without_nvenc(options, unsuited) if unsuited else None
 
 
-def without_nvenc(problem: str) -> EncoderChoice:
-    """Return x264 with the reason why it is not NVENC."""
-    return EncoderChoice("x264", f"NVENC is not available: {problem}")
+def without_nvenc(options: Options, problem: str) -> EncoderChoice:
+    """Return the CPU's encoder with the reason why it is not NVENC."""
+    return EncoderChoice(cpu_codec(options).name, f"NVENC is not available: {problem}")
 
 
-def _unsuited(format: Format, bit_depth: int) -> str:  # noqa: A002
-    if format == "webm":
+def cpu_codec(options: Options) -> Codec:
+    """Return the encoder on the CPU; raises OptionsError for a codec that the container does not hold."""
+    return _codec(options, hardware=False)
+
+
+def hardware_codec(options: Options) -> Codec:
+    """Return the encoder on the GPU, which may not be there."""
+    return _codec(options, hardware=True)
+
+
+def _codec(options: Options, *, hardware: bool) -> Codec:
+    video = _video(options)
+    for codec in CODECS.values():
+        if codec.video == video and codec.hardware == hardware and options.format in codec.containers:
+            return codec
+    held = sorted({codec.video or codec.name for codec in CODECS.values() if options.format in codec.containers})
+    raise OptionsError(
+        f"{options.format} holds no {_wanted(options)}.",
+        hint=f"Set options.codec to one of {', '.join(held)}, or options.format to another container.",
+    )
+
+
+def _video(options: Options) -> VideoCodec | None:
+    return options.codec or (None if options.format == "webm" else "h264")
+
+
+def _wanted(options: Options) -> str:
+    return {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", None: "H.264"}[_video(options)]
+
+
+def _unsuited_for_nvenc(options: Options, bit_depth: int) -> str:
+    if _video(options) is None:
         return "WebM holds no H.264"
-    if bit_depth > 8:
-        return f"NVENC encodes H.264 with 8 bits only, and the source has {bit_depth}"
+    if bit_depth > max(hardware_codec(options).depths):
+        return f"NVENC encodes {_wanted(options)} with 8 bits only, and the source has {bit_depth}"
     return ""
 
 
-class _NvencTest:
-    """The answer of this process's one test encode; all who ask meanwhile wait for it."""
+class _NvencTests:
+    """The answers of this process's test encodes, one for each encoder; all who ask meanwhile wait for it."""
 
     def __init__(self) -> None:
-        self._problem: str | None = None
+        self._problems: dict[EncoderName, str] = {}
 
-    async def problem(self) -> str:
-        if self._problem is None:
-            self._problem = await _test_nvenc()
-        return self._problem
-
-
-_nvenc_test = _NvencTest()
+    async def problem(self, codec: Codec) -> str:
+        if codec.name not in self._problems:
+            self._problems[codec.name] = await _test_nvenc(codec)
+        return self._problems[codec.name]
 
 
-async def nvenc_problem() -> str:
-    """Return why NVENC does not work here, or nothing when it does. The test runs once a process."""
-    return await _nvenc_test.problem()
+_nvenc_tests = _NvencTests()
 
 
-async def _test_nvenc() -> str:
+async def nvenc_problem(codec: Codec = CODECS["nvenc"]) -> str:
+    """Return why an encoder of the GPU does not work here, or nothing when it does. It is tried once a process."""
+    return await _nvenc_tests.problem(codec)
+
+
+async def _test_nvenc(codec: Codec) -> str:
     if not _has_nvidia_device():
         return "no NVIDIA device"
+    pixels = pixel_format(ten_bit=False, hardware=True)
+    pictures = ["-f", "lavfi", "-i", "color=s=320x240:r=30"]
+    encode = ["-frames:v", "10", "-c:v", codec.ffmpeg, "-pix_fmt", pixels, "-f", "null", "-"]
     try:
         async with asyncio.timeout(TEST_SECONDS):
-            await run_ffmpeg(_TEST, action="testing NVENC")
+            await run_ffmpeg([*pictures, *encode], action="testing NVENC")
     except TimeoutError:
         return f"a test encode did not end within {TEST_SECONDS} seconds"
     except FfmpegError as error:
-        return meaning_of(error.log_tail)
+        return meaning_of(error.log_tail, codec)
     return ""
 
 
@@ -125,9 +164,9 @@ def _has_nvidia_device() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
-def meaning_of(log: list[str]) -> str:
+def meaning_of(log: list[str], codec: Codec = CODECS["nvenc"]) -> str:
     """Return in words what a failed test encode's log says."""
     for words, meaning in _MEANINGS.items():
         if any(words in line for line in log):
-            return meaning
+            return meaning.format(encoder=codec.ffmpeg, video=codec.video)
     return f"a test encode failed ({log[0] if log else 'no reason given'})"

@@ -6,12 +6,15 @@ import re
 from fractions import Fraction
 from typing import Any, Literal
 
+from ecg_api.options import LARGEST_SIDE
 from ecg_api.plan import AudioFacts, Matrix, SourceFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.timing import Timing, fraction
 
 HD_HEIGHT = 720
+# A decoder keeps several pictures, of up to 4 bytes a pixel: a small file could ask for many gigabytes.
+LARGEST_PIXELS = LARGEST_SIDE**2
 
 _MATRICES: dict[str, Matrix] = {
     "bt709": "bt709",
@@ -52,6 +55,12 @@ def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
             f"{display} holds a video stream ({codec}) that FFmpeg cannot decode.",
             hint="Convert the file to H.264 first, or check that it is complete.",
         )
+    if stream["width"] * stream["height"] > LARGEST_PIXELS:
+        raise SourceInvalid(
+            f"{display} has pictures of {stream['width']}x{stream['height']} pixels, which is more than can be "
+            f"decoded here: {LARGEST_SIDE}x{LARGEST_SIDE}.",
+            hint="Make it smaller first: ffmpeg -i SOURCE -vf scale=3840:-2 smaller.mp4",
+        )
     return stream
 
 
@@ -85,6 +94,7 @@ def source_facts(
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),
         matrix=_matrix(stream, height),
+        color_space=_tag(stream),
         full_range=_is_full_range(stream),
         transfer=stream.get("color_transfer"),
         audio=[_audio(each) for each in sounds if _is_known(each)],
@@ -116,6 +126,11 @@ def bit_depth(pixel_format: str) -> int:
 def _matrix(stream: dict[str, Any], height: int) -> Matrix:
     untagged: Matrix = "bt709" if height >= HD_HEIGHT else "bt601"
     return _MATRICES.get(stream.get("color_space", ""), untagged)
+
+
+def _tag(stream: dict[str, Any]) -> str | None:
+    tag = stream.get("color_space")
+    return None if tag in (None, "unknown", "reserved", "gbr") or is_rgb(stream["pix_fmt"]) else tag
 
 
 def is_rgb(pixel_format: str) -> bool:

@@ -1,8 +1,8 @@
 """The filter graph of a segment: source frames on the output's grid, shaped, captions over them. Pure.
 
-    source ─ setpts ─ fps ─ setpts ─ (shape) ─┐
-                                              overlay ─> encoder
-    captions (sparse, exact ticks) ───────────┘
+    source ─ setpts ─ fps ─ setpts ─ (shape) ─ setparams ─┐
+                                                          overlay ─> encoder
+    captions (sparse, exact ticks) ─────────── setparams ─┘
 
 Filters that would change nothing are left out. What is always there costs nothing: `fps` and `setpts` only
 rewrite time stamps.
@@ -19,12 +19,7 @@ from ecg_api.options import Fit
 from ecg_api.plan import Matrix, SourceFacts
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
-from ecg_renderer.media.inputs import INDEXED_FORMATS
 from ecg_renderer.model import Box
-
-# In containers without an index a seek may end between two key frames; what cannot be decoded from there must
-# lie before the first frame that is needed. Longer distances between key frames are rare.
-SEEK_MARGIN = Fraction(10)
 
 _LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
 _COLOUR_NAMES: dict[Matrix, str] = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
@@ -40,21 +35,8 @@ class Filter:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def seek_seconds(source: SourceFacts, start: int, rate: Fraction) -> Fraction | None:
-    """Return where to begin reading for output frame `start`, on the file's clock; None for its beginning.
-
-    Half a frame early, so that a clock of whole milliseconds does not skip the frame itself.
-    """
-    margin = Fraction(0) if source.container in INDEXED_FORMATS else SEEK_MARGIN
-    if source.codec == "hevc":
-        # Frames before an open group's key frame are decoded from the group before; at most 16 are out of order.
-        margin = max(margin, 17 / source.exact_rate)
-    seconds = (start - Fraction(1, 2)) / rate - margin
-    return source.start + seconds if seconds > 0 else None
-
-
-def grid_filters(source: SourceFacts, start: int, rate: Fraction) -> list[Filter]:
-    """Return the filters that put source frames on the output's grid, the first one at time 0.
+def grid_filters(source: SourceFacts, start: int, rate: Fraction, *, lead: int) -> list[Filter]:
+    """Return the filters that put source frames on the output's grid: frame n at the time lead + n, in frames.
 
     Frame n of the output shows the source frame whose time is nearest to n / rate or, if there is none, the one
     before. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
@@ -65,10 +47,7 @@ def grid_filters(source: SourceFacts, start: int, rate: Fraction) -> list[Filter
     if source.start:
         filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
     grid = {"fps": rate_text(rate), "start_time": decimal(start / rate), "round": "near"}
-    filters.append(Filter("fps", options=tuple(grid.items())))
-    if start:
-        filters.append(Filter("setpts", ("N",)))
-    return filters
+    return [*filters, Filter("fps", options=tuple(grid.items())), Filter("setpts", (f"N+{lead + start}",))]
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
@@ -153,6 +132,19 @@ def _to_yuv(source: SourceFacts) -> list[Filter]:
     return [Filter("scale", (), options), *_yuv_format(source)] if options else []
 
 
+def colour_filters(source: SourceFacts) -> list[Filter]:
+    """Return the filters that say, on both branches before the overlay and with the same words, what colours are.
+
+    Since version 7 FFmpeg makes the inputs of a filter agree on matrix and range, and takes what is not tagged for
+    something else: it would convert the captions once more.
+    """
+    tags = {"colorspace": source.color_space or _COLOUR_NAMES[source.matrix]}
+    tags["range"] = "pc" if source.full_range else "tv"
+    if source.transfer is None:
+        tags |= {"color_primaries": _guessed(source)["color_primaries"], "color_trc": _guessed(source)["color_trc"]}
+    return [Filter("setparams", options=tuple(tags.items()))]
+
+
 def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
     """Return the options of the overlay that puts caption pictures of `box` over the video.
 
@@ -173,10 +165,15 @@ def colour_options(source: SourceFacts, *, full_range: bool) -> dict[str, str]:
     options = {"color_range": "pc" if full_range else "tv"}
     if source.transfer is not None:
         return options
+    return options | _guessed(source)
+
+
+def _guessed(source: SourceFacts) -> dict[str, str]:
+    """Return the tags that fit the matrix of a source without tags."""
     name = _COLOUR_NAMES[source.matrix]
     curve = "bt709" if source.matrix == "bt2020" else name
     primaries = "bt2020" if source.matrix == "bt2020" else name
-    return options | {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
+    return {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
 
 
 def rate_text(rate: Fraction) -> str:

@@ -16,7 +16,7 @@ VIDEO_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "avi", "flv", "asf", "ogg", "mxf", "nut", "gif",
 )  # fmt: skip
 # These containers tell where key frames are, so that seeking ends on one. The others are searched by
-# timestamp and may end between two key frames; see SEEK_MARGIN in filters.py.
+# timestamp and may end between two key frames; see seeking.py.
 INDEXED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "nut")
 
 # httpproxy only serves those who set https_proxy in their environment.

@@ -1,35 +1,29 @@
-"""Join finished segments to the result: packets are copied, the sound comes once from the source.
+"""Join finished cells to the result: their packets are copied, the sound comes once from the source.
 
-1. check that the segments agree      3. join, add sound, table of contents to the front
-2. list them with exact durations     4. read the result back
+1. see that every cell has the same header        3. join, add sound, index to the front
+2. the header once, then what every cell holds    4. read the result back
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
-from ecg_api.options import Format
-from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import FfmpegError
+from ecg_api.plan import SourceFacts, Target
+from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
 from ecg_renderer.media.audio import audio_options
-from ecg_renderer.media.filters import decimal
+from ecg_renderer.media.boxes import HEADER, boxes, header_of
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.media.verify import Shape, Verified, check_result, check_segment
+from ecg_renderer.media.verify import Verified, check_result
 
-
-@dataclass(frozen=True)
-class SegmentFile:
-    """A finished segment and the frames it must have."""
-
-    path: Path
-    frames: int
+_MEDIA = (b"moof", b"mdat")
+_COPIED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,74 +34,62 @@ class MergeResult:
     warnings: tuple[str, ...]
 
 
-async def merge(
-    segments: Sequence[SegmentFile],
-    *,
-    source: SourceFacts,
-    url: str,
-    rate: Fraction,
-    width: int,
-    height: int,
-    format: Format,  # noqa: A002
-    output: Path,
-) -> MergeResult:
-    """Write the result of a whole job to `output` (a temporary name) and verify it.
+async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, url: str, output: Path) -> MergeResult:
+    """Write the result of a whole job, joined of all its `cells`, to `output` (a temporary name) and verify it.
 
-    `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when segments do not agree or the result is
+    `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when cells do not agree or the result is
     not as planned, ResourceError when the disk is full.
     """
-    chosen = {stream.index: audio_options(stream, format) for stream in source.audio}
+    chosen = {stream.index: audio_options(stream, target.format) for stream in source.audio}
     audio = {index: options for index, (options, _) in chosen.items()}
     warnings = tuple(dict.fromkeys(warning for _, warning in chosen.values() if warning))
-    if len(segments) > 1:
-        await asyncio.to_thread(_check_agreement, segments, rate, width, height)
-    with _input_of(segments, rate, beside=output) as joined:
-        arguments = merge_arguments(Merge(joined, len(segments), source, url, rate, format, output), audio)
-        await run_ffmpeg(arguments, action="joining the segments", redact={url: source.uri})
-    shape = Shape(width, height, sum(segment.frames for segment in segments), rate)
+    await asyncio.to_thread(_check_headers, cells)
+    arguments = merge_arguments(Merge(target, source, url, output), audio)
+    with plain_failures():
+        async with asyncio.TaskGroup() as tasks:
+            reader, writer = os.pipe()
+            tasks.create_task(asyncio.to_thread(_write, cells, writer))
+            tasks.create_task(_join(arguments, reader, {url: source.uri}))
     start = source.start - output_start(source)
-    sounds = len(source.audio)
-    verified = await asyncio.to_thread(check_result, output, shape, format=format, start=start, sounds=sounds)
+    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(source.audio))
     return MergeResult(verified, warnings)
 
 
-@contextmanager
-def _input_of(segments: Sequence[SegmentFile], rate: Fraction, *, beside: Path) -> Iterator[Path]:
-    """Give the only segment itself, or a list of all, which is removed afterwards."""
-    if len(segments) == 1:
-        yield segments[0].path
-        return
-    listing = beside.with_name(f"{beside.name}.segments")
+async def _join(arguments: list[str], pipe: int, redact: dict[str, str]) -> None:
     try:
-        listing.write_text(concat_list(segments, rate))
-        yield listing
+        await run_ffmpeg(arguments, action="joining the pieces", stdin=pipe, redact=redact)
     finally:
-        listing.unlink(missing_ok=True)
+        os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
 
 
-def _check_agreement(segments: Sequence[SegmentFile], rate: Fraction, width: int, height: int) -> None:
-    """Raise FfmpegError unless every segment is whole and all are encoded alike."""
-    first = None
-    for segment in segments:
-        check = check_segment(segment.path, Shape(width, height, segment.frames, rate))
-        first = first or check
-        if check != first:
+def _write(cells: Sequence[Path], pipe: int) -> None:
+    """Write all cells as one file; when FFmpeg stops reading, the rest is discarded: its end says why."""
+    with suppress(BrokenPipeError), open(pipe, "wb", buffering=0) as joined:
+        for number, cell in enumerate(cells):
+            with cell.open("rb") as file:
+                for kind, start, size in boxes(file):
+                    if kind in _MEDIA or (kind in HEADER and number == 0):
+                        _copy(file, start, size, joined)
+
+
+def _copy(file: BinaryIO, start: int, size: int, joined: BinaryIO) -> None:
+    file.seek(start)
+    while size > 0:
+        chunk = file.read(min(size, _COPIED_BYTES))
+        if not chunk:
+            return
+        view = memoryview(chunk)
+        while view:
+            view = view[joined.write(view) :]
+        size -= len(chunk)
+
+
+def _check_headers(cells: Sequence[Path]) -> None:
+    """Raise FfmpegError unless all cells were encoded alike."""
+    first = header_of(cells[0])
+    for cell in cells:
+        if header_of(cell) != first:
             raise FfmpegError(
-                f"The segment {segment.path.name} was encoded otherwise than {segments[0].path.name} "
-                "and cannot be joined with it.",
-                hint="Remove the work directory, so that all segments are rendered alike.",
+                f"{cell.name} was encoded otherwise than {cells[0].name} and cannot be joined with it.",
+                hint="Empty the store of cells, so that all are rendered alike: ecg-render cells --clear.",
             )
-
-
-def concat_list(segments: Sequence[SegmentFile], rate: Fraction) -> str:
-    """Return a list for FFmpeg's concat demuxer.
-
-    Durations are written out, since the demuxer's own are rounded. It reads whole microseconds, so each is the
-    difference of two rounded times from the very start: errors do not add up over the segments.
-    """
-    ends = [Fraction(decimal(frames / rate)) for frames in accumulate(segment.frames for segment in segments)]
-    lines = ["ffconcat version 1.0"]
-    for segment, start, end in zip(segments, [Fraction(0), *ends], ends, strict=False):
-        quoted = str(segment.path.absolute()).replace("'", r"'\''")
-        lines += [f"file 'file:{quoted}'", f"duration {decimal(end - start)}"]
-    return "\n".join(lines) + "\n"

@@ -1,8 +1,9 @@
 """Find out what a source is, with ffprobe in a process of its own: files from strangers crash decoders.
 
     1. headers and streams   ─┐ at the same time
-    2. every frame's time    ─┘ (local files; the whole file is read, about 1 GB a second)
-    3. decide: usable? complete? constant rate?
+    2. every frame's time    ─┘ (the whole file is read, about 1 GB a second; on the web only without an index)
+    3. H.264: does a decoder return a picture at a key frame, or only later?
+    4. decide: usable? complete? constant rate? where may a decoder begin?
 
 Headers alone are not believed: a truncated file still claims its full length, and browsers record videos without
 any length at all.
@@ -11,22 +12,26 @@ any length at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.facts import source_facts, video_stream
-from ecg_renderer.media.inputs import input_name, is_remote, local_path, source_options
+from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
 from ecg_renderer.media.process import Finished, run_ffprobe
+from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
     FrameTimes,
+    PacketReader,
     Timing,
     breaks_off,
     clock_jumps,
     declared_timing,
-    parse_frame_times,
     timing_of,
 )
 
@@ -34,12 +39,20 @@ HEADER_SECONDS = 60
 COUNT_SECONDS = 300
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
 LARGEST_COUNTED_BYTES = 4 << 30
+# The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
+LARGEST_FETCHED_BYTES = 1 << 30
+# How far the first picture is looked for behind a key frame: the longest that encoders refresh a picture little by
+# little, with room.
+_REFRESH_PACKETS = 600
 
 _CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
 # Said of a server that is away or overloaded; the address was found good just before.
 _AWAY = ("Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within")
+
+# Said when what was read is not the whole.
+_BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
 
 
 async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
@@ -53,21 +66,34 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     if not is_remote(url):
         _check_file(local_path(url), display)
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
-    counting = asyncio.create_task(_frame_times(url)) if counted else None
+    counting = asyncio.create_task(_frame_times(url, display)) if counted else None
     try:
         headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
         report = _report(headers, url, display)
         stream = video_stream(report, display)
-        timing = None if counting else declared_timing(stream)
+        recovery = await _recovery_seconds(url, report, stream)
+        container = report["format"]["format_name"]
+        timing = None if counting or _is_worth_fetching(report) else declared_timing(stream)
+        times = None
         if timing is None:
-            times, log = await (counting or _frame_times(url))
-            _check_clock(stream, times, report["format"]["format_name"], display)
-            timing = _counted_timing(stream, times, log, display)
+            times, log = await (counting or _frame_times(url, display))
+            _check_clock(stream, times, container, display)
+            timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
     finally:
         if counting:
             counting.cancel()
             await asyncio.gather(counting, return_exceptions=True)
-    return source_facts(report, stream, timing, display=display, identity=identity)
+    facts = source_facts(report, stream, timing, display=display, identity=identity)
+    if times is None:
+        return facts.model_copy(update={"recovery_seconds": recovery})
+    points = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
+    return facts.model_copy(update={"recovery_seconds": recovery, "seek_points": points})
+
+
+def _is_worth_fetching(report: dict[str, Any]) -> bool:
+    """Tell whether a source on the web is read as a whole: without an index it is searched blindly otherwise."""
+    size = int(report["format"].get("size") or 0)
+    return report["format"]["format_name"] not in INDEXED_FORMATS and 0 < size <= LARGEST_FETCHED_BYTES
 
 
 def _check_file(path: Path, display: str) -> None:
@@ -87,12 +113,24 @@ def _check_file(path: Path, display: str) -> None:
 
 
 async def _ffprobe(url: str, arguments: list[str], seconds: float) -> Finished:
-    options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
     try:
-        name = input_name(url)
-        return await run_ffprobe([*options, *arguments, name], seconds=seconds, redact={f"{name}: ": ""})
+        return await _read(url, arguments, seconds)
     except TimeoutError:
         return Finished(1, b"", [f"no answer within {seconds:.0f} seconds"])
+
+
+async def _read(
+    url: str,
+    arguments: list[str],
+    seconds: float,
+    on_line: Callable[[bytes], None] | None = None,
+    *,
+    insist: bool = False,
+) -> Finished:
+    options = [word for name, value in source_options(url, insist=insist).items() for word in (f"-{name}", str(value))]
+    name = input_name(url)
+    words = [*options, *arguments, name]
+    return await run_ffprobe(words, seconds=seconds, redact={f"{name}: ": ""}, on_line=on_line)
 
 
 def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
@@ -114,11 +152,20 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
     raise SourceInvalid(f"{display} is not a video that FFmpeg can read ({said}).", hint=_CONVERT_HINT)
 
 
-async def _frame_times(url: str) -> tuple[FrameTimes, list[str]]:
+async def _frame_times(url: str, display: str) -> tuple[FrameTimes, list[str]]:
     # V: the first video stream that is no cover picture, as in facts.video_stream.
     entries = ["-select_streams", "V:0", "-show_entries", "packet=pts,dts,duration,flags", "-of", "csv=p=0"]
-    finished = await _ffprobe(url, entries, COUNT_SECONDS)
-    times = parse_frame_times(finished.output.decode(errors="replace"))
+    packets = PacketReader()
+    try:
+        finished = await _read(url, entries, COUNT_SECONDS, packets.line, insist=True)
+    except TimeoutError:
+        raise ServiceUnreachable(
+            f"The frames of {display} could not be read within {COUNT_SECONDS} seconds.",
+            hint="Copy it to a faster place, or convert it to MP4, whose index says where its frames are.",
+        ) from None
+    if is_remote(url) and any(words in line for line in finished.log for words in (*_AWAY, *_BROKEN_OFF)):
+        raise ServiceUnreachable(f"{display} broke off while it was read: {finished.log[-1]}.", hint="Try again later.")
+    times = packets.frame_times()
     if times.ticks and not times.certain_start:
         first = await _first_decoded(url)
         times = times if first is None else times.starting_at(first)
@@ -131,6 +178,41 @@ async def _first_decoded(url: str) -> int | None:
     finished = await _ffprobe(url, [*entries, "-read_intervals", "%+10"], COUNT_SECONDS)
     lines = (line.strip(",") for line in finished.output.decode(errors="replace").split())
     return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
+
+
+async def _recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, Any]) -> float:
+    """Return how long after a key frame in the middle of the source a decoder returns the first picture.
+
+    Only H.264 calls a frame a key frame that merely begins to refresh the picture, column by column. Packets look the
+    same, so one such frame is decoded, as far as it takes.
+    """
+    length = float(stream.get("duration") or report["format"].get("duration") or 0)
+    if stream["codec_name"] != "h264" or length <= 0:
+        return 0
+    start = float(report["format"].get("start_time") or 0)
+    entries = ["-select_streams", "V:0", "-show_entries", "packet=pts,flags:frame=pts", "-of", "csv"]
+    part = ["-read_intervals", f"{start + length / 2:.3f}%+#{_REFRESH_PACKETS}"]
+    key, found = None, None
+
+    def take(line: bytes) -> None:
+        nonlocal key, found
+        kind, word, flags, *_ = *line.decode(errors="replace").strip().split(","), "", ""
+        time = int(word) if word.lstrip("-").isdigit() else None
+        if kind == "packet" and key is None and "K" in flags:
+            key = time
+        elif kind == "frame" and key is not None and time is not None and time >= key:
+            found = time
+            raise _FoundError
+
+    with contextlib.suppress(_FoundError, TimeoutError):
+        await _read(url, [*entries, *part], HEADER_SECONDS, take)
+    if key is None or found is None:
+        return 0
+    return float(max(0, found - key) * Fraction(stream["time_base"]))
+
+
+class _FoundError(Exception):
+    """Ends ffprobe: what it was asked for has been said."""
 
 
 def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, display: str) -> None:

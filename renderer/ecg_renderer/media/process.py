@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
+from ecg_renderer.errors import FfmpegError, RenderError, ResourceError, plain_failures
 
 LOG_LINES = 20
 TERMINATE_SECONDS = 2.0
@@ -92,14 +92,21 @@ async def run_ffmpeg(
     return finished
 
 
-async def run_ffprobe(arguments: list[str], *, seconds: float, redact: Mapping[str, str] | None = None) -> Finished:
-    """Run ffprobe and return what it printed, also when it failed.
+async def run_ffprobe(
+    arguments: list[str],
+    *,
+    seconds: float,
+    redact: Mapping[str, str] | None = None,
+    on_line: Callable[[bytes], None] | None = None,
+) -> Finished:
+    """Run ffprobe and return what it printed, also when it failed; with `on_line`, that gets each line instead.
 
-    Raises TimeoutError after `seconds`, FfmpegError when ffprobe is not installed.
+    What `on_line` raises ends ffprobe and is passed on. Raises TimeoutError after `seconds`, FfmpegError when ffprobe
+    is not installed.
     """
     command = [*_ending_with_us(), tool_path("ffprobe"), "-hide_banner", "-loglevel", "error", *arguments]
     async with asyncio.timeout(seconds):
-        return await _run(command, redact=redact)
+        return await _run(command, redact=redact, on_line=on_line)
 
 
 def failure(finished: Finished, action: str) -> RenderError:
@@ -178,9 +185,10 @@ async def _run(
     )
     assert child.stdout and child.stderr
     try:
-        async with asyncio.TaskGroup() as readers:
-            errors = readers.create_task(_tail(child.stderr))
-            output = readers.create_task(_read(child.stdout, on_line))
+        with plain_failures():
+            async with asyncio.TaskGroup() as readers:
+                errors = readers.create_task(_tail(child.stderr))
+                output = readers.create_task(_read(child.stdout, on_line))
         code = await child.wait()
     finally:
         await _end(child)

@@ -5,11 +5,16 @@ Containers lie about rates and durations, so where the packets have been counted
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
-from statistics import median_low
 from typing import Any
+
+import numpy as np
+
+from ecg_renderer.errors import SourceInvalid
 
 STANDARD_RATES = tuple(
     Fraction(rate)
@@ -23,13 +28,29 @@ LARGEST_MISSING_SECONDS = Fraction(1, 4)
 # FFmpeg's own bound between a pause and a new clock, for containers whose clock may start anew.
 LARGEST_STEP_SECONDS = 10
 RESTARTING_CLOCKS = ("mpegts", "mpeg")
+# 18 hours at 60 frames a second. A file of 100 MB can hold more, and each costs memory and time.
+LARGEST_PACKETS = 4_000_000
+_UNKNOWN = -(2**63)
+
+
+@dataclass(frozen=True)
+class KeyFrames:
+    """The packets at which a decoder may begin, in the file's order, without those that players skip.
+
+    In ticks of the stream's clock.
+    """
+
+    shown: array[int] = field(default_factory=lambda: array("q"))
+    decoded: array[int] = field(default_factory=lambda: array("q"))
+    in_order: array[int] = field(default_factory=lambda: array("b"))
+    """1 where no frame before it in the file is shown after it."""
 
 
 @dataclass(frozen=True)
 class FrameTimes:
     """The frames of a stream, as its packets tell."""
 
-    ticks: list[int]
+    ticks: array[int]
     """When they are shown, in order, in ticks of the stream's clock; without frames that players skip."""
 
     last_duration: int
@@ -47,6 +68,8 @@ class FrameTimes:
     steps: tuple[int, int] = (0, 0)
     """Least and largest distance of one packet from the one before it in the file, by decoding times, in ticks."""
 
+    key_frames: KeyFrames = field(default_factory=KeyFrames)
+
     @property
     def certain_start(self) -> bool:
         """The first time is that of the first frame that a decoder returns."""
@@ -56,8 +79,9 @@ class FrameTimes:
         """Return the times given that the first decoded frame is shown at tick `first`."""
         if self.decoding_times:
             shift = first - self.ticks[0]
-            return replace(self, ticks=[tick + shift for tick in self.ticks])
-        return replace(self, ticks=[tick for tick in self.ticks if tick >= first])
+            keys = replace(self.key_frames, shown=_moved(self.key_frames.shown, shift))
+            return replace(self, ticks=_moved(self.ticks, shift), key_frames=keys)
+        return replace(self, ticks=self.ticks[bisect_left(self.ticks, first) :])
 
 
 @dataclass(frozen=True)
@@ -71,29 +95,84 @@ class Timing:
     duration: Fraction
 
 
-def parse_frame_times(packets: str) -> FrameTimes:
-    """Read ffprobe's `pts,dts,duration,flags` lines; frames that players skip (flag D) are not shown."""
-    rows = [line.split(",")[:4] for line in packets.splitlines() if line.count(",") >= 3]
-    shown = [row for row in rows if "D" not in row[3]]
-    decoding_times = any(row[0] == "N/A" for row in shown)
-    times = sorted(
-        (int(row[decoding_times]), int(row[2]) if row[2].isdigit() else 0)
-        for row in shown
-        if row[decoding_times] != "N/A"
-    )
-    return FrameTimes(
-        ticks=[tick for tick, _ in times],
-        last_duration=times[-1][1] if times else 0,
-        packets=len(rows),
-        decoding_times=decoding_times,
-        starts_on_key=bool(rows) and "K" in rows[0][3],
-        steps=_steps([int(row[1]) for row in rows if row[1].lstrip("-").isdigit()]),
-    )
+def _moved(ticks: array[int], shift: int) -> array[int]:
+    return array("q", (np.frombuffer(ticks, np.int64) + shift).tobytes())
 
 
-def _steps(ticks: list[int]) -> tuple[int, int]:
-    found = [later - earlier for earlier, later in pairwise(ticks)]
-    return min(found, default=0), max(found, default=0)
+class PacketReader:
+    """Collects ffprobe's `pts,dts,duration,flags` lines, in 33 bytes each: a video may have millions."""
+
+    def __init__(self) -> None:
+        self._shown, self._decoded, self._durations = array("q"), array("q"), array("q")
+        self._keys, self._in_order = array("q"), array("b")
+        self._packets = 0
+        self._starts_on_key = False
+        self._latest = self._before = _UNKNOWN
+        self._steps: tuple[int, int] | None = None
+
+    def line(self, line: bytes) -> None:
+        """Take one packet; raise SourceInvalid when there are too many. Other lines are passed over."""
+        row = line.decode(errors="replace").strip().split(",")
+        if len(row) < 4:
+            return
+        self._packets += 1
+        if self._packets > LARGEST_PACKETS:
+            raise SourceInvalid(
+                f"The video has more than {LARGEST_PACKETS:,} frames, which is more than can be rendered.",
+                hint="Cut it into parts first.",
+            )
+        shown, decoded, duration = (_ticks(word) for word in row[:3])
+        self._starts_on_key |= self._packets == 1 and "K" in row[3]
+        self._step(decoded)
+        if "D" in row[3]:  # players skip it
+            return
+        if "K" in row[3]:
+            self._keys.append(len(self._shown))
+            self._in_order.append(shown >= self._latest)
+        self._latest = max(self._latest, shown)
+        self._shown.append(shown)
+        self._decoded.append(decoded)
+        self._durations.append(max(0, duration))
+
+    def _step(self, decoded: int) -> None:
+        if decoded == _UNKNOWN:
+            return
+        if self._before != _UNKNOWN:
+            step = decoded - self._before
+            least, largest = self._steps or (step, step)
+            self._steps = min(least, step), max(largest, step)
+        self._before = decoded
+
+    def frame_times(self) -> FrameTimes:
+        """Return what the packets tell, all of them having been taken."""
+        decoding_times = _UNKNOWN in self._shown
+        times = self._decoded if decoding_times else self._shown
+        ordered = np.frombuffer(times, np.int64)
+        order = np.argsort(ordered, kind="stable")
+        order = order[ordered[order] != _UNKNOWN]
+        return FrameTimes(
+            ticks=array("q", ordered[order].tobytes()),
+            last_duration=self._durations[order[-1]] if len(order) else 0,
+            packets=self._packets,
+            decoding_times=decoding_times,
+            starts_on_key=self._starts_on_key,
+            steps=self._steps or (0, 0),
+            key_frames=self._key_frames(times),
+        )
+
+    def _key_frames(self, times: array[int]) -> KeyFrames:
+        shown = array("q", (times[place] for place in self._keys))
+        decoded = array("q", (self._decoded[place] for place in self._keys))
+        if decoded and decoded[0] == _UNKNOWN:  # so says Matroska of the first frame, which needs no seeking
+            decoded[0] = shown[0]
+        if _UNKNOWN in decoded or _UNKNOWN in shown:  # a clock with gaps does not say where seeking ends
+            return KeyFrames()
+        # Where only decoding times are known, they say nothing about the order in which frames are shown.
+        return KeyFrames(shown, decoded, self._in_order if times is self._shown else array("b", [1] * len(shown)))
+
+
+def _ticks(word: str) -> int:
+    return int(word) if word.lstrip("-").isdigit() else _UNKNOWN
 
 
 def clock_jumps(stream: dict[str, Any], times: FrameTimes, container: str) -> bool:
@@ -150,7 +229,7 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
     )
 
 
-def _constant_rate(stream: dict[str, Any], ticks: list[int], tick: Fraction) -> Fraction | None:
+def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction) -> Fraction | None:
     """Return the rate whose grid all frames lie on, the best of those that container and times suggest."""
     suggestions = [fraction(stream.get("r_frame_rate")), fraction(stream.get("avg_frame_rate"))]
     if ticks[-1] > ticks[0]:
@@ -165,7 +244,7 @@ def _constant_rate(stream: dict[str, Any], ticks: list[int], tick: Fraction) -> 
     return best[1] if best else None
 
 
-def _jitter(ticks: list[int], tick_in_frames: Fraction) -> Fraction:
+def _jitter(ticks: Sequence[int], tick_in_frames: Fraction) -> Fraction:
     """Return the largest distance of a frame from its place on the grid, in frames."""
     numerator, denominator = tick_in_frames.as_integer_ratio()
     first = ticks[0]
@@ -176,10 +255,11 @@ def _jitter(ticks: list[int], tick_in_frames: Fraction) -> Fraction:
     return Fraction(worst, denominator)
 
 
-def _typical_rate(ticks: list[int], tick: Fraction) -> Fraction:
+def _typical_rate(ticks: Sequence[int], tick: Fraction) -> Fraction:
     """Return a rate for constant output from the usual distance of frames that come irregularly."""
-    steps = [later - earlier for earlier, later in pairwise(ticks) if later > earlier]
-    return standard_rate(1 / (median_low(steps) * tick)) if steps else HIGHEST_GUESSED_RATE / 2
+    steps = np.diff(np.array(ticks, np.int64))
+    steps = np.sort(steps[steps > 0])
+    return standard_rate(1 / (int(steps[(len(steps) - 1) // 2]) * tick)) if len(steps) else HIGHEST_GUESSED_RATE / 2
 
 
 def standard_rate(rate: Fraction) -> Fraction:

@@ -6,6 +6,9 @@
  */
 import { Kind } from '/records.js';
 
+/** Frames that are replayed before the reader hears that this page is alive. */
+const SIGN_OF_LIFE_EVERY = 500;
+
 export class CanvasCapture {
   /**
    * @param canvas   the surface that holds the stages
@@ -29,14 +32,14 @@ export class CanvasCapture {
     this.stats = { seeks: 0, paints: 0, patches: 0, pixels: 0, seekMs: 0, paintMs: 0, readMs: 0, sendMs: 0 };
   }
 
-  /** Capture `blocks` ([{start, end, preRoll}] in frames, ascending) and resolve to the statistics. */
+  /** Capture `blocks` ([{start, end, replay: [[from, to]]}] in frames, ascending) and resolve to the statistics. */
   async run(blocks) {
     this.queue = blocks.map((block, index) => ({ ...block, index, bytes: 0, done: false }));
     this.blocks = [...this.queue];
     this.earliest = 0;
     for (;;) {
       const records = [];
-      for (const lane of this.lanes) if (this.#mayAdvance(lane)) this.#advance(lane, records);
+      for (const lane of this.lanes) if (this.#mayAdvance(lane)) await this.#advance(lane, records);
       if (this.outgrown) {
         await this.sink.send([{ kind: Kind.OUTGROWN, ...this.outgrown }]);
         return this.stats;
@@ -64,11 +67,11 @@ export class CanvasCapture {
   }
 
   /** Seek the lane's stage on to the next frame whose picture differs, or to the end of its blocks. */
-  #advance(lane, records) {
+  async #advance(lane, records) {
     const began = window.ecgClock.real.now();
     lane.dirty = null;
     while (!lane.dirty) {
-      if (!lane.block && !this.#takeBlock(lane)) break;
+      if (!lane.block && !(await this.#takeBlock(lane))) break;
       if (lane.frame >= lane.block.end) {
         this.#finish(lane, records);
         break;
@@ -87,10 +90,14 @@ export class CanvasCapture {
     this.stats.seekMs += window.ecgClock.real.now() - began;
   }
 
-  #takeBlock(lane) {
+  async #takeBlock(lane) {
     lane.block = this.queue.shift() ?? null;
     if (!lane.block) return false;
-    lane.stage.preRoll(lane.block.preRoll, lane.block.start);
+    let replayed = 0;
+    for (const _ of lane.stage.preRoll(lane.block.replay)) {
+      if (++replayed % SIGN_OF_LIFE_EVERY === 0) await this.sink.send([{ kind: Kind.REPLAYING, block: lane.block.start }]);
+    }
+    this.stats.seeks += replayed;
     lane.frame = lane.block.start;
     lane.movesByItself = false;
     return true;

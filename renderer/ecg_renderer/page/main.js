@@ -32,6 +32,8 @@ window.ecg = {
     }
     stopGsap();
     await loadPlugins(plugins);
+    for (const stage of stages) stage.remove();
+    if (surface && canvas) surface.remove();
     surface = canvas ? document.createElement('canvas') : document.body;
     if (canvas) {
       surface.id = 'surface';
@@ -55,7 +57,7 @@ window.ecg = {
   /** Bounds [left, top, right, bottom] of everything painted at any of `frames` (ascending), or null. */
   measure(frames) {
     let bounds = null;
-    stages[0].preRoll(0, 0);
+    for (const _ of stages[0].preRoll([])) continue;
     for (const frame of frames) {
       stages[0].seek(frame);
       const box = stages[0].paintedBox();
@@ -88,10 +90,10 @@ window.ecg = {
     if (capture) capture.wholeBoxes = true;
   },
 
-  /** Show `frame` on the first stage as a segment would that begins at `preRoll`; return the bounds of what is painted. */
-  showFrame(frame, preRoll) {
+  /** Show `frame` on the first stage after the frames of `replay`; return the bounds of what is painted. */
+  showFrame(frame, replay) {
     const [stage] = stages;
-    stage.preRoll(preRoll, frame);
+    for (const _ of stage.preRoll(replay)) continue;
     stage.seek(frame);
     stage.remember();
     moving = stage.movesByItself();

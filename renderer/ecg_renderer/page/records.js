@@ -16,6 +16,8 @@ export const Kind = Object.freeze({
   END: 4,
   /** The picture of `frame` reaches out of the captured box; x, y, width, height say how far. */
   OUTGROWN: 5,
+  /** Frames before `block` are being replayed: a sign of life. */
+  REPLAYING: 6,
 });
 
 /** Encode a record's header, its picture being `payload` bytes: eight little-endian 32-bit words. */

@@ -68,11 +68,23 @@ export class Stage {
     return this.observer.takeRecords();
   }
 
-  /** Go to the state of a fresh page, then through `from` up to, not including, `frame` on the same grid. */
-  preRoll(from, frame) {
+  /** Go to the state of a fresh page, then through `replay`: ranges [from, to) of frames, on the same grid. */
+  *preRoll(replay) {
     this.renderer.seek(BEFORE_ALL_CUES);
-    for (let n = from; n < frame; n++) this.seek(n);
+    for (const [from, to] of replay) {
+      for (let n = from; n < to; n++) {
+        this.seek(n);
+        yield n;
+      }
+    }
     this.observer.takeRecords();
+  }
+
+  /** Take the captions out of the page, for good. */
+  remove() {
+    this.renderer.seek(BEFORE_ALL_CUES);
+    this.observer.disconnect();
+    this.root.remove();
   }
 
   /** Does something move without mutating the DOM? Then every frame has to be captured whole. */

@@ -1,33 +1,36 @@
-"""From facts to a plan: which frames there are, who renders which, what it costs. Pure functions, no IO.
+"""From facts to a plan: what comes out, in which cells, who renders those that are missing. Pure functions, no IO.
 
-source, options ──> output_grid, output_size
-cues, grid ───────> Activity: per frame, is a caption alive, since when, does the picture change
-Activity ─────────> cut_segments ──> capture_blocks (within one segment)
-all of it ────────> make_plan ──> Plan, with a content key for each segment
+source, options ──> output_grid, output_size ──> Target
+cues, grid ───────> Activity: per frame, is a caption alive, does the picture change, what is replayed before it
+Activity, cues ───> film_of: what is drawn on some frames; hashed for a cell's key, and given to the page
+all of it ────────> make_plan ──> Plan; with the cells that are kept, reusing ──> Plan
 """
 
-from ecg_renderer.planning.activity import Activity, alive_frames, dead_ranges, pre_roll
-from ecg_renderer.planning.blocks import capture_blocks
+from ecg_renderer.planning.activity import Activity, alive_frames, replay_before
 from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_costs
-from ecg_renderer.planning.keys import job_key, segment_key
+from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.plan import Cutting, make_plan
-from ecg_renderer.planning.segments import cut_segments
+from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, output_colour, reusing, with_encoder
+from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
 
 __all__ = [
     "Activity",
     "Cutting",
     "FrameCosts",
+    "Planner",
     "alive_frames",
-    "capture_blocks",
+    "cell_key",
+    "cell_length",
     "cut_segments",
-    "dead_ranges",
     "estimate_seconds",
+    "film_of",
     "frame_costs",
-    "job_key",
     "make_plan",
+    "output_colour",
     "output_grid",
     "output_size",
-    "pre_roll",
-    "segment_key",
+    "replay_before",
+    "reusing",
+    "runs_of",
+    "with_encoder",
 ]

@@ -1,4 +1,4 @@
-"""Per frame: whether a caption is alive, since when, and whether the picture changes."""
+"""Per frame: whether a caption is alive, whether the picture changes, what has to be replayed before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, CueSpan
 _EDGE, _SAMPLED_AFTER = Fraction(EDGE), Fraction(SAMPLED_AFTER)
 
 # A cut is moved by so many frames to save replaying one: a shifted cut only shifts work. Within a caption
-# that is much longer no place is good, and the cut stays where it was wished.
+# that moves for much longer no place is good, and the cut stays where it was wished.
 _SHIFT_PER_REPLAYED = 4
 _LONG_REPLAY = 100
 
@@ -32,13 +32,43 @@ def alive_frames(start: float, end: float, grid: FrameGrid) -> FrameRange:
     return FrameRange(begin, max(begin, grid.first_at_or_after(Fraction(last) - _SAMPLED_AFTER + _EDGE)))
 
 
-def pre_roll(frame: int, cues: Iterable[CueSpan], grid: FrameGrid) -> int:
-    """Return the first frame to seek before `frame` can be captured: the earliest start of a cue alive at it.
+def changing_frames(cue: CueSpan, grid: FrameGrid) -> list[FrameRange]:
+    """Return the frames on which `cue` may look otherwise than on the one before: a part of it comes, goes or moves.
 
-    A caption's picture depends on its history, so that history is replayed on the same grid.
+    Ascending and apart. A frame at which something goes may be the one after its last.
     """
-    spans = (alive_frames(cue.start, cue.end, grid) for cue in cues)
-    return min((span.start for span in spans if span.start <= frame < span.end), default=frame)
+    edges = (alive_frames(time, time, grid).start for time in cue.changes)
+    ranges = [alive_frames(cue.start, cue.start, grid).start, *edges]
+    # An edge counts with the frame before and after: the browser compares doubles.
+    found = [FrameRange(max(0, frame - 1), min(frame + 2, grid.frames)) for frame in ranges]
+    found += [alive_frames(*window, grid) for window in cue.animated]
+    return _joined(found)
+
+
+def replay_before(frame: int, cues: Iterable[CueSpan], grid: FrameGrid) -> tuple[FrameRange, ...]:
+    """Return the frames to seek before `frame` can be captured: those on which what is alive at it changed.
+
+    A caption's picture depends on its history (elements are stacked in the order in which they appear, plugins start
+    when their time comes), so that history is replayed, but not the frames in it that look like the one before.
+    """
+    ranges = []
+    for cue in cues:
+        span = alive_frames(cue.start, cue.end, grid)
+        if span.start < frame < span.end:
+            ranges += [
+                FrameRange(max(part.start, span.start), min(part.end, frame)) for part in changing_frames(cue, grid)
+            ]
+    return tuple(_joined(ranges))
+
+
+def _joined(ranges: Iterable[FrameRange]) -> list[FrameRange]:
+    joined: list[FrameRange] = []
+    for part in sorted((part for part in ranges if part.start < part.end), key=lambda part: part.start):
+        if joined and part.start <= joined[-1].end:
+            joined[-1] = FrameRange(joined[-1].start, max(joined[-1].end, part.end))
+        else:
+            joined.append(part)
+    return joined
 
 
 @dataclass(frozen=True)
@@ -46,39 +76,40 @@ class Activity:
     """What captions do on every frame of a grid; arrays of one entry a frame.
 
     Attributes:
-        pre_roll: int64; as the function `pre_roll` gives, the frame itself where nothing is alive.
         alive: bool; an element of a caption can be in the page.
         distinct: bool; the picture may differ from that of the frame before. An estimate: captions may be
-            still within a plugin's window, and single words may come and go without one.
+            still within a plugin's window.
+        replayed: int64; how many frames have to be sought before this one can be captured.
     """
 
-    pre_roll: NDArray[np.int64]
     alive: NDArray[np.bool_]
     distinct: NDArray[np.bool_]
+    replayed: NDArray[np.int64]
 
     @classmethod
     def of(cls, cues: Sequence[CueSpan], grid: FrameGrid) -> Activity:
         """Return the activity of `cues` on `grid`."""
-        since = np.arange(grid.frames, dtype=np.int64)
         alive = np.zeros(grid.frames, dtype=np.bool_)
         distinct = np.zeros(grid.frames, dtype=np.bool_)
+        replayed = np.zeros(grid.frames, dtype=np.int64)
         for cue in cues:
             span = alive_frames(cue.start, cue.end, grid)
             if not len(span):
                 continue
-            at = slice(span.start, span.end)
-            np.minimum(since[at], span.start, out=since[at])
-            alive[at] = True
+            alive[span.start : span.end] = True
             distinct[span.start] = True
             distinct[span.end : span.end + 1] = True  # it is gone
+            own = np.zeros(len(span), dtype=np.int64)
+            for part in changing_frames(cue, grid):
+                own[max(0, part.start - span.start) : max(0, part.end - span.start)] = 1
             for window in cue.animated:
                 moving = alive_frames(*window, grid)
                 distinct[moving.start : moving.end] = True
-        return cls(since, alive, distinct)
-
-    def replayed(self, frame: int) -> int:
-        """Return how many frames have to be sought before `frame` can be captured."""
-        return frame - int(self.pre_roll[frame])
+            for time in cue.changes:
+                frame = alive_frames(time, time, grid).start
+                distinct[frame : frame + 1] = True
+            replayed[span.start + 1 : span.end] += np.cumsum(own)[:-1]
+        return cls(alive, distinct, replayed)
 
     def captioned_frames(self, frames: FrameRange) -> int:
         """Return how many of `frames` can show a caption."""
@@ -88,32 +119,26 @@ class Activity:
         """Return how many different caption pictures `frames` are expected to have."""
         return int(np.count_nonzero(self.distinct[frames.start : frames.end]))
 
-    def stretches(self, frames: FrameRange, *, alive: bool) -> list[FrameRange]:
-        """Return the longest runs within `frames` in which all, or no, frames have a caption alive."""
-        wanted = self.alive[frames.start : frames.end] == alive
+    def captioned(self, frames: FrameRange) -> list[FrameRange]:
+        """Return the longest runs within `frames` in which all frames have a caption alive."""
+        wanted = self.alive[frames.start : frames.end]
         edges = np.flatnonzero(np.diff(np.concatenate(([False], wanted, [False])).astype(np.int8)))
         return [
             FrameRange(frames.start + int(start), frames.start + int(end))
             for start, end in zip(edges[::2], edges[1::2], strict=True)
         ]
 
+    def best_cut(self, low: int, high: int, wished: int) -> int:
+        """Return the best frame from `low` up to `high`, both included, to start something new at.
 
-def dead_ranges(cues: Sequence[CueSpan], grid: FrameGrid) -> list[FrameRange]:
-    """Return the runs of frames in which no caption is alive: they cost no capture."""
-    return Activity.of(cues, grid).stretches(FrameRange(0, grid.frames), alive=False)
-
-
-def best_cut(activity: Activity, low: int, high: int, wished: int) -> int:
-    """Return the best frame from `low` up to `high`, both included, to start something new at.
-
-    A frame without captions if there is one, the nearest to `wished`. Otherwise where little has to be
-    replayed, as at a cue's start.
-    """
-    candidates = np.arange(low, high + 1)
-    distance = np.abs(candidates - wished)
-    dead = ~activity.alive[low : high + 1]
-    if dead.any():
-        return int(candidates[dead][np.argmin(distance[dead])])
-    replayed = candidates - activity.pre_roll[low : high + 1]
-    score = _SHIFT_PER_REPLAYED * np.minimum(replayed, _LONG_REPLAY) + distance
-    return int(candidates[np.argmin(score)])
+        A frame without captions if there is one, the nearest to `wished`. Otherwise where little has to be
+        replayed, as at a cue's start.
+        """
+        candidates = np.arange(low, high + 1)
+        distance = np.abs(candidates - wished)
+        dead = ~self.alive[low : high + 1]
+        if dead.any():
+            return int(candidates[dead][np.argmin(distance[dead])])
+        replayed = self.replayed[low : high + 1]
+        score = _SHIFT_PER_REPLAYED * np.minimum(replayed, _LONG_REPLAY) + distance
+        return int(candidates[np.argmin(score)])

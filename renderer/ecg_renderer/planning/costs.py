@@ -7,27 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_api.options import Preset
-from ecg_renderer.media.codecs import EncoderName
+from ecg_api.options import EncoderName, Preset
+from ecg_renderer.media.codecs import CODECS, x264_cost
 from ecg_renderer.planning.activity import Activity
 
 # CPU time in picoseconds for each pixel of the result, measured on one server core with ordinary footage.
 _DECODE = 4_000
 _OVERLAY = 1_000  # each frame with a caption
 _CAPTURE = 2_300  # each different caption picture: seek, paint, read, convert
-_ENCODE = {
-    "ultrafast": 3_000,
-    "superfast": 8_000,
-    "veryfast": 11_000,
-    "faster": 19_000,
-    "fast": 23_000,
-    "medium": 26_000,
-    "slow": 34_000,
-    "slower": 66_000,
-    "veryslow": 130_000,
-    "placebo": 330_000,
-}
-_ENCODE_VP9 = 6  # times x264's
 _NVENC = 200  # CPU that feeds the GPU
 _NVENC_ENGINE = 1_300  # picoseconds of the GPU's encoder: the floor of the wall clock
 _START_SECONDS = 1.5  # Python, Chromium, FFmpeg and the look at the source
@@ -51,15 +38,12 @@ class FrameCosts:
         return self.every + self.captioned * activity.alive.astype(np.int64) + self.distinct * activity.distinct
 
 
-TYPICAL_COSTS = FrameCosts(_DECODE + _ENCODE["veryfast"])
-
-
 def frame_costs(encoder: EncoderName, preset: Preset) -> FrameCosts:
     """Return the costs of a frame that `encoder` makes with `preset`."""
-    if encoder == "nvenc":
+    codec = CODECS[encoder]
+    if codec.hardware:
         return FrameCosts(_NVENC, engine=_NVENC_ENGINE)
-    factor = _ENCODE_VP9 if encoder == "vp9" else 1
-    return FrameCosts(_DECODE + factor * _ENCODE[preset])
+    return FrameCosts(_DECODE + round(codec.cost * x264_cost(preset)))
 
 
 def estimate_seconds(

@@ -39,25 +39,40 @@ def output_grid(source: SourceFacts, options: Options) -> tuple[FrameGrid, list[
 def output_size(source: SourceFacts, options: Options) -> tuple[int, int, list[str]]:
     """Return width and height of the result in pixels, both even, and warnings.
 
-    What is omitted comes from the source: its size as shown, or with one side given, its shape.
-    Raises OptionsError if the other side then leaves what can be rendered.
+    What is omitted comes from the source: its size as shown, or with one side given, its shape. A source that is larger
+    than what can be rendered is made smaller. Raises OptionsError if the other side then leaves what can be rendered.
     """
-    width, height = options.width, options.height
+    width, height, warnings = options.width, options.height, []
     if width is None and height is None:
-        width, height = source.width, source.height
+        width, height = _largest(source)
+        if (width, height) != (source.width, source.height):
+            warnings.append(
+                f"The result is {width}x{height}: the source's {source.width}x{source.height} is more than the "
+                f"{LARGEST_SIDE} pixels a side that can be rendered."
+            )
     elif width is None:
         assert height is not None
         width = _following("width", height * source.width, source.height)
     elif height is None:
         height = _following("height", width * source.height, source.width)
     even = width + width % 2, height + height % 2
-    if even == (width, height):
-        return width, height, []
-    warning = (
-        f"The result is {even[0]}x{even[1]} instead of {width}x{height}: "
-        "video with halved colour resolution needs even sides."
+    if even != (width, height):
+        warnings.append(
+            f"The result is {even[0]}x{even[1]} instead of {width}x{height}: "
+            "video with halved colour resolution needs even sides."
+        )
+    return *even, warnings
+
+
+def _largest(source: SourceFacts) -> tuple[int, int]:
+    """Return the source's size, or the largest of its shape that can be rendered."""
+    longest = max(source.width, source.height)
+    if longest <= LARGEST_SIDE:
+        return source.width, source.height
+    width, height = (
+        max(2, 2 * round(Fraction(side * LARGEST_SIDE, 2 * longest))) for side in (source.width, source.height)
     )
-    return *even, [warning]
+    return width, height
 
 
 def _frames(duration: Fraction, rate: Fraction) -> int:

@@ -1,30 +1,84 @@
-"""The one orchestrator of planning."""
+"""From facts to a plan: the target, its cells with their keys, and the segments that render those that are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ecg_api.options import Options
-from ecg_api.plan import Plan, SegmentPlan, SourceFacts
+import numpy as np
+
+from ecg_api.options import EncoderName, Options
+from ecg_api.plan import CellPlan, OutputColour, Plan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
-from ecg_renderer.media.codecs import EncoderName
-from ecg_renderer.model import FrameRange
+from ecg_renderer.film import Film
+from ecg_renderer.media.codecs import CODECS
+from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
-from ecg_renderer.planning.keys import segment_key
+from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.segments import cut_segments
-from ecg_renderer.scenario import Scenario
+from ecg_renderer.planning.segments import cell_length, cut_segments
+from ecg_renderer.scenario import Scenario, canonical_hash
+
+# Raise when the meaning of what is hashed below changes.
+_SCHEMA = 2
+# With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
+CELL_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How the video is cut up: the arguments of `cut_segments`."""
+    """How the work is shared out: into segments of about `target_seconds`, at most `max_segments`.
+
+    `forced` asks for an exact number, which only a shorter video, or cells that are there already, can lower.
+    """
 
     max_segments: int | None = None
     target_seconds: float = 60.0
     forced: int | None = None
+
+    def segments_of(self, seconds: float) -> int:
+        """Return the number of segments to aim at for so many seconds of video."""
+        wished = self.forced or max(1, round(seconds / self.target_seconds))
+        return min(wished, self.max_segments or wished)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What plans are made of, kept for looking at parts of the job later: films are cut out of it."""
+
+    scenario: Scenario
+    grid: FrameGrid
+    size: tuple[int, int]
+    cell_frames: int
+    preview_layout: bool
+    activity: Activity
+
+    @classmethod
+    def of(cls, plan: Plan, scenario: Scenario, options: Options) -> Planner:
+        """Return that of a plan which was made before."""
+        grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
+        return cls(
+            scenario,
+            grid,
+            (plan.target.width, plan.target.height),
+            plan.cell_frames,
+            options.layout == "preview",
+            Activity.of(scenario.cues, grid),
+        )
+
+    def film(self, frames: FrameRange) -> Film:
+        """Return what is drawn on `frames`."""
+        return film_of(
+            self.scenario,
+            frames,
+            self.grid,
+            self.activity,
+            size=self.size,
+            cell_frames=self.cell_frames,
+            preview_layout=self.preview_layout,
+        )
 
 
 def make_plan(
@@ -38,55 +92,154 @@ def make_plan(
     versions: Mapping[str, str],
     cores: int,
 ) -> Plan:
-    """Return the plan of the job `name`.
+    """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
-    `encoder` is the one that was decided on; `versions` see `segment_key`; `cores` is the number of CPU
-    cores for which time is estimated. Raises OptionsError for a size that cannot be rendered.
+    `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
+    a pixel; `cores` is the number of CPU cores for which time is estimated. Raises OptionsError for a size that cannot
+    be rendered.
     """
     grid, rate_warnings = output_grid(source, options)
     width, height, size_warnings = output_size(source, options)
+    longest = round(min(CELL_SECONDS, cutting.target_seconds) * grid.rate)
+    cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
     activity = Activity.of(scenario.cues, grid)
-    costs = frame_costs(encoder, options.preset)
-    ranges = cut_segments(
-        grid,
-        scenario.cues,
-        max_segments=cutting.max_segments,
-        target_seconds=cutting.target_seconds,
-        forced=cutting.forced,
-        costs=costs,
-    )
-
-    def key(frames: FrameRange) -> str:
-        return segment_key(
-            frames,
-            grid,
-            (width, height),
-            source=source,
-            scenario=scenario,
-            options=options,
-            encoder=encoder,
-            versions=versions,
-        )
-
-    whole = FrameRange(0, grid.frames)
-    captioned, distinct = activity.captioned_frames(whole), activity.distinct_frames(whole)
-    seconds = estimate_seconds(
-        costs, width * height, frames=grid.frames, captioned=captioned, distinct=distinct, cores=cores
-    )
-    return Plan(
-        name=name,
-        source=source,
+    planner = Planner(scenario, grid, (width, height), cell_frames, options.layout == "preview", activity)
+    target = Target(
         width=width,
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
-        segments=[
-            _segment(index, frames, activity, width * height, key(frames)) for index, frames in enumerate(ranges)
-        ],
-        captioned_frames=captioned,
-        distinct_frames_estimate=distinct,
-        estimated_seconds=round(seconds, 1),
+        colour=output_colour(source, encoder),
+        encoder=encoder,
+        quality=options.quality,
+        preset=options.preset,
+        fit=options.fit,
+        format=options.format,
+    )
+    ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
+    whole = FrameRange(0, grid.frames)
+    draft = Plan.model_construct(
+        name=name,
+        source=source,
+        target=target,
+        cell_frames=cell_frames,
+        cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
+        segments=[],
+        captioned_frames=activity.captioned_frames(whole),
+        distinct_frames_estimate=activity.distinct_frames(whole),
+        estimated_seconds=0.0,
         warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *_sound_warnings(source)],
+    )
+    return reusing(draft, activity, cutting, kept=(), cores=cores)
+
+
+def reusing(plan: Plan, activity: Activity, cutting: Cutting, *, kept: Collection[int], cores: int) -> Plan:
+    """Return `plan` with segments that render what is missing when the cells `kept` are in the store."""
+    costs = frame_costs(plan.target.encoder, plan.target.preset)
+    borders = [plan.cell_range(cell)[0] for cell in range(len(plan.cells))]
+    work = np.add.reduceat(costs.of_frames(activity), borders)
+    missing = [cell for cell in range(len(plan.cells)) if cell not in kept]
+    frames = sum(end - start for start, end in map(plan.cell_range, missing))
+    wished = cutting.segments_of(frames / float(plan.target.exact_rate))
+    ranges = cut_segments(missing, work, activity.alive[borders], wished=wished, largest=cutting.max_segments)
+    pixels = plan.target.width * plan.target.height
+    segments = [_segment(plan, index, cells, activity, pixels) for index, cells in enumerate(ranges)]
+    rendered = {cell for cells in ranges for cell in range(cells.start, cells.end)}
+    distinct = sum(activity.distinct_frames(FrameRange(part.start, part.end)) for part in segments)
+    seconds = estimate_seconds(
+        costs,
+        pixels,
+        frames=sum(segment.frames for segment in segments),
+        captioned=sum(segment.captioned_frames for segment in segments),
+        distinct=distinct,
+        cores=cores,
+    )
+    changes = {
+        "cells": [cell.model_copy(update={"reused": number not in rendered}) for number, cell in enumerate(plan.cells)],
+        "segments": segments,
+        "estimated_seconds": round(seconds, 1),
+    }
+    return Plan.model_validate(plan.model_copy(update=changes).model_dump())
+
+
+def output_colour(source: SourceFacts, encoder: EncoderName) -> OutputColour:
+    """Return the colours of what `encoder` makes of a source: its own, as far as the encoder takes them."""
+    codec = CODECS[encoder]
+    ten_bit = source.bit_depth > 8 and max(codec.depths) > 8
+    return OutputColour(
+        matrix=source.matrix,
+        full_range=source.full_range and codec.full_range,
+        bit_depth=10 if ten_bit else 8,
+        transfer=source.transfer,
+    )
+
+
+def with_encoder(plan: Plan, encoder: EncoderName) -> Plan:
+    """Return `plan` for the encoder that its job turned out to have; the keys of cells do not depend on it."""
+    colour = output_colour(plan.source, encoder)
+    target = plan.target.model_copy(update={"encoder": encoder, "colour": colour})
+    return plan.model_copy(update={"target": target})
+
+
+def cell_key(
+    film: Film,
+    frames: FrameRange,
+    target: Target,
+    *,
+    source: SourceFacts,
+    seek: float | None,
+    frame_policy: str,
+    versions: Mapping[str, str],
+) -> str:
+    """Return the key of the cell with `frames`, 64 hex digits: equal when its pictures must be equal.
+
+    The encoder is no part of it but of the cell's name, since a plan for a cluster cannot know it.
+    """
+    return canonical_hash(
+        {
+            "schema": _SCHEMA,
+            "film": film.contents(),
+            "frames": [frames.start, frames.end],
+            "ends": frames.end == target.frames,
+            "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "framePolicy": frame_policy,
+            "source": source.model_dump(exclude={"uri", "seek_points"}),
+            "seek": seek,
+            "versions": dict(versions),
+        }
+    )
+
+
+def _cell(
+    planner: Planner,
+    frames: FrameRange,
+    target: Target,
+    source: SourceFacts,
+    options: Options,
+    versions: Mapping[str, str],
+) -> CellPlan:
+    seek = seek_before(source, frames.start, planner.grid.rate)
+    key = cell_key(
+        planner.film(frames),
+        frames,
+        target,
+        source=source,
+        seek=seek,
+        frame_policy=options.frame_policy,
+        versions=versions,
+    )
+    captioned = planner.activity.captioned_frames(frames)
+    return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+
+
+def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixels: int) -> SegmentPlan:
+    frames = FrameRange(plan.cell_range(cells.start)[0], plan.cell_range(cells.end - 1)[1])
+    return SegmentPlan(
+        index=index,
+        start=frames.start,
+        end=frames.end,
+        work=activity.distinct_frames(frames) * pixels,
+        captioned_frames=activity.captioned_frames(frames),
     )
 
 
@@ -96,16 +249,4 @@ def _sound_warnings(source: SourceFacts) -> list[str]:
         [f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out."]
         if streams
         else []
-    )
-
-
-def _segment(index: int, frames: FrameRange, activity: Activity, pixels: int, key: str) -> SegmentPlan:
-    return SegmentPlan(
-        index=index,
-        start=frames.start,
-        end=frames.end,
-        pre_roll=int(activity.pre_roll[frames.start]),
-        content_key=key,
-        work=activity.distinct_frames(frames) * pixels,
-        captioned_frames=activity.captioned_frames(frames),
     )

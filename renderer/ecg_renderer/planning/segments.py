@@ -1,66 +1,76 @@
-"""Where the video is cut into segments."""
+"""Which cells each process renders: runs of missing ones, shared out by work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning.activity import Activity, best_cut
-from ecg_renderer.planning.costs import TYPICAL_COSTS, FrameCosts
-from ecg_renderer.scenario.model import CueSpan
+from ecg_renderer.model import FrameRange
 
-# A cut moves at most this share of a segment away from where the work is balanced. Below a half, so that
-# neighbouring cuts can neither meet nor cross.
-_REACH = 0.25
+
+def cell_length(frames: int, wished: int, segments: int | None) -> int:
+    """Return the frames of a cell: `wished`, or fewer where else there would be less cells than forced `segments`."""
+    return max(1, min(wished, frames // segments if segments else wished))
 
 
 def cut_segments(
-    grid: FrameGrid,
-    cues: Sequence[CueSpan],
+    missing: Collection[int],
+    work: NDArray[np.int64],
+    alive: NDArray[np.bool_],
     *,
-    max_segments: int | None,
-    target_seconds: float,
-    forced: int | None = None,
-    costs: FrameCosts = TYPICAL_COSTS,
+    wished: int,
+    largest: int | None = None,
 ) -> list[FrameRange]:
-    """Return the segments: all frames of `grid`, in order, none empty.
+    """Return ranges of cells that together hold all `missing` ones: about `wished`, at most `largest`.
 
-    About one for each `target_seconds` of video and at most `max_segments`; `forced` asks for an exact
-    number, which only a shorter video can lower. The work by `costs` is balanced; then each cut moves to a
-    frame without captions, or else to a cue's start, if one is near.
+    `work` is that of each cell; `alive` tells whether a caption is alive where it begins, which is a place to cut that
+    costs more. A range is a run of missing cells, or a part of one. Only where there are more than `largest` runs,
+    the ones with the fewest cells between them are joined, and what lies between is rendered once more.
     """
-    activity = Activity.of(cues, grid)
-    count = _count(grid, max_segments, target_seconds, forced)
-    balanced = _balanced_cuts(costs.of_frames(activity), count)
-    edges = [0]
-    for index in range(1, count):
-        wished = balanced[index]
-        low = wished - int(_REACH * (wished - balanced[index - 1]))
-        high = wished + int(_REACH * (balanced[index + 1] - wished))
-        edges.append(best_cut(activity, low, high, wished))
-    edges.append(grid.frames)
-    return [FrameRange(start, end) for start, end in pairwise(edges)]
+    runs = [FrameRange(run.start, run.stop) for run in runs_of(missing)]
+    while largest and len(runs) > largest:
+        gaps = [after.start - before.end for before, after in pairwise(runs)]
+        at = int(np.argmin(gaps))
+        runs[at : at + 2] = [FrameRange(runs[at].start, runs[at + 1].end)]
+    shares = _shares([int(work[run.start : run.end].sum()) for run in runs], list(map(len, runs)), wished)
+    return [part for run, share in zip(runs, shares, strict=True) for part in _cut(run, share, work, alive)]
 
 
-def _count(grid: FrameGrid, max_segments: int | None, target_seconds: float, forced: int | None) -> int:
-    if forced is None:
-        forced = max(1, round(float(grid.seconds(grid.frames)) / target_seconds))
-        forced = min(forced, max_segments or forced)
-    return max(1, min(forced, grid.frames))
+def runs_of(cells: Collection[int]) -> list[range]:
+    """Return the runs of consecutive ones among `cells`, ascending."""
+    runs: list[range] = []
+    for cell in sorted(cells):
+        if runs and runs[-1].stop == cell:
+            runs[-1] = range(runs[-1].start, cell + 1)
+        else:
+            runs.append(range(cell, cell + 1))
+    return runs
 
 
-def _balanced_cuts(work: NDArray[np.int64], count: int) -> list[int]:
-    """Return `count` + 1 ascending frames, 0 and the last included, with equal work between neighbours."""
-    done = np.concatenate(([0], np.cumsum(work)))
-    total = int(done[-1])
-    cuts = [int(np.searchsorted(done, total * index // count)) for index in range(count + 1)]
-    for index in range(1, count + 1):
-        cuts[index] = max(cuts[index], cuts[index - 1] + 1)
-    cuts[count] = len(work)
-    for index in range(count - 1, 0, -1):
-        cuts[index] = min(cuts[index], cuts[index + 1] - 1)
-    return cuts
+def _shares(work: list[int], cells: list[int], wished: int) -> list[int]:
+    """Return into how many parts each run is cut: at least one, at most its cells, the longest parts halved first."""
+    parts = [1] * len(work)
+    while sum(parts) < wished:
+        able = [index for index, count in enumerate(parts) if count < cells[index]]
+        if not able:
+            break
+        parts[max(able, key=lambda index: work[index] / parts[index])] += 1
+    return parts
+
+
+def _cut(run: FrameRange, parts: int, work: NDArray[np.int64], alive: NDArray[np.bool_]) -> list[FrameRange]:
+    """Cut a run into parts of about equal work."""
+    done = np.concatenate(([0], np.cumsum(work[run.start : run.end])))
+    cuts = [run.start]
+    for part in range(1, parts):
+        wished = done[-1] * part / parts
+        low, high = cuts[-1] + 1, run.end - (parts - part)
+        candidates = np.arange(low, high + 1)
+        off = np.abs(done[candidates - run.start] - wished)
+        # A quarter of a part's work is worth a cut at which no caption has to be replayed.
+        off = off + np.where(alive[candidates], done[-1] / parts / 4, 0)
+        cuts.append(int(candidates[np.argmin(off)]))
+    return [FrameRange(start, end) for start, end in pairwise([*cuts, run.end])]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 # How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. MotionText shows a cue
 # up to and including its end, so at a boundary that lies on a frame two cues would be seen at once; and times are
@@ -24,7 +28,8 @@ class CueSpan:
     """When a cue matters. Times are seconds within the video, both ends inclusive.
 
     `index` is the cue's place in `Scenario.data["cues"]`. `start` to `end` is when any of its elements can be
-    in the page. `animated` are the windows in it in which a plugin runs, in order, not overlapping.
+    in the page. `animated` are the windows in it in which a plugin runs, in order, not overlapping. `changes` are the
+    times at which one of its elements comes or goes, in order.
     """
 
     index: int
@@ -32,10 +37,7 @@ class CueSpan:
     start: float
     end: float
     animated: tuple[Window, ...]
-
-    def touches(self, start: float, end: float) -> bool:
-        """Tell whether the cue can be alive on some frame of those at `start` to `end` (seconds, inclusive)."""
-        return self.start <= end + SAMPLED_AFTER + EDGE and self.end >= start + SAMPLED_AFTER - EDGE
+    changes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,23 @@ class Scenario:
     fonts: tuple[FontUse, ...]
     warnings: tuple[str, ...]
 
+    def touching(self, start: float, end: float) -> list[CueSpan]:
+        """Return the cues that can be alive on some frame of those at `start` to `end` (seconds, inclusive)."""
+        starts, ends = self._edges
+        touched = (starts <= end + SAMPLED_AFTER + EDGE) & (ends >= start + SAMPLED_AFTER - EDGE)
+        return [self.cues[index] for index in np.flatnonzero(touched)]
+
+    @cached_property
+    def _edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.array([cue.start for cue in self.cues]), np.array([cue.end for cue in self.cues])
+
     def slice(self, start: float, end: float) -> dict[str, Any]:
         """Return what can be seen on the frames at `start` to `end` (seconds, inclusive), as a scenario of its own.
 
         Cues keep their order. What cannot change a picture is left out, so that equal slices have equal
         hashes. Parts are shared with `data`: treat the result as read-only.
         """
-        cues = [self.data["cues"][cue.index] for cue in self.cues if cue.touches(start, end)]
+        cues = [self.data["cues"][cue.index] for cue in self.touching(start, end)]
         used = {cue["track"] for cue in cues}
         kept = {key: self.data[key] for key in READ_BY_MOTIONTEXT if key in self.data}
         assets = {key: value for key, value in self.data["define"].items() if is_asset(value)}

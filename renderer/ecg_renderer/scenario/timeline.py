@@ -46,7 +46,9 @@ def keep_visible(data: dict[str, Any], duration: float, rate: Fraction | None, r
             if rate is not None:
                 for plugin, base, _ in _plugins(shown):
                     reach_a_frame(plugin, base, rate)
-            spans.append(CueSpan(len(kept), cue["id"], *alive, _merged(_plugin_windows(shown), alive)))
+            animated = _merged(_plugin_windows(shown), alive)
+            changes = {min(max(edge, alive[0]), alive[1]) for item in shown for edge in item.window}
+            spans.append(CueSpan(len(kept), cue["id"], *alive, animated, tuple(sorted(changes))))
             kept.append(cue)
     data["cues"] = kept
     if not kept:

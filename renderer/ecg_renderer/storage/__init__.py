@@ -3,37 +3,43 @@
 open_storage(uri, base) -> Storage
 read_bytes(limit)      a scenario
 source_url()           what FFmpeg opens: a plain path, a presigned URL, or the URL that redirects lead to
-identity()             changes when the bytes do; part of every segment's content key
+identity()             changes when the bytes do; part of every cell's key
 output(key, source)    a temporary file, renamed to the destination or uploaded to it on `commit()`
 public_url(base, ...)  where people fetch the result
-WorkDir                    finished segments by content key, for one process at a time
-open_work_store(uri) -> WorkStore
+Work, over open_work_store(uri)
 get, put, put_if_absent, upload, download, clean     what the pods of one job leave for each other
+CellStore, over Work
+present, fetch, keep   finished pieces of video that later renders use again
 """
 
 from ecg_renderer.storage.address import UrlPolicy
 from ecg_renderer.storage.base import Output, Storage, TransferProgress
+from ecg_renderer.storage.cells import Cell, CellStore, default_cells, limit_cells, run_folder
 from ecg_renderer.storage.local import FileStorage
 from ecg_renderer.storage.open import SUPPORTED, open_storage
 from ecg_renderer.storage.output import OutputFile, check_writable
 from ecg_renderer.storage.s3_check import ask_s3, s3_is_set_up
-from ecg_renderer.storage.work import WorkDir, default_work_root
+from ecg_renderer.storage.work import Work
 from ecg_renderer.storage.work_store import WorkStore, open_work_store
 
 __all__ = [
     "SUPPORTED",
+    "Cell",
+    "CellStore",
     "FileStorage",
     "Output",
     "OutputFile",
     "Storage",
     "TransferProgress",
     "UrlPolicy",
-    "WorkDir",
+    "Work",
     "WorkStore",
     "ask_s3",
     "check_writable",
-    "default_work_root",
+    "default_cells",
+    "limit_cells",
     "open_storage",
     "open_work_store",
+    "run_folder",
     "s3_is_set_up",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ecg_renderer.errors import StorageError
+from ecg_renderer.errors import ServiceUnreachable, StorageError
 
 if TYPE_CHECKING:
     import httpx
@@ -33,6 +34,8 @@ class UrlPolicy:
     read_seconds: float = 30
     total_seconds: float = 120
     max_redirects: int = 5
+    patience_seconds: float = 60
+    """How long a server that is away or overloaded is asked again."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> UrlPolicy:
@@ -105,11 +108,23 @@ def _addresses(host: str) -> set[str]:
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError as error:
-        raise StorageError(
+        kind = ServiceUnreachable if is_passing(error) else StorageError
+        raise kind(
             f"The host {host} is not known: {error.strerror or error}.",
             hint="Check the address and the network.",
         ) from error
     return {str(entry[4][0]) for entry in found}
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Tell whether a failure of the network may be over in a while: an unknown host and a bad certificate stay."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return False
+        if isinstance(error, socket.gaierror):
+            return error.errno != socket.EAI_NONAME
+        error = error.__cause__ or error.__context__
+    return True
 
 
 def _refuse_private(address: str, host: str) -> None:

@@ -80,3 +80,8 @@ class FileStorage:
     def output(self, key: str, *, source: str = "", needed_bytes: int = 0) -> OutputFile:
         """Return the output file of the job `key` (see `Storage.output`)."""
         return OutputFile(self.path, key, source=source, needed_bytes=needed_bytes)
+
+
+def cache_folder() -> Path:
+    """Return `ecg-render` in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ecg-render"

@@ -13,12 +13,12 @@ from typing import Any, Self
 from ecg_renderer.errors import SourceInvalid, SourceMissing, StorageError
 from ecg_renderer.storage.address import printable
 from ecg_renderer.storage.base import TransferProgress, below
+from ecg_renderer.storage.local import cache_folder
 from ecg_renderer.storage.output import OutputFile
 from ecg_renderer.storage.s3_client import S3
 from ecg_renderer.storage.s3_failures import NothingThere
 from ecg_renderer.storage.s3_place import S3Place, s3_object
 from ecg_renderer.storage.s3_transfer import check_writable_object, read_object, upload_object
-from ecg_renderer.storage.work import default_upload_root
 
 SOURCE_URL_SECONDS = 24 * 3600
 """How long FFmpeg can open a source by its signed address; no longer than the credentials that signed it live."""
@@ -90,7 +90,7 @@ class S3Output:
     """A local file that `commit()` uploads; see `Storage.output` and `Output`."""
 
     def __init__(self, place: S3Place, key: str, *, needed_bytes: int = 0) -> None:
-        local = default_upload_root() / f"{key}{PurePosixPath(place.key).suffix}"
+        local = cache_folder() / "uploads" / f"{key}{PurePosixPath(place.key).suffix}"
         self._s3 = S3()
         self._place = place
         self._file = OutputFile(local, key, needed_bytes=needed_bytes)

@@ -59,6 +59,21 @@ class S3WorkStore:
             return False
         return True
 
+    def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
+        """Return the last `size` bytes of a file and how many it has in all, or None if it is not there."""
+        place = self._place(name)
+        try:
+            answer = self._s3.ask("get_object", f"read {place}", Range=f"bytes=-{size}", **place.parameters)
+        except NoSuchObject:
+            return None
+        with answer["Body"] as body:
+            return body.read(), int(answer.get("ContentRange", f"/{answer['ContentLength']}").rpartition("/")[2])
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        place = self._place(name)
+        self._s3.ask("delete_object", f"remove {place}", **place.parameters)
+
     def download(self, name: str, path: Path, progress: TransferProgress | None = None) -> None:
         """Write a file's content to the local `path`, which has its name when it is complete."""
         download_object(self._s3, self._place(name), path, progress)

@@ -1,106 +1,72 @@
-"""The directory in which an interrupted render finds its finished segments again.
-
-<root>/<key>/lock                    held by the process that renders
-<root>/<key>/segments/<key>.<ext>    finished segments, by content key
-"""
+"""A store of work files for asynchronous callers."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from ecg_renderer.errors import StorageError
-from ecg_renderer.storage.failures import refusal
-from ecg_renderer.storage.lock import open_locked
-from ecg_renderer.storage.output import OutputFile
+from ecg_renderer.errors import plain_failures
+from ecg_renderer.storage.work_store import WorkStore, open_work_store
+
+T = TypeVar("T")
 
 
-def default_work_root() -> Path:
-    """Return the directory for work directories: `ecg-render/work` in the user's cache."""
-    return _cache() / "work"
+class Work:
+    """Work files for asynchronous callers: each request in a thread of its own.
 
-
-def default_upload_root() -> Path:
-    """Return the directory in which outputs wait for their upload: `ecg-render/uploads` in the user's cache."""
-    return _cache() / "uploads"
-
-
-def _cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "ecg-render"
-
-
-class WorkDir:
-    """One job's work directory: a context manager that holds it for this process.
-
-    Entering raises StorageError if another process holds it, StorageError or ResourceError if it cannot
-    be written.
+    A thread cannot be stopped; so one that is no longer waited for is told to come to its end, and does before the
+    caller goes on: a file is not taken from under its feet.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._segments = path / "segments"
-        self._lock: int | None = None
+    def __init__(self, uri: str) -> None:
+        self._store = open_work_store(uri)
 
-    def __enter__(self) -> Self:
-        """Make and lock the directory; remove the half-written files of processes that were killed."""
+    @property
+    def name(self) -> str:
+        """The folder's URI; it holds no secrets."""
+        return self._store.name
+
+    async def do(self, request: Callable[[WorkStore], T]) -> T:
+        """Return what `request` returns for the store."""
+        task = asyncio.ensure_future(asyncio.to_thread(request, self._store))
         try:
-            self._lock = self._open_locked()
-            for leftover in self._segments.glob(".*"):  # we hold the lock: nobody is writing them
-                leftover.unlink()
-        except OSError as error:
-            self._release()
-            raise refusal(error, "use the work directory", self.path) from error
-        return self
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._store.stop()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at: it is of no interest any more
+            raise
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let the directory go; finished segments stay for the next run."""
-        self._release()
+    async def do_all(
+        self,
+        requests: Sequence[Callable[[WorkStore], T]],
+        *,
+        at_once: int,
+        on_done: Callable[[T], None] = lambda result: None,
+    ) -> list[T]:
+        """Return what `requests` return, in their order; `at_once` of them are under way at a time.
 
-    def segment_path(self, key: str, extension: str) -> Path:
-        """Return where the finished segment with the content `key` lies or will lie."""
-        return self._segments / f"{key}.{extension}"
-
-    def finished(self, key: str, extension: str) -> Path | None:
-        """Return the finished segment with the content `key`, or None if it is still to be rendered."""
-        path = self.segment_path(key, extension)
-        return path if path.is_file() else None
-
-    def segment(self, key: str, extension: str) -> OutputFile:
-        """Return the file to write a segment to; its `commit()` makes it a finished one."""
-        return OutputFile(self.segment_path(key, extension), key)
-
-    def clean(self) -> None:
-        """Remove the directory with all that is in it, after the output was committed.
-
-        Raises StorageError if something cannot be removed.
+        The first failure is raised, and ends the rest.
         """
-        try:
-            shutil.rmtree(self.path)
-        except OSError as error:
-            raise refusal(error, "remove the work directory", self.path) from error
+        turns = asyncio.Semaphore(at_once)
 
-    def _open_locked(self) -> int:
-        while True:
-            self._segments.mkdir(parents=True, exist_ok=True)
-            try:
-                lock = open_locked(self.path / "lock")
-            except FileNotFoundError:  # the process that just finished has cleaned it away
-                continue
-            break
-        if lock is None:
-            raise StorageError(
-                f"Another process is rendering in the work directory {self.path}.",
-                hint="Wait for it, stop it, or give this render its own with --work-dir.",
-            )
-        return lock
+        async def take(request: Callable[[WorkStore], T]) -> T:
+            async with turns:
+                result = await self.do(request)
+            on_done(result)
+            return result
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        with plain_failures():
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(take(request)) for request in requests]
+        return [task.result() for task in running]
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the content of a work file, or None if it is not there."""
+        return await self.do(lambda store: store.get(name))
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Write a work file, in place of the one that was there."""
+        await self.do(lambda store: store.put(name, data))

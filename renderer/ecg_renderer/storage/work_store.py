@@ -50,11 +50,20 @@ class WorkStore(Protocol):
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
 
+    def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
+        """Return the last `size` bytes of a file, or fewer, and how many it has in all; None if it is not there."""
+
     def download(self, name: str, path: Path, progress: TransferProgress | None = None) -> None:
-        """Write a file's content to the local `path`, whose folder exists; StorageError if the file is not there."""
+        """Write a file's content to the local `path`, whose folder exists; StorageError if the file is not there.
+
+        On a disk both may be one file then: neither is written to afterwards, only replaced.
+        """
 
     def upload(self, path: Path, name: str, progress: TransferProgress | None = None) -> None:
-        """Write a file from the local `path`."""
+        """Write a file from the local `path`, which may be the same file then."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
 
     def clean(self, keep: str = "") -> int:
         """Remove the folder with everything in it, half-written files too; return how many files that were.
@@ -133,16 +142,37 @@ class FolderWorkStore:
         with _said("read", path):
             return path.is_file()
 
+    def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
+        """Return the last `size` bytes of a file and how many it has in all, or None if it is not there."""
+        path = self._path(name)
+        with _said("read", path):
+            try:
+                with path.open("rb") as file:
+                    whole = file.seek(0, os.SEEK_END)
+                    file.seek(max(0, whole - size))
+                    return file.read(), whole
+            except FileNotFoundError:
+                return None
+
     def download(self, name: str, path: Path, progress: TransferProgress | None = None) -> None:
-        """Copy a file to the local `path`, which has its name when it is complete."""
-        _copy(self._path(name), path, progress)
+        """Put a file at the local `path`, which has its name when it is complete; it counts as used just now."""
+        source = self._path(name)
+        _place(source, path, progress)
+        with contextlib.suppress(OSError):
+            os.utime(source)
 
     def upload(self, path: Path, name: str, progress: TransferProgress | None = None) -> None:
         """Write a file from the local `path`."""
         target = self._path(name)
         with _said("write", target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(path, target, progress)
+        _place(path, target, progress)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        path = self._path(name)
+        with _said("remove", path):
+            path.unlink(missing_ok=True)
 
     def clean(self, keep: str = "") -> int:
         """Remove the folder with everything in it but the file `keep`; return how many files that were."""
@@ -171,13 +201,18 @@ class FolderWorkStore:
                 yield unfinished
 
 
-def _copy(source: Path, target: Path, progress: TransferProgress | None) -> None:
+def _place(source: Path, target: Path, progress: TransferProgress | None) -> None:
+    """Make `target` the file `source`: the same one where the file system can, else a copy."""
     with _said("write", target), _temporary(target) as unfinished:
         try:
-            shutil.copyfile(source, unfinished)
+            unfinished.unlink()
+            unfinished.hardlink_to(source)
         except FileNotFoundError as error:
             raise refusal(error, "read", source) from error
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, unfinished)
         unfinished.replace(target)
+        target.chmod(0o644)
         if progress:
             size = target.stat().st_size
             progress(size, size)

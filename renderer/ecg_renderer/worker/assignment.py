@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_api.pods import JOB_VARIABLE, SEGMENTS_VARIABLE, WORK_VARIABLE
+from ecg_api.pods import JOB_VARIABLE, SEGMENTS_VARIABLE, WORK_VARIABLE, WorkFiles
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.errors import ManifestError
@@ -19,11 +19,15 @@ INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 
 @dataclass(frozen=True)
 class Assignment:
-    """A job and where its work files are; relative paths in its manifest start at `base`."""
+    """A job and where its work files are; relative paths in its manifest start at `base`.
+
+    `cells_uri` is the folder of finished pieces of video: the namespace's, or one among the job's own work files.
+    """
 
     job: RenderJob
     base: Path
     work_uri: str
+    cells_uri: str
 
     @property
     def output_key(self) -> str:
@@ -31,12 +35,15 @@ class Assignment:
         return hashlib.sha256(self.work_uri.encode()).hexdigest()
 
 
-def read_assignment(text: str | None, path: str | None, work: str | None, *, with_scenario: bool) -> Assignment:
+def read_assignment(
+    text: str | None, path: str | None, work: str | None, cells: str | None, *, with_scenario: bool
+) -> Assignment:
     """Return what a pod is to work on.
 
-    `text` is the RenderJob as JSON; `path`, a manifest file, takes its place where a person tries it. Without
-    `with_scenario` the job's own scenario is left out: it was prepared by the plan pod, and no other pod is given it.
-    Raises ManifestError or OptionsError.
+    `work` and `cells` are folders: of the job's work files, of pieces that jobs share. `text` is the RenderJob as
+    JSON; `path`, a manifest file, takes its place where a person tries it. Without `with_scenario` the job's own
+    scenario is left out: it was prepared by the plan pod, and no other pod is given it. Raises ManifestError or
+    OptionsError.
     """
     work_uri = read_work_uri(work)
     if path:
@@ -47,7 +54,9 @@ def read_assignment(text: str | None, path: str | None, work: str | None, *, wit
         raise ManifestError(
             f"There is no job: {JOB_VARIABLE} is not set.", hint="Set it to the RenderJob as JSON, or give --job FILE."
         )
-    return Assignment(manifest.job, manifest.base, work_uri)
+    own = f"{work_uri.rstrip('/')}/{WorkFiles.CELLS}"
+    shared = folder_uri(cells) if cells and manifest.job.spec.reuse else own
+    return Assignment(manifest.job, manifest.base, work_uri, shared)
 
 
 def read_work_uri(work: str | None) -> str:
@@ -57,7 +66,12 @@ def read_work_uri(work: str | None) -> str:
             f"There is no place for work files: {WORK_VARIABLE} is not set.",
             hint="Set it to s3://bucket/folder or file:///folder, or give --work.",
         )
-    return work if "://" in work else Path(work).absolute().as_uri()
+    return folder_uri(work)
+
+
+def folder_uri(folder: str) -> str:
+    """Return the address of a folder that is an address already, or a path."""
+    return folder if "://" in folder else Path(folder).absolute().as_uri()
 
 
 def segment_number(segments: str | None, index: int | None) -> int:

@@ -1,6 +1,6 @@
 """One encoder for the whole job: segments of two encoders cannot be joined.
 
-1. what the job alone decides (x264 as asked, VP9 for WebM) needs no test
+1. what the job alone decides (the CPU as asked, VP9 for WebM) needs no test; nor does a plan that found most cells
 2. else the first pod makes a test encode on its node and claims the encoder: `encoder.json`, if there is none yet
 3. all others follow the claim; a node that cannot fails retryably, so that another one is tried
 """
@@ -12,8 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from ecg_api.options import Options
 from ecg_api.pods import WorkFiles
 from ecg_renderer.errors import GpuUnavailable, StorageError
-from ecg_renderer.media.encoder import EncoderChoice, nvenc_problem, settled_encoder, without_nvenc
-from ecg_renderer.worker.work import Work
+from ecg_renderer.media.codecs import CODECS
+from ecg_renderer.media.encoder import (
+    WORKS,
+    EncoderChoice,
+    hardware_codec,
+    nvenc_problem,
+    settled_encoder,
+    without_nvenc,
+)
+from ecg_renderer.storage import Work
 
 _CLAIM: TypeAdapter[EncoderChoice] = TypeAdapter(EncoderChoice)
 
@@ -25,15 +33,21 @@ async def agree_on_encoder(work: Work, options: Options, *, bit_depth: int) -> E
     """
     claim = await read_claim(work)
     if claim is None:
-        own = settled_encoder(options.encoder, options.format, bit_depth=bit_depth) or await _tested(options)
-        wish = _CLAIM.dump_json(own)
-        claim = _decoded(await work.do(lambda store: store.put_if_absent(WorkFiles.ENCODER, wish)))
-    if claim.encoder == "nvenc" and (problem := await nvenc_problem()):
+        own = settled_encoder(options, bit_depth=bit_depth) or await _tested(options)
+        claim = await claim_encoder(work, own)
+    codec = CODECS[claim.encoder]
+    if codec.hardware and (problem := await nvenc_problem(codec)):
         raise GpuUnavailable(
             f"The job's other segments are encoded by NVENC, which does not work on this node: {problem}.",
-            hint="Let the job's pods run on nodes with the same kind of GPU, or set options.encoder to x264.",
+            hint="Let the job's pods run on nodes with the same kind of GPU, or set options.encoder to cpu.",
         )
     return claim
+
+
+async def claim_encoder(work: Work, wish: EncoderChoice) -> EncoderChoice:
+    """Claim the encoder for the job; return the one that was claimed first, by whomever."""
+    raw = _CLAIM.dump_json(wish)
+    return _decoded(await work.do(lambda store: store.put_if_absent(WorkFiles.ENCODER, raw)))
 
 
 async def read_claim(work: Work) -> EncoderChoice | None:
@@ -43,15 +57,16 @@ async def read_claim(work: Work) -> EncoderChoice | None:
 
 
 async def _tested(options: Options) -> EncoderChoice:
-    problem = await nvenc_problem()
+    codec = hardware_codec(options)
+    problem = await nvenc_problem(codec)
     if not problem:
-        return EncoderChoice("nvenc", "a test encode on this GPU worked")
+        return EncoderChoice(codec.name, WORKS)
     if options.encoder == "nvenc":
         raise GpuUnavailable(
             f"The job insists on NVENC, which does not work on this node: {problem}.",
-            hint="Set options.encoder to auto to fall back to x264, or let its pods run on nodes with a fitting GPU.",
+            hint="Set options.encoder to auto to fall back to the CPU, or let its pods run on fitting nodes.",
         )
-    return without_nvenc(problem)
+    return without_nvenc(options, problem)
 
 
 def _decoded(raw: bytes) -> EncoderChoice:

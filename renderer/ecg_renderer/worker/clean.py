@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ecg_api.pods import CleanReport
+from ecg_renderer.storage import Work
 from ecg_renderer.worker.live import Live
-from ecg_renderer.worker.work import Work
 
 
 async def clean_job(work_uri: str, live: Live) -> CleanReport:

@@ -11,6 +11,7 @@ from ecg_api.pods import PodProgress
 from ecg_renderer.frames import QueueStatistics
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.memory import MemoryMeter
+from ecg_renderer.metering import RenderMeter
 from ecg_renderer.progress import ProgressReport, Stage
 
 LINE_SECONDS = 10.0
@@ -29,7 +30,7 @@ class Live:
     """Takes the progress of one pod; an `Observer`.
 
     Attributes:
-        queue: asks for the state of the queue before FFmpeg; set while a segment is rendered.
+        meter: knows the state of the queue before FFmpeg; set while a segment is rendered.
         memory: measures all of the pod's processes; set while that is worth it.
 
     `moment` may be called from any thread: what it reads is replaced as a whole, never changed.
@@ -39,14 +40,13 @@ class Live:
         self._say = say
         self._clock = clock
         self._said_at = clock()
-        self._first_frame = 0
         self._progress = PodProgress()
-        self.queue: Callable[[], QueueStatistics | None] | None = None
+        self.meter: RenderMeter | None = None
         self.memory: MemoryMeter | None = None
 
     def moment(self) -> Moment:
         """Return where the pod stands."""
-        queue = self.queue() if self.queue else None
+        queue = self.meter.queue.statistics() if self.meter and self.meter.queue else None
         measured = {
             "frames_dropped": queue.dropped_frames if queue else self._progress.frames_dropped,
             "memory_mb": self.memory.latest_mb if self.memory else 0.0,
@@ -64,8 +64,7 @@ class Live:
         self._say(line)
 
     def begin_segment(self, segment: SegmentPlan) -> None:
-        """Count frames from the first one of `segment` on."""
-        self._first_frame = segment.start
+        """Show which segment this pod renders, and its frames."""
         self._change(segment=segment.index, frames_total=segment.frames)
 
     def encode_with(self, choice: EncoderChoice) -> None:
@@ -78,14 +77,14 @@ class Live:
         self._change(frames_done=done, frames_total=total)
 
     def report(self, progress: ProgressReport) -> None:
-        """Take the renderer's progress, which counts over the whole job; now and then, write a line about it."""
+        """Take the renderer's progress; now and then, write a line about it."""
         if progress.stage is not Stage.RENDERING:
             self._change(stage=progress.stage.value)
             return
         entered = self._progress.stage != Stage.RENDERING
         self._change(
             stage=Stage.RENDERING.value,
-            frames_done=progress.frames_done - self._first_frame,
+            frames_done=progress.frames_done,
             frames_per_second=progress.frames_per_second,
             capture=progress.capture,
         )

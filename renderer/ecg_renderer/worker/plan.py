@@ -10,21 +10,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from ecg_api.options import Encoder, Format
+from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import PlanSummary
 from ecg_renderer.errors import OptionsError
-from ecg_renderer.media.encoder import EncoderChoice, settled_encoder
+from ecg_renderer.media.encoder import EncoderChoice, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import TARGET_SECONDS
-from ecg_renderer.storage import open_storage
+from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.address import printable
 from ecg_renderer.worker.assignment import Assignment
+from ecg_renderer.worker.claim import claim_encoder
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.scenarios import scenario_reader
-from ecg_renderer.worker.work import Work, store_job
+from ecg_renderer.worker.work import store_job
 
 
 async def plan_job(
@@ -39,14 +40,17 @@ async def plan_job(
     work = Work(assignment.work_uri)
     live.stage("planning", f"Planning {job.metadata.name}.")
     _check_encoder(job)
+    store, cutting = CellStore(assignment.cells_uri), cutting_of(job, most_segments)
     prepared = await prepare_job(
         job,
         assignment.base,
-        cutting_of(job, most_segments),
+        cutting,
+        store=store,
         reader=scenario_reader(scenario_file),
         chooser=presumed_encoder,
     )
     await asyncio.to_thread(_check_output, assignment, prepared)
+    prepared = await _reuse(work, store, prepared, cutting)
     await store_job(work, prepared)
     for warning in prepared.plan.warnings:
         live.warn(warning)
@@ -60,14 +64,43 @@ def cutting_of(job: RenderJob, most_segments: int | None) -> Cutting:
     return Cutting(max_segments=min(limits, default=None), target_seconds=wanted.target_seconds or TARGET_SECONDS)
 
 
-async def presumed_encoder(wanted: Encoder, format: Format, *, bit_depth: int = 8) -> EncoderChoice:  # noqa: A002
+async def _reuse(work: Work, store: CellStore, prepared: PreparedJob, cutting: Cutting) -> PreparedJob:
+    """Return the job with what is in the store left out of its segments.
+
+    Where a node is yet to decide on the encoder, that of the cells counts if they are at least half of the job: the
+    rest follows it.
+    """
+    found: dict[EncoderName, set[int]] = {}
+    for encoder in _candidates(prepared):
+        with_it = prepared.encoded_by(EncoderChoice(encoder, "as the pieces in the store"))
+        found[encoder] = await store.present([with_it.cell(number) for number in range(len(prepared.plan.cells))])
+    encoder = max(found, key=lambda name: len(found[name]))
+    if 2 * len(found[encoder]) < len(prepared.plan.cells):
+        return prepared
+    choice = EncoderChoice(encoder, "as the pieces in the store")
+    if len(found) > 1 and (await claim_encoder(work, choice)).encoder != encoder:
+        return prepared  # an earlier try of this plan, and a segment of it, came before
+    return prepared.encoded_by(choice).reusing(found[encoder], cutting)
+
+
+def _candidates(prepared: PreparedJob) -> list[EncoderName]:
+    options = prepared.job.spec.options
+    settled = settled_encoder(options, bit_depth=prepared.source.bit_depth)
+    if settled:
+        return [settled.encoder]
+    both = [hardware_codec(options).name, cpu_codec(options).name]
+    return both[:1] if options.encoder == "nvenc" else both
+
+
+async def presumed_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice:
     """Return the encoder to plan with; which one it will be shows on the node of the first segment.
 
     Cuts and estimate follow it, and so would the content keys; a segment's name says its real encoder. For `auto` it
     is what every node has, so that a job on nodes without NVENC is cut as on one machine.
     """
-    settled = settled_encoder(wanted, format, bit_depth=bit_depth)
-    return settled or EncoderChoice("nvenc" if wanted == "nvenc" else "x264", "to be tried by the first segment")
+    settled = settled_encoder(options, bit_depth=bit_depth)
+    codec = hardware_codec(options) if options.encoder == "nvenc" else cpu_codec(options)
+    return settled or EncoderChoice(codec.name, "to be tried by the first segment")
 
 
 def _check_encoder(job: RenderJob) -> None:
@@ -76,7 +109,7 @@ def _check_encoder(job: RenderJob) -> None:
     if job.spec.options.encoder == "nvenc" and placement.gpus == 0 and not own_way:
         raise OptionsError(
             "spec.options.encoder is nvenc, but spec.placement.gpus is 0: NVENC is a part of a GPU.",
-            hint="Ask for a GPU, or set options.encoder to auto or x264.",
+            hint="Ask for a GPU, or set options.encoder to auto or cpu.",
         )
 
 
@@ -87,13 +120,15 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
 
 
 def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
-    plan = prepared.plan
+    plan, target = prepared.plan, prepared.plan.target
     summary = PlanSummary(
         uri=f"{printable(assignment.work_uri).rstrip('/')}/{WorkFiles.PLAN}",
-        width=plan.width,
-        height=plan.height,
-        rate=plan.rate,
-        frames=plan.frames,
+        width=target.width,
+        height=target.height,
+        rate=target.rate,
+        frames=target.frames,
+        cells=len(plan.cells),
+        cells_reused=plan.reused_cells,
         distinct_frames=plan.distinct_frames_estimate,
         estimated_seconds=plan.estimated_seconds,
         warnings=plan.warnings,

@@ -7,19 +7,18 @@ scenario nor a ConfigMap that may be gone by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from ecg_api.plan import Plan, SegmentPlan
+from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
-from ecg_renderer.errors import ManifestError, SourceInvalid, StorageError, plain_failures
+from ecg_renderer.errors import SourceInvalid, StorageError
+from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario
-from ecg_renderer.storage import open_storage
-from ecg_renderer.storage.work_store import WorkStore, open_work_store
+from ecg_renderer.storage import Work, open_storage
 from ecg_renderer.worker.assignment import Assignment
 
 T = TypeVar("T")
@@ -28,86 +27,22 @@ _SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 _PLAN_AGAIN = "Run `ecg-render worker plan` again, with the same image."
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What the plan pod left."""
-
-    plan: Plan
-    scenario: Scenario
-
-    def segment(self, number: int) -> SegmentPlan:
-        """Return a segment by its number; raises ManifestError if the plan has none of that number."""
-        if number >= len(self.plan.segments):
-            raise ManifestError(f"There is no segment {number}: the plan has {len(self.plan.segments)}, from 0 on.")
-        return self.plan.segments[number]
-
-
-class Work:
-    """A job's work files for asynchronous callers: each request in a thread of its own.
-
-    A thread cannot be stopped; so one that is no longer waited for is told to come to its end, and does before the
-    caller goes on: a file is not taken from under its feet.
-    """
-
-    def __init__(self, uri: str) -> None:
-        self._store = open_work_store(uri)
-
-    async def do(self, request: Callable[[WorkStore], T]) -> T:
-        """Return what `request` returns for the store."""
-        task = asyncio.ensure_future(asyncio.to_thread(request, self._store))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._store.stop()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at: it is of no interest any more
-            raise
-
-    async def do_all(
-        self,
-        requests: Sequence[Callable[[WorkStore], T]],
-        *,
-        at_once: int,
-        on_done: Callable[[T], None] = lambda result: None,
-    ) -> list[T]:
-        """Return what `requests` return, in their order; `at_once` of them are under way at a time.
-
-        The first failure is raised, and ends the rest.
-        """
-        turns = asyncio.Semaphore(at_once)
-
-        async def take(request: Callable[[WorkStore], T]) -> T:
-            async with turns:
-                result = await self.do(request)
-            on_done(result)
-            return result
-
-        with plain_failures():
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(take(request)) for request in requests]
-        return [task.result() for task in running]
-
-    async def get(self, name: str) -> bytes | None:
-        """Return the content of a work file, or None if it is not there."""
-        return await self.do(lambda store: store.get(name))
-
-    async def put(self, name: str, data: bytes) -> None:
-        """Write a work file, in place of the one that was there."""
-        await self.do(lambda store: store.put(name, data))
-
-
 async def store_job(work: Work, prepared: PreparedJob) -> None:
     """Write scenario and plan; the plan last, so that where a plan is the scenario is too."""
     await work.put(WorkFiles.SCENARIO, _SCENARIO.dump_json(prepared.scenario))
     await work.put(WorkFiles.PLAN, prepared.plan.model_dump_json().encode())
 
 
-async def load_job(work: Work) -> Stored:
-    """Read plan and scenario; raises StorageError if one is missing or cannot be understood."""
+async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
+    """Return the job as the plan pod prepared it, with the source's address of today.
+
+    Raises StorageError if plan or scenario is missing or cannot be understood, SourceMissing, and SourceInvalid if the
+    source is not the one that was planned.
+    """
     plan = await load_plan(work)
     scenario = await _load(work, WorkFiles.SCENARIO, _SCENARIO.validate_json)
-    return Stored(plan, scenario)
+    url = await open_source(assignment, plan)
+    return PreparedJob(assignment.job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan)
 
 
 async def load_plan(work: Work) -> Plan:

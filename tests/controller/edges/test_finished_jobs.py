@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from ecg_operator.act import Actor
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
 from ecg_operator.events import EventRecorder
 from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
@@ -89,8 +87,7 @@ class Site:
         cluster = cast(Cluster, self)
         observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
         actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
-        choose = functools.partial(decide, policy=POLICY)
-        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, choose)
+        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, POLICY)
 
     async def get(self, resource: object, namespace: str, name: str) -> dict[str, Any]:
         assert resource == RENDER_JOBS

@@ -265,3 +265,27 @@ def test_a_status_of_a_newer_operator_is_left_alone() -> None:
     record = read_render_job({**RENDER_JOB, "status": {"phase": "Teleporting"}})
     assert record.value.status is None
     assert any("status.phase" in problem for problem in record.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("managed_by", "manager", "ours"),
+    [
+        ("", "render.ecg.dev/operator", True),
+        ("render.ecg.dev/operator", "render.ecg.dev/operator", True),
+        ("kueue.x-k8s.io/multikueue", "render.ecg.dev/operator", False),
+        ("", "example.com/second", False),
+        ("example.com/second", "example.com/second", True),
+    ],
+)
+def test_a_render_job_that_another_controller_manages_is_none_of_ours(
+    managed_by: str, manager: str, ours: bool
+) -> None:
+    spec = {**SPEC, "managedBy": managed_by} if managed_by else SPEC
+    assert (read_render_job({**RENDER_JOB, "spec": spec}, manager) is not None) is ours
+
+
+def test_a_pod_holds_as_many_gpus_as_it_has_of_what_the_cluster_calls_one() -> None:
+    shared = {"name": "renderer", "resources": {"limits": {"nvidia.com/gpu.shared": "1"}}}
+    record = read_pod({**POD, "spec": {**POD["spec"], "containers": [shared]}}, "nvidia.com/gpu.shared")
+    assert record is not None
+    assert record.value.gpus == 1

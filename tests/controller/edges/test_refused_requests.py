@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,7 +17,6 @@ from ecg_operator.act import Actor
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
 from ecg_operator.events import EventRecorder
 from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
@@ -51,8 +49,7 @@ class Site:
         cluster = cast(Cluster, self)
         observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
         actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
-        choose = functools.partial(decide, policy=POLICY)
-        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, choose)
+        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, POLICY)
 
     async def create(self, resource: object, namespace: str, body: dict[str, Any]) -> None:
         self.created.append(body["metadata"]["name"])

@@ -38,6 +38,22 @@ def test_the_highest_priority_goes_first_and_of_equal_ones_the_oldest() -> None:
     assert positions(verdicts) == {"young": 1, "lazy": 2}
 
 
+def test_the_priorities_and_the_many_jobs_of_one_namespace_do_not_hold_up_another() -> None:
+    greedy = [claim(f"a{n}", 100 - n, priority=1000) for n in range(20)]
+    modest = [claim("b0", 5, namespace="b"), claim("b1", 4, namespace="b", priority=1)]
+    verdicts = admit([*greedy, *modest], Budget(jobs=4, segments=40))
+    assert set(segments(verdicts)) == {"a0", "a1", "b0", "b1"}
+    late = admit([*greedy, claim("c0", namespace="c")], Budget(jobs=1, segments=40))
+    assert positions(late)["c0"] == 1, "its namespace has none, the other one has one"
+
+
+def test_who_has_places_already_comes_after_who_has_none() -> None:
+    running = [claim(f"a{n}", 90, admitted=True) for n in range(3)]
+    waiting = [claim("a9", 80, priority=1000), claim("b0", 1, namespace="b")]
+    verdicts = admit([*running, *waiting], Budget(jobs=4, segments=40))
+    assert set(segments(verdicts)) == {"a0", "a1", "a2", "b0"}
+
+
 def test_a_job_that_was_let_in_is_not_sent_back_for_a_more_urgent_one() -> None:
     claims = [claim("running", admitted=True, holds=4, wants=6), claim("urgent", priority=1000)]
     verdicts = admit(claims, Budget(jobs=1, segments=8))

@@ -185,6 +185,22 @@ def test_a_segments_pod_asks_for_a_gpu_with_what_encoding_needs() -> None:
     assert "NVIDIA_VISIBLE_DEVICES" not in variables(manifest)
 
 
+def test_a_gpu_is_what_the_cluster_calls_one_on_nodes_that_are_tainted_as_gpu_nodes_are() -> None:
+    slices = replace(POLICY, gpu_resource="nvidia.com/mig-1g.10gb")
+    manifest = built("segments", policy=slices)
+    limits = container_of(manifest)["resources"]["limits"]
+    assert {name: amount for name, amount in limits.items() if "nvidia" in name} == {"nvidia.com/mig-1g.10gb": "1"}
+    keys = [one["key"] for one in pod_of(manifest)["tolerations"]]
+    assert keys == ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb"]
+
+
+def test_pods_are_told_whether_they_may_reuse_what_others_have_stored() -> None:
+    for kind in ("plan", "segments", "merge"):
+        for reuse in (True, False):
+            text = variables(built(kind, render_job(reuse=reuse)))["ECG_RENDER_JOB"]
+            assert parse_render_job(json.loads(text)).spec.reuse is reuse
+
+
 @pytest.mark.parametrize(("kind", "gpus"), [("segments", 0), ("plan", 1), ("merge", 1)])
 def test_who_does_not_need_a_gpu_does_not_hold_one(kind: str, gpus: int) -> None:
     manifest = built(kind, render_job(placement={"gpus": gpus}))

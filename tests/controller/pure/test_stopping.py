@@ -14,6 +14,7 @@ from ecg_api.status import Phase, WorkFilesState
 from ecg_operator.model import CreateJob, DeleteChildren, DeleteJob, DeleteRenderJob, Observation, Verdict
 from observations import (
     NOW,
+    POLICY,
     condition,
     decided,
     ended_pod,
@@ -238,3 +239,53 @@ def test_so_it_is_when_the_render_job_is_deleted() -> None:
     assert waits.actions == ()
     assert waits.due is not None
     assert decided(replace(start, now=start.now + timedelta(seconds=3601))).actions == (DeleteJob("clip-clean"),)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "settings", "seconds"),
+    [
+        ({}, {"ttl_succeeded_seconds": 60}, 60),
+        ({}, {"ttl_succeeded_seconds": 0}, 0),
+        ({"succeededSeconds": 5}, {"ttl_succeeded_seconds": 60}, 5),
+        ({"succeededSeconds": 0}, {"ttl_succeeded_seconds": 60}, 0),
+        ({}, {"ttl_failed_seconds": 60}, None),
+    ],
+)
+def test_who_does_not_say_how_long_it_is_kept_is_kept_as_the_operator_is_set(
+    ttl: dict[str, int], settings: dict[str, int], seconds: int | None
+) -> None:
+    policy = replace(POLICY, **settings)
+    over = finished(spec={"ttl": ttl})
+    assert over.status.completion_time is not None
+    if seconds is None:
+        assert decided(over, policy).due is None
+        return
+    at = replace(over, now=over.status.completion_time + timedelta(seconds=seconds))
+    assert decided(at, policy).actions == (DeleteRenderJob(),)
+
+
+def test_suspended_is_a_condition_of_its_own_while_the_job_is() -> None:
+    start = rendering()
+    assert "Suspended" not in {one.type for one in start.status.conditions}
+    paused = later(later(patched(start, suspend=True), 1, jobs=(), pods=()), 3)
+    assert (condition(paused.status, "Suspended").status, condition(paused.status, "Suspended").reason) == (
+        "True",
+        "Suspended",
+    )
+
+    on = later(patched(paused), 1)
+    assert (condition(on.status, "Suspended").status, condition(on.status, "Suspended").reason) == ("False", "Resumed")
+    over = decided(patched(paused, suspend=True, cancel=True)).status
+    assert (condition(over, "Suspended").status, condition(over, "Suspended").reason) == ("False", "Cancelled")
+
+
+def test_the_status_says_when_the_job_started_and_when_it_ended() -> None:
+    waiting = later(observed(verdict=Verdict(admitted=False)), 5)
+    assert (waiting.status.start_time, waiting.status.completion_time) == (None, None)
+    started = later(replace(waiting, verdict=Verdict(admitted=True, segments=1)), 5)
+    assert started.status.start_time == NOW + timedelta(seconds=5)
+    paused = later(patched(started, suspend=True), 5)
+    again = later(patched(paused), 5)
+    assert again.status.start_time == started.status.start_time
+    over = decided(patched(again, cancel=True)).status
+    assert over.completion_time == again.now

@@ -13,6 +13,7 @@ from ecg_api.names import Role
 from ecg_api.status import Phase
 from ecg_operator.model import Observation
 from observations import (
+    POLICY,
     condition,
     decided,
     ended_pod,
@@ -63,6 +64,14 @@ def test_what_will_not_go_away_is_said_at_the_first_look(
     assert (decision.status.phase, decision.status.reason) == (Phase.RENDERING, reason)
     assert decision.status.run is not None
     assert decision.status.run.waiting_since is not None
+
+
+def test_a_missing_share_of_a_gpu_is_a_missing_gpu() -> None:
+    shared = replace(POLICY, gpu_resource="nvidia.com/gpu.shared")
+    decision = decided(waiting(unschedulable="0/3 nodes: 3 Insufficient nvidia.com/gpu.shared."), shared)
+    said = condition(decision.status, "Scheduled")
+    assert said.reason == Reason.GPU_UNAVAILABLE
+    assert "No node with a free nvidia.com/gpu.shared" in said.message
 
 
 @pytest.mark.parametrize(

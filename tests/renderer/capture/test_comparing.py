@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from ecg_renderer.capture.scene import Scene
 
 from captions import Json, talk
 from captures import Picture, film, open_way, pictures_of
 from ecg_renderer.capture.patches import Block
-from ecg_renderer.capture.scene import Scene
 from ecg_renderer.capture.selfcheck import Comparison, compare, frames_to_measure, sample_frames
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.model import Box, FrameRange

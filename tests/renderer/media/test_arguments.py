@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ecg_api.plan import SeekPoint
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.media.arguments import (
     Merge,
@@ -27,6 +28,7 @@ NTSC = Fraction(30000, 1001)
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,nut,gif"
 OPENED = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file"]
 CAPTIONS = ["-f", "nut", "-analyzeduration", "0", "-probesize", "32", "-protocol_whitelist", "file,pipe"]
+TAGS = "setparams=colorspace=bt709:range=tv"
 OVERLAY = "overlay=alpha=straight:eof_action=repeat:eval=init:format=yuv420:x=320:y=840"
 
 
@@ -63,8 +65,9 @@ def test_a_segment_from_the_start_decodes_overlays_and_encodes_in_one_pass() -> 
         *(*OPENED, "-i", "file:/in/clip.mp4"),
         *(*CAPTIONS, "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:V:0]fps=fps=30/1:round=near:start_time=0.000000[s0];[s0][1:v:0]{OVERLAY}[s1]",
-        *("-map", "[s1]", "-f", "mp4", "-c:v", "libx264", "-color_range", "tv", "-crf", "23"),
+        f"[0:V:0]fps=fps=30/1:round=near:start_time=0.000000[s0];"
+        f"[s0]{TAGS}[s1];[1:v:0]{TAGS}[s2];[s1][s2]{OVERLAY}[s3]",
+        *("-map", "[s3]", "-f", "mp4", "-c:v", "libx264", "-color_range", "tv", "-crf", "23"),
         *("-fps_mode", "passthrough", "-frames:v", "100", "-map_metadata", "-1"),
         *("-movie_timescale", "90000", "-pix_fmt", "yuv420p", "-preset", "veryfast", "-threads", "4"),
         *("file:/out/0.mp4", "-copyts"),
@@ -76,11 +79,12 @@ def test_nvenc_decodes_on_the_gpu_and_encodes_at_constant_quality() -> None:
     job = a_job({"transfer": "bt709"}, overlay=overlay, encoder="nvenc", preset="medium", start=100, end=200)
     assert segment_arguments(job) == [
         *("-format_whitelist", FORMATS, "-hwaccel", "cuda", "-noaccurate_seek", "-protocol_whitelist", "file"),
-        *("-seek_timestamp", "1", "-ss", "3.316667", "-i", "file:/in/clip.mp4"),
+        *("-seek_timestamp", "1", "-ss", "2.750000", "-i", "file:/in/clip.mp4"),
         *(*CAPTIONS, "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:V:0]fps=fps=30/1:round=near:start_time=3.333333[s0];[s0]setpts=N[s1];[s1][1:v:0]{OVERLAY}[s2]",
-        *("-map", "[s2]", "-f", "mp4", "-b:v", "0", "-bf", "0", "-c:v", "h264_nvenc", "-color_range", "tv"),
+        f"[0:V:0]fps=fps=30/1:round=near:start_time=3.333333[s0];[s0]setpts=N[s1];"
+        f"[s1]{TAGS}[s2];[1:v:0]{TAGS}[s3];[s2][s3]{OVERLAY}[s4]",
+        *("-map", "[s4]", "-f", "mp4", "-b:v", "0", "-bf", "0", "-c:v", "h264_nvenc", "-color_range", "tv"),
         *("-cq", "26", "-forced-idr", "1", "-fps_mode", "passthrough", "-frames:v", "100", "-g", "60"),
         *("-map_metadata", "-1", "-movie_timescale", "90000", "-pix_fmt", "yuv420p", "-preset", "p4"),
         *("-profile:v", "high", "-rc", "vbr", "-spatial-aq", "1", "-strict_gop", "1", "-tune", "hq"),
@@ -174,14 +178,20 @@ GRAPHS = {
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_graph_has_only_filters_that_are_needed(name: str) -> None:
     source, changes, expected = GRAPHS[name]
-    assert graph(a_job(source, **changes)) == expected
+    source = {"transfer": "bt709"} | source
+    last = len(expected.split(";")) - 1
+    assert graph(a_job(source, **changes)) == f"{expected};[s{last}]{TAGS}[s{last + 1}]"
 
 
+POINTS = [SeekPoint(2.0, 2.0), SeekPoint(25 / 6, 4.0)]
 SEEKS = {
     "the beginning": ({}, 0, None),
-    "half a frame before the segment's first": ({}, 100, "3.316667"),
-    "on the file's own clock": ({"start_seconds": "7/5"}, 100, "4.716667"),
+    "before what an index may leave out": ({}, 100, "2.750000"),
+    "on the file's own clock": ({"start_seconds": "7/5"}, 100, "4.150000"),
     "earlier where seeking may miss the key frame": ({"container": "mpegts"}, 600, "9.983333"),
+    "at a key frame that packets told": ({"seek_points": POINTS}, 130, "4.166667"),
+    "at the one before, if not all was right by then": ({"seek_points": POINTS}, 120, "2.000000"),
+    "from the beginning before the first": ({"seek_points": POINTS}, 40, None),
     "or from the beginning": ({"container": "mpegts"}, 100, None),
 }
 
@@ -245,7 +255,8 @@ def test_a_still_is_one_frame_in_the_right_colours() -> None:
     arguments = still_arguments(a_job({"matrix": "bt601"}, start=30, output=Path("/out/x.png")))
     assert option(arguments, "filter_complex") == (
         "[0:V:0]fps=fps=30/1:round=near:start_time=1.000000[s0];[s0]setpts=N[s1];"
-        "[s1]scale=in_color_matrix=bt601:in_range=tv:out_range=pc[s2];[s2]format=rgb24[s3]"
+        "[s1]setparams=color_primaries=smpte170m:color_trc=smpte170m:colorspace=smpte170m:range=tv[s2];"
+        "[s2]scale=in_color_matrix=bt601:in_range=tv:out_range=pc[s3];[s3]format=rgb24[s4]"
     )
     assert arguments[-2:] == ["file:/out/x.png", "-copyts"]
     assert option(arguments, "frames:v") == "1"

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -38,6 +39,14 @@ PATCHES: dict[str, tuple[Clip, tuple[int, int, int], str]] = {
         "yuv420p",
     ),
 }
+
+
+@pytest.fixture(autouse=True, params=["installed", "newest"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Render with the system's FFmpeg, and with the newest one that a Python package brings."""
+    if request.param == "newest":
+        monkeypatch.setenv("ECG_FFMPEG", imageio_ffmpeg.get_ffmpeg_exe())
+    return str(request.param)
 
 
 def rendered(render: Render, pixels: bytes) -> av.VideoFrame:

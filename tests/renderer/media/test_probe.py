@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,8 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media import inputs, process
+from ecg_renderer.media import inputs, process, timing
+from ecg_renderer.media import probe as probing
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -48,6 +50,7 @@ def front(folder: Path) -> Path:
     return derived(counter(Clip()), ("-c", "copy", "-movflags", "+faststart"), ".mp4")
 
 
+GIF = Clip(frames=2, suffix=".gif", codec="gif", pixel_format="rgb8", audio=None, video=())
 PICTURE = ("-frames:v", "1")
 BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
     "a missing file": (lambda folder: folder / "none.mp4", SourceMissing, "clip does not exist"),
@@ -84,6 +87,13 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         lambda folder: written(folder, "a.ts", 2 * derived(counter(), ("-c", "copy"), ".ts").read_bytes()),
         SourceInvalid,
         "time stamps of clip jump",
+    ),
+    "a small file with pictures of a gigabyte": (
+        lambda folder: written(
+            folder, "a.gif", counter(GIF).read_bytes().replace(b"\x40\x01\xb4\x00", b"\x80\x3e\x80\x3e", 1)
+        ),
+        SourceInvalid,
+        "16000x16000 pixels, which is more than can be",
     ),
     "a playlist that names a file": (
         lambda folder: written(
@@ -268,6 +278,14 @@ def test_what_headers_hide_is_counted_on_the_web_too(
     assert (facts.frames, facts.rate, facts.variable_rate) == (probe(path).frames, "30/1", False)
 
 
+def test_without_an_index_the_places_to_seek_are_read_on_the_web_too(server: http.server.ThreadingHTTPServer) -> None:
+    path = derived(counter(Clip(frames=120)), ("-c", "copy"), ".ts")
+    RangeHandler.content = path.read_bytes()
+    facts = asyncio.run(probe_source(f"http://127.0.0.1:{server.server_port}/a.ts", display="clip", identity="test"))
+    assert len(facts.seek_points or []) > 3
+    assert facts.seek_points == probe(path).seek_points
+
+
 def test_a_missing_page_is_named_without_its_signature(server: http.server.ThreadingHTTPServer) -> None:
     error = refused(f"http://127.0.0.1:{server.server_port}/missing.mp4?signature=secret")
     assert type(error) is SourceMissing
@@ -327,3 +345,37 @@ def test_ffprobe_dying_of_a_signal_is_no_crash_of_ours(tmp_path: Path, monkeypat
     monkeypatch.setenv("ECG_FFPROBE", str(dying))
     assert process.tool_path("ffprobe") == str(dying)
     assert type(refused(str(counter()))) is SourceInvalid
+
+
+def test_millions_of_packets_are_read_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    packets = timing.PacketReader()
+    tracemalloc.start()
+    for number in range(100_000):
+        packets.line(b"%d,%d,512,K_\n" % (number * 512, number * 512))
+    times = packets.frame_times()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(times.ticks), times.last_duration) == (100_000, 512)
+    assert peak < 100_000 * 120
+    monkeypatch.setattr(timing, "LARGEST_PACKETS", 100_000)
+    with pytest.raises(SourceInvalid, match="more than 100,000 frames"):
+        packets.line(b"51200000,51200000,512,K_\n")
+
+
+def test_a_file_with_too_many_packets_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "LARGEST_PACKETS", 30)
+    with pytest.raises(SourceInvalid, match="more than 30 frames"):
+        probe(counter(Clip()))
+
+
+def test_counting_that_takes_too_long_is_no_short_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "COUNT_SECONDS", 0.0)
+    with pytest.raises(ServiceUnreachable, match="could not be read within"):
+        probe(counter(Clip()))
+
+
+def test_places_to_seek_are_few_even_where_every_frame_is_a_key_frame() -> None:
+    path = counter(Clip(frames=100, suffix=".mov", codec="mjpeg", pixel_format="yuvj420p", audio=None, video=()))
+    points = probe(path).seek_points
+    assert points is not None
+    assert [round(point.right * 30) for point in points] == [0, 15, 30, 45, 60, 75, 90]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from fractions import Fraction
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 
 from ecg_renderer.media.timing import (
     FrameTimes,
+    KeyFrames,
+    PacketReader,
     breaks_off,
     clock_jumps,
     declared_timing,
-    parse_frame_times,
     standard_rate,
     timing_of,
 )
@@ -21,7 +23,14 @@ MILLISECOND, NINETY_KHZ = Fraction(1, 1000), Fraction(1, 90000)
 
 
 def timed(ticks: list[int], last: int = 0) -> FrameTimes:
-    return FrameTimes(ticks, last, len(ticks), decoding_times=False, starts_on_key=True)
+    return FrameTimes(array("q", ticks), last, len(ticks), decoding_times=False, starts_on_key=True)
+
+
+def read(lines: str) -> FrameTimes:
+    packets = PacketReader()
+    for line in lines.splitlines():
+        packets.line(line.encode())
+    return packets.frame_times()
 
 
 def stream(tick: Fraction, real: str = "0/0", average: str = "0/0", **more: Any) -> dict[str, Any]:
@@ -93,25 +102,31 @@ def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
 
 def test_packets_are_read_as_ffprobe_writes_them() -> None:
     lines = "0,-1000,1000,K_\n2000,0,1000,__\n1000,1000,1000,__,\n\n3000,2000,500,_D\n"
-    assert parse_frame_times(lines) == FrameTimes(
-        [0, 1000, 2000], 1000, 4, decoding_times=False, starts_on_key=True, steps=(1000, 1000)
+    assert read(lines) == FrameTimes(
+        array("q", [0, 1000, 2000]),
+        1000,
+        4,
+        decoding_times=False,
+        starts_on_key=True,
+        steps=(1000, 1000),
+        key_frames=KeyFrames(array("q", [0]), array("q", [-1000]), array("b", [1])),
     )
 
 
 def test_decoding_times_stand_in_for_presentation_times_and_move_by_the_decoders_delay() -> None:
-    times = parse_frame_times("N/A,0,1,K_\n2,1,1,__\nN/A,2,N/A,__\n")
+    times = read("N/A,0,1,K_\n2,1,1,__\nN/A,2,N/A,__\n")
     assert times.decoding_times
-    assert times.starting_at(1).ticks == [1, 2, 3]
+    assert times.starting_at(1).ticks.tolist() == [1, 2, 3]
 
 
 def test_frames_before_the_first_that_decodes_are_left_out() -> None:
-    times = parse_frame_times("0,0,1,__\n1,1,1,K_\n2,2,1,__\n")
+    times = read("0,0,1,__\n1,1,1,K_\n2,2,1,__\n")
     assert not times.certain_start
-    assert times.starting_at(1).ticks == [1, 2]
+    assert times.starting_at(1).ticks.tolist() == [1, 2]
 
 
 def test_nothing_readable_is_no_frames() -> None:
-    assert parse_frame_times("garbage\n,,\n").ticks == []
+    assert read("garbage\n,,\n").ticks.tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -157,5 +172,5 @@ def test_headers_that_say_too_little_or_contradict_each_other_are_not_believed(s
     ],
 )
 def test_a_clock_that_starts_anew_is_noticed(decoding: tuple[int, ...], container: str, jumps: bool) -> None:
-    times = parse_frame_times("\n".join(f"{tick},{tick},3000,K_" for tick in decoding))
+    times = read("\n".join(f"{tick},{tick},3000,K_" for tick in decoding))
     assert clock_jumps(stream(NINETY_KHZ), times, container) is jumps

@@ -3,7 +3,8 @@ from fractions import Fraction
 import pytest
 
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, alive_frames, dead_ranges, pre_roll
+from ecg_renderer.planning import Activity, alive_frames, replay_before
+from ecg_renderer.scenario import CueSpan
 from plan_facts import RATES, spans
 
 TEN_SECONDS = FrameGrid(Fraction(30), 300)
@@ -53,43 +54,62 @@ def test_cues_that_meet_at_a_frame_share_none(rate: Fraction, digits: int) -> No
         assert before.end == after.start == frame
 
 
+def replayed(frame: int, *cues: CueSpan) -> list[int]:
+    return [number for part in replay_before(frame, cues, TEN_SECONDS) for number in range(part.start, part.end)]
+
+
 @pytest.mark.parametrize(
     ("frame", "expected", "why"),
     [
-        (10, 10, "nothing is alive"),
-        (30, 30, "a cue starts here"),
-        (31, 30, "one frame of history"),
-        (59, 30, "the last of the first cue"),
-        (60, 60, "the second follows"),
-        (119, 60, "the last of the second"),
-        (120, 120, "nothing is alive again"),
-        (200, 150, "the earliest of two that overlap"),
-        (260, 180, "the earlier has ended, the later goes on"),
+        (10, [], "nothing is alive"),
+        (30, [], "a cue starts here"),
+        (31, [30], "its first frame"),
+        (59, [30, 31], "it came, and stands since"),
+        (60, [], "the second follows"),
+        (119, [60, 61], "of the second, the start"),
+        (120, [], "nothing is alive again"),
+        (200, [150, 151, 180, 181], "of two that overlap, both starts"),
+        (260, [180, 181], "the earlier has ended, the later goes on"),
     ],
 )
-def test_a_frame_is_replayed_from_the_start_of_what_is_alive(frame: int, expected: int, why: str) -> None:
+def test_a_frame_is_replayed_from_what_came_before_of_what_is_alive(frame: int, expected: list[int], why: str) -> None:
     cues = spans((1, 2), (2, 4), (5, 8), (6, 9))
 
-    assert pre_roll(frame, cues, TEN_SECONDS) == expected, why
-    assert Activity.of(cues, TEN_SECONDS).pre_roll[frame] == expected, why
+    # The frame before a start is not alive yet, and not replayed; the one after is, since doubles may fall either way.
+    assert replayed(frame, *cues) == expected, why
 
 
-def test_activity_says_the_same_as_pre_roll_on_every_frame() -> None:
-    cues = spans((0.2, 0.4), (7, 9.97), (3, 5), (1.5, 3.33), (-1, 0.1), (4.9, 5.01), (9.99, 20))
+def test_what_moves_and_what_comes_or_goes_within_a_cue_is_replayed() -> None:
+    cue = CueSpan(0, "cue", 1, 9, animated=((2, 2.5),), changes=(1, 4, 9))
+
+    assert replayed(240, cue) == [30, 31, *range(60, 75), 119, 120, 121]
+
+
+def test_a_logo_over_an_hour_costs_no_more_than_one_over_a_minute() -> None:
+    hour = FrameGrid(Fraction(30), 108_000)
+    activity = Activity.of(spans((0, 3600)), hour)
+
+    assert activity.replayed.max() <= 2
+
+
+def test_replayed_frames_are_those_that_replaying_takes() -> None:
+    cues = [
+        CueSpan(0, "a", 0.2, 5, animated=((1, 2), (3, 3.1)), changes=(0.2, 2.5, 5)),
+        CueSpan(1, "b", 6, 7, (), (6, 7)),
+    ]
     activity = Activity.of(cues, TEN_SECONDS)
 
-    assert [pre_roll(frame, cues, TEN_SECONDS) for frame in range(300)] == activity.pre_roll.tolist()
-    assert [frame - activity.replayed(frame) for frame in range(300)] == activity.pre_roll.tolist()
+    assert [len(replayed(frame, *cues)) for frame in range(300)] == activity.replayed.tolist()
 
 
-def test_dead_and_captioned_frames_make_up_the_whole() -> None:
+def test_captioned_runs_and_the_rest_make_up_the_whole() -> None:
     cues = spans((1, 2), (2, 3), (5, 6))
-    dead = dead_ranges(cues, TEN_SECONDS)
+    activity = Activity.of(cues, TEN_SECONDS)
 
-    assert dead == [FrameRange(0, 30), FrameRange(90, 150), FrameRange(180, 300)]
-    assert sum(map(len, dead)) + Activity.of(cues, TEN_SECONDS).captioned_frames(WHOLE) == 300
-    assert dead_ranges([], TEN_SECONDS) == [WHOLE]
-    assert dead_ranges(spans((0, 10)), TEN_SECONDS) == []
+    assert activity.captioned(WHOLE) == [FrameRange(30, 90), FrameRange(150, 180)]
+    assert activity.captioned(FrameRange(80, 160)) == [FrameRange(80, 90), FrameRange(150, 160)]
+    assert activity.captioned_frames(WHOLE) == 90
+    assert Activity.of([], TEN_SECONDS).captioned(WHOLE) == []
 
 
 def test_distinct_frames_are_the_animated_ones_and_the_changes() -> None:

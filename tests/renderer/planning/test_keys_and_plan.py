@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from ecg_api.options import Options
-from ecg_api.plan import Plan
+from ecg_api.plan import Plan, SeekPoint
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, estimate_seconds, frame_costs, job_key, make_plan, pre_roll, segment_key
+from ecg_renderer.planning import Activity, Cutting, estimate_seconds, frame_costs, make_plan, reusing, with_encoder
 from ecg_renderer.scenario import Scenario, prepare
 from plan_facts import a_source
 
@@ -71,11 +71,11 @@ def plan(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) 
 
 
 def keys(of: Plan) -> list[str]:
-    return [segment.content_key for segment in of.segments]
+    return [cell.key for cell in of.cells]
 
 
 @pytest.mark.parametrize("edited", range(CUES))
-def test_an_edited_cue_changes_the_keys_of_the_segments_that_show_it(edited: int) -> None:
+def test_an_edited_cue_changes_the_keys_of_the_cells_that_show_it(edited: int) -> None:
     before = plan()
     data = captions()
     data["cues"][edited]["root"]["children"][0]["text"] = "something else"
@@ -83,9 +83,10 @@ def test_an_edited_cue_changes_the_keys_of_the_segments_that_show_it(edited: int
     after = plan(data)
 
     shown = FrameRange(int(edited * EACH * 30), int((edited + 1) * EACH * 30))
-    for one, other in zip(before.segments, after.segments, strict=True):
-        touched = one.start < shown.end and shown.start < one.end
-        assert (one.content_key != other.content_key) is touched
+    for number, (one, other) in enumerate(zip(before.cells, after.cells, strict=True)):
+        start, end = before.cell_range(number)
+        touched = start < shown.end and shown.start < end
+        assert (one.key != other.key) is touched
 
 
 @pytest.mark.parametrize(
@@ -93,14 +94,12 @@ def test_an_edited_cue_changes_the_keys_of_the_segments_that_show_it(edited: int
     [
         ("options", Options(quality=80)),
         ("options", Options(preset="fast")),
-        ("options", Options(format="mov")),
         ("options", Options(width=1280)),
         ("options", Options(fps=25)),
         ("options", Options(fit="contain")),
         ("options", Options(layout="preview")),
         ("options", Options(frame_policy="drop")),
         ("source", SOURCE.model_copy(update={"identity": "another file"})),
-        ("encoder", "nvenc"),
         ("versions", {"renderer": "2", "plugins": "abc"}),
         ("versions", {"renderer": "1", "plugins": "abd"}),
         ("versions", {"renderer": "1", "plugins": "abc", "ffmpeg": "5.1"}),
@@ -120,6 +119,8 @@ def test_what_cannot_change_a_pixel_changes_no_key() -> None:
         plan(source=SOURCE.model_copy(update={"uri": "moved/clip.mp4"})),
         plan(options=Options(width=1920, height=1080, fps=30)),
         plan(options=Options(encoder="x264", unknown_plugins="static")),
+        plan(options=Options(format="mov")),
+        plan(encoder="nvenc"),
         plan(reordered),
     ]
 
@@ -127,65 +128,87 @@ def test_what_cannot_change_a_pixel_changes_no_key() -> None:
         assert keys(other) == keys(plan())
 
 
-def test_keys_tell_segments_apart() -> None:
+def test_keys_tell_cells_apart() -> None:
     empty = captions() | {"cues": []}
 
-    assert len(set(keys(plan(empty, count=13)))) == 13
+    assert len(set(keys(plan(empty, count=13)))) == len(keys(plan(empty, count=13))) == 14
 
 
-def key_of(frames: FrameRange, data: dict[str, Any], rate: Fraction = Fraction(30)) -> str:
-    return segment_key(
-        frames,
-        FrameGrid(rate, 1800),
-        (1920, 1080),
-        source=SOURCE,
-        scenario=prepared(data),
-        options=Options(),
-        encoder="x264",
-        versions=VERSIONS,
-    )
+def test_cells_lie_on_one_grid_however_many_segments_there_are() -> None:
+    assert [len(plan(cutting=Cutting(max_segments=count)).cells) for count in (1, 2, 3)] == [6, 6, 6]
+    assert keys(plan(cutting=Cutting(max_segments=1))) == keys(plan(cutting=Cutting(target_seconds=20)))
 
 
-def test_a_segment_that_two_cuttings_share_has_one_key() -> None:
-    first = plan(count=6).segments[0]
+def with_edge(data: dict[str, Any], seconds: float, text: str) -> dict[str, Any]:
+    """Return captions whose only cue begins at `seconds`."""
+    cue = data["cues"][0]
+    word = cue["root"]["children"][0] | {"text": text, "displayTime": [seconds, 60], "pluginChain": []}
+    root = cue["root"] | {"displayTime": [seconds, 60], "children": [word]}
+    return data | {"cues": [cue | {"domLifetime": [seconds, 60], "root": root}]}
 
-    assert key_of(FrameRange(first.start, first.end), captions()) == first.content_key
+
+@pytest.mark.parametrize(("seconds", "untouched"), [(10, 1), (9.99, 1), (9.9, 0), (20, 2)])
+def test_a_cue_that_starts_with_the_next_cell_does_not_touch_this_one(seconds: float, untouched: int) -> None:
+    one, other = (keys(plan(with_edge(captions(), seconds, text))) for text in ("this", "that"))
+
+    assert [a == b for a, b in zip(one, other, strict=True)] == [True] * untouched + [False] * (6 - untouched)
 
 
-def test_a_cue_that_starts_with_the_next_segment_does_not_touch_this_one() -> None:
-    data = captions()
-    data["cues"][2]["root"]["children"][0]["text"] = "something else"
+def test_a_cue_that_is_over_before_a_cell_does_not_touch_it() -> None:
+    def edited(text: str) -> list[str]:
+        data = captions()
+        first = data["cues"][0]
+        for holder, name in ((first, "domLifetime"), (first["root"], "displayTime")):
+            holder[name] = [0, 9.5]  # seen with others that go on into the next cell
+        first["root"]["children"][0] |= {"displayTime": [0, 9.5], "text": text}
+        return keys(plan(data))
 
-    assert key_of(FrameRange(0, 180), data) == key_of(FrameRange(0, 180), captions())
-    assert key_of(FrameRange(0, 181), data) != key_of(FrameRange(0, 181), captions())
+    assert [a == b for a, b in zip(edited("this"), edited("that"), strict=True)] == [False, *[True] * 5]
 
 
 def test_the_same_frames_at_another_rate_have_another_key() -> None:
     nothing = captions() | {"cues": []}
+    rates = [plan(nothing, options=Options(fps=rate), count=1) for rate in (25, 30)]
 
-    assert key_of(FrameRange(0, 90), nothing) != key_of(FrameRange(0, 90), nothing, Fraction(25))
+    assert not set(keys(rates[0])) & set(keys(rates[1]))
 
 
-def test_a_cue_that_is_only_replayed_before_a_segment_does_not_touch_it() -> None:
-    data = captions()
-    first = data["cues"][0]
-    for holder, name in ((first, "domLifetime"), (first["root"], "displayTime")):
-        holder[name] = [0, EACH + 0.5]  # seen with the second, gone before the segment
-    first["root"]["children"][0]["displayTime"] = [0, EACH + 0.5]
-    segment = FrameRange(120, 180)
-    assert pre_roll(segment.start, prepared(data).cues, FrameGrid(Fraction(30), 1800)) == 90
-    before = key_of(segment, data), key_of(FrameRange(100, 180), data)
+def test_where_reading_begins_is_part_of_the_key() -> None:
+    indexed = SOURCE.model_copy(update={"seek_points": [SeekPoint(9.5, 9.7)]})
+    before, after = plan(), plan(source=indexed)
 
-    first["root"]["children"][0]["text"] = "something else"
+    assert after.cells[1].seek == 9.5
+    assert before.cells[1].key != after.cells[1].key
+    assert [cell.seek for cell in after.cells][0] is None
 
-    assert key_of(segment, data) == before[0]
-    assert key_of(FrameRange(100, 180), data) != before[1]
+
+def test_what_is_kept_is_not_rendered_again() -> None:
+    whole = plan(cutting=Cutting())
+    activity = Activity.of(prepared(captions()).cues, FrameGrid(Fraction(30), 1800))
+
+    some = reusing(whole, activity, Cutting(), kept={0, 1, 4}, cores=2)
+    none = reusing(whole, activity, Cutting(), kept=range(6), cores=2)
+
+    assert [(part.start, part.end) for part in some.segments] == [(600, 1200), (1500, 1800)]
+    assert [cell.reused for cell in some.cells] == [True, True, False, False, True, False]
+    assert (none.segments, none.reused_cells) == ([], 6)
+    assert whole.estimated_seconds > some.estimated_seconds > none.estimated_seconds
+
+
+def test_an_encoder_that_takes_less_gets_less() -> None:
+    full = plan(source=SOURCE.model_copy(update={"bit_depth": 10, "full_range": True}))
+
+    assert (full.target.colour.bit_depth, full.target.colour.full_range) == (10, True)
+    limited = with_encoder(full, "nvenc").target
+    assert (limited.encoder, limited.colour.bit_depth, limited.colour.full_range) == ("nvenc", 8, False)
+    assert with_encoder(full, "hevc-nvenc").target.colour.bit_depth == 10
 
 
 def test_a_plan_says_what_is_to_be_done() -> None:
     made = plan(count=4, options=Options(width=1279, height=720))
 
-    assert (made.width, made.height, made.rate, made.frames) == (1280, 720, "30/1", 1800)
+    target = made.target
+    assert (target.width, target.height, target.rate, target.frames) == (1280, 720, "30/1", 1800)
     assert [segment.index for segment in made.segments] == [0, 1, 2, 3]
     assert made.captioned_frames == sum(segment.captioned_frames for segment in made.segments) == 1800
     # One second of each cue is animated; the next takes the place of the one before.
@@ -200,18 +223,6 @@ def test_a_plan_passes_on_the_scenarios_warnings() -> None:
     data["cues"][0]["root"]["children"][0]["style"] = None
 
     assert any("style" in warning for warning in plan(data).warnings)
-
-
-def test_a_jobs_work_directory_outlives_edits_and_not_another_source() -> None:
-    first = job_key("demo", "source-1", "/out.mp4")
-
-    assert job_key("demo", "source-1", "/out.mp4") == first
-    others = [
-        job_key("other", "source-1", "/out.mp4"),
-        job_key("demo", "source-2", "/out.mp4"),
-        job_key("demo", "source-1", "/b.mp4"),
-    ]
-    assert len({first, *others}) == 4
 
 
 def test_estimates_grow_with_the_work_and_shrink_with_cores() -> None:

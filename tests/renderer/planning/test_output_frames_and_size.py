@@ -124,3 +124,16 @@ def test_a_side_that_follows_the_shape_beyond_the_bounds_is_refused(options: dic
         output_size(a_source(width=1080, height=1920), Options(**options))
 
     assert "options.fit" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [((8192, 4320), (7680, 4050)), ((4320, 8192), (4050, 7680)), ((100_000, 100), (7680, 8)), ((7680, 7680), None)],
+)
+def test_a_source_with_longer_sides_than_can_be_rendered_is_made_smaller(
+    source: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
+    width, height, warnings = output_size(a_source(width=source[0], height=source[1]), Options())
+    assert (width, height) == (expected or source)
+    said = f"The result is {width}x{height}: the source's {source[0]}x{source[1]} is more than the 7680 pixels a side"
+    assert [warning[: len(said)] for warning in warnings] == ([said] if expected else [])

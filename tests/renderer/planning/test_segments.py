@@ -1,133 +1,103 @@
-import random
-from fractions import Fraction
+"""Cells are shared out among processes: every missing one once, by work, few processes for few cells."""
 
+import random
+from itertools import pairwise
+
+import numpy as np
 import pytest
 
-from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, FrameCosts, cut_segments
-from ecg_renderer.scenario import CueSpan
-from plan_facts import RATES, spans
+from ecg_renderer.model import FrameRange
+from ecg_renderer.planning import Cutting, cell_length, cut_segments, runs_of
+
+DEAD = np.zeros(1000, bool)
 
 
-def cut(grid: FrameGrid, cues: list[CueSpan], forced: int) -> list[FrameRange]:
-    return cut_segments(grid, cues, max_segments=None, target_seconds=60, forced=forced)
+def cut(
+    missing: range | list[int], wished: int, *, largest: int | None = None, work: list[int] | None = None
+) -> list[FrameRange]:
+    costs = np.array(work or [1] * 1000)
+    return cut_segments(missing, costs, DEAD, wished=wished, largest=largest)
 
 
-def edges(segments: list[FrameRange]) -> list[int]:
-    return [segment.start for segment in segments[1:]]
+def cells(segments: list[FrameRange]) -> list[int]:
+    return [cell for segment in segments for cell in range(segment.start, segment.end)]
 
 
-def gapless(seconds: float, each: float) -> list[CueSpan]:
-    return spans(*((index * each, (index + 1) * each) for index in range(int(seconds / each))))
-
-
-CAPTIONS = {
-    "none": [],
-    "gapless": gapless(60, 2.5),
-    "with gaps": spans(*((start, start + 2) for start in range(0, 60, 5))),
-    "one throughout": spans((0, 1000)),
-    "animated": spans((0, 5), (20, 29), animated=True),
-}
-
-
-@pytest.mark.parametrize("rate", RATES, ids=str)
-@pytest.mark.parametrize("captions", CAPTIONS.values(), ids=CAPTIONS)
-def test_segments_cover_every_frame_once(rate: Fraction, captions: list[CueSpan]) -> None:
-    for frames in (1, 2, 3, 12, 13, 14, 100, 1439):
-        grid = FrameGrid(rate, frames)
-        for forced in (1, 2, 3, 4, 13, 100, 5000):
-            segments = cut(grid, captions, forced)
-
-            covered = [frame for segment in segments for frame in range(segment.start, segment.end)]
-            assert covered == list(range(frames))
-            assert len(segments) == min(forced, frames)
-            assert all(len(segment) for segment in segments)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_segments_of_any_captions_cover_every_frame_once(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(30))
+def test_every_missing_cell_is_rendered_once_and_no_other(seed: int) -> None:
     chance = random.Random(seed)
-    grid = FrameGrid(chance.choice(RATES), chance.randint(1, 2000))
-    times = [(chance.uniform(-1, 60), chance.uniform(0, 8)) for _ in range(chance.randint(0, 40))]
-    cues = spans(*((start, start + length) for start, length in times), animated=chance.random() < 0.5)
-    count = chance.randint(1, 60)
+    missing = sorted(chance.sample(range(100), chance.randint(0, 100)))
+    work = [chance.randint(0, 50) for _ in range(1000)]
+    alive = np.array([chance.random() < 0.5 for _ in range(1000)])
+    wished = chance.randint(1, 30)
 
-    segments = cut(grid, cues, count)
+    segments = cut_segments(missing, np.array(work), alive, wished=wished)
 
-    assert [segment.end for segment in segments] == [*edges(segments), grid.frames]
-    assert segments[0].start == 0
-    assert len(segments) == min(count, grid.frames)
+    assert cells(segments) == missing
     assert all(len(segment) for segment in segments)
+    assert len(segments) == min(max(wished, len(runs_of(missing))), len(missing))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "limit", "target", "expected"),
-    [
-        (30, None, 60, 1),
-        (89, None, 60, 1),
-        (120, None, 60, 2),
-        (600, None, 60, 10),
-        (600, 4, 60, 4),
-        (600, None, 10, 60),
-        (1, None, 3600, 1),
-    ],
-)
-def test_the_number_of_segments_follows_their_wished_length(
-    seconds: int, limit: int | None, target: float, expected: int
-) -> None:
-    grid = FrameGrid(Fraction(30), seconds * 30)
+@pytest.mark.parametrize("count", [1, 2, 4, 13, 60])
+def test_equal_work_is_cut_into_equal_parts(count: int) -> None:
+    lengths = [len(segment) for segment in cut(range(60), count)]
 
-    assert len(cut_segments(grid, [], max_segments=limit, target_seconds=target)) == expected
-
-
-def test_without_captions_segments_are_equally_long() -> None:
-    assert edges(cut(FrameGrid(Fraction(25), 1000), [], 4)) == [250, 500, 750]
-
-
-@pytest.mark.parametrize("rate", RATES, ids=str)
-def test_cuts_move_to_the_nearest_frame_without_captions(rate: Fraction) -> None:
-    grid = FrameGrid(rate, int(60 * rate))
-    cues = spans(*((start, start + 4.5) for start in range(0, 60, 5)))
-    activity = Activity.of(cues, grid)
-
-    cuts = edges(cut(grid, cues, 4))
-
-    assert not any(activity.alive[frame] for frame in cuts)
-    assert all(abs(float(grid.seconds(frame)) - ideal) < 5 for frame, ideal in zip(cuts, (15, 30, 45), strict=True))
-
-
-def test_without_gaps_cuts_lie_where_nothing_is_replayed() -> None:
-    grid = FrameGrid(Fraction(30), 1800)
-    cues = gapless(60, 2.4)
-    activity = Activity.of(cues, grid)
-
-    cuts = edges(cut(grid, cues, 4))
-
-    assert [activity.replayed(frame) for frame in cuts] == [0, 0, 0]
-    assert all(abs(frame - ideal) <= 36 for frame, ideal in zip(cuts, (450, 900, 1350), strict=True))
-
-
-def test_a_gap_that_is_too_far_away_does_not_unbalance_the_segments() -> None:
-    near, far = spans((0, 25), (25.1, 60)), spans((0, 20), (20.1, 60))
-    costs = FrameCosts(every=1, captioned=0, distinct=0)
-
-    def only_cut(cues: list[CueSpan]) -> int:
-        grid = FrameGrid(Fraction(30), 1800)
-        (start,) = edges(cut_segments(grid, cues, max_segments=2, target_seconds=30, costs=costs))
-        return start
-
-    assert only_cut(near) == 752
-    assert only_cut(far) == 900
+    assert len(lengths) == count
+    assert max(lengths) - min(lengths) <= 1
 
 
 def test_work_is_shared_not_time() -> None:
-    grid = FrameGrid(Fraction(30), 3000)
-    cues = spans((0, 50), animated=True)
-    costly = FrameCosts(every=1, captioned=0, distinct=3)
+    segments = cut(range(20), 2, work=[4] * 10 + [1] * 990)
 
-    (cheap_cut,) = edges(cut_segments(grid, cues, max_segments=None, target_seconds=1, forced=2))
-    (cut_frame,) = edges(cut_segments(grid, cues, max_segments=None, target_seconds=1, forced=2, costs=costly))
+    # 10 cells of 4 and 10 of 1: half of the work is done after 6.
+    assert segments == [FrameRange(0, 6), FrameRange(6, 20)]
 
-    # 1500 frames of 4 and 1500 of 1: half of the work is done at 937.
-    assert 700 < cut_frame < 1000
-    assert cut_frame < cheap_cut
+
+def test_a_cut_moves_to_a_cell_before_which_no_caption_is_alive() -> None:
+    alive = np.ones(1000, bool)
+    alive[9] = False
+
+    assert cut_segments(range(20), np.array([1] * 1000), alive, wished=2)[0] == FrameRange(0, 9)
+    assert cut_segments(range(20), np.array([1] * 1000), alive, wished=4)[1:3] != [FrameRange(5, 9), FrameRange(9, 15)]
+
+
+def test_scattered_cells_are_runs_of_their_own() -> None:
+    assert cut([2, 5, 6, 40], 1) == [FrameRange(2, 3), FrameRange(5, 7), FrameRange(40, 41)]
+
+
+def test_more_runs_than_pods_are_allowed_are_joined_where_little_lies_between() -> None:
+    segments = cut([2, 5, 6, 40], 1, largest=2)
+
+    assert segments == [FrameRange(2, 7), FrameRange(40, 41)]
+    assert all(before.end <= after.start for before, after in pairwise(segments))
+
+
+def test_nothing_missing_is_nothing_to_render() -> None:
+    assert cut([], 4) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cutting", "expected"),
+    [
+        (30, Cutting(), 1),
+        (89, Cutting(), 1),
+        (120, Cutting(), 2),
+        (600, Cutting(), 10),
+        (600, Cutting(max_segments=4), 4),
+        (600, Cutting(target_seconds=10), 60),
+        (1, Cutting(target_seconds=3600), 1),
+        (1, Cutting(forced=7), 7),
+    ],
+)
+def test_the_number_of_segments_follows_their_wished_length(seconds: float, cutting: Cutting, expected: int) -> None:
+    assert cutting.segments_of(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("frames", "wished", "segments", "expected"),
+    [(1800, 300, None, 300), (100, 300, None, 300), (1800, 300, 13, 138), (5, 300, 13, 1), (1800, 300, 2, 300)],
+)
+def test_cells_are_as_long_as_wished_or_as_short_as_forced_segments_need(
+    frames: int, wished: int, segments: int | None, expected: int
+) -> None:
+    assert cell_length(frames, wished, segments) == expected

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ecg_renderer.errors import RenderError, SourceMissing, StorageError
+from ecg_api.failures import FailureCode
+from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceMissing, StorageError
 from ecg_renderer.storage import UrlPolicy, open_storage
 from ecg_renderer.storage.address import is_public
 
@@ -21,6 +22,8 @@ class Site:
     url: str
     pages: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    failing: int = 0
+    """So many requests are answered with 503 first."""
 
 
 @pytest.fixture
@@ -29,6 +32,9 @@ def site() -> Iterator[Site]:
         def do_GET(self) -> None:
             served.asked.append(self.path)
             status, headers, body = served.pages.get(self.path, (404, {}, b""))
+            if served.failing:
+                served.failing -= 1
+                status, headers, body = 503, {}, b""
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(body))} | headers).items():
                 if value:
@@ -93,7 +99,7 @@ def test_a_redirect_is_held_to_the_same_rules(site: Site, location: str, said: s
         open_storage(site.url + "/loop.mp4", Path()).source_url()
 
 
-@pytest.mark.parametrize(("status", "said"), [(404, "answered 404"), (403, "answered 403"), (500, "answered 500")])
+@pytest.mark.parametrize(("status", "said"), [(404, "answered 404"), (403, "answered 403")])
 def test_a_refusal_is_told_without_the_links_secrets(site: Site, status: int, said: str) -> None:
     site.pages["/clip.mp4?sign=secret"] = (status, {}, b"")
     url = site.url.replace("127", "me:secret@127", 1) + "/clip.mp4?sign=secret"
@@ -105,16 +111,64 @@ def test_a_refusal_is_told_without_the_links_secrets(site: Site, status: int, sa
     assert refused.value.hint
 
 
-def test_a_server_that_is_not_there_is_told_in_words() -> None:
-    with pytest.raises(SourceMissing, match=r"http://127\.0\.0\.1:1/clip\.mp4 cannot be read"):
-        open_storage("http://127.0.0.1:1/clip.mp4", Path()).source_url()
+HURRIED = UrlPolicy(patience_seconds=0.4)
+ASKED = {
+    "source_url": lambda storage: storage.source_url(),
+    "identity": lambda storage: storage.identity(),
+    "read_bytes": lambda storage: storage.read_bytes(100),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_server_that_stays_overloaded_is_asked_again_and_then_to_be_tried_later(
+    site: Site, what: str, status: int
+) -> None:
+    site.pages["/clip.mp4?sign=secret"] = (status, {}, b"")
+
+    with pytest.raises(ServiceUnreachable, match=f"answered {status}") as failure:
+        ASKED[what](open_storage(site.url + "/clip.mp4?sign=secret", Path(), HURRIED))
+
+    assert failure.value.code is FailureCode.CONNECTION_ERROR
+    assert "secret" not in failure.value.message
+    assert len(site.asked) > 1
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_a_server_that_hiccups_once_is_waited_for(site: Site, what: str) -> None:
+    site.failing, site.pages["/clip.mp4"] = 1, (200, {"ETag": "one"}, b"video")
+
+    assert ASKED[what](open_storage(site.url + "/clip.mp4", Path()))
+    assert site.asked == ["/clip.mp4"] * 2
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_a_server_that_is_not_there_may_come_back(what: str) -> None:
+    with pytest.raises(ServiceUnreachable, match=r"http://127\.0\.0\.1:1/clip\.mp4 cannot be read"):
+        ASKED[what](open_storage("http://127.0.0.1:1/clip.mp4", Path(), HURRIED))
+
+
+@pytest.mark.parametrize("allow_private", [True, False])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(socket.EAI_AGAIN, ServiceUnreachable), (socket.EAI_NONAME, SourceMissing)]
+)
+def test_a_name_server_that_is_away_is_told_from_a_name_that_does_not_exist(
+    number: int, kind: type[RenderError], allow_private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> object:
+        raise socket.gaierror(number, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    policy = UrlPolicy(allow_private=allow_private, patience_seconds=0.2)
+    with pytest.raises(kind, match="no answer"):
+        open_storage("https://videos.example.org/clip.mp4", Path(), policy).source_url()
 
 
 def test_a_silent_server_is_given_up(site: Site) -> None:
     site.pages["/slow"] = (200, {"Content-Length": "10"}, b"half")
-    policy = UrlPolicy(read_seconds=0.2)
+    policy = UrlPolicy(read_seconds=0.2, patience_seconds=0.1)
 
-    with pytest.raises(StorageError, match="cannot be read"):
+    with pytest.raises(ServiceUnreachable, match="cannot be read"):
         read(site.url + "/slow", policy=policy)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ecg_renderer.pipeline import PipelineSettings, SegmentOutcome, StreamingPipeline
 
 from captures import Film, Tampering, film, open_way
 from clips import Clip, counter, frames
@@ -17,7 +18,6 @@ from ecg_renderer.colour import Conversion
 from ecg_renderer.media.arguments import SegmentEncode
 from ecg_renderer.model import Box
 from ecg_renderer.picture import YuvaPicture
-from ecg_renderer.pipeline import PipelineSettings, SegmentOutcome, StreamingPipeline
 from encodes import probe
 
 SIZE = (640, 360)

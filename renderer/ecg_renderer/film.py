@@ -1,0 +1,85 @@
+"""What is drawn: hashed for a cell's key, and handed to the page. So what has the same key has the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+from ecg_renderer.model import Block, Box, FrameRange
+
+PREVIEW_HEIGHT = 360
+
+
+@dataclass(frozen=True)
+class Film:
+    """The captions that can be seen in a range of frames, and the picture that they are laid out for.
+
+    Attributes:
+        scenario: version 2.0, as `ecg_renderer.scenario` prepares it, cut to what can be seen.
+        plugins: names of the caption plugins in it, ascending.
+        width, height: of the output, px, even.
+        rate: of the output, frames per second.
+        blocks: the stretches of frames in which captions can be alive, ascending.
+        preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
+    """
+
+    scenario: dict[str, Any]
+    plugins: tuple[str, ...]
+    width: int
+    height: int
+    rate: Fraction
+    blocks: tuple[Block, ...] = ()
+    preview_layout: bool = False
+
+    @property
+    def whole(self) -> Box:
+        """The whole picture."""
+        return Box(0, 0, self.width, self.height)
+
+    def contents(self) -> dict[str, Any]:
+        """Return everything, for hashing."""
+        blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
+        layout = [self.width, self.height, str(self.rate), self.preview_layout]
+        return {"scenario": self.scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
+
+    def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
+        """Return the argument of the page's `ecg.load`."""
+        return {
+            "scenario": self.scenario,
+            "plugins": list(self.plugins),
+            "width": self.width,
+            "height": self.height,
+            "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
+            "rate": [self.rate.numerator, self.rate.denominator],
+            "stages": stages,
+            "canvas": canvas,
+        }
+
+    def even_box(self, bounds: list[float] | None) -> Box | None:
+        """Return page bounds [left, top, right, bottom] as a box on even pixels inside the picture."""
+        if bounds is None:
+            return None
+        left, top = (max(0, floor(value / 2) * 2) for value in bounds[:2])
+        right = min(self.width, ceil(bounds[2] / 2) * 2)
+        bottom = min(self.height, ceil(bounds[3] / 2) * 2)
+        return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the plugins that the cues of a prepared scenario use, ascending."""
+    return tuple(sorted(set(_plugins(cue["root"] for cue in scenario["cues"]))))
+
+
+def _plugins(nodes: Iterable[dict[str, Any]]) -> Iterable[str]:
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        yield from (plugin["name"] for plugin in node.get("pluginChain", ()))
+        waiting.extend(node.get("children", ()))
+
+
+def _edges(frames: FrameRange) -> tuple[int, int]:
+    return frames.start, frames.end

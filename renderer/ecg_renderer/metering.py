@@ -1,0 +1,146 @@
+"""How far a render is, while it goes on, and what it took, afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ecg_renderer.capture.patches import CaptureStatistics
+from ecg_renderer.capture.ways import CaptureChoice
+from ecg_renderer.frames import FrameQueue
+from ecg_renderer.progress import Observer, ProgressReport, Speedometer, Stage
+from ecg_renderer.result import StreamingStatistics
+
+
+class RenderMeter:
+    """Is told by `render` what it does, and tells an observer.
+
+    Args:
+        observer: is told.
+        encoder: what encodes, for people.
+        frames: how many there are in all.
+        before: how many of them need not be rendered any more.
+        segments: how many segments there are.
+        began: when all began, on the monotonic clock.
+
+    Attributes:
+        queue: what waits for FFmpeg now, for whoever watches; None before the first.
+        distinct_frames: caption pictures that differ from the one before.
+        capture: how pictures leave the browser; empty if there is nothing to capture.
+        first_frame_seconds: from the start to the first encoded frame; None if none was.
+        starting_seconds: what it took until browsers were ready.
+        warnings: what a person should know, each once told to the observer.
+    """
+
+    def __init__(
+        self, observer: Observer, *, encoder: str, frames: int, before: int, segments: int, began: float
+    ) -> None:
+        self._observer = observer
+        self._encoder = encoder
+        self._frames = frames
+        self._segments = segments
+        self._began = began
+        self._speed = Speedometer(frames)
+        self._finished = self._base = before
+        self._segment = 0
+        self._capture_statistics = CaptureStatistics()
+        self._queues: list[FrameQueue] = []
+        self.distinct_frames = 0
+        self.capture = ""
+        self.first_frame_seconds: float | None = None
+        self.starting_seconds = 0.0
+        self.warnings: list[str] = []
+
+    @property
+    def queue(self) -> FrameQueue | None:
+        """What waits for FFmpeg now; None before the first captions."""
+        return self._queues[-1] if self._queues else None
+
+    @queue.setter
+    def queue(self, queue: FrameQueue) -> None:
+        self._queues.append(queue)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Time the block: browsers come up."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.starting_seconds += time.monotonic() - began
+
+    def capture_by(self, choice: CaptureChoice) -> None:
+        """Take note of how pictures will be captured."""
+        self.capture = choice.capture.way
+        self._capture_statistics = choice.capture.statistics
+        for note in choice.notes:
+            self.warn(note)
+
+    def warn(self, text: str) -> None:
+        """Tell a person something."""
+        self.warnings.append(text)
+        self._observer.warn(text)
+
+    def distrust(self, frame: int) -> None:
+        """Take note that the changed boxes did not add up."""
+        self.warn(
+            f"At frame {frame} the changed boxes did not add up to the whole picture; "
+            "whole boxes are captured from there on."
+        )
+
+    def begin(self, segment: int | None = None) -> None:
+        """Take note that FFmpeg begins with what is unfinished, of another segment or once more of the same."""
+        self._segment = self._segment if segment is None else segment
+        self._base = self._finished
+        self._report(*self._speed.note(self._base))
+
+    def encoding(self, frames: int) -> None:
+        """Take FFmpeg's progress: so many frames since it began."""
+        if frames and self.first_frame_seconds is None:
+            self.first_frame_seconds = time.monotonic() - self._began
+        self._report(*self._speed.note(self._base + frames))
+
+    def finished(self, frames: int) -> None:
+        """Take note that so many more frames need not be rendered again."""
+        self._finished += frames
+
+    @property
+    def capture_milliseconds(self) -> dict[str, float]:
+        """Time inside the page by kind of work."""
+        return dict(self._capture_statistics.milliseconds)
+
+    @property
+    def browser_restarts(self) -> int:
+        """How often the browser was replaced."""
+        return self._capture_statistics.restarts
+
+    def streaming(self) -> StreamingStatistics:
+        """Return what went through the queues."""
+        queues = [queue.statistics() for queue in self._queues]
+        processed = sum(queue.processed_frames for queue in queues)
+        dropped = sum(queue.dropped_frames for queue in queues)
+        return StreamingStatistics(
+            processed_frames=processed,
+            dropped_frames=dropped,
+            drop_rate=dropped / (processed + dropped) if processed + dropped else 0.0,
+            peak_queue_memory_mb=max((queue.peak_memory_mb for queue in queues), default=0.0),
+            waited_seconds=round(sum(queue.waited_seconds for queue in queues), 3),
+        )
+
+    def _report(self, speed: float | None, eta: float | None) -> None:
+        queue = self.queue.statistics() if self.queue else None
+        self._observer.report(
+            ProgressReport(
+                Stage.RENDERING,
+                frames_done=self._speed.done,
+                frames_total=self._frames,
+                frames_per_second=speed,
+                eta_seconds=eta,
+                encoder=self._encoder,
+                capture=self.capture,
+                segment=self._segment,
+                segments=self._segments,
+                queued_frames=queue.queue_size if queue else 0,
+            )
+        )

@@ -1,0 +1,269 @@
+"""A segment as a stream of cells: capture -> queue -> FFmpeg, all at once, no frame on disk.
+
+    Chromium --patches--> draw --pictures--> FrameQueue --> NUT on a pipe --> FFmpeg --> cell, cell, cell ...
+
+`render` is what a whole job, a pod and everything that follows a render share. It owns the browser while it runs, and
+tells a `RenderMeter` how far it is and what it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.capture.patches import BoxOutgrownError, Capture
+from ecg_renderer.capture.ways import Verdicts, open_capture
+from ecg_renderer.drawing import draw, sample_frames
+from ecg_renderer.errors import BrowserError, plain_failures
+from ecg_renderer.film import Film
+from ecg_renderer.frames import CaptionFrame, FrameQueue
+from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
+from ecg_renderer.media.codecs import encoder_threads
+from ecg_renderer.media.process import Progress, run_ffmpeg
+from ecg_renderer.media.verify import check_cell
+from ecg_renderer.memory import cores
+from ecg_renderer.metering import RenderMeter
+from ecg_renderer.model import Box
+from ecg_renderer.nut import NutWriter
+from ecg_renderer.picture import YuvaPicture
+from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BOX_MARGIN = 16
+PIPE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a render takes place: settings of the machine, a folder for cells, browsers, remembered verdicts."""
+
+    settings: Settings
+    folder: Path
+    launcher: BrowserLauncher
+    verdicts: Verdicts
+
+
+async def render(
+    prepared: PreparedJob, segments: Sequence[range], here: Surroundings, meter: RenderMeter
+) -> AsyncGenerator[tuple[int, Path], None]:
+    """Render the cells of `segments`, runs of consecutive ones; yield number and file of each when it is finished.
+
+    One FFmpeg writes the cells of a segment; all segments share a browser. What has been yielded was checked, and stays
+    good whatever happens later. Raises a RenderError. Close it (`aclosing`) to stop.
+    """
+    films = [prepared.film(prepared.frames_of(cells)) for cells in segments]
+    first = next((film for film in films if film.blocks), None)
+    async with AsyncExitStack() as stack:
+        capture: Capture | None = None
+        if first:
+            with meter.starting():
+                opened = open_capture(first, prepared.conversion, here.settings, here.launcher, here.verdicts)
+                choice = await stack.enter_async_context(opened)
+            meter.capture_by(choice)
+            capture = choice.capture
+        for number, (cells, film) in enumerate(zip(segments, films, strict=True)):
+            meter.begin(number)
+            if capture and film.blocks:
+                await capture.show(film)
+            stream = _CellStream(prepared, film, capture if film.blocks else None, here, meter)
+            async with aclosing(stream.cells(cells)) as finished:
+                async for cell in finished:
+                    yield cell
+
+
+class _CellStream:
+    """Runs FFmpeg over cells, once or, where a caption reaches out of the box that was measured, several times."""
+
+    def __init__(
+        self, prepared: PreparedJob, film: Film, capture: Capture | None, here: Surroundings, meter: RenderMeter
+    ) -> None:
+        self._prepared = prepared
+        self._film = film
+        self._capture = capture
+        self._here = here
+        self._meter = meter
+        self._files = CellFiles(here.folder, 0, prepared.plan.cell_frames)
+
+    async def cells(self, cells: range) -> AsyncGenerator[tuple[int, Path], None]:
+        """Yield the finished cells in order.
+
+        A caption that reaches out of the box starts the unfinished rest again, first with a box around both, then with
+        the whole picture.
+        """
+        whole = self._film.whole
+        box = await self._measure()
+        grown = False
+        while cells:
+            try:
+                async with aclosing(self._run(cells, box)) as finished:
+                    async for number in finished:
+                        self._meter.finished(len(self._prepared.frames_of(range(number, number + 1))))
+                        yield number, self._files.path(number)
+                        cells = cells[1:]
+            except BoxOutgrownError as outgrown:
+                if box is None or box == whole:
+                    raise BrowserError(
+                        f"The captions do not fit the picture: {outgrown}.", frame=outgrown.frame
+                    ) from None
+                log.info("Captions reach %s at frame %d, out of %s.", outgrown.box, outgrown.frame, box)
+                # Grown once already: no more guessing.
+                box = whole if grown else _with_margin(box.union(outgrown.box), whole)
+                grown = True
+                self._meter.begin()
+
+    async def _measure(self) -> Box | None:
+        if self._capture is None:
+            return None
+        box = await self._capture.measure(list(sample_frames(self._film.blocks, self._film.rate)))
+        return _with_margin(box or Box(0, 0, 2, 2), self._film.whole)
+
+    async def _run(self, cells: range, box: Box | None) -> AsyncGenerator[int, None]:
+        """Yield the numbers of `cells` as they are finished and found good."""
+        written: asyncio.Queue[int | None] = asyncio.Queue()
+        run = _Run(self._prepared, self._film, self._capture, box, cells, self._here, self._meter, written)
+        running = asyncio.create_task(run.run())
+        try:
+            while (number := await written.get()) is not None:
+                frames = self._prepared.frames_of(range(number, number + 1))
+                # FFmpeg's success is not believed: it ends well on a truncated source too.
+                await asyncio.to_thread(
+                    check_cell, self._files.path(number), self._prepared.plan.target, frames.start, frames.end
+                )
+                yield number
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+class _Run:
+    """One run of FFmpeg, and of what feeds it."""
+
+    def __init__(
+        self,
+        prepared: PreparedJob,
+        film: Film,
+        capture: Capture | None,
+        box: Box | None,
+        cells: range,
+        here: Surroundings,
+        meter: RenderMeter,
+        written: asyncio.Queue[int | None],
+    ) -> None:
+        self._prepared = prepared
+        self._capture = capture
+        self._box = box
+        self._cells = list(cells)
+        self._here = here
+        self._meter = meter
+        self._written = written
+        self._frames = prepared.frames_of(cells)
+        self._blocks = [block for block in film.blocks if block.frames.start >= self._frames.start]
+        self._files = CellFiles(here.folder, cells[0], prepared.plan.cell_frames)
+
+    async def run(self) -> None:
+        """Write all cells; their numbers go to `written`, and None in the end, also after a failure."""
+        for cell in self._cells:  # left by a run that was given up
+            self._files.path(cell).unlink(missing_ok=True)
+        try:
+            if self._box is None or self._capture is None:
+                await self._encode(None, None)
+            else:
+                await self._stream(self._capture, self._box)
+            self._note_written(all_of_them=True)
+        finally:
+            self._written.put_nowait(None)
+
+    async def _stream(self, capture: Capture, box: Box) -> None:
+        settings = self._here.settings
+        policy = self._prepared.job.spec.options.frame_policy
+        queue = FrameQueue(settings.queue_frames, settings.memory_bytes, policy)
+        self._meter.queue = queue
+        with plain_failures(BoxOutgrownError):
+            async with asyncio.TaskGroup() as tasks:
+                reader, writer = _pipe()
+                tasks.create_task(self._produce(queue, capture, box))
+                tasks.create_task(_write(queue, NutWriter(writer, box, self._prepared.grid.rate)))
+                tasks.create_task(self._encode(box, reader))
+
+    async def _produce(self, queue: FrameQueue, capture: Capture, box: Box) -> None:
+        picture = YuvaPicture(box.width, box.height, self._prepared.conversion)
+        async with aclosing(
+            draw(capture, self._blocks, box, picture, end=self._frames.end, on_distrust=self._meter.distrust)
+        ) as frames:
+            async for frame in frames:
+                self._meter.distinct_frames += 1
+                await queue.put(CaptionFrame(LEAD_FRAMES + frame, picture.to_bytes()))
+        await queue.close()
+
+    async def _encode(self, box: Box | None, pipe: int | None) -> None:
+        plan = self._prepared.plan
+        pictures = Pictures(
+            source=plan.source,
+            url=self._prepared.source_url,
+            target=plan.target,
+            start=self._frames.start,
+            end=self._frames.end,
+            seek=plan.cells[self._files.first].seek,
+            overlay=Overlay(box, "pipe:0") if box else None,
+        )
+        try:
+            await run_ffmpeg(
+                segment_arguments(pictures, self._files, threads=encoder_threads(cores())),
+                action=f"encoding frames {pictures.start} to {pictures.end - 1}",
+                stdin=pipe,
+                on_progress=self._note_progress,
+                redact={pictures.url: plan.source.uri},
+            )
+        finally:
+            if pipe is not None:
+                os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
+
+    def _note_progress(self, progress: Progress) -> None:
+        self._meter.encoding(min(progress.frame, len(self._frames)))
+        self._note_written()
+
+    def _note_written(self, *, all_of_them: bool = False) -> None:
+        """Hand on the cells that are complete: FFmpeg opens the next file when it has closed one."""
+        while self._cells and (all_of_them or (self._cells[1:] and self._files.path(self._cells[1]).exists())):
+            self._written.put_nowait(self._cells.pop(0))
+
+
+async def _write(queue: FrameQueue, nut: NutWriter) -> None:
+    """Send queued pictures to FFmpeg; when it stops reading, the rest is discarded without a word.
+
+    Whether it stopped too early is judged by FFmpeg's end and by the check of the cells' frames.
+    """
+    loop = asyncio.get_running_loop()
+    # One thread, so that closing waits its turn behind a write that FFmpeg has not taken yet.
+    thread = ThreadPoolExecutor(1, thread_name_prefix="ecg-nut")
+    try:
+        while (frame := await queue.get()) is not None:
+            await loop.run_in_executor(thread, nut.write, frame)
+    finally:
+        thread.submit(nut.close)
+        thread.shutdown(wait=False)
+
+
+def _with_margin(box: Box, whole: Box) -> Box:
+    left, top = max(whole.x, box.x - BOX_MARGIN), max(whole.y, box.y - BOX_MARGIN)
+    right = min(whole.width, box.x + box.width + BOX_MARGIN)
+    bottom = min(whole.height, box.y + box.height + BOX_MARGIN)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    with suppress(OSError):  # a smaller pipe works too, with more switches between the two processes
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reader, writer
