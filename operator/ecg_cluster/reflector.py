@@ -31,7 +31,7 @@ PAGE = 100
 """A RenderJob may have 64 KiB of scenario in it, twice: a page of these is parsed in a tenth of a second."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
-LONGEST_STRETCH = 0.02
+LONGEST_STRETCH = 0.01
 """Seconds of work without giving others their turn."""
 
 
@@ -68,6 +68,8 @@ class Reflector:
         watches: False only lists, every `resync_seconds`.
         resync_seconds: after so long without one there is a new list, which mends whatever was missed.
         listed: called after each list but the first, with the source's namespace.
+        gate: who takes in a list holds it. With many sources, all of them at once would block the event loop, however
+            short the turn of each is.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Reflector:
         watches: bool = True,
         resync_seconds: float = 300.0,
         listed: Callable[[str | None], None] = lambda namespace: None,
+        gate: asyncio.Semaphore | None = None,
     ) -> None:
         self.source = source
         self.synced = asyncio.Event()
@@ -87,6 +90,7 @@ class Reflector:
         self._watches = watches
         self._resync_seconds = resync_seconds
         self._listed = listed
+        self._gate = gate or asyncio.Semaphore(1)
         self._version: int | None = None
         self._listed_at = 0.0
         self._heard_at = time.monotonic()
@@ -106,7 +110,8 @@ class Reflector:
         while True:
             try:
                 if self._version is None or self._resync_is_due():
-                    await self.list_all()
+                    async with self._gate:
+                        await self.list_all()
                 elif self._watches:
                     await self._watch()
                     await asyncio.sleep(FIRST_PAUSE)  # a server that ends watches at once is not asked without a pause

@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_TO_FINISH = 10.0
 SECONDS_FOR_EVENTS = 2.0
+LISTS_AT_A_TIME = 3
 
 
 @dataclass(frozen=True)
@@ -171,13 +172,13 @@ class Operator:
     def _reflectors(self) -> list[Reflector]:
         resync = float(self.settings.resync_seconds)
         ours = f"{MANAGED_BY}={OPERATOR}"
-        made = []
+        made, gate = [], asyncio.Semaphore(LISTS_AT_A_TIME)
         for namespace in self.settings.namespaces or (None,):
             jobs, pods = Source(JOBS, namespace, ours), Source(PODS, namespace, ours)
             render_jobs = Source(RENDER_JOBS, namespace)
             made += [
-                Reflector(self.cluster, jobs, self.world.jobs, resync_seconds=resync),
-                Reflector(self.cluster, pods, self.world.pods, resync_seconds=resync),
+                Reflector(self.cluster, jobs, self.world.jobs, resync_seconds=resync, gate=gate),
+                Reflector(self.cluster, pods, self.world.pods, resync_seconds=resync, gate=gate),
                 # kopf watches these; lists notice the deletions that its watch has missed.
                 Reflector(
                     self.cluster,
@@ -186,6 +187,7 @@ class Operator:
                     watches=False,
                     resync_seconds=resync,
                     listed=self.world.resync,
+                    gate=gate,
                 ),
             ]
         return made
