@@ -89,14 +89,17 @@ class RenderJobWatch:
             await asyncio.wait([ended], timeout=SECONDS_TO_STOP)
 
     async def _kopf(self, loop: asyncio.AbstractEventLoop) -> None:
-        await kopf.operator(
-            registry=self._registry(loop),
-            settings=_settings(),
-            namespaces=self._namespaces,
-            clusterwide=not self._namespaces,
-            standalone=True,
-            stop_flag=self._stop,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(loop),
+                settings=_settings(),
+                namespaces=self._namespaces,
+                clusterwide=not self._namespaces,
+                standalone=True,
+                stop_flag=self._stop,
+            )
+        finally:
+            self._stop.set()  # kopf waits for it in a thread, which the end of its loop would wait for
         await asyncio.sleep(GOODBYE)
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

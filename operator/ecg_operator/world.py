@@ -127,6 +127,8 @@ class World:
     def _render_job_news(self, record: Record[AnyJob], before: Record[AnyJob] | None) -> None:
         if before is not None and before.uid == record.uid and before.value.generation == record.value.generation:
             self._changed(record.key)
+        elif before is None and isinstance(record.value, FinishedJob):  # known since a list: others go first
+            self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
         else:  # new, or a person has changed the spec: earlier failures do not count any more
             self.queue.add_now(record.key)
             self._changed(record.key)

@@ -95,6 +95,8 @@ def test_after_a_resync_everything_unfinished_is_looked_at_again() -> None:
     site.world.render_jobs.learn(render_job("untidy", **untidy))
     site.world.render_jobs.learn(render_job("over", **{**untidy, "run": {"workFiles": "Removed"}}))
     site.drain()
+    site.now += RESYNC_SPREAD_SECONDS
+    assert [key.name for key in site.drain()] == ["over"]
     site.world.resync("another")
     site.now += RESYNC_SPREAD_SECONDS
     assert site.drain() == []
