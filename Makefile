@@ -60,7 +60,7 @@ bench: setup-dev ## compare with plain FFmpeg on this machine; writes bench/resu
 	@scripts/footage
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-scale: setup-dev tools ## 1,000 RenderJobs at once on nodes that only pretend; writes bench/scale.md (ARGS=--help)
+bench-scale: setup-dev tools ## 1,000 RenderJobs at once beside 20,000 that are over, on nodes that only pretend; writes bench/scale.md (ARGS=--help)
 	@$(BIN)/python -m bench.scale $(ARGS)
 
 bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench/http.md (ARGS=--help)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,8 @@ GPUS_PER_NODE = 8
 QUICK = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 # kwok's nodes send no heartbeats here: they would only be load that real nodes spread.
 PATIENT = "--node-monitor-grace-period=5h"
+LAG_SECONDS = 10.0
+"""How often the operator is asked how late its loop was: it remembers the worst of half a minute."""
 SECONDS = {Role.PLAN: 1.0, Role.SEGMENTS: 5.0, Role.MERGE: 1.0, Role.CLEAN: 0.5}
 
 
@@ -64,6 +67,13 @@ class ScalePlane(ControlPlane):
             ],
         )
 
+    def create_namespaces(self, names: list[str]) -> None:
+        """Create namespaces, and wait until pods can be made in them."""
+        items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
+        self.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        wait = ("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self.kubectl(*wait, f"--namespace={names[-1]}")
+
     def stop(self) -> None:
         """Stop everything."""
         self.daemons.stop("kwok", seconds=2)
@@ -83,16 +93,26 @@ def _node(number: int) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an operator's process took: highest resident memory in MB, CPU in seconds."""
+    """What an operator's process took: highest resident memory in MB, CPU in seconds, worst delay of its loop.
+
+    `busy` is the part of the delay in which the loop itself computed; in the other it had no CPU.
+    """
 
     memory_mb: float
     cpu_seconds: float
+    lag: float
+    busy: float
+
+    def with_later(self, later: Cost) -> Cost:
+        """Return the cost of two processes, one after the other."""
+        cpu = self.cpu_seconds + later.cpu_seconds
+        return Cost(max(self.memory_mb, later.memory_mb), cpu, max(self.lag, later.lag), max(self.busy, later.busy))
 
 
 class OperatorProcess:
-    """`python -m ecg_operator` with its memory and CPU watched."""
+    """`python -m ecg_operator` with its memory, CPU and event loop watched."""
 
-    def __init__(self, plane: ControlPlane, log: Path, concurrent_jobs: int) -> None:
+    def __init__(self, plane: ControlPlane, log: Path, variables: Mapping[str, str]) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {
@@ -100,13 +120,13 @@ class OperatorProcess:
             "RENDERER_IMAGE": "renderer",
             "WORK_URI": "s3://work/jobs",
             "HEALTH_PORT": str(port),
-            "MAX_CONCURRENT_JOBS": str(concurrent_jobs),
             "MAX_ACTIVE_SEGMENTS": str(NODES * GPUS_PER_NODE),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **variables,
         }
         self._command = [sys.executable, "-m", "ecg_operator", "--dev", "--kubeconfig", str(plane.kubeconfig)]
         self._log = log
-        self._peak = 0.0
+        self._peak = self._lag = self._busy = 0.0
         self._ended = threading.Event()
 
     def __enter__(self) -> OperatorProcess:
@@ -130,7 +150,7 @@ class OperatorProcess:
     def cost(self) -> Cost:
         """Return what it has taken so far."""
         times = self._watched.cpu_times()
-        return Cost(self._peak, times.user + times.system)
+        return Cost(self._peak, times.user + times.system, self._lag, self._busy)
 
     def wait_until_ready(self, seconds: float = 120) -> float:
         """Wait until everything is listed; return after how many seconds that was."""
@@ -153,8 +173,15 @@ class OperatorProcess:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if not any(word in line for word in without))
 
     def _sample(self) -> None:
+        asked = 0.0
         while not self._ended.wait(0.2):
             try:
                 self._peak = max(self._peak, self._watched.memory_info().rss / 1e6)
+                if time.monotonic() - asked > LAG_SECONDS:
+                    asked = time.monotonic()
+                    self._lag = max(self._lag, self.metric("ecg_event_loop_lag_seconds"))
+                    self._busy = max(self._busy, self.metric("ecg_event_loop_busy_seconds"))
             except psutil.Error:
                 return
+            except httpx.HTTPError:
+                continue  # it does not serve yet, or is about to end

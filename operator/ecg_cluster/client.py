@@ -6,6 +6,7 @@ Nothing is tried again here: which writes may be repeated, and for how long, is 
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -73,12 +74,17 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._after_call = after_call
-        self._client = ApiClient(configuration)
-        self._client.user_agent = user_agent
+        # A watch holds its connection for minutes: however many there are, a request must not have to wait for one.
+        unlimited = copy.copy(configuration)
+        unlimited.connection_pool_maxsize = 0
+        self._client, self._watcher = ApiClient(configuration), ApiClient(unlimited)
+        for client in (self._client, self._watcher):
+            client.user_agent = user_agent
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()  # type: ignore[no-untyped-call]
+        await self._watcher.close()  # type: ignore[no-untyped-call]
         await asyncio.sleep(GOODBYE)
 
     async def call(
@@ -141,7 +147,8 @@ class Client:
         started, status = time.monotonic(), 0
         try:
             headers = {"Content-Type": _CONTENT_TYPES.get(verb, "application/json"), **await self._credentials()}
-            sent = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+            client = self._watcher if verb == "watch" else self._client
+            sent = await client.rest_client.request(  # type: ignore[no-untyped-call]
                 _METHODS[verb], url, headers=headers, body=body, _request_timeout=limits
             )
             status = sent.status

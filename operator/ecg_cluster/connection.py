@@ -12,7 +12,7 @@ from ecg_cluster.errors import NoCluster
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CONNECTIONS = 64
-"""Requests to the API server at a time, watches included."""
+"""Requests to the API server at a time; watches do not count."""
 
 
 async def load_connection(kubeconfig: str | None = None) -> Configuration:

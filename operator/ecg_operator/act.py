@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, UID_LABEL, Role
+from ecg_cluster.cache import Record
 from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Json
 from ecg_cluster.errors import AlreadyExists, Broken, Changed, Invalid, NotFound, Refused
-from ecg_operator.cache import Record
 from ecg_operator.cluster import Cluster
 from ecg_operator.metrics import Metrics
 from ecg_operator.model import (
@@ -26,7 +26,7 @@ from ecg_operator.model import (
     Observation,
     SetParallelism,
 )
-from ecg_operator.views import RenderJobView
+from ecg_operator.views import AnyJob
 from ecg_operator.world import World
 
 
@@ -38,7 +38,7 @@ class Actor:
         self._world = world
         self._metrics = metrics
 
-    async def act(self, record: Record[RenderJobView], action: Action, observation: Observation) -> None:
+    async def act(self, record: Record[AnyJob], action: Action, observation: Observation) -> None:
         """Carry out one action; raises ApiError if the API server does not let us."""
         match action:
             case CreateJob():
@@ -52,7 +52,7 @@ class Actor:
             case DeleteRenderJob():
                 await self._delete_render_job(record)
 
-    async def _create(self, record: Record[RenderJobView], action: CreateJob, observation: Observation) -> None:
+    async def _create(self, record: Record[AnyJob], action: CreateJob, observation: Observation) -> None:
         try:
             created = await self._cluster.create(JOBS, record.namespace, action.manifest)
         except AlreadyExists:
@@ -65,25 +65,26 @@ class Actor:
         self._world.refusals.pop(record.uid, None)
         self._world.jobs.learn(created)
         if not observation.jobs and _role(action.manifest) is Role.PLAN:
-            age = datetime.now(record.value.created_at.tzinfo) - record.value.created_at
+            age = datetime.now(observation.created_at.tzinfo) - observation.created_at
             self._metrics.first_job_seconds.observe(max(0.0, age.total_seconds()))
 
-    def _live_uid(self, record: Record[RenderJobView]) -> str:
+    def _live_uid(self, record: Record[AnyJob]) -> str:
         """Return the uid of the RenderJob that has this name now; empty if it is deleted."""
         live = self._world.render_jobs.get(record.namespace, record.name)
         return live.uid if live is not None else ""
 
-    async def _take_existing(self, record: Record[RenderJobView], action: CreateJob) -> None:
+    async def _take_existing(self, record: Record[AnyJob], action: CreateJob) -> None:
         """Learn who has the name: we ourselves a moment ago, an earlier RenderJob, or somebody else."""
         try:
             found = await self._cluster.get(JOBS, record.namespace, action.name)
         except NotFound:  # gone meanwhile: the next look decides anew
             self._world.queue.add_after(record.key, 0.2)
             return
-        if _is_child_of(found, record):
-            self._world.jobs.learn(found)
-            return
         meta = found["metadata"]
+        if _is_child_of(found, record):
+            if not self._world.jobs.learn(found) and self._world.jobs.get(record.namespace, action.name) is None:
+                self._lingers(record, found)
+            return
         view = JobView(
             name=action.name,
             uid=meta["uid"],
@@ -95,7 +96,15 @@ class Actor:
         )
         self._world.name_is_taken(record.key, view)
 
-    async def _delete(self, record: Record[RenderJobView], action: DeleteJob) -> None:
+    def _lingers(self, record: Record[AnyJob], found: Json) -> None:
+        """Say that a Job that was deleted is in the way, and fail: nothing tells when it is gone at last."""
+        meta = found["metadata"]
+        finalizers = ", ".join(meta.get("finalizers") or ()) or "none"
+        said = f"Job {meta['name']} was deleted, but is still there (finalizers: {finalizers})"
+        self._world.refusals[record.uid] = said
+        raise AlreadyExists(409, "AlreadyExists", said)
+
+    async def _delete(self, record: Record[AnyJob], action: DeleteJob) -> None:
         known = self._world.jobs.get(record.namespace, action.name)
         if known is None:
             return
@@ -103,14 +112,14 @@ class Actor:
             await self._cluster.delete(JOBS, record.namespace, action.name, uid=known.uid)
         self._world.jobs.deleted_by_us(known)
 
-    async def _set_parallelism(self, record: Record[RenderJobView], action: SetParallelism) -> None:
+    async def _set_parallelism(self, record: Record[AnyJob], action: SetParallelism) -> None:
         try:
             patch = {"spec": {"parallelism": action.parallelism}}
             self._world.jobs.learn(await self._cluster.patch(JOBS, record.namespace, action.name, patch))
         except NotFound:
             pass  # the watch will say so
 
-    async def _delete_children(self, record: Record[RenderJobView], action: DeleteChildren) -> None:
+    async def _delete_children(self, record: Record[AnyJob], action: DeleteChildren) -> None:
         kept = sorted(role.value for role in action.keep)
         selector = f"{MANAGED_BY}={OPERATOR},{UID_LABEL}={record.uid}"
         if kept:
@@ -123,12 +132,12 @@ class Actor:
             if child.owner == record.uid and child.value.role not in action.keep:
                 self._world.jobs.deleted_by_us(child)
 
-    def _has_live_pods(self, record: Record[RenderJobView]) -> bool:
+    def _has_live_pods(self, record: Record[AnyJob]) -> bool:
         """Tell whether a pod may still run; those that have ended go with their Job, without haste."""
         pods = [pod for pod in self._world.pods.of(record.key) if pod.owner == record.uid]
         return any(pod.value.phase not in ("Succeeded", "Failed") for pod in pods)
 
-    async def _delete_render_job(self, record: Record[RenderJobView]) -> None:
+    async def _delete_render_job(self, record: Record[AnyJob]) -> None:
         with contextlib.suppress(NotFound, Changed):
             await self._cluster.delete(RENDER_JOBS, record.namespace, record.name, uid=record.uid)
         self._world.render_jobs.deleted_by_us(record)
@@ -138,7 +147,7 @@ def _role(manifest: Any) -> Role:
     return Role(manifest["metadata"]["labels"][ROLE_LABEL])
 
 
-def _is_child_of(job: Json, record: Record[RenderJobView]) -> bool:
+def _is_child_of(job: Json, record: Record[AnyJob]) -> bool:
     """Tell whether a Job is one that we made for a RenderJob of this name; whose uid it has is decided later."""
     labels = job["metadata"].get("labels") or {}
     return labels.get(MANAGED_BY) == OPERATOR and labels.get(JOB_LABEL) == record.name

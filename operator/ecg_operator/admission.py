@@ -12,7 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ecg_operator.model import Key, Verdict
+from ecg_cluster.cache import Key
+from ecg_operator.model import (
+    Verdict,
+)
 
 _NEXT = 3
 _GROUPS = (10, 100, 1000, 10_000)

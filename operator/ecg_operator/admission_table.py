@@ -9,16 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ecg_api.names import Role
 from ecg_api.ranges import parse_ranges
+from ecg_cluster.cache import Key, Record
 from ecg_operator.admission import Budget, Claim, admit
-from ecg_operator.cache import Record
-from ecg_operator.model import JobView, Key, Verdict
+from ecg_operator.model import (
+    JobView,
+    Verdict,
+)
 from ecg_operator.views import RenderJobView
 from ecg_operator.world import World
 
 TABLE_SECONDS = 0.1
+PATIENCE = 10
+"""A table of tens of thousands of jobs takes long: the next waits for so many times what the last one took."""
 TELLING_FACTOR = 4
 """A waiting job is told its place again when that is a quarter of what it was, or when it is next."""
 
@@ -36,29 +42,33 @@ class AdmissionTable:
         self._stale: set[Key] = set()
         self._verdicts: dict[Key, Verdict] = {}
         self._told: dict[Key, int] = {}
-        self._made_at = float("-inf")
+        self._due_at = float("-inf")
         world.on_change(self._stale.add)
 
     async def run(self) -> None:
         """Keep the table fresh for ever, so that what one job gives back another gets."""
         while True:
-            await asyncio.sleep(TABLE_SECONDS)
+            await asyncio.sleep(max(TABLE_SECONDS, self.pause()))
             self.make()
 
     async def verdict(self, key: Key) -> Verdict:
         """Return what admission says about a job; a new one may wait for a moment, so that many share one answer."""
         if key not in self._verdicts and key in self._stale:
-            await asyncio.sleep(max(0.0, self._made_at + TABLE_SECONDS - self._clock()))
+            await asyncio.sleep(self.pause())
             self.make()
         verdict = self._verdicts.get(key, _WAITING)
         self._told[key] = verdict.position
         return verdict
 
+    def pause(self) -> float:
+        """Return for how many seconds the table is not to be made anew."""
+        return max(0.0, self._due_at - self._clock())
+
     def make(self) -> None:
         """Make the table anew, and have those jobs looked at for which that changes something."""
         if not self._stale:
             return
-        self._made_at = self._clock()
+        started = self._clock()
         for key in self._stale:
             claim = self._claim(key)
             if claim is None:
@@ -71,6 +81,8 @@ class AdmissionTable:
         for key, verdict in self._verdicts.items():
             if key in before and self._is_news(key, before[key], verdict):
                 self._world.queue.add(key)
+        ended = self._clock()
+        self._due_at = max(started + TABLE_SECONDS, ended + PATIENCE * (ended - started))
 
     def _is_news(self, key: Key, before: Verdict, verdict: Verdict) -> bool:
         if (before.admitted, before.segments) != (verdict.admitted, verdict.segments):
@@ -80,10 +92,12 @@ class AdmissionTable:
 
     def _claim(self, key: Key) -> Claim | None:
         record = self._world.render_jobs.get(*key)
-        if record is None or record.value.finished or record.value.deleting:
+        if record is None or not isinstance(record.value, RenderJobView):
             return None
         view = record.value
-        if view.job is None or view.status is None or view.job.spec.suspend or view.job.spec.cancel:
+        if view.finished or view.deleting or view.job is None or view.status is None:
+            return None
+        if view.job.spec.suspend or view.job.spec.cancel:
             return None
         run = view.status.run
         return Claim(
@@ -96,7 +110,7 @@ class AdmissionTable:
             held=run is not None and run.held_since is not None,
         )
 
-    def _segment_jobs(self, record: Record[RenderJobView]) -> list[JobView]:
+    def _segment_jobs(self, record: Record[Any]) -> list[JobView]:
         return [
             child.value
             for child in self._world.jobs.of(record.key)

@@ -6,14 +6,13 @@ In this order:
     5 on a signal: finish what is in hand, give the Lease up
 
     RenderJobs ── kopf ──┐
-    Jobs, Pods ── informers ──> World ──> queue ──> Reconciler ──> Cluster
+    Jobs, Pods ── reflectors ──> World ──> queue ──> Reconciler ──> Cluster
     pods' /progress ── poller ──┘
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import socket
@@ -25,23 +24,23 @@ from typing import Any
 from kubernetes.aio.client import Configuration
 
 from ecg_api.names import MANAGED_BY, OPERATOR, PROGRESS_PORT
+from ecg_cluster.cache import Key
 from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
 from ecg_cluster.connection import own_namespace
 from ecg_cluster.election import Election, LeaseTiming
+from ecg_cluster.queue import KeyedQueue
+from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.act import Actor
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
-from ecg_operator.informers import Informer, Source
+from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
-from ecg_operator.model import Key
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
-from ecg_operator.queue import KeyedQueue
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.settings import Settings
@@ -51,6 +50,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_TO_FINISH = 10.0
 SECONDS_FOR_EVENTS = 2.0
+LISTS_AT_A_TIME = 3
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Operator:
         self.leader = self._leader() if self.options.elects else None
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
-        self.informers = self._informers()
+        self.reflectors = self._reflectors()
         self.kopf = RenderJobWatch(configuration, settings.namespaces, self.world.render_job_event)
         self.reconciler = self._reconciler()
         self._lag = LoopLag()
-        self.health = Health(self.world, self.informers, self.leader, self._lag)
+        self.health = Health(self.world, self.reflectors, self.leader, self._lag)
         self.server = HealthServer(self.health, self.metrics, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -129,7 +129,7 @@ class Operator:
 
     async def _work(self, stop: asyncio.Event) -> None:
         self.health.acting = True
-        listing = (informer.run() for informer in self.informers)
+        listing = (reflector.run() for reflector in self.reflectors)
         background = [*listing, self.admission.run(), self.poller.run(), self.events.run()]
         await _together(self._reconcile(stop), *background)
         self.health.acting = False
@@ -154,8 +154,8 @@ class Operator:
             await self.events.flush(SECONDS_FOR_EVENTS)
 
     async def _all_listed(self) -> None:
-        for informer in self.informers:
-            await informer.synced.wait()
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
 
     def _after_call(self, call: Call) -> None:
         self.metrics.count_call(call)
@@ -168,26 +168,35 @@ class Operator:
         namespace = settings.lease_namespace or own_namespace()
         return Election(self.cluster.client, namespace, settings.lease_name, identity, self.options.timing)
 
-    def _informers(self) -> list[Informer]:
+    def _reflectors(self) -> list[Reflector]:
         resync = float(self.settings.resync_seconds)
         ours = f"{MANAGED_BY}={OPERATOR}"
-        made = []
+        made, gate = [], asyncio.Semaphore(LISTS_AT_A_TIME)
         for namespace in self.settings.namespaces or (None,):
             jobs, pods = Source(JOBS, namespace, ours), Source(PODS, namespace, ours)
             render_jobs = Source(RENDER_JOBS, namespace)
             made += [
-                Informer(self.cluster, jobs, self.world.jobs, resync_seconds=resync),
-                Informer(self.cluster, pods, self.world.pods, resync_seconds=resync),
+                Reflector(self.cluster, jobs, self.world.jobs, resync_seconds=resync, gate=gate),
+                Reflector(self.cluster, pods, self.world.pods, resync_seconds=resync, gate=gate),
                 # kopf watches these; lists notice the deletions that its watch has missed.
-                Informer(self.cluster, render_jobs, self.world.render_jobs, watches=False, resync_seconds=resync),
+                Reflector(
+                    self.cluster,
+                    render_jobs,
+                    self.world.render_jobs,
+                    watches=False,
+                    resync_seconds=resync,
+                    listed=self.world.resync,
+                    gate=gate,
+                ),
             ]
         return made
 
     def _reconciler(self) -> Reconciler:
-        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), self.poller.said)
+        job_events = JobEvents(self.cluster, self.settings.policy.start_seconds)
+        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), job_events, self.poller.said)
         actor = Actor(self.cluster, self.world, self.metrics)
-        choose = functools.partial(decide, policy=self.settings.policy)
-        return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, choose)
+        policy = self.settings.policy
+        return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, policy)
 
 
 async def _together(main: Coroutine[Any, Any, None], *background: Coroutine[Any, Any, None]) -> None:

@@ -16,11 +16,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecg_api.renderjob import API_VERSION, KIND
+from ecg_cluster.cache import Key
 from ecg_cluster.client import EVENTS, Json
 from ecg_cluster.errors import AlreadyExists, ApiError, NotFound
 from ecg_operator.cluster import Cluster
 from ecg_operator.errors import LeaseLost
-from ecg_operator.model import EventNote, Key
+from ecg_operator.model import (
+    EventNote,
+)
 
 log = logging.getLogger(__name__)
 

@@ -2,13 +2,18 @@
 
 kopf runs in a thread with an event loop of its own, because it cancels, at its end, every task of its loop that was
 started after it, ours included. Nothing here makes kopf write: `on.event` needs neither annotations nor finalizers.
+
+kopf ends with any error of a watch but 410. It is started again then, after a pause: an API server that has a bad
+moment is no reason to hand the Lease over. What happened meanwhile comes with the list that kopf begins with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +28,10 @@ log = logging.getLogger(__name__)
 Deliver = Callable[[str | None, Any], None]
 
 WATCH_SECONDS = 300
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+CALM_SECONDS = 60.0
+"""kopf that has run for so long was well: its next end is the first of a new row."""
 SECONDS_TO_STOP = 5.0
 
 
@@ -41,8 +50,21 @@ class RenderJobWatch:
         self._stop = threading.Event()
 
     async def run(self) -> None:
-        """Watch until cancelled; raises RuntimeError if kopf ends by itself."""
+        """Watch until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            started = time.monotonic()
+            error = await self._watch()
+            if time.monotonic() - started > CALM_SECONDS:
+                pause = FIRST_PAUSE
+            log.warning("the watch of RenderJobs has ended (%s); starting it again in %.0f s", error, pause)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, no secret
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _watch(self) -> BaseException | None:
+        """Run kopf to its end; return the error that ended it."""
         loop = asyncio.get_running_loop()
+        self._stop.clear()
         ended: asyncio.Future[BaseException | None] = loop.create_future()
 
         def report(error: BaseException | None) -> None:
@@ -61,21 +83,23 @@ class RenderJobWatch:
 
         threading.Thread(target=kopf_thread, name="kopf", daemon=True).start()
         try:
-            error = await asyncio.shield(ended)
-            raise RuntimeError(f"kopf has stopped watching RenderJobs: {error}") from error
+            return await asyncio.shield(ended)
         finally:
             self._stop.set()
             await asyncio.wait([ended], timeout=SECONDS_TO_STOP)
 
     async def _kopf(self, loop: asyncio.AbstractEventLoop) -> None:
-        await kopf.operator(
-            registry=self._registry(loop),
-            settings=_settings(),
-            namespaces=self._namespaces,
-            clusterwide=not self._namespaces,
-            standalone=True,
-            stop_flag=self._stop,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry(loop),
+                settings=_settings(),
+                namespaces=self._namespaces,
+                clusterwide=not self._namespaces,
+                standalone=True,
+                stop_flag=self._stop,
+            )
+        finally:
+            self._stop.set()  # kopf waits for it in a thread, which the end of its loop would wait for
         await asyncio.sleep(GOODBYE)
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

@@ -46,6 +46,11 @@ class Metrics:
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
         )
         self.loop_lag = Gauge("ecg_event_loop_lag_seconds", "How late the event loop is.", registry=registry)
+        self.loop_busy = Gauge(
+            "ecg_event_loop_busy_seconds",
+            "How long the event loop computed without a pause.",
+            registry=registry,
+        )
         build = Gauge("ecg_build_info", "Always 1; the version is a label.", ["version"], registry=registry)
         build.labels(version).set(1)
         for phase in Phase:

@@ -8,26 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ecg_api.names import Role
 from ecg_api.pods import PodProgress
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenderJobStatus
+from ecg_cluster.cache import Key
 
 
-class Key(NamedTuple):
-    """Which RenderJob."""
-
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PodView:
     """What matters of a pod of ours.
 
     Attributes:
+        job_uid: of the Job that made it, which may be an earlier one of the same name.
         index: completion index within its Job; None for plan, merge and clean pods.
         exit_code: of the renderer's container, None until it terminated.
         ended: why the container terminated, in Kubernetes' word: Completed, Error, OOMKilled, ...
@@ -64,9 +59,10 @@ class PodView:
     ip: str = ""
     node: str = ""
     gpus: int = 0
+    job_uid: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobView:
     """What matters of a child Job.
 
@@ -126,6 +122,7 @@ class Observation:
         rival: name of an older, unfinished RenderJob that writes to the same output, else empty.
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
         progress: what running pods last said, by pod name.
+        obstacles: what keeps a Job without pods from having any (quota, PodSecurity, Kueue), by the Job's name.
         refusal: what the API server said when it last refused to create a child Job (rights, quota, a wrong override);
             empty if it did not. Creating is tried again with growing pauses.
     """
@@ -146,6 +143,7 @@ class Observation:
     verdict: Verdict = Verdict(admitted=False)
     rival: str = ""
     scenario_problem: str = ""
+    obstacles: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
 
 

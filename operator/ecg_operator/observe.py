@@ -9,11 +9,17 @@ from datetime import UTC, datetime
 from ecg_api.conditions import ConditionType, is_true
 from ecg_api.pods import PodProgress
 from ecg_api.status import RenderJobStatus
+from ecg_cluster.cache import Key, Record
 from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.cache import Record
-from ecg_operator.model import JobView, Key, Observation, PodView, Verdict
+from ecg_operator.job_events import JobEvents
+from ecg_operator.model import (
+    JobView,
+    Observation,
+    PodView,
+    Verdict,
+)
 from ecg_operator.scenarios import ScenarioCheck
-from ecg_operator.views import RenderJobView
+from ecg_operator.views import AnyJob, RenderJobView
 from ecg_operator.world import World
 
 
@@ -34,12 +40,14 @@ class Observer:
         world: World,
         admission: AdmissionTable,
         scenarios: ScenarioCheck,
+        job_events: JobEvents,
         progress: Mapping[tuple[str, str], PodProgress],
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._world = world
         self._admission = admission
         self._scenarios = scenarios
+        self._job_events = job_events
         self._progress = progress
         self._now = now
 
@@ -50,25 +58,26 @@ class Observer:
         """
         view, key = record.value, record.key
         assert view.status is not None, "a status that cannot be read must not be decided about"
-        pods = self._pods(record)
+        jobs, pods, now = self._jobs(record), self._pods(record), self._now()
         gone = departed or view.deleting
         return Observation(
             key=key,
             uid=view.uid,
             generation=view.generation,
             created_at=view.created_at,
-            now=self._now(),
+            now=now,
             status=view.status,
             job=view.job,
             problems=view.problems,
             deleting=gone,
             labels=view.labels,
-            jobs=self._jobs(record),
+            jobs=jobs,
             pods=pods,
             progress=self._progress_of(key, pods),
             verdict=Verdict(admitted=False) if gone or view.finished else await self._admission.verdict(key),
             rival=self._rival(record),
             scenario_problem="" if gone else await self._scenario_problem(view, key),
+            obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             refusal=self._world.refusals.get(view.uid, ""),
         )
 
@@ -89,27 +98,34 @@ class Observer:
     def _rival(self, record: Record[RenderJobView]) -> str:
         if not record.value.output or record.value.finished:
             return ""
-        older = [
-            other
-            for other in self._world.render_jobs.with_index(record.value.output)
-            if other.key != record.key and not other.value.finished and _age_order(other) < _age_order(record)
-        ]
-        if not older:
-            return ""
-        oldest = min(older, key=_age_order)
-        return oldest.name if oldest.namespace == record.namespace else f"{oldest.namespace}/{oldest.name}"
+        others = [other for other in self._world.rivals(record) if _claims(other.value)]
+        first = min((*others, record), key=_precedence)
+        return "" if first is record else first.name
 
     async def _scenario_problem(self, view: RenderJobView, key: Key) -> str:
-        if view.job is None or view.job.spec.scenario.config_map_ref is None or view.finished:
+        if view.job is None or view.job.spec.scenario.config_map_ref is None or view.finished or view.job.spec.suspend:
             return ""
         if view.status is not None and _is_planned(view.status):
             return ""  # the plan has copied it into the work files
         return await self._scenarios.problem(key.namespace, view.job.spec.scenario.config_map_ref)
 
 
-def _age_order(record: Record[RenderJobView]) -> tuple[datetime, str, str]:
-    # Kubernetes keeps whole seconds only; names decide between two of the same second.
-    return (record.value.created_at, record.namespace, record.name)
+def _claims(value: AnyJob) -> bool:
+    """Tell whether a RenderJob holds its output against others: not when it is over, nor while it is suspended."""
+    if not isinstance(value, RenderJobView) or value.finished or value.job is None:
+        return False
+    return not value.job.spec.suspend or _is_admitted(value)
+
+
+def _precedence(record: Record[AnyJob]) -> tuple[bool, datetime, str]:
+    # Who has begun goes before who is older. Kubernetes keeps whole seconds; names decide between two of the same.
+    view = record.value
+    assert isinstance(view, RenderJobView)
+    return (not _is_admitted(view), view.created_at, record.name)
+
+
+def _is_admitted(view: RenderJobView) -> bool:
+    return view.status is not None and view.status.run is not None and view.status.run.admitted_at is not None
 
 
 def _is_planned(status: RenderJobStatus) -> bool:

@@ -34,6 +34,8 @@ class Policy:
         on_demand_node_selector: labels of nodes that are not taken away; empty: no rescue rounds.
         shm_size: size limit of the memory-backed /dev/shm of a segment's pod, a Kubernetes quantity.
         scratch_size: size limit of /tmp, a Kubernetes quantity.
+        scratch_request: disk that a pod asks for, so that nodes are not filled until pods are evicted;
+            empty for none.
         gpu_resource: what the cluster calls a GPU, or the share of one that a segment gets.
         user_id: user and group of the pods' processes.
         ttl_succeeded_seconds: how long a RenderJob that has succeeded is kept if it does not say; None: for ever.
@@ -47,6 +49,7 @@ class Policy:
         lost_pod_seconds: a pod that is still there so long after it should have ended is on a dead node.
         backstop_seconds: a Job's own deadline is so much later than the RenderJob's.
         clean_ttl_seconds: how long a finished clean Job stays.
+        clean_wait_seconds: how long a queue (Kueue) may hold a clean Job back before the work files are left.
     """
 
     renderer_image: str
@@ -65,6 +68,7 @@ class Policy:
     )
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"
+    scratch_request: str = "2Gi"
     gpu_resource: str = GPU_RESOURCE
     user_id: int = 10001
     ttl_succeeded_seconds: int | None = None
@@ -78,6 +82,13 @@ class Policy:
     lost_pod_seconds: float = 60.0
     backstop_seconds: int = 600
     clean_ttl_seconds: int = 300
+    clean_wait_seconds: int = 3600
+
+    def time_to_live(self, seconds: int | None, *, succeeded: bool) -> int | None:
+        """Return how long a RenderJob is kept whose spec says `seconds`, or nothing; None: for ever."""
+        if seconds is not None:
+            return seconds
+        return self.ttl_succeeded_seconds if succeeded else self.ttl_failed_seconds
 
     def work_folder(self, namespace: str, name: str, uid: str) -> str:
         """Return where the work files of one RenderJob are."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ecg_api.names import PROGRESS_PORT
 from ecg_api.pods import PodProgress
-from ecg_operator.cache import Record
+from ecg_cluster.cache import Record
 from ecg_operator.model import PodView
 from ecg_operator.world import World
 

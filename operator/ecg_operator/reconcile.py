@@ -9,21 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
 
 from ecg_api.status import RenderJobStatus
+from ecg_cluster.cache import Key, Record
 from ecg_cluster.client import RENDER_JOBS
 from ecg_cluster.errors import ApiError, Broken, Changed, Invalid, NotFound, Refused
 from ecg_operator.act import Actor
-from ecg_operator.cache import Record
 from ecg_operator.cluster import Cluster
+from ecg_operator.decide import decide
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.metrics import Metrics
-from ecg_operator.model import Decision, EventNote, Key, Observation
+from ecg_operator.model import (
+    EventNote,
+    Observation,
+)
 from ecg_operator.observe import Observer
 from ecg_operator.patches import merge_patch
-from ecg_operator.views import RenderJobView
+from ecg_operator.policy import Policy
+from ecg_operator.views import AnyJob, FinishedJob, RenderJobView, read_whole
 from ecg_operator.world import Departed, World
 
 log = logging.getLogger(__name__)
@@ -48,7 +55,7 @@ class Reconciler:
         actor: Actor,
         events: EventRecorder,
         metrics: Metrics,
-        decide: Callable[[Observation], Decision],
+        policy: Policy,
     ) -> None:
         self._cluster = cluster
         self._world = world
@@ -56,7 +63,7 @@ class Reconciler:
         self._actor = actor
         self._events = events
         self._metrics = metrics
-        self._decide = decide
+        self._policy = policy
 
     async def work(self) -> None:
         """Take keys off the queue until it is closed; an error with one key never concerns another."""
@@ -73,6 +80,7 @@ class Reconciler:
                 self._failed(key, error)
             else:
                 self._world.queue.done(key, due)
+                await asyncio.sleep(0)  # looks at thousands of jobs that are over need not wait for anything
             finally:
                 self._metrics.reconcile_seconds.observe(time.monotonic() - started)
 
@@ -90,13 +98,21 @@ class Reconciler:
             return unsettled
         if unsettled is not None:
             self._world.queue.add_after(key, unsettled)
+        whole = await self._whole(record)
+        if whole is None:
+            return self._seconds_to_live(record.value)
+        return await self._bring_on(whole, unsettled)
+
+    async def _bring_on(self, record: Record[RenderJobView], unsettled: float | None) -> float | None:
+        """Decide about a RenderJob, and do it."""
+        key = record.key
         if record.value.status is None:
             log.error("key=%s/%s is left alone: %s", *key, "; ".join(record.value.problems))
             return None
         observation = await self._observer.observe(record)
         if _lets_others_go_first(observation):
             return QUEUE_NOTICE_SECONDS
-        decision = self._decide(observation)
+        decision = decide(observation, self._policy)
         written = await self._write(record, decision.status)
         for action in decision.actions:
             await self._actor.act(written, action, observation)
@@ -105,15 +121,39 @@ class Reconciler:
             self._events.tell(key, record.uid, note)
         return min((due for due in (decision.due, unsettled) if due is not None), default=None)
 
+    async def _whole(self, record: Record[AnyJob]) -> Record[RenderJobView] | None:
+        """Return the whole of a RenderJob; None if it is over and there is nothing to do for it now."""
+        value = record.value
+        if isinstance(value, RenderJobView):
+            return cast("Record[RenderJobView]", record)
+        seconds = self._seconds_to_live(value)
+        if not self._world.has_children(record) and (seconds is None or seconds > 0):
+            return None
+        try:
+            found = await self._cluster.get(RENDER_JOBS, *record.key)
+        except NotFound:
+            return None  # the watch tells
+        if found["metadata"]["uid"] != record.uid:
+            return None
+        version = int(found["metadata"]["resourceVersion"])
+        return replace(cast("Record[RenderJobView]", record), value=read_whole(found), version=version)
+
+    def _seconds_to_live(self, value: AnyJob) -> float | None:
+        """Return for how long a RenderJob that is over still stays; None for good, or as long as it is not over."""
+        if not isinstance(value, FinishedJob) or value.finished_at is None:
+            return None
+        seconds = self._policy.time_to_live(value.ttl_seconds, succeeded=value.succeeded)
+        return None if seconds is None else seconds - (datetime.now(UTC) - value.finished_at).total_seconds()
+
     async def _settle(self, departed: Departed) -> float | None:
         """Do what is left to do for a RenderJob that was deleted before it was finished.
 
         Returns after how many seconds to look again; None when nothing is left to do.
         """
-        record, due = departed.record, None
+        record, due = cast("Record[RenderJobView]", departed.record), None  # nothing else leaves work files
         if record.value.status is not None:
             observation = await self._observer.observe(record, departed=True)
-            decision = self._decide(observation)
+            decision = decide(observation, self._policy)
             due = decision.due
             try:
                 for action in decision.actions:
@@ -124,7 +164,7 @@ class Reconciler:
             del self._world.departed[record.key]
         return due
 
-    async def _write(self, record: Record[RenderJobView], status: RenderJobStatus) -> Record[RenderJobView]:
+    async def _write(self, record: Record[RenderJobView], status: RenderJobStatus) -> Record[AnyJob]:
         """Write the status if it differs from the one observed; return the RenderJob as it is then."""
         before = record.value.status
         assert before is not None

@@ -115,6 +115,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         on_demand_node_selector=values["ON_DEMAND_NODE_SELECTOR"],
         shm_size=values["SHM_SIZE"],
         scratch_size=values["SCRATCH_SIZE"],
+        scratch_request=values["SCRATCH_REQUEST"],
         gpu_resource=values["GPU_RESOURCE"],
         user_id=values["RUN_AS_USER"],
         ttl_succeeded_seconds=values["TTL_SUCCEEDED_SECONDS"],
@@ -270,7 +271,13 @@ VARIABLES: tuple[Variable, ...] = (
     *_resource_variables("MERGE", "a merge's pod", "500m", "512Mi", "2Gi"),
     *_resource_variables("CLEAN", "a cleaning pod", "100m", "128Mi", "512Mi"),
     Variable("SHM_SIZE", "1Gi", _quantity, "size of the memory-backed /dev/shm of a segment's pod"),
-    Variable("SCRATCH_SIZE", "20Gi", _quantity, "size of /tmp of the pods"),
+    Variable("SCRATCH_SIZE", "20Gi", _quantity, "size of /tmp of the pods, at which a pod is evicted"),
+    Variable(
+        "SCRATCH_REQUEST",
+        "2Gi",
+        lambda text: _quantity(text) if text else "",
+        "disk of its node that a pod asks for (ephemeral-storage); empty: none",
+    ),
     Variable(
         "GPU_RESOURCE",
         GPU_RESOURCE,

@@ -1,7 +1,7 @@
 """Kubernetes objects, as the API server gives them, reduced to what decisions depend on. Pure functions.
 
 Everything else of an object (managed fields, specs that we wrote ourselves) is not kept: ten thousand pods fit into
-some tens of megabytes.
+some tens of megabytes, and so do tens of thousands of RenderJobs that are over.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from sys import intern
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import ValidationError
 
@@ -28,8 +29,8 @@ from ecg_api.problems import ManifestProblems
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job
 from ecg_api.status import RenderJobStatus, WorkFilesState
-from ecg_operator.cache import Record
-from ecg_operator.model import JobView, Key, PodView
+from ecg_cluster.cache import Key, Record
+from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
 
 Json = Mapping[str, Any]
@@ -38,9 +39,9 @@ INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RenderJobView:
-    """What matters of a RenderJob.
+    """What matters of a RenderJob for which something may be left to do.
 
     Attributes:
         job: the parsed manifest without status; None if it breaks a rule, then `problems` says which.
@@ -59,6 +60,11 @@ class RenderJobView:
     output: str = ""
 
     @property
+    def phase(self) -> str:
+        """The phase as last written; empty if that cannot be read."""
+        return self.status.phase if self.status is not None else ""
+
+    @property
     def finished(self) -> bool:
         """Whether nothing will be rendered for it any more."""
         return self.status is not None and is_true(self.status.conditions, ConditionType.FINISHED)
@@ -71,14 +77,50 @@ class RenderJobView:
         return self.status.run.work_files is WorkFilesState.WRITTEN
 
 
-def read_render_job(obj: Json, manager: str = DEFAULT_MANAGER) -> Record[RenderJobView] | None:
-    """Return the record of a RenderJob; None for one that another controller manages."""
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """What is kept of a RenderJob that is over, tidied up, and only waits for the end of its time to live.
+
+    Whoever has to do more about it reads it from the API server.
+
+    Attributes:
+        ttl_seconds: how long it may stay after its end; None if it does not say.
+    """
+
+    generation: int
+    phase: str
+    succeeded: bool
+    finished_at: datetime | None
+    ttl_seconds: int | None
+
+    finished: ClassVar[bool] = True
+    deleting: ClassVar[bool] = False
+    leaves_work_files: ClassVar[bool] = False
+    output: ClassVar[str] = ""
+
+
+AnyJob = RenderJobView | FinishedJob
+
+
+def read_render_job(obj: Json, manager: str = DEFAULT_MANAGER) -> Record[AnyJob] | None:
+    """Return the record of a RenderJob; of one that is over and tidied up only what its time to live needs.
+
+    None for one that another controller manages.
+    """
     if (obj.get("spec") or {}).get("managedBy", DEFAULT_MANAGER) != manager:
         return None
+    finished = _read_finished(obj)
+    if finished is None:
+        return _record(obj, _key(obj), read_whole(obj))
+    return _record(obj, _key(obj), finished)
+
+
+def read_whole(obj: Json) -> RenderJobView:
+    """Return all that matters of a RenderJob, even of one that is over."""
     meta = obj["metadata"]
     status, status_problem = _read_status(obj.get("status") or {})
     job, problems = _read_spec(obj, status is not None and is_true(status.conditions, ConditionType.FINISHED))
-    view = RenderJobView(
+    return RenderJobView(
         uid=meta["uid"],
         generation=int(meta.get("generation", 0)),
         created_at=_time(meta["creationTimestamp"]),
@@ -89,7 +131,6 @@ def read_render_job(obj: Json, manager: str = DEFAULT_MANAGER) -> Record[RenderJ
         problems=(*problems, *status_problem),
         output=job.spec.output.uri if job is not None else "",
     )
-    return _record(obj, Key(meta["namespace"], meta["name"]), view)
 
 
 def read_job(obj: Json) -> Record[JobView] | None:
@@ -163,13 +204,40 @@ def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | N
         ip=status.get("podIP", ""),
         node=(obj.get("spec") or {}).get("nodeName", ""),
         gpus=_gpus(obj.get("spec") or {}, gpu_resource),
+        job_uid=_job_uid(meta),
     )
     return _record(obj, key, view, _owner(meta))
 
 
+def _key(obj: Json) -> Key:
+    return Key(intern(obj["metadata"]["namespace"]), obj["metadata"]["name"])
+
+
 def _record(obj: Json, key: Key, view: Any, owner: str = "") -> Record[Any]:
     meta = obj["metadata"]
-    return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, view, owner)
+    return Record(intern(meta["namespace"]), meta["name"], meta["uid"], int(meta["resourceVersion"]), key, view, owner)
+
+
+def _read_finished(obj: Json) -> FinishedJob | None:
+    """Return what is kept of a RenderJob that is over; None if something may be left to do for it.
+
+    Nothing is parsed but what is needed, since there may be tens of thousands.
+    """
+    meta, status = obj["metadata"], obj.get("status") or {}
+    true = {c.get("type") for c in status.get("conditions") or () if c.get("status") == "True"}
+    run = status.get("run") or {}
+    untidy = run.get("workFiles") == WorkFilesState.WRITTEN.value or "deletionTimestamp" in meta
+    if ConditionType.FINISHED not in true or untidy or status.get("observedGeneration") != meta.get("generation"):
+        return None
+    succeeded = ConditionType.SUCCEEDED.value in true
+    ttl = (obj.get("spec") or {}).get("ttl") or {}
+    return FinishedJob(
+        generation=int(meta["generation"]),
+        phase=intern(str(status.get("phase", ""))),
+        succeeded=succeeded,
+        finished_at=_time_or_none(run.get("finishedAt")),
+        ttl_seconds=ttl.get("succeededSeconds" if succeeded else "failedSeconds"),
+    )
 
 
 def _read_status(raw: Json) -> tuple[RenderJobStatus | None, tuple[str, ...]]:
@@ -208,7 +276,7 @@ def _read_spec(obj: Json, finished: bool) -> tuple[RenderJob | None, tuple[str, 
 def _key_and_role(meta: Json) -> tuple[Key | None, Role | None]:
     labels = meta.get("labels") or {}
     try:
-        return Key(meta["namespace"], labels[JOB_LABEL]), Role(labels[ROLE_LABEL])
+        return Key(intern(meta["namespace"]), labels[JOB_LABEL]), Role(labels[ROLE_LABEL])
     except (KeyError, ValueError):
         return None, None
 
@@ -218,6 +286,12 @@ def _owner(meta: Json) -> str:
         if reference["kind"] == KIND:
             return str(reference["uid"])
     return str((meta.get("labels") or {}).get(UID_LABEL, ""))
+
+
+def _job_uid(meta: Json) -> str:
+    """Return the uid of the Job that a pod is of."""
+    references = meta.get("ownerReferences") or ()
+    return next((str(reference["uid"]) for reference in references if reference["kind"] == "Job"), "")
 
 
 def _container_state(status: Json) -> Json:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ecg_api.names import Role
 from ecg_api.renderjob import DEFAULT_MANAGER
-from ecg_operator.cache import Cache, Record
-from ecg_operator.model import JobView, Key, PodView
+from ecg_cluster.cache import Cache, Key, Record
+from ecg_cluster.queue import KeyedQueue
+from ecg_operator.decide.pods import ended
+from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
-from ecg_operator.queue import KeyedQueue
-from ecg_operator.views import RenderJobView, read_job, read_pod, read_render_job
+from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job
 
 GATHERING_SECONDS = 0.2
 """Pods come and go in groups: news of pods wait so long for each other, which saves looks and status writes."""
+RESYNC_SPREAD_SECONDS = 30.0
+"""After a list everything unfinished is looked at again within so long, not all of it at once."""
 FOREIGN_SECONDS = 30.0
 """For so long a name is believed to be taken by somebody else's Job before that is tried again."""
 
@@ -25,7 +30,7 @@ FOREIGN_SECONDS = 30.0
 class Departed:
     """A RenderJob that was deleted, and since when, by the monotonic clock."""
 
-    record: Record[RenderJobView]
+    record: Record[AnyJob]
     since: float
 
 
@@ -45,11 +50,8 @@ class World:
         self, queue: KeyedQueue[Key], manager: str = DEFAULT_MANAGER, gpu_resource: str = GPU_RESOURCE
     ) -> None:
         self.queue = queue
-        self.render_jobs: Cache[RenderJobView] = Cache(
-            partial(read_render_job, manager=manager),
-            self._render_job_news,
-            self._render_job_gone,
-            lambda record: record.value.output or None,
+        self.render_jobs: Cache[AnyJob] = Cache(
+            partial(read_render_job, manager=manager), self._render_job_news, self._render_job_gone, _claimed_output
         )
         self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
         self.pods: Cache[PodView] = Cache(partial(read_pod, gpu_resource=gpu_resource), self._pod_news, self._pod_gone)
@@ -79,6 +81,24 @@ class World:
         self._foreign.setdefault(key, {})[view.name] = (view, time.monotonic() + FOREIGN_SECONDS)
         self._changed(key)
 
+    def rivals(self, record: Record[AnyJob]) -> list[Record[AnyJob]]:
+        """Return other RenderJobs of the namespace with the same output, finished ones included."""
+        found = self.render_jobs.with_index(_claimed_output(record))
+        return [other for other in found if other.key != record.key]
+
+    def has_children(self, record: Record[AnyJob]) -> bool:
+        """Tell whether a RenderJob still has Jobs that are to go after its end."""
+        return any(job.owner == record.uid and job.value.role is not Role.CLEAN for job in self.jobs.of(record.key))
+
+    def resync(self, namespace: str | None) -> None:
+        """Have all RenderJobs of a namespace, or of all, looked at again for which something may be left to do.
+
+        So a wake-up that was lost, for whatever reason, is not lost for long.
+        """
+        for record in self.render_jobs.records():
+            if namespace in (None, record.namespace) and not isinstance(record.value, FinishedJob):
+                self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
+
     def _changed(self, key: Key) -> None:
         for listener in self._listeners:
             listener(key)
@@ -91,35 +111,48 @@ class World:
         self._changed(record.key)
 
     def _pod_news(self, record: Record[PodView], before: Record[PodView] | None) -> None:
-        if before is None or before.value != record.value:
+        if before is not None and before.value == record.value:
+            return
+        if ended(record.value) and (before is None or not ended(before.value)) and self._is_last(record):
+            self.queue.add(record.key)  # the next stage can begin: nobody is worth waiting for
+        else:
             self.queue.add_after(record.key, GATHERING_SECONDS)
+
+    def _is_last(self, record: Record[PodView]) -> bool:
+        return all(ended(pod.value) for pod in self.pods.of(record.key))
 
     def _pod_gone(self, record: Record[PodView]) -> None:
         self.queue.add_after(record.key, GATHERING_SECONDS)
 
-    def _render_job_news(self, record: Record[RenderJobView], before: Record[RenderJobView] | None) -> None:
+    def _render_job_news(self, record: Record[AnyJob], before: Record[AnyJob] | None) -> None:
         if before is not None and before.uid == record.uid and before.value.generation == record.value.generation:
             self._changed(record.key)
+        elif before is None and isinstance(record.value, FinishedJob):  # known since a list: others go first
+            self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
         else:  # new, or a person has changed the spec: earlier failures do not count any more
             self.queue.add_now(record.key)
             self._changed(record.key)
         if before is not None and before.uid != record.uid:  # its deletion was not seen
             self._depart(before)
         if record.value.finished and before is not None and not before.value.finished:
-            self._wake_rivals(record)
+            self._wake_rivals(before)
 
-    def _render_job_gone(self, record: Record[RenderJobView]) -> None:
+    def _render_job_gone(self, record: Record[AnyJob]) -> None:
         self._depart(record)
         self._changed(record.key)
         self._wake_rivals(record)
 
-    def _depart(self, record: Record[RenderJobView]) -> None:
+    def _depart(self, record: Record[AnyJob]) -> None:
         self.refusals.pop(record.uid, None)
         self._foreign.pop(record.key, None)
         if record.value.leaves_work_files:
             self.departed[record.key] = Departed(record, time.monotonic())
 
-    def _wake_rivals(self, record: Record[RenderJobView]) -> None:
-        for other in self.render_jobs.with_index(record.value.output):
-            if other.key != record.key:
-                self.queue.add(other.key)
+    def _wake_rivals(self, record: Record[AnyJob]) -> None:
+        for other in self.rivals(record):
+            self.queue.add(other.key)
+
+
+def _claimed_output(record: Record[AnyJob]) -> tuple[str, str] | None:
+    # By namespace: whether somebody of another one may write there is for the storage to say.
+    return (record.namespace, record.value.output) if record.value.output else None

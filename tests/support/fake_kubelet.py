@@ -24,13 +24,12 @@ from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, SEGMENTS_VARIABLE
 from ecg_api.pods import FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
+from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import NODES, PODS
 from ecg_cluster.connection import load_connection
 from ecg_cluster.errors import Changed, NoAnswer, NotFound
-from ecg_operator.cache import Cache, Record
+from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster
-from ecg_operator.informers import Informer, Source
-from ecg_operator.model import Key
 from pod_reports import report_of
 
 NODE = "fake-node"
@@ -129,7 +128,7 @@ class FakeKubelet:
         self._loop = asyncio.get_running_loop()
         self._cluster = Cluster(await load_connection(str(self._kubeconfig)))
         source = Source(PODS, None, f"{MANAGED_BY}={OPERATOR}")
-        informing = asyncio.create_task(Informer(self._cluster, source, self._pods).run())
+        informing = asyncio.create_task(Reflector(self._cluster, source, self._pods).run())
         await self._make_node()
         self._ready.set()
         await self._stop.wait()

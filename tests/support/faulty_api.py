@@ -43,6 +43,7 @@ class FaultyApi:
         delay: seconds by which watch events come late.
         repeat: each watch event comes twice.
         expired: watches that start from a version are told that it is too old.
+        broken: so many watches of RenderJobs are told, by an event, that the server has failed.
         requests: all that came by.
         kubeconfig: a file that leads through here.
     """
@@ -52,6 +53,7 @@ class FaultyApi:
         self.delay = 0.0
         self.repeat = False
         self.expired = 0
+        self.broken = 0
         self.requests: list[Request] = []
         config = json.loads(kubeconfig.read_text())
         self._upstream = config["clusters"][0]["cluster"]["server"]
@@ -113,7 +115,10 @@ class FaultyApi:
             return _status(status)
         if watch and self.expired > 0:
             self.expired -= 1
-            return _gone()
+            return _error_event(410, "Expired", "too old resource version")
+        if watch and self.broken > 0 and request.path.endswith("/renderjobs"):
+            self.broken -= 1
+            return _error_event(500, "InternalError", "etcdserver: no leader")
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         try:
             async with self._session.request(
@@ -181,6 +186,6 @@ def _status(code: int) -> web.Response:
     return web.json_response(body, status=code)
 
 
-def _gone() -> web.Response:
-    status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+def _error_event(code: int, reason: str, message: str) -> web.Response:
+    status = {"kind": "Status", "code": code, "reason": reason, "message": message}
     return web.Response(text=json.dumps({"type": "ERROR", "object": status}) + "\n", content_type="application/json")

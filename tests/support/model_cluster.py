@@ -151,7 +151,16 @@ class ModelCluster:
         self.tries[job.role, segment] += 1
         gpus = int(job.role is Role.SEGMENTS)
         self.pods[name] = PodView(
-            name, f"uid-{name}", job.role, job.round, index, "Pending", self.now, gpus=gpus, node="node-1"
+            name,
+            f"uid-{name}",
+            job.role,
+            job.round,
+            index,
+            "Pending",
+            self.now,
+            gpus=gpus,
+            node="node-1",
+            job_uid=job.uid,
         )
         self._segment_of[name] = segment
         self._job_of[name] = job.uid

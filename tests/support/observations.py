@@ -21,8 +21,16 @@ from ecg_api.pods import (
 )
 from ecg_api.renderjob import RenderJob, parse_render_job
 from ecg_api.status import OutputStatus, PlanSummary, RenderJobStatus, RenderMetrics
+from ecg_cluster.cache import Key
 from ecg_operator.decide import decide
-from ecg_operator.model import Decision, EventNote, JobView, Key, Observation, PodView, Verdict
+from ecg_operator.model import (
+    Decision,
+    EventNote,
+    JobView,
+    Observation,
+    PodView,
+    Verdict,
+)
 from ecg_operator.policy import Policy
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -95,7 +103,9 @@ def pod(role: Role, index: int | None = None, tag: str = "aaaaa", **fields: Any)
     number = fields.pop("round", 0)
     parts = [child_name(KEY.name, role, number), *([] if index is None else [str(index)]), tag]
     name = "-".join(parts)
-    given = {"phase": "Running", "created_at": NOW, "started_at": NOW, "gpus": int(role is Role.SEGMENTS), **fields}
+    job_uid = f"uid-of-{child_name(KEY.name, role, number)}"
+    running = {"phase": "Running", "created_at": NOW, "started_at": NOW, "gpus": int(role is Role.SEGMENTS)}
+    given = {**running, "job_uid": job_uid, **fields}
     return PodView(name=name, uid=f"uid-of-{name}", role=role, round=number, index=index, **given)
 
 

@@ -8,7 +8,7 @@ from ecg_api.status import WorkFilesState
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.pods import live
 from ecg_operator.manifests import clean_job
-from ecg_operator.model import CreateJob, DeleteChildren, DeleteRenderJob
+from ecg_operator.model import CreateJob, DeleteChildren, DeleteJob, DeleteRenderJob, JobView
 
 _SOON = 2.0
 _LATER = 10.0
@@ -45,7 +45,7 @@ def _remove_work_files(draft: Draft) -> None:
     writers = [pod for pod in draft.observation.pods if pod.role is not Role.CLEAN]
     makers = [job for job in draft.observation.jobs if job.role is not Role.CLEAN and job.owned]
     if clean is not None and clean.owned:
-        _note_outcome(draft, complete=clean.complete, failed=clean.failed)
+        _note_outcome(draft, complete=clean.complete, failed=clean.failed or _is_stuck(draft, clean))
     elif makers or any(live(pod, draft.observation.now, patience) for pod in writers):
         draft.look_again(_SOON)
     elif clean is not None:
@@ -53,6 +53,14 @@ def _remove_work_files(draft: Draft) -> None:
         draft.look_again(_LATER)
     else:
         draft.act(CreateJob(clean_job(draft.owner, draft.policy)))
+
+
+def _is_stuck(draft: Draft, clean: JobView) -> bool:
+    """Delete a clean Job that a queue (Kueue) never lets start; suspended Jobs have no time to live."""
+    if not clean.suspended or not draft.reached(clean.created_at, draft.policy.clean_wait_seconds):
+        return False
+    draft.act(DeleteJob(clean.name))
+    return True
 
 
 def _note_outcome(draft: Draft, *, complete: bool, failed: bool) -> None:
@@ -69,11 +77,9 @@ def _note_outcome(draft: Draft, *, complete: bool, failed: bool) -> None:
 def _delete_in_time(draft: Draft) -> None:
     if draft.observation.job is None:
         return
-    ttl, policy = draft.spec.ttl, draft.policy
+    ttl = draft.spec.ttl
     done = is_true(draft.status.conditions, ConditionType.SUCCEEDED)
-    seconds = ttl.succeeded_seconds if done else ttl.failed_seconds
-    if seconds is None:
-        seconds = policy.ttl_succeeded_seconds if done else policy.ttl_failed_seconds
+    seconds = draft.policy.time_to_live(ttl.succeeded_seconds if done else ttl.failed_seconds, succeeded=done)
     if seconds is None or not draft.reached(draft.run.finished_at, seconds):
         return
     clean = draft.child(Role.CLEAN)

@@ -102,12 +102,8 @@ class Draft:
         return job if job is not None and job.owned and not job.deleting else None
 
     def pods_of(self, job: JobView) -> tuple[PodView, ...]:
-        """Return the pods of `job`; those of an earlier Job of the same name are older than it."""
-        return tuple(
-            pod
-            for pod in self.observation.pods
-            if pod.role is job.role and pod.round == job.round and pod.created_at >= job.created_at
-        )
+        """Return the pods of `job`; those of an earlier Job of the same name are not."""
+        return tuple(pod for pod in self.observation.pods if pod.job_uid == job.uid)
 
     def change(self, **fields: Any) -> None:
         """Set fields of the status."""

@@ -18,7 +18,7 @@ from ecg_operator.decide.harvest import harvest
 from ecg_operator.decide.pending import watch_pods
 from ecg_operator.decide.phase import phase_of
 from ecg_operator.decide.progress import measure, paced
-from ecg_operator.decide.refusal import refuse
+from ecg_operator.decide.refusal import refuse, refuse_broken
 from ecg_operator.decide.rounds import render
 from ecg_operator.decide.working import merge, plan
 from ecg_operator.model import Decision, Observation
@@ -31,14 +31,15 @@ _STEPS: tuple[Callable[[Draft], bool], ...] = (
     measure,  #             4. and what running ones say
     succeed,  #             5. the output is there
     cancel,  #              6. a person has had enough
-    refuse,  #              7. input that cannot be used
+    refuse_broken,  #       7. a manifest that cannot be read
     suspend,  #             8. paused, or going on
-    enqueue,  #             9. waiting to be let in
-    watch_pods,  #         10. do pods run, and if not, why
-    give_up,  #            11. failures, disruptions, deadlines
-    plan,  #               12. one Job plans,
-    render,  #             13. rounds of Jobs render the segments,
-    merge,  #              14. one Job merges them
+    refuse,  #              9. input that cannot be used; it may come later to a job that is created suspended
+    enqueue,  #            10. waiting to be let in
+    watch_pods,  #         11. do pods run, and if not, why
+    give_up,  #            12. failures, disruptions, deadlines
+    plan,  #               13. one Job plans,
+    render,  #             14. rounds of Jobs render the segments,
+    merge,  #              15. one Job merges them
 )
 
 

@@ -13,6 +13,8 @@ _PULL_FAILURES = frozenset({
 })  # fmt: skip
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 _QUOTA = "exceeded quota"
+_OBSTACLE_SECONDS = 30.0
+"""What keeps a Job from having pods is looked at again so often: nothing tells when it changes."""
 
 Wait = tuple[Reason, str]
 
@@ -27,7 +29,7 @@ def watch_pods(draft: Draft) -> bool:
         draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "The pods have nodes and run.")
         draft.note(waiting_since=None)
         return False
-    wait = _held_back(job) if held_back and job is not None else _wait(draft, job, pods)
+    wait = _held_back(draft, job) if held_back and job is not None else _wait(draft, job, pods)
     if wait is not None and not _is_said(draft, wait):
         draft.condition(ConditionType.SCHEDULED, "False", *wait)
     if wait is None or held_back:
@@ -47,12 +49,19 @@ def _stop_the_clock(draft: Draft, held_back: bool) -> None:
 
 
 def _is_said(draft: Draft, wait: Wait) -> bool:
-    # The kubelet words a failing pull differently every few seconds; the first words are as good as the next.
-    return wait[0] is Reason.IMAGE_PULL_FAILED and draft.reason_of(ConditionType.SCHEDULED) == wait[0]
+    # A failing pull is worded differently every few seconds, and a quota has other numbers each time; the first words
+    # are as good as the next.
+    repeats = wait[0] is Reason.IMAGE_PULL_FAILED or wait[1] in draft.observation.obstacles.values()
+    return repeats and draft.reason_of(ConditionType.SCHEDULED) == wait[0]
 
 
-def _held_back(job: JobView) -> Wait:
-    return Reason.QUOTA_EXCEEDED, f"Job {job.name} is suspended; a queue (Kueue) has not let it start yet."
+def _held_back(draft: Draft, job: JobView) -> Wait:
+    draft.look_again(_OBSTACLE_SECONDS)
+    why = draft.observation.obstacles.get(job.name, "").rstrip(".")
+    return (
+        Reason.QUOTA_EXCEEDED,
+        f"Job {job.name} is suspended; a queue (Kueue) has not let it start yet{f': {why}' if why else ''}.",
+    )
 
 
 def _wait(draft: Draft, job: JobView | None, pods: list[PodView]) -> Wait | None:
@@ -67,6 +76,10 @@ def _wait(draft: Draft, job: JobView | None, pods: list[PodView]) -> Wait | None
     if reasons:
         return min(reasons, key=lambda found: _URGENCY.index(found[0]))
     if not draft.pods_of(job) and _is_old_enough(draft, job):
+        draft.look_again(_OBSTACLE_SECONDS)
+        said = draft.observation.obstacles.get(job.name, "")
+        if said:
+            return _refusal(said)
         return Reason.NODE_PROVISIONING, f"Job {job.name} has no pod yet; `kubectl describe job {job.name}` says why."
     return None
 

@@ -14,32 +14,32 @@ from ecg_operator.manifests import override_problems
 MOST_INLINE_BYTES = 64 * 1024
 
 
+def refuse_broken(draft: Draft) -> bool:
+    """Fail the job if its manifest breaks a rule."""
+    observation = draft.observation
+    if observation.job is not None:
+        return False
+    said = "; ".join(observation.problems) or "The RenderJob cannot be read."
+    hint = "Correct the manifest and create it again under another name."
+    fail(draft, failure(FailureCode.VALIDATION_ERROR, said, hint), Reason.INVALID_INPUT)
+    return True
+
+
 def refuse(draft: Draft) -> bool:
     """Fail the job if its input cannot be used."""
-    found = _broken(draft) or _unusable(draft)
+    found = _unusable(draft)
     if found is not None:
         fail(draft, found, Reason.INVALID_INPUT)
         return True
     return _waits_for_scenario(draft)
 
 
-def _broken(draft: Draft) -> Failure | None:
-    observation = draft.observation
-    if observation.job is not None:
-        return None
-    return failure(
-        FailureCode.VALIDATION_ERROR,
-        "; ".join(observation.problems) or "The RenderJob cannot be read.",
-        "Correct the manifest and create it again under another name.",
-    )
-
-
 def _unusable(draft: Draft) -> Failure | None:
-    """Look at what only matters before the plan is made."""
-    if draft.status.plan is not None:
+    """Look at what only matters before the plan is made, or before a job that was suspended goes on."""
+    observation, planned = draft.observation, draft.status.plan is not None
+    if planned and draft.run.admitted_at is not None:
         return None
-    observation = draft.observation
-    if observation.scenario_problem and not _is_young(draft):
+    if observation.scenario_problem and not planned and not _is_young(draft):
         return failure(
             FailureCode.SCENARIO_PARSE_ERROR,
             f"spec.scenario.configMapRef: {observation.scenario_problem}.",
@@ -51,7 +51,7 @@ def _unusable(draft: Draft) -> Failure | None:
             f"spec.output.uri: RenderJob {observation.rival} is writing to {draft.spec.output.uri} already.",
             "Wait until it has finished, or choose another output.",
         )
-    return None if draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
+    return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
 
 
 def _too_long(draft: Draft) -> Failure | None:

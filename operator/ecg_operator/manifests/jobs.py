@@ -21,10 +21,12 @@ from ecg_api.names import (
 )
 from ecg_api.ranges import format_ranges
 from ecg_api.renderjob import API_VERSION, KIND, RenderJob
+from ecg_cluster.cache import Key
 from ecg_operator.manifests.pods import placed, pod_spec
-from ecg_operator.model import Key
 from ecg_operator.policy import Manifest, Policy
 
+# Nodes are not emptied to save money while a pod renders: its work would begin anew elsewhere.
+_STAY = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 _KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 # What may be wrong with a clean pod (storage away) is worth some patience: nobody waits for it.
 _CLEAN_TRIES = 5
@@ -120,7 +122,8 @@ def _job(owner: Owner, role: Role, pod: Manifest, spec: Manifest, round_number: 
     }
     if role is Role.SEGMENTS:
         labels[ROUND_LABEL] = str(round_number)
-    queue = {name: owner.labels[name] for name in _KUEUE_LABELS if name in owner.labels and role is not Role.CLEAN}
+    # The clean Job, too: where Kueue manages Jobs without a queue's name, one would stay suspended for ever.
+    queue = {name: owner.labels[name] for name in _KUEUE_LABELS if name in owner.labels}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -133,7 +136,7 @@ def _job(owner: Owner, role: Role, pod: Manifest, spec: Manifest, round_number: 
             **spec,
             # Two pods for one segment would only be in each other's way.
             "podReplacementPolicy": "Failed",
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels, "annotations": dict(_STAY)}, "spec": pod},
         },
     }
 

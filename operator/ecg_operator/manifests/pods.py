@@ -113,14 +113,14 @@ def _resources(role: Role, job: RenderJob | None, policy: Policy) -> Manifest:
         Role.CLEAN: policy.clean_resources,
     }
     resources: Manifest = {part: dict(amounts) for part, amounts in ours[role].items()}
-    if role is not Role.SEGMENTS or job is None:
-        return resources
-    placement = job.spec.placement
-    if placement.resources is not None:
-        resources = placement.resources.model_dump(mode="json")
-    if placement.gpus:
-        resources = merged(resources, {"limits": {policy.gpu_resource: str(placement.gpus)}})
-    return resources
+    if role is Role.SEGMENTS and job is not None:
+        placement = job.spec.placement
+        if placement.resources is not None:
+            resources = placement.resources.model_dump(mode="json")
+        if placement.gpus:
+            resources = merged(resources, {"limits": {policy.gpu_resource: str(placement.gpus)}})
+    disk = {"requests": {"ephemeral-storage": policy.scratch_request}} if policy.scratch_request else {}
+    return merged(disk, resources)
 
 
 def _volumes(role: Role, job: RenderJob | None, policy: Policy) -> list[tuple[Manifest, Manifest]]:

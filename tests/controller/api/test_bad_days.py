@@ -63,6 +63,24 @@ async def test_versions_that_are_too_old(plane: ControlPlane, kubelet: FakeKubel
 
 
 @on_a_loop
+async def test_a_watch_of_render_jobs_that_fails_with_an_error_is_begun_again(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    async with (
+        FaultyApi(plane.kubeconfig) as api,
+        Site(plane.kubeconfig, namespace) as site,
+        site.operator(kubeconfig=api.kubeconfig) as operator,
+    ):
+        await site.until_true(lambda: watches(api, 3))
+        api.broken = 2
+        api.cut_watches()
+        await apply_and_wait(site)
+        assert api.broken == 0
+        assert operator.health.problems() == []
+    assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+
+
+@on_a_loop
 async def test_events_that_come_late_and_twice_cause_no_more_requests(
     plane: ControlPlane, kubelet: FakeKubelet, namespace: str
 ) -> None:

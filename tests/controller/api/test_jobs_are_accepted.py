@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from control_plane import ControlPlane
+from ecg_cluster.cache import Key
 from ecg_operator.manifests import Owner, Round, clean_job, merge_job, plan_job, segment_job
-from ecg_operator.model import Key
 from observations import POLICY, UID, render_job
 
 PLACEMENT = {

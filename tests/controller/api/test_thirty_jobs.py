@@ -8,10 +8,9 @@ from collections import Counter
 from typing import Any
 
 from control_plane import ControlPlane
+from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import JOBS
-from ecg_operator.cache import Cache, Record
-from ecg_operator.informers import Informer, Source
-from ecg_operator.model import Key
+from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.settings import read_settings
 from fake_kubelet import FakeKubelet, succeed
 from faulty_api import FaultyApi
@@ -51,7 +50,7 @@ async def test_thirty_jobs_at_once_all_finish_quickly_and_with_few_requests(
     async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
         plans = PlanJobs()
         source = Source(JOBS, namespace, "render.ecg.dev/role=plan")
-        watching = asyncio.create_task(Informer(site.cluster, source, plans.cache).run())
+        watching = asyncio.create_task(Reflector(site.cluster, source, plans.cache).run())
         async with site.operator(kubeconfig=api.kubeconfig, settings=settings):
             before = api.count()
             created = {}

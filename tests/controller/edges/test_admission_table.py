@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ecg_cluster.cache import Key
+from ecg_cluster.queue import KeyedQueue
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.model import Key
-from ecg_operator.queue import KeyedQueue
 from ecg_operator.world import World
 
 OVER = {"type": "Finished", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-31T12:00:00Z"}
@@ -78,6 +78,21 @@ def test_what_is_suspended_cancelled_or_broken_takes_no_place() -> None:
         site.world.render_jobs.learn(render_job(0, 2, spec=spec))
         assert not site.ask(0)
         assert site.ask(1)
+
+
+def test_a_table_that_takes_long_is_made_less_often() -> None:
+    site = Table(2)
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.4  # each look at the clock: so a table takes 0.4 s
+        return now
+
+    site.table = AdmissionTable(site.world, Budget(jobs=1, segments=10), clock)
+    site.world.render_jobs.learn(render_job(5))
+    site.table.make()
+    assert site.table.pause() > 3
 
 
 def test_a_deleted_job_gives_its_place_back() -> None:

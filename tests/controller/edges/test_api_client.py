@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from ecg_cluster.client import JOBS, PODS, Call
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
+from ecg_cluster.connection import CONNECTIONS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Expired, Invalid, NoAnswer, NotFound, Refused
 from ecg_operator.cluster import Cluster
 from ecg_operator.errors import LeaseLost
@@ -53,6 +54,46 @@ async def client(answers: Answers, fence: Callable[[], float] | None = None) -> 
     finally:
         await cluster.close()
         await runner.cleanup()
+
+
+def test_watches_of_many_namespaces_leave_room_for_requests() -> None:
+    """A hundred namespaces by name are two hundred watches that stay open."""
+    watches, over = 200, asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return fine()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"type": "BOOKMARK"}\n')
+        await over.wait()
+        return response
+
+    async def watch(cluster: Cluster, number: int, opened: asyncio.Semaphore) -> None:
+        async with cluster.watch(JOBS, f"ns{number}", {}) as events:
+            async for _ in events:
+                opened.release()
+
+    async def scenario() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handle)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
+        configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        configuration.connection_pool_maxsize = CONNECTIONS
+        cluster, opened = Cluster(configuration), asyncio.Semaphore(0)
+        watching = [asyncio.create_task(watch(cluster, number, opened)) for number in range(watches)]
+        async with asyncio.timeout(20):
+            for _ in range(watches):
+                await opened.acquire()
+            await cluster.patch(RENDER_JOBS, "ns0", "clip", {})
+        over.set()
+        await asyncio.gather(*watching)
+        await cluster.close()
+        await runner.cleanup()
+
+    asyncio.run(scenario())
 
 
 def test_reading_is_tried_again() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecg_operator.model import Key
-from ecg_operator.queue import KeyedQueue
+from ecg_cluster.cache import Key
+from ecg_cluster.queue import KeyedQueue
 from ecg_operator.world import World
 
 KEY = Key("ns", "clip")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ecg_operator.queue import LONGEST_PAUSE, KeyedQueue
+from ecg_cluster.queue import LONGEST_PAUSE, KeyedQueue
 
 
 class Clock:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ecg_cluster.cache import Key
 from ecg_operator.events import PER_OBJECT, EventRecorder, TokenBucket
-from ecg_operator.model import EventNote, Key
+from ecg_operator.model import (
+    EventNote,
+)
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:

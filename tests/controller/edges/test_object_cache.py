@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from ecg_operator.cache import Cache, Record
-from ecg_operator.model import Key
+from ecg_cluster.cache import Cache, Key, Record
+from ecg_cluster.client import JOBS, Json, Resource
+from ecg_cluster.reflector import Reflector, Source
 
 
 def obj(name: str, version: int, uid: str = "", namespace: str = "ns") -> dict[str, Any]:
@@ -19,10 +23,13 @@ class Seen:
     def __init__(self) -> None:
         self.news: list[tuple[str, int]] = []
         self.gone: list[str] = []
+        self.read = 0
+        self.seconds = 0.0
         self.cache: Cache[int] = Cache(self._read, self._news, self._gone, lambda record: record.value % 2)
 
-    @staticmethod
-    def _read(raw: dict[str, Any]) -> Record[int] | None:
+    def _read(self, raw: dict[str, Any]) -> Record[int] | None:
+        self.read += 1
+        time.sleep(self.seconds)
         meta = raw["metadata"]
         if meta["name"].startswith("foreign"):
             return None
@@ -40,6 +47,36 @@ class Seen:
 @pytest.fixture
 def seen() -> Seen:
     return Seen()
+
+
+class Pages:
+    """An API server with one list; `between` happens before its second page is answered."""
+
+    def __init__(self, pages: list[list[dict[str, Any]]], version: int, between: Callable[[], None]) -> None:
+        self._pages = pages
+        self._version = str(version)
+        self._between = between
+
+    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+        number = int(params.get("continue", "0"))
+        if number == 1:
+            self._between()
+        following = str(number + 1) if number + 1 < len(self._pages) else ""
+        return {"metadata": {"resourceVersion": self._version, "continue": following}, "items": self._pages[number]}
+
+    def watch(self, *_: Any) -> Any:
+        raise NotImplementedError
+
+
+def take_list(
+    seen: Seen,
+    pages: list[list[dict[str, Any]]],
+    version: int,
+    namespace: str | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    reflector = Reflector(Pages(pages, version, between), Source(JOBS, namespace), seen.cache)
+    asyncio.run(reflector.list_all())
 
 
 def test_only_newer_versions_are_news(seen: Seen) -> None:
@@ -80,20 +117,54 @@ def test_the_deletion_of_an_earlier_object_of_that_name_is_passed_over(seen: See
 def test_a_list_brings_news_and_tells_what_is_gone(seen: Seen) -> None:
     seen.cache.learn(obj("a-1", 1))
     seen.cache.learn(obj("b-1", 2))
-    seen.cache.replace([obj("b-1", 4), obj("c-1", 5)], version=6, namespace=None)
+    take_list(seen, [[obj("b-1", 4)], [obj("c-1", 5)]], version=6)
     assert sorted(record.name for record in seen.cache.records()) == ["b-1", "c-1"]
     assert seen.gone == ["a-1"]
 
 
 def test_a_list_from_before_our_own_write_does_not_remove_it(seen: Seen) -> None:
     seen.cache.learn(obj("a-1", 10))
-    seen.cache.replace([], version=8, namespace=None)
+    take_list(seen, [[]], version=8)
     assert len(seen.cache) == 1
+
+
+def test_a_list_does_not_bring_back_what_went_while_its_pages_came(seen: Seen) -> None:
+    seen.cache.learn(obj("b-1", 2))
+    take_list(seen, [[obj("a-1", 1)], [obj("b-1", 2)]], version=6, between=lambda: seen.cache.forget(obj("b-1", 7)))
+    assert [record.name for record in seen.cache.records()] == ["a-1"]
+
+
+def test_what_is_known_is_not_read_again(seen: Seen) -> None:
+    objects = [obj(f"a-{number}", number) for number in range(1, 4)]
+    take_list(seen, [objects], version=6)
+    assert seen.read == 3
+    take_list(seen, [objects], version=6)
+    assert seen.read == 3
+
+
+def test_a_long_list_gives_others_their_turn(seen: Seen) -> None:
+    seen.seconds = 0.005
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def both() -> None:
+        pages = Pages([[obj(f"a-{number}", number) for number in range(1, 41)]], 99, lambda: None)
+        beside = asyncio.create_task(others())
+        await Reflector(pages, Source(JOBS, None), seen.cache).list_all()
+        beside.cancel()
+
+    asyncio.run(both())
+    assert turns > 5
 
 
 def test_a_list_of_one_namespace_does_not_concern_another(seen: Seen) -> None:
     seen.cache.learn(obj("a-1", 1, namespace="other"))
-    seen.cache.replace([], version=8, namespace="ns")
+    take_list(seen, [[]], version=8, namespace="ns")
     assert len(seen.cache) == 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecg_api.names import Role
-from ecg_operator.model import Key
+from ecg_cluster.cache import Key
 from ecg_operator.views import read_job, read_pod, read_render_job
 
 LABELS = {

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
+from ecg_cluster.cache import Key
 from ecg_cluster.errors import ApiError, api_error
+from ecg_cluster.queue import KeyedQueue
 from ecg_operator import reconcile
 from ecg_operator.act import Actor
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
 from ecg_operator.events import EventRecorder
+from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
-from ecg_operator.model import EventNote, Key
+from ecg_operator.model import (
+    EventNote,
+)
 from ecg_operator.observe import Observer
-from ecg_operator.queue import KeyedQueue
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.world import World
@@ -45,10 +47,9 @@ class Site:
         self.world = World(KeyedQueue[Key]())
         metrics, admission = Metrics("0"), AdmissionTable(self.world, Budget(jobs=9, segments=9))
         cluster = cast(Cluster, self)
-        observer = Observer(self.world, admission, ScenarioCheck(cluster), {})
+        observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
         actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
-        choose = functools.partial(decide, policy=POLICY)
-        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, choose)
+        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, POLICY)
 
     async def create(self, resource: object, namespace: str, body: dict[str, Any]) -> None:
         self.created.append(body["metadata"]["name"])

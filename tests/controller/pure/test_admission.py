@@ -10,8 +10,11 @@ from datetime import timedelta
 
 import pytest
 
+from ecg_cluster.cache import Key
 from ecg_operator.admission import Budget, Claim, admit
-from ecg_operator.model import Key, Verdict
+from ecg_operator.model import (
+    Verdict,
+)
 from observations import NOW
 
 

@@ -112,8 +112,20 @@ def test_pods_that_were_told_to_stop_are_no_verdict_of_ours() -> None:
 
 def test_tries_of_an_earlier_job_of_the_same_name_do_not_count() -> None:
     start = planning(spec={"retry": {"perSegment": 0}})
-    again = replace(start, jobs=(job_view(Role.PLAN, created_at=NOW + timedelta(seconds=30)),))
+    again = replace(start, jobs=(job_view(Role.PLAN, uid="another"),))
     assert decided(replace(again, pods=(ended_pod(Role.PLAN, FLAKY),))).status.phase is Phase.PLANNING
+
+
+def test_pods_are_their_jobs_whatever_the_clocks_of_the_api_servers_say() -> None:
+    start = rendering()
+    early = tuple(replace(pod, created_at=NOW - timedelta(seconds=1)) for pod in start.pods)
+    on = replace(start, pods=early)
+    assert condition(decided(on).status, "Scheduled").status == "True"
+    assert decided(later(on, 1000)).status.phase is Phase.RENDERING
+    lost = tuple(
+        ended_pod(Role.SEGMENTS, FLAKY, 0, tag=f"n{n}", created_at=NOW - timedelta(seconds=1)) for n in range(9)
+    )
+    assert decided(replace(start, pods=(*early, *lost))).status.phase is Phase.FAILED
 
 
 def test_tries_of_different_segments_are_not_added_up() -> None:

@@ -231,11 +231,13 @@ def test_segments_run_where_the_manifest_wants_them_and_other_pods_anywhere() ->
     assert [one["key"] for one in pod["tolerations"]] == ["nvidia.com/gpu", "spot"]
     assert (pod["runtimeClassName"], pod["priorityClassName"]) == ("nvidia", "batch")
     assert container_of(built("segments", job))["resources"] == {
-        "requests": {"cpu": "3"},
+        "requests": {"cpu": "3", "ephemeral-storage": "2Gi"},
         "limits": {"memory": "9Gi", "nvidia.com/gpu": "1"},
     }
     assert "nodeSelector" not in pod_of(built("plan", job))
-    assert container_of(built("plan", job))["resources"] == POLICY.plan_resources
+    plan = container_of(built("plan", job))["resources"]
+    assert plan["limits"] == POLICY.plan_resources["limits"]
+    assert plan["requests"] == {**POLICY.plan_resources["requests"], "ephemeral-storage": "2Gi"}
 
 
 def test_a_rescue_round_wins_over_a_selector_for_nodes_that_are_taken_away() -> None:
@@ -265,16 +267,26 @@ def test_settings_give_pods_storage_access_a_service_account_and_pull_secrets() 
         assert pod_of(manifest)["imagePullSecrets"] == [{"name": "registry"}]
 
 
-def test_kueues_labels_are_passed_on_but_cleaning_does_not_queue() -> None:
+def test_kueues_labels_are_passed_on_to_each_job() -> None:
     queue = {"kueue.x-k8s.io/queue-name": "captions", "kueue.x-k8s.io/priority-class": "high"}
     owner = Owner(KEY, UID, {**queue, "team": "video"})
-    for kind in ("plan", "segments", "merge"):
+    for kind in ("plan", "segments", "merge", "clean"):
         labels = built(kind, owner=owner)["metadata"]["labels"]
         assert queue.items() <= labels.items()
         assert "team" not in labels
-    assert not queue.keys() & built("clean", owner=owner)["metadata"]["labels"].keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_job_is_built_the_same_each_time(kind: str) -> None:
     assert json.dumps(built(kind)) == json.dumps(built(kind))
+
+
+def test_pods_ask_for_disk_and_to_be_left_where_they_are() -> None:
+    for kind in ("plan", "segments", "merge"):
+        template = built(kind)["spec"]["template"]
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+        assert container_of(built(kind))["resources"]["requests"]["ephemeral-storage"] == "2Gi"
+    overrides = {"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "false"}}}
+    moved = built("segments", render_job(placement={"podTemplateOverrides": overrides}))
+    assert moved["spec"]["template"]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "false"

@@ -11,7 +11,7 @@ import pytest
 from ecg_api.failures import FailureCode
 from ecg_api.status import Phase
 from ecg_operator.model import Observation
-from observations import NOW, condition, decided, later, observed, planning, reasons, rendering
+from observations import NOW, condition, decided, later, observed, planning, reasons, render_job, rendering
 
 LONG = {"inline": {"cues": ["x" * 70_000]}}
 
@@ -47,6 +47,30 @@ def test_bad_input_fails_at_once_with_nothing_started(observation: Observation, 
         assert words in condition(decision.status, kind).message
     assert reasons(decision.events) == ["Failed"]
     assert decision.actions == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"scenario_problem": "there is no ConfigMap x"}, {"rival": "other"}, {"spec": {"scenario": LONG}}],
+    ids=["a ConfigMap that comes later", "an output that is taken", "too long a scenario"],
+)
+def test_what_a_suspended_job_lacks_is_looked_at_when_it_goes_on(fields: dict[str, Any]) -> None:
+    spec = fields.get("spec", {})
+    created = refused(**{**fields, "spec": {**spec, "suspend": True}})
+    decision = decided(created)
+    assert decision.status.phase is Phase.SUSPENDED
+    assert decision.status.failure is None
+    goes_on = later(created, 1, job=render_job(**spec))
+    assert decided(goes_on).status.phase is Phase.FAILED
+    mended = later(created, 1, job=render_job(), scenario_problem="", rival="")
+    assert decided(mended).status.phase is Phase.PLANNING
+
+
+def test_a_job_that_was_suspended_in_the_middle_does_not_go_on_over_another_that_has_begun_meanwhile() -> None:
+    paused = later(rendering(), 1, job=render_job(suspend=True))
+    goes_on = later(paused, 5, job=render_job(), jobs=(), pods=())
+    assert decided(replace(goes_on, rival="other")).status.phase is Phase.FAILED
+    assert decided(goes_on).status.phase is Phase.RENDERING
 
 
 def test_a_config_map_that_comes_a_moment_after_its_job_is_waited_for() -> None:

@@ -221,6 +221,26 @@ def test_a_finished_job_is_deleted_when_its_time_is_over(
         assert (early.actions, early.due) == ((), 2.0)
 
 
+def test_a_clean_job_that_a_queue_never_lets_in_is_given_up_and_said() -> None:
+    start = later(patched(planning(), cancel=True), 1, jobs=(job_view(Role.CLEAN, suspended=True),))
+    waits = decided(start)
+    assert waits.actions == ()
+    assert waits.due is not None
+    decision = decided(later(start, 3601))
+    assert decision.actions == (DeleteJob("clip-clean"),)
+    assert reasons(decision.events) == ["WorkFilesLeft"]
+    assert decision.status.run is not None
+    assert decision.status.run.work_files is WorkFilesState.LEFT
+
+
+def test_so_it_is_when_the_render_job_is_deleted() -> None:
+    start = replace(planning(), deleting=True, jobs=(job_view(Role.CLEAN, suspended=True),))
+    waits = decided(start)
+    assert waits.actions == ()
+    assert waits.due is not None
+    assert decided(replace(start, now=start.now + timedelta(seconds=3601))).actions == (DeleteJob("clip-clean"),)
+
+
 @pytest.mark.parametrize(
     ("ttl", "settings", "seconds"),
     [

@@ -186,3 +186,37 @@ def test_the_pause_before_a_repeated_try_is_no_waiting() -> None:
     flaky = ended_pod(Role.SEGMENTS, failure_report(FailureCode.BROWSER_ERROR), 0)
     status = decided(later(replace(start, pods=(flaky,)), 8)).status
     assert condition(status, "Scheduled").status == "True"
+
+
+QUOTA = "pods is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: {used}, limited: 4"
+RESTRICTED = 'pods is forbidden: violates PodSecurity "restricted:latest": seccompProfile'
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [(QUOTA, Reason.QUOTA_EXCEEDED), (RESTRICTED, Reason.CREATION_REFUSED)], ids=["quota", "policy"]
+)
+def test_what_refuses_the_pods_of_a_job_is_said_in_its_words(said: str, reason: Reason) -> None:
+    start = later(planning(), 8)
+    refused = replace(start, obstacles={"clip-plan": said})
+    decision = decided(refused)
+    shown = condition(decision.status, "Scheduled")
+    assert (shown.reason, shown.message) == (reason, said)
+    assert decision.due is not None
+    assert decision.due <= 30
+    failed = decided(later(refused, 901)).status
+    assert failed.failure is not None
+    assert said in failed.failure.message
+
+
+def test_other_numbers_of_a_quota_are_no_reason_to_write() -> None:
+    refused = replace(later(planning(), 8), obstacles={"clip-plan": QUOTA.format(used=4)})
+    again = later(refused, 30, obstacles={"clip-plan": QUOTA.format(used=3)})
+    assert decided(again).status == again.status
+
+
+def test_what_kueue_says_of_a_job_that_it_holds_back_is_repeated() -> None:
+    why = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu"
+    held = replace(planning(), jobs=(job_view(Role.PLAN, suspended=True),), obstacles={"clip-plan": why})
+    shown = condition(decided(held).status, "Scheduled")
+    assert shown.reason == Reason.QUOTA_EXCEEDED
+    assert shown.message == f"Job clip-plan is suspended; a queue (Kueue) has not let it start yet: {why}."

@@ -2,6 +2,9 @@
 
     list ──> watch ──(ended, broken)──> watch ──(410, or time for a resync)──> list ...
 
+A list is taken in page by page, a moment's work at a time: however many objects there are, the event loop is never
+blocked for long, and no more than a page of them is held as JSON.
+
 docs/decisions/0006-informers.md says why this is not `kubernetes.informer.SharedInformer`.
 """
 
@@ -11,19 +14,37 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from ecg_cluster.cache import Cache
 from ecg_cluster.client import Json, Resource
 from ecg_cluster.errors import ApiError, Expired, api_error
-from ecg_operator.cache import Cache
-from ecg_operator.cluster import Cluster
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
+T = TypeVar("T")
+
+PAGE = 100
+"""A RenderJob may have 64 KiB of scenario in it, twice: a page of these is parsed in a tenth of a second."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+LONGEST_STRETCH = 0.01
+"""Seconds of work without giving others their turn."""
+
+
+class Lister(Protocol):
+    """Makes the requests; raises ApiError."""
+
+    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+        """Return one page of a list."""
+
+    def watch(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
+        """Open a watch."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +61,36 @@ class Source:
         return {"labelSelector": self.selector} if self.selector else {}
 
 
-class Informer:
+class Reflector:
     """Feeds one source into a cache.
 
     Args:
         watches: False only lists, every `resync_seconds`.
         resync_seconds: after so long without one there is a new list, which mends whatever was missed.
+        listed: called after each list but the first, with the source's namespace.
+        gate: who takes in a list holds it. With many sources, all of them at once would block the event loop, however
+            short the turn of each is.
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        lister: Lister,
         source: Source,
         cache: Cache[Any],
         *,
         watches: bool = True,
         resync_seconds: float = 300.0,
+        listed: Callable[[str | None], None] = lambda namespace: None,
+        gate: asyncio.Semaphore | None = None,
     ) -> None:
         self.source = source
         self.synced = asyncio.Event()
-        self._cluster = cluster
+        self._lister = lister
         self._cache = cache
         self._watches = watches
         self._resync_seconds = resync_seconds
+        self._listed = listed
+        self._gate = gate or asyncio.Semaphore(1)
         self._version: int | None = None
         self._listed_at = 0.0
         self._heard_at = time.monotonic()
@@ -82,7 +110,8 @@ class Informer:
         while True:
             try:
                 if self._version is None or self._resync_is_due():
-                    await self.list_all()
+                    async with self._gate:
+                        await self.list_all()
                 elif self._watches:
                     await self._watch()
                     await asyncio.sleep(FIRST_PAUSE)  # a server that ends watches at once is not asked without a pause
@@ -99,27 +128,31 @@ class Informer:
 
     async def list_all(self) -> None:
         """Take in everything there is now, page by page."""
-        objects, version = await self._pages()
-        self._cache.replace(objects, version, self.source.namespace)
-        self._version, self._listed_at = version, time.monotonic()
-        self._heard()
-        self.synced.set()
-
-    async def _pages(self) -> tuple[list[Json], int]:
-        objects: list[Json] = []
+        there: set[str] = set()
         params = {**self.source.params, "limit": str(PAGE)}
         while True:
-            page = await self._cluster.list_page(self.source.resource, self.source.namespace, params)
-            objects += page.get("items") or []
+            page = await self._lister.list_page(self.source.resource, self.source.namespace, params)
+            self._heard()
+            async for obj in in_turns(page.get("items") or ()):
+                there.add(obj["metadata"]["uid"])
+                self._cache.learn(obj)
+            version = int(page["metadata"]["resourceVersion"])
             following = page["metadata"].get("continue")
             if not following:
-                return objects, int(page["metadata"]["resourceVersion"])
+                break
             params["continue"] = following
+        async for record in in_turns(self._cache.records()):
+            if self.source.namespace in (None, record.namespace):
+                self._cache.remove_if_missing(record, there, version)
+        self._version, self._listed_at = version, time.monotonic()
+        if self.synced.is_set():
+            self._listed(self.source.namespace)
+        self.synced.set()
 
     async def _watch(self) -> None:
         seconds = max(1, round(min(300.0, self._until_resync())))
         params = {**self.source.params, "resourceVersion": str(self._version), "timeoutSeconds": str(seconds)}
-        async with self._cluster.watch(self.source.resource, self.source.namespace, params) as events:
+        async with self._lister.watch(self.source.resource, self.source.namespace, params) as events:
             async for event in events:
                 self._heard()
                 self._take(event)
@@ -145,3 +178,13 @@ class Informer:
 
     def _resync_is_due(self) -> bool:
         return self._until_resync() <= 0
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Give the items one by one, and everybody else on the event loop a turn every LONGEST_STRETCH seconds."""
+    started = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - started > LONGEST_STRETCH:
+            await asyncio.sleep(0)
+            started = time.monotonic()

@@ -6,25 +6,31 @@ acts on a state from before its own actions, however late the watch is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-from ecg_operator.model import Key
+from typing import Any, Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
+R = TypeVar("R", covariant=True)
 
 REMEMBERED_DELETIONS = 20_000
 
 
-@dataclass(frozen=True)
-class Record(Generic[V]):
+class Key(NamedTuple):
+    """Namespace and name of an object: what a controller's queue holds."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[R]):
     """One object, reduced to what matters.
 
     Attributes:
-        key: the RenderJob that it belongs to or is.
+        key: of the object that is reconciled: this one, or the one that it belongs to.
         version: its resourceVersion; Kubernetes promises that they compare as whole numbers.
-        owner: uid of the RenderJob that it belongs to, empty for a RenderJob.
+        owner: uid of the object that it belongs to, empty if it belongs to none.
     """
 
     namespace: str
@@ -32,7 +38,7 @@ class Record(Generic[V]):
     uid: str
     version: int
     key: Key
-    value: V
+    value: R
     owner: str = ""
 
 
@@ -40,7 +46,8 @@ class Cache(Generic[V]):
     """The objects of one kind.
 
     Args:
-        read: makes a record from an object as the API server gives it; None if it is none of ours.
+        read: makes a record from an object as the API server gives it; None if it is none of ours. Only asked for
+            versions that are new: a list of what is known already costs a comparison for each object.
         news: told about each record that is new, with the one before it.
         gone: told about each record whose object is there no longer.
         index: what else than the key to find records by.
@@ -60,7 +67,7 @@ class Cache(Generic[V]):
         self._records: dict[tuple[str, str], Record[V]] = {}
         self._by_key: dict[Hashable, set[tuple[str, str]]] = {}
         self._by_index: dict[Hashable, set[tuple[str, str]]] = {}
-        self._deleted: dict[str, None] = {}  # uids that we deleted ourselves, oldest first
+        self._deleted: dict[str, None] = {}  # uids that are gone, or that we deleted ourselves; oldest first
 
     def __len__(self) -> int:
         return len(self._records)
@@ -74,61 +81,59 @@ class Cache(Generic[V]):
         return self._records.get((namespace, name))
 
     def of(self, key: Key) -> list[Record[V]]:
-        """Return the records that belong to a RenderJob, by name."""
+        """Return the records that belong to an object of another kind, by name."""
         return [self._records[place] for place in sorted(self._by_key.get(key, ()))]
 
     def with_index(self, value: Hashable) -> list[Record[V]]:
         """Return the records that the index function puts under `value`."""
         return [self._records[place] for place in sorted(self._by_index.get(value, ()))]
 
-    def learn(self, obj: dict[str, Any]) -> None:
-        """Take in an object from a list, an event or an answer; without effect if it is no news."""
+    def learn(self, obj: dict[str, Any]) -> bool:
+        """Take in an object from a list, an event or an answer; tell whether it was news."""
+        meta = obj["metadata"]
+        known = self._records.get((meta.get("namespace", ""), meta["name"]))
+        if meta["uid"] in self._deleted or (known is not None and known.version >= int(meta["resourceVersion"])):
+            return False
         record = self._read(obj)
-        if record is None or record.uid in self._deleted:
-            return
-        known = self._records.get((record.namespace, record.name))
-        if known is None or known.version < record.version:
-            self._put(record, known)
-            self._news(record, known)
+        if record is None:
+            return False
+        self._put(record, known)
+        self._news(record, known)
+        return True
 
     def forget(self, obj: dict[str, Any]) -> None:
-        """Take in that an object is gone."""
+        """Take in that an object is gone; a list that was asked for before does not bring it back."""
         meta = obj["metadata"]
-        uid = meta.get("uid", "")
-        self._deleted.pop(uid, None)
-        known = self._records.get((meta.get("namespace", ""), meta["name"]))
-        if known is not None and known.uid == uid:  # else another one has the name already
-            self._remove(known)
-            self._gone(known)
+        self._forget(meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
 
     def deleted_by_us(self, record: Record[V]) -> None:
         """Remove what we have deleted; events from before that are passed over from now on."""
-        self._deleted[record.uid] = None
+        self._forget(record.namespace, record.name, record.uid)
+
+    def remove_if_missing(self, record: Record[V], listed: Set[str], version: int) -> None:
+        """Remove a record whose uid is not among those of a list that was made at `version`."""
+        # What is newer than the list came from a watch or from our own write meanwhile.
+        is_current = self._records.get((record.namespace, record.name)) is record
+        if is_current and record.uid not in listed and record.version <= version:
+            self._remove(record)
+            self._gone(record)
+
+    def _forget(self, namespace: str, name: str, uid: str) -> None:
+        self._deleted[uid] = None  # uids never come again
         while len(self._deleted) > REMEMBERED_DELETIONS:
             del self._deleted[next(iter(self._deleted))]
-        known = self._records.get((record.namespace, record.name))
-        if known is not None and known.uid == record.uid:
+        known = self._records.get((namespace, name))
+        if known is not None and known.uid == uid:  # else another one has the name already
             self._remove(known)
             self._gone(known)
-
-    def replace(self, objects: Iterable[dict[str, Any]], version: int, namespace: str | None) -> None:
-        """Take in a whole list of a namespace, or of all, made at `version`."""
-        there: set[str] = set()
-        for obj in objects:
-            there.add(obj["metadata"]["uid"])
-            self.learn(obj)
-        for record in self.records():
-            # What is newer than the list came from a watch or from our own write meanwhile.
-            if record.uid not in there and record.version <= version and namespace in (None, record.namespace):
-                self._remove(record)
-                self._gone(record)
 
     def _put(self, record: Record[V], known: Record[V] | None) -> None:
         place = (record.namespace, record.name)
         if known is not None:
             self._remove(known)
         self._records[place] = record
-        self._by_key.setdefault(record.key, set()).add(place)
+        if record.key != place:
+            self._by_key.setdefault(record.key, set()).add(place)
         index = self._index(record)
         if index is not None:
             self._by_index.setdefault(index, set()).add(place)
