@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, alive_frames, capture_blocks, cut_segments
+from ecg_renderer.planning import Activity, alive_frames, film_of
 from ecg_renderer.scenario import Picture, prepare
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from ecg_renderer.scenario.windows import plugin_window
@@ -94,18 +94,19 @@ FILES = st.one_of(
 def test_no_frame_is_lost_doubled_or_moved(raw: dict[str, Any], rate: Fraction) -> None:
     grid = FrameGrid(rate, max(1, int(SECONDS * rate)))
     prepared = prepare(raw, duration=grid.seconds(grid.frames), rate=rate, known_plugins=KNOWN)
-    segments = cut_segments(grid, prepared.cues, max_segments=None, target_seconds=3)
-    assert [frame for part in segments for frame in range(part.start, part.end)] == list(range(grid.frames))
+    cell = max(1, round(3 * rate))
+    parts = [FrameRange(start, min(start + cell, grid.frames)) for start in range(0, grid.frames, cell)]
     activity = Activity.of(prepared.cues, grid)
+    films = [
+        film_of(prepared, part, grid, activity, size=(640, 360), cell_frames=cell, preview_layout=False)
+        for part in parts
+    ]
     captured = [
-        frame
-        for part in segments
-        for block in capture_blocks(part, prepared.cues, grid)
-        for frame in range(block.frames.start, block.frames.end)
+        frame for film in films for block in film.blocks for frame in range(block.frames.start, block.frames.end)
     ]
     assert captured == [frame for frame in range(grid.frames) if activity.alive[frame]]
-    for part in segments:
-        shown = {cue["id"] for cue in prepared.slice(grid.seconds(part.start), grid.seconds(part.end - 1))["cues"]}
+    for part, film in zip(parts, films, strict=True):
+        shown = {cue["id"] for cue in film.scenario["cues"]}
         for cue in prepared.cues:
             frames = alive_frames(cue.start, cue.end, grid)
             seen = max(frames.start, part.start) < min(frames.end, part.end)
@@ -197,11 +198,3 @@ def test_each_word_of_subtitles_is_shown_once_within_its_line(cues: list[tuple[i
         start, end = cue["root"]["displayTime"]
         assert start <= end
         assert any(first - 0.001 <= start and end <= last + 0.001 for first, last, _ in shown)
-
-
-def test_frames_of_an_hour_are_each_in_one_segment() -> None:
-    grid = FrameGrid(Fraction(30000, 1001), 107_892)
-    parts = cut_segments(grid, (), max_segments=None, target_seconds=60)
-    assert parts[0].start == 0
-    assert parts[-1] == FrameRange(parts[-1].start, grid.frames)
-    assert sum(map(len, parts)) == grid.frames
