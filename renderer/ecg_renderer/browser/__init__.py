@@ -14,6 +14,7 @@ from ecg_renderer.browser.chromium import (
     PROFILE_PREFIX,
     find_chromium,
     make_profile,
+    remove_profile,
 )
 from ecg_renderer.browser.driven import Browser, Page
 from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, content_type, page_file, page_hash
@@ -36,4 +37,5 @@ __all__ = [
     "make_profile",
     "page_file",
     "page_hash",
+    "remove_profile",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ecg_renderer.browser.chromium import (
     INSTALL_HINT,
     find_chromium,
     make_profile,
+    remove_profile,
 )
 from ecg_renderer.browser.files import ORIGIN, check_packages, content_type, requested_file
 from ecg_renderer.errors import BrowserError
@@ -74,7 +74,7 @@ class PlaywrightBrowser:
             await context.route("**/*", _serve)
         except BaseException as error:
             await playwright.stop()
-            shutil.rmtree(profile, ignore_errors=True)
+            remove_profile(profile)
             if not isinstance(error, Exception):
                 raise
             found = f"Chromium ({executable})" if executable else "Playwright's own Chromium"
@@ -111,7 +111,7 @@ class PlaywrightBrowser:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._playwright.stop()
         finally:
-            shutil.rmtree(self.profile, ignore_errors=True)
+            remove_profile(self.profile)
 
 
 def first_line(error: BaseException) -> str:

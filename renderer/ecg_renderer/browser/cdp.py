@@ -122,11 +122,16 @@ class DevTools:
         await asyncio.gather(asyncio.to_thread(self._process.wait), *self._handling, return_exceptions=True)
 
     async def _read(self) -> None:
-        with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        reason = "Chromium ended unexpectedly."
+        try:
             while True:
                 message = await self._answers.readuntil(b"\0")
                 self._take(json.loads(message[:-1]))
-        self.fail("Chromium ended unexpectedly.")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            pass
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"Chromium said what nobody understands: {error!r}."
+        self.fail(reason)
 
     def _take(self, message: Json) -> None:
         if "id" in message:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from ecg_common.lock import open_locked, remove_abandoned
 from ecg_renderer.errors import BrowserError
 
 PROFILE_PREFIX = "ecg-profile-"
@@ -66,6 +67,10 @@ INSTALL_HINT = (
 )
 
 
+_LOCK = "ecg-lock"
+_locks: dict[Path, int | None] = {}
+
+
 def find_chromium() -> Path | None:
     """Return the browser to run: ECG_CHROMIUM, a headless shell in PATH, the newest that Playwright installed, or None.
 
@@ -97,14 +102,27 @@ def _revision(executable: Path) -> int:
 
 
 def make_profile() -> Path:
-    """Make a browser profile on a memory file system if there is room, and remove those of dead processes."""
+    """Make a browser profile on a memory file system if there is room, and remove those of dead processes.
+
+    Raises OSError.
+    """
     roomy = MEMORY_FILES.is_dir() and psutil.disk_usage(str(MEMORY_FILES)).free >= MINIMUM_MEMORY_FILES_BYTES
     parent = MEMORY_FILES if roomy and os.access(MEMORY_FILES, os.W_OK) else Path(tempfile.gettempdir())
+    # By locks, not by process ids: containers that share the memory file system do not see each other's processes.
     for stale in parent.glob(f"{PROFILE_PREFIX}*"):
-        pid = stale.name.removeprefix(PROFILE_PREFIX).split("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+        if remove_abandoned(stale / _LOCK):
             shutil.rmtree(stale, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{PROFILE_PREFIX}{os.getpid()}-", dir=parent))
+    profile = Path(tempfile.mkdtemp(prefix=f"{PROFILE_PREFIX}{os.getpid()}-", dir=parent))
+    _locks[profile] = open_locked(profile / _LOCK)
+    return profile
+
+
+def remove_profile(profile: Path) -> None:
+    """Remove a profile that this process made."""
+    shutil.rmtree(profile, ignore_errors=True)
+    lock = _locks.pop(profile, None)
+    if lock is not None:
+        os.close(lock)
 
 
 def shared_memory_arguments(profile: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ecg_renderer.browser.chromium import (
     INSTALL_HINT,
     find_chromium,
     make_profile,
+    remove_profile,
     shared_memory_arguments,
 )
 from ecg_renderer.browser.files import ORIGIN, check_packages, content_type, requested_file
@@ -115,7 +115,12 @@ class Browser:
         executable = find_chromium()
         if executable is None:
             raise BrowserError("Chromium's headless shell was not found.", hint=INSTALL_HINT)
-        profile = make_profile()
+        try:
+            profile = make_profile()
+        except OSError as error:
+            raise BrowserError(
+                f"No browser profile can be made: {error}.", hint="Free some space in /dev/shm or TMPDIR."
+            ) from (error)
         always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *shared_memory_arguments(profile)]
         command = [str(executable), *always, *arguments, f"--user-data-dir={profile}"]
         devtools = None
@@ -127,7 +132,7 @@ class Browser:
         except BaseException as error:
             if devtools:
                 await devtools.close()
-            shutil.rmtree(profile, ignore_errors=True)
+            remove_profile(profile)
             if not isinstance(error, BrowserError | TimeoutError):
                 raise
             said = str(error) or f"no answer within {START_SECONDS:g} s."
@@ -171,7 +176,7 @@ class Browser:
         try:
             await self._devtools.close()
         finally:
-            shutil.rmtree(self.profile, ignore_errors=True)
+            remove_profile(self.profile)
 
     async def _serve(self, event: Json) -> None:
         request = event["requestId"]

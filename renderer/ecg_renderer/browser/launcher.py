@@ -33,6 +33,6 @@ class BrowserLauncher:
         early, self._early = self._early, None
         if early is None:
             return
-        # Not cancelled: halfway up, a driver and a browser would be left behind.
+        # Not cancelled: halfway up, a browser would be left behind.
         with suppress(BrowserError):
             await (await asyncio.shield(early)).close()

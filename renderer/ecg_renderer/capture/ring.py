@@ -8,8 +8,10 @@ number in it, and where it cannot be found the caller falls back to the debuggin
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +39,12 @@ class Ring:
     @classmethod
     def find(cls, profile: Path, size: int) -> Ring | None:
         """Return the ring of `size` data bytes in a browser profile, or None if there is none."""
-        for file in profile.rglob("*"):
-            if file.is_file() and file.stat().st_size == CONTROL_BYTES + size and _has_magic(file, size):
-                return cls(file)
+        for folder, _, names in os.walk(profile):
+            for name in names:
+                with suppress(OSError):  # Chromium makes and removes files of its own meanwhile
+                    file = Path(folder, name)
+                    if file.stat().st_size == CONTROL_BYTES + size and _has_magic(file, size):
+                        return cls(file)
         return None
 
     def records(self) -> Iterator[Record]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ecg_common.lock import open_locked, remove_abandoned
 from ecg_renderer.errors import RenderError, ResourceError, StorageError
 from ecg_renderer.storage.base import TransferProgress
 from ecg_renderer.storage.failures import refusal
-from ecg_renderer.storage.lock import open_locked, remove_abandoned
 
 _PROBE_BYTES = 1 << 16
 _KEY_LENGTH = 16

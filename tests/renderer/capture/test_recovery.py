@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
-from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile
+from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile, remove_profile
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
@@ -234,5 +233,5 @@ def test_when_the_renderer_is_killed_chromium_ends_and_the_next_one_clears_up(wa
     assert [process.name() for process in alive] == []
 
     ours = make_profile()
-    shutil.rmtree(ours)
+    remove_profile(ours)
     assert list(ours.parent.glob(f"{PROFILE_PREFIX}{holder.pid}-*")) == []
