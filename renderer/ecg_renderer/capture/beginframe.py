@@ -61,7 +61,8 @@ class BeginFrameCapture(StepwiseCapture):
             raise FrameTimeout(f"The caption page did not load within {LOAD_SECONDS:g} s.") from error
 
     async def _load(self) -> None:
-        await self._pumped(super()._load())
+        # Frames go on only as long as the page does: a hung one answers neither.
+        await self._timely(self._pumped(super()._load()), None)
 
     async def _close(self) -> None:
         self._page = None
