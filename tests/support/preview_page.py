@@ -17,13 +17,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
 from ecg_renderer.film import Film
+from ecg_renderer.scenario.model import SAMPLED_AFTER
 from plugin_page import ORIGIN, serve
 
 Picture = NDArray[np.uint8]
 HARNESS = Path(__file__).with_suffix(".html")
-
-# Frames are looked at this long after their time (see renderer/ecg_renderer/page/stage.js).
-SAMPLED_AFTER = 1e-6
 
 
 class Preview:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-EncoderWord = Literal["auto", "nvenc", "x264"]
+EncoderWord = Literal["auto", "nvenc", "cpu", "x264"]
 CaptureWord = Literal["auto", "canvas", "beginframe", "screenshot"]
 ProgressWord = Literal["auto", "json"]
 

@@ -65,7 +65,7 @@ def command(
         EncoderWord | None,
         typer.Option(
             show_default=False,
-            help="auto takes NVENC where it works, else x264. Default: spec.options.encoder.",
+            help="auto takes NVENC where it works, else the CPU. Default: spec.options.encoder.",
         ),
     ] = None,
     capture: Capture = None,
