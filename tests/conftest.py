@@ -24,6 +24,7 @@ SECONDS_FOR_TASKS_TO_END = 0.5
 # What needs Kubernetes' own programs: by what a test is given, or where it is.
 CLUSTER_FIXTURES = {"cluster", "plane"}
 CLUSTER_FOLDERS = ("chart", "cluster", "controller/api", "e2e", "shim/cluster")
+SECONDS_WITH_IMAGES = 1500  # whichever test of tests/e2e runs first builds the images
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = CLUSTER_FIXTURES & set(getattr(item, "fixturenames", ()))
         if given or any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker("cluster")
+        if item.path.is_relative_to(here / "e2e"):
+            item.add_marker(pytest.mark.timeout(SECONDS_WITH_IMAGES))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -124,10 +124,10 @@ class ScenarioRef(ManifestModel):
         description="SHA-256 of the bytes behind uri or configMapRef, 64 hexadecimal digits; other bytes are "
         "then refused.",
     )
-    look: Look = Field(
-        default="karaoke",
-        description="How subtitles and transcripts look: plain, or with each word as it is spoken: karaoke colours "
-        "it, pop lets it hop, loud makes it grow. A MotionText scenario has a look of its own.",
+    look: Look | None = Field(
+        default=None,
+        description="How subtitles and transcripts look: plain, or with each word as it is spoken: karaoke (what is "
+        "taken) colours it, pop lets it hop, loud makes it grow. A MotionText scenario has a look of its own.",
     )
 
     @model_validator(mode="after")

@@ -139,7 +139,7 @@ async def prepare_job(
     grid, _ = output_grid(source_facts, spec.options)
     picture = _picture(source_facts, spec.options)
     scenario = prepare(
-        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look),
+        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look or "karaoke"),
         duration=grid.seconds(grid.frames),
         rate=grid.rate,
         known_plugins=known_plugins(),

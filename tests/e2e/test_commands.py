@@ -6,13 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from cluster import Cluster
 from deployment import NAMESPACE, OPERATOR
 from studio import Studio, wait_until
-
-pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
 
 LONG = 60
 ONE_SEGMENT = {"targetSeconds": 600}

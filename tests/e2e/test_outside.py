@@ -16,8 +16,6 @@ from deployment import SECRET, make_namespace
 from s3 import Bucket
 from studio import Studio
 
-pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
-
 NAMESPACE = "outside"
 
 

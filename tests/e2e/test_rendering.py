@@ -17,8 +17,6 @@ import command_line
 from cluster import Cluster
 from studio import Job, Studio
 
-pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
-
 SPEC: dict[str, Any] = {"seconds": 3, "segments": {"targetSeconds": 1}}
 
 

@@ -16,8 +16,6 @@ from s3 import Bucket
 from shim_client_backend import ClientBackend
 from studio import Job, Studio, wait_until
 
-pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
-
 OPTIONS = {"width": 320, "height": 180, "fps": 30}
 
 

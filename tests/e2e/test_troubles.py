@@ -13,8 +13,6 @@ from cluster import Cluster
 from cluster_node import NODE
 from studio import Job, Json, Studio, wait_until
 
-pytestmark = pytest.mark.timeout(1200)  # the first test builds our images
-
 LONG = 60  # seconds of video in one segment: about ten seconds of rendering
 ONE_SEGMENT = {"targetSeconds": 600}
 ON_DEMAND = "karpenter.sh/capacity-type=on-demand"  # the chart's onDemandNodeSelector

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ async def opened(
     launcher: BrowserLauncher | None = None,
     conversion: Conversion | None = None,
 ) -> AsyncIterator[CaptureChoice]:
-    settings = replace(Settings.from_environment(), capture=way, stages=2, frame_timeout=20)
+    settings = Settings.from_environment().model_copy(update={"capture": way, "stages": 2, "frame_timeout": 20})
     store = CellStore(default_cells().as_uri())
     async with open_capture(shot, conversion, settings, launcher or BrowserLauncher(), store) as choice:
         yield choice
@@ -102,7 +101,7 @@ def test_another_word_for_how_often_is_refused(shot: Film, monkeypatch: pytest.M
     with pytest.raises(OptionsError, match="sometimes") as caught:
         chosen(shot)
 
-    assert "cached, always, never" in caught.value.hint
+    assert all(policy in str(caught.value) for policy in ("cached", "always", "never"))
 
 
 def test_without_a_cache_folder_it_works_all_the_same(
