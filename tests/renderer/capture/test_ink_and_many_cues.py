@@ -57,7 +57,7 @@ def test_all_ink_lies_in_the_box_that_is_captured(text: str, style: Json) -> Non
     async def look() -> tuple[Any, Any]:
         async with open_way("screenshot", shot) as capture:
             measured = await capture.measure([5])
-            return measured, await pictures_of(capture, shot.blocks, shot.box)
+            return measured, await pictures_of(capture, shot.blocks, shot.whole)
 
     box, pictures = asyncio.run(look())
     rows, columns = np.nonzero(pictures[5][..., 3])
@@ -74,7 +74,7 @@ def test_a_word_that_is_coloured_leaves_no_ink_behind(text: str, style: Json) ->
 
     async def look(way: str) -> Any:
         async with open_way(way, shot) as capture:
-            return await pictures_of(capture, shot.blocks, shot.box)
+            return await pictures_of(capture, shot.blocks, shot.whole)
 
     patched, whole = asyncio.run(look("canvas")), asyncio.run(look("screenshot"))
     assert patched.keys() == whole.keys()
