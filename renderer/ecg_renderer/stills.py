@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, isfinite
 from pathlib import Path
@@ -112,7 +112,7 @@ async def _draw(
     film = prepared.film(FrameRange(frame, frame + 1))
     if not film.blocks:
         return False
-    settings = replace(run.settings, stages=1)
+    settings = run.settings.model_copy(update={"stages": 1})
     async with open_capture(film, conversion, settings, BrowserLauncher(), store) as choice:
         pictures = draw(choice.capture, film.blocks, film.whole, picture, end=frame + 1, on_distrust=lambda _: None)
         async for _ in pictures:

@@ -6,6 +6,7 @@ Only files that we wrote ourselves are read here, so libav may do it inside this
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import av
 from av.error import FFmpegError as LibavError
 
 from ecg_api.plan import Target
-from ecg_renderer.errors import FfmpegError, RenderError
+from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
 from ecg_renderer.media.arguments import LEAD_FRAMES
 from ecg_renderer.media.boxes import boxes
 
@@ -22,6 +23,8 @@ from ecg_renderer.media.boxes import boxes
 _WEBM_TICK = Fraction(1, 1000)
 # Opus begins 6.5 ms early for its decoder to get going; WebM, which has no negative times, moves everything by that.
 _LARGEST_SHIFT = Fraction(10, 1000)
+# With less room, a disk counts as full.
+_FULL_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,21 @@ class Verified:
 def check_cell(path: Path, target: Target, start: int, end: int) -> None:
     """Check that a cell holds frames `start` up to, not including, `end` of `target`, and stands alone.
 
-    Raises FfmpegError that says what differs.
+    Raises FfmpegError that says what differs, ResourceError where that is because the disk is full.
     """
     name = f"The piece of frames {start} to {end - 1}"
-    with _opened(path, name) as container:
-        lead = (LEAD_FRAMES + start) / target.exact_rate
-        _check_pictures(container, target, end - start, name, start=lead)
+    lead = (LEAD_FRAMES + start) / target.exact_rate
+    try:
+        with _opened(path, name) as container:
+            _check_pictures(container, target, end - start, name, start=lead)
+    except FfmpegError as error:
+        # Writing fragments to a full disk, FFmpeg 5 says nothing and ends well.
+        if shutil.disk_usage(path.parent).free < _FULL_BYTES:
+            raise ResourceError(
+                f"The disk is full: {name[0].lower()}{name[1:]} was cut off.",
+                hint="Free some space, or keep pieces (--cells) on another disk.",
+            ) from error
+        raise
 
 
 def check_result(path: Path, target: Target, *, start: Fraction, sounds: int) -> Verified:

@@ -52,4 +52,4 @@ def test_the_limit_is_a_setting(tmp_path: Path) -> None:
 
     refused = ecg_render("cells", cwd=tmp_path, changes={"ECG_CELLS_GB": "much"})
     assert refused.code == 68
-    assert "ECG_CELLS_GB is 'much', which is no number" in refused.err
+    assert "ECG_CELLS_GB: 'much' is not a number" in refused.err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -151,7 +150,7 @@ def test_who_asks_for_no_reuse_uses_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_store_is_brought_down_to_its_limit(tmp_path: Path) -> None:
     captions = frame_numbers(RATE, FRAMES)
-    nothing = replace(SETTINGS, cells_bytes=0)
+    nothing = SETTINGS.model_copy(update={"cells_gb": 0})
 
     result = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, settings=nothing)
 

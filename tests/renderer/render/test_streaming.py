@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def render(tmp_path: Path, settings: Settings, observer: MemoryObserver, **optio
 def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path) -> None:
     observer = MemoryObserver()
 
-    result = render(tmp_path, replace(SETTINGS, queue_frames=8), observer)
+    result = render(tmp_path, SETTINGS.model_copy(update={"queue_frames": 8}), observer)
 
     assert result.seconds[Stage.RENDERING] > SECONDS * 0.8, "the encoder was not slow"
     assert result.frames_dropped == 0
@@ -78,7 +77,7 @@ def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path)
 @pytest.mark.parametrize("slow_ffmpeg", [0.3], indirect=True)
 @pytest.mark.usefixtures("slow_ffmpeg")
 def test_pictures_are_dropped_only_when_asked_for_and_the_length_stays_right(tmp_path: Path) -> None:
-    result = render(tmp_path, replace(SETTINGS, queue_frames=2), MemoryObserver(), framePolicy="drop")
+    result = render(tmp_path, SETTINGS.model_copy(update={"queue_frames": 2}), MemoryObserver(), framePolicy="drop")
 
     assert result.frames_dropped > 0
     assert result.streaming.drop_rate == pytest.approx(

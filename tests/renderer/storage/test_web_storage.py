@@ -12,6 +12,8 @@ from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceMissing, 
 from ecg_renderer.storage import UrlPolicy, open_storage
 
 STRICT = UrlPolicy(allow_private=False)
+HURRIED = UrlPolicy(patience_seconds=0.5)
+HURRIED_AND_STRICT = UrlPolicy(allow_private=False, patience_seconds=0.5)
 
 
 @dataclass
@@ -113,29 +115,29 @@ def test_a_server_that_ails_may_be_asked_again(site: Site, status: int) -> None:
 
     for ask in ("source_url", "identity"):
         with pytest.raises(ServiceUnreachable, match=f"answered {status}") as failed:
-            getattr(open_storage(site.url + "/clip.mp4", Path()), ask)()
+            getattr(open_storage(site.url + "/clip.mp4", Path(), HURRIED), ask)()
         assert failed.value.failure().retryable
     with pytest.raises(ServiceUnreachable, match=f"answered {status}"):
-        read(site.url + "/clip.mp4")
+        read(site.url + "/clip.mp4", policy=HURRIED)
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://no-such-host.invalid"])
 def test_a_host_that_does_not_answer_may_be_asked_again(host: str) -> None:
-    for policy in (UrlPolicy(), STRICT) if "invalid" in host else (UrlPolicy(),):
+    for policy in (HURRIED, HURRIED_AND_STRICT) if "invalid" in host else (HURRIED,):
         with pytest.raises(ServiceUnreachable, match="cannot be read"):
             open_storage(f"{host}/clip.mp4", Path(), policy).source_url()
 
 
 def test_a_server_that_is_not_there_is_told_in_words() -> None:
     with pytest.raises(ServiceUnreachable, match=r"http://127\.0\.0\.1:1/clip\.mp4 cannot be read"):
-        open_storage("http://127.0.0.1:1/clip.mp4", Path()).source_url()
+        open_storage("http://127.0.0.1:1/clip.mp4", Path(), HURRIED).source_url()
 
 
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        (UrlPolicy(read_seconds=0.2), "cannot be read: ReadTimeout"),
-        (UrlPolicy(total_seconds=0.2), "within 0.2 seconds"),
+        (UrlPolicy(read_seconds=0.2, patience_seconds=0.5), "cannot be read: ReadTimeout"),
+        (UrlPolicy(total_seconds=0.2, patience_seconds=0.5), "within 0.2 seconds"),
     ],
 )
 def test_a_silent_server_is_given_up(policy: UrlPolicy, said: str) -> None:
