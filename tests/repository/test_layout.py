@@ -57,11 +57,3 @@ def _names(requirements: list[str]) -> set[str]:
 
 def _pinned(lock: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+)==", (ROOT / lock).read_text(), re.M))
-
-
-def test_each_folder_of_tests_belongs_to_one_of_the_sessions_that_make_test_runs() -> None:
-    lines = (ROOT / "Makefile").read_text().splitlines()
-    run = [word for line in lines if "pytest -q tests/" in line for word in line.split() if word.startswith("tests/")]
-    folders = {path.parent for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    tops = sorted({f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in folders})
-    assert sorted(run) == tops

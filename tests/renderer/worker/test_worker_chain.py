@@ -120,7 +120,7 @@ def test_no_log_and_no_line_on_standard_output_carries_a_signature(
 ) -> None:
     bucket.put("video.mp4", (folder / "video.mp4").read_bytes())
     job = job_of(folder, captions, source={"uri": bucket.uri("video.mp4")}, output={"uri": bucket.uri("out.mp4")})
-    job["spec"]["segments"] = {"max": 2}
+    job["spec"]["segments"] = {"targetSeconds": 2}
     pods = Pods(folder, job, bucket.uri("work"), bucket.server.environment())
     ends = [pods.run("plan"), pods.segment(0, "0-1"), pods.segment(1, "0-1"), pods.run("merge")]
     said = "".join(end.out + end.log for end in ends)

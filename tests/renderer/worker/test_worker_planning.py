@@ -16,6 +16,7 @@ import pytest
 from ecg_api.failures import RULES, FailureCode
 from ecg_api.pods import FailureReport, PlanReport, decode_report
 from ecg_renderer.errors import RenderError
+from ecg_renderer.preparation import SCENARIO_BYTES
 from ecg_renderer.worker.assignment import read_assignment
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.plan import plan_job
@@ -140,7 +141,7 @@ REFUSED: dict[str, tuple[Callable[[Pods], None], FailureCode, str]] = {
         "cannot be decompressed",
     ),
     "an entry that grows without end": (
-        entry(gzip.compress(bytes(17 * 1024 * 1024))),
+        entry(gzip.compress(bytes(SCENARIO_BYTES + 1))),
         FailureCode.SCENARIO_PARSE_ERROR,
         "once decompressed",
     ),
