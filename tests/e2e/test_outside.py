@@ -55,6 +55,7 @@ def _operator(studio: Studio, folder: Path, image: str) -> Iterator[None]:
         "WORK_URI": studio.bucket.uri("work"),
         "WORKER_SECRET": SECRET,
         "HEALTH_PORT": "0",
+        "SCRATCH_REQUEST": "",  # this kubelet measures no disks
         "SEGMENT_CPU": "200m",
         "SEGMENT_MEMORY": "512Mi",
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),

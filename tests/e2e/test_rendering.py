@@ -42,11 +42,22 @@ def test_the_output_in_s3_equals_what_this_machine_renders(studio: Studio, job: 
     assert _decoded(tmp_path / "cluster.mp4") == _decoded(tmp_path / "local.mp4")
 
 
+def test_a_second_job_takes_what_the_first_one_rendered(studio: Studio) -> None:
+    first = studio.submit("first-take", **SPEC, reuse=True).finished()
+    second = studio.submit("second-take", **SPEC, reuse=True).finished()
+
+    assert (first["phase"], second["phase"]) == ("Succeeded", "Succeeded"), second
+    assert (first["usage"]["cellsTotal"], second["usage"]["cellsTotal"]) == (3, 3)
+    assert (first["usage"].get("cellsReused", 0), second["usage"]["cellsReused"]) == (0, 3)
+    takes = [studio.bucket.get(f"out/{name}-take.mp4") for name in ("first", "second")]
+    assert takes[0] == takes[1]
+
+
 def test_a_person_sees_what_happened(job: Job) -> None:
     columns = job.kubectl("get", "rj", "clip").split()
     told = job.kubectl("describe", "rj", "clip")
 
-    assert columns[:7] == ["NAME", "PHASE", "PROGRESS", "SEGMENTS", "FPS", "ETA", "ENCODER"]
+    assert columns[:7] == ["NAME", "PHASE", "REASON", "PROGRESS", "SEGMENTS", "ETA", "ENCODER"]
     assert {"clip", "Succeeded", "100", "3/3", "x264"} <= set(columns)
     for reason in ("Admitted", "Planned", "SegmentsStarted", "EncoderFallback", "Merging", "Succeeded"):
         assert reason in told, told

@@ -57,13 +57,14 @@ class Studio:
         return {"uri": self.bucket.put(f"talk-{seconds}.json", json.dumps(talk).encode())}
 
     def manifest(self, name: str, seconds: int = 1, **spec: Any) -> Json:
-        """Return a RenderJob over a clip with captions on every frame; `spec` over what that says."""
+        """Return a RenderJob over a clip with captions on every frame, rendered anew; `spec` over what that says."""
         ours = {
             "source": {"uri": self.clip(seconds)},
             "scenario": self.scenario(seconds),
             "output": {"uri": self.bucket.uri(f"out/{name}.mp4")},
             "options": {"preset": "ultrafast"},
             "placement": {"gpus": 1},
+            "reuse": False,
         }
         return {
             "apiVersion": "render.ecg.dev/v1alpha1",

@@ -69,6 +69,7 @@ def manifest(name: str, folder: str) -> Json:
             "scenario": {"inline": {"cues": [CUE]}},
             "output": {"uri": f"{folder}/out.mp4"},
             "placement": {"gpus": int(os.environ["GPUS"])},
+            "reuse": False,  # each test renders anew, and nothing of it is kept
         },
     }
 
