@@ -44,12 +44,11 @@ def _settle(draft: Draft, pod: PodView) -> None:
     cost = gpu_seconds(pod, draft.observation.now)
     usage = draft.status.usage or Usage()
     wasted = 0.0 if succeeded(pod) else cost
-    draft.change(
-        usage=Usage(
-            gpu_seconds=round(usage.gpu_seconds + cost, 1),
-            wasted_gpu_seconds=round(usage.wasted_gpu_seconds + wasted, 1),
-        )
-    )
+    spent = {
+        "gpu_seconds": round(usage.gpu_seconds + cost, 1),
+        "wasted_gpu_seconds": round(usage.wasted_gpu_seconds + wasted, 1),
+    }
+    draft.change(usage=usage.model_copy(update=spent))
     draft.note(settled=[*draft.run.settled, _short_name(draft, pod)])
 
 

@@ -27,6 +27,7 @@ from observations import (
     render_job,
     rendering,
     segment_report,
+    segments_job,
 )
 
 
@@ -144,6 +145,14 @@ def test_plan_pods_hold_no_gpu_and_are_no_attempts() -> None:
     status = decided(replace(planning(), pods=(ended_pod(Role.PLAN, plan_report()),))).status
     assert status.usage is None or status.usage.gpu_seconds == 0
     assert status.attempts == 0
+
+
+def test_cells_that_were_found_are_told_to_the_end_whatever_pods_cost() -> None:
+    planned = replace(planning(), pods=(ended_pod(Role.PLAN, plan_report(cells=9, cells_reused=4)),))
+    spent = ended_pod(Role.SEGMENTS, segment_report(0), 0, seconds=20)
+    usage = decided(later(planned, 30, jobs=(*planned.jobs, segments_job()), pods=(*planned.pods, spent))).status.usage
+    assert usage is not None
+    assert (usage.cells_total, usage.cells_reused, usage.gpu_seconds) == (9, 4, 20.0)
 
 
 def conditions(**given: str) -> list[Condition]:
