@@ -62,7 +62,7 @@ def test_a_person_sees_what_happened(job: Job) -> None:
     for reason in ("Admitted", "Planned", "SegmentsStarted", "EncoderFallback", "Merging", "Succeeded"):
         assert reason in told, told
     assert "NVENC is not available" in job.status()["encoderReason"]
-    assert "renderjob.render.ecg.dev/clip" in job.kubectl("get", "render")
+    assert "clip" in job.kubectl("get", "render", "--output=custom-columns=:metadata.name")
 
 
 def test_a_finished_job_leaves_its_output_and_nothing_else(studio: Studio, job: Job) -> None:
