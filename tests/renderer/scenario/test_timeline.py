@@ -93,7 +93,7 @@ def test_a_span_holds_the_cue_and_its_plugins(
 def test_a_cue_that_runs_over_the_end_keeps_its_times_and_is_named(caption: Caption) -> None:
     raw = caption(cue={"domLifetime": [0, 99]}, root={"displayTime": [1, 30]})
     scenario = prepared(raw, Fraction(30030, 1001) / 10)
-    assert scenario.cues == (CueSpan(0, "c", 1.0, 3.0, ()),)
+    assert scenario.cues == (CueSpan(0, "c", 1.0, 3.0, (), changes=(1.0, 3.0)),)
     assert scenario.data["cues"][0]["root"]["displayTime"] == [1, 30]
     assert scenario.warnings == ('cues[0]: ends at 30 s and was cut to the video\'s 3 s (cue "c")',)
 
