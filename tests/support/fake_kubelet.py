@@ -14,7 +14,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +78,11 @@ Script = Callable[[Pod], Outcome]
 def succeed(pod: Pod, segments: int = 3) -> Outcome:
     """Return the outcome of a pod whose work is done, with the report of its role."""
     return Outcome(message=encode_report(report_of(pod.role, pod.segment, segments)))
+
+
+def slow_segments(pod: Pod) -> Outcome:
+    """Return the outcome of a pod whose work is done, after a while if it is a segment's."""
+    return replace(succeed(pod), seconds=1.5) if pod.role == "segments" else succeed(pod)
 
 
 def fail(code: FailureCode, message: str = "it did not work") -> Outcome:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from control_plane import ControlPlane
-from fake_kubelet import FakeKubelet, Outcome, Pod, succeed
+from fake_kubelet import FakeKubelet, Outcome, slow_segments, succeed
 from operators import Site, condition, finished, in_phase, of, on_a_loop, render_job
 
 OTHER = "kueue.x-k8s.io/multikueue"
@@ -88,11 +88,7 @@ async def test_a_finished_job_goes_after_the_operators_time_unless_it_has_one_of
 async def test_segments_ask_for_what_the_cluster_calls_a_gpu_and_it_is_counted(
     plane: ControlPlane, kubelet: FakeKubelet, namespace: str
 ) -> None:
-    def script(pod: Pod) -> Outcome:
-        outcome = succeed(pod)
-        return Outcome(message=outcome.message, seconds=1.5) if pod.role == "segments" else outcome
-
-    kubelet.scripts[namespace] = script
+    kubelet.scripts[namespace] = slow_segments
     async with Site(plane.kubeconfig, namespace) as site, site.operator(GPU_RESOURCE="nvidia.com/gpu.shared"):
         await site.apply(render_job("clip"))
         await site.until("clip", in_phase("Rendering"))

@@ -12,7 +12,7 @@ from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
 from ecg_cluster.client import CONFIG_MAPS
 from ecg_cluster.errors import Invalid
-from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
+from fake_kubelet import FakeKubelet, Outcome, Pod, fail, slow_segments, succeed
 from operators import Site, condition, finished, on_a_loop, render_job
 
 FROM_THE_PLAN = {
@@ -79,10 +79,6 @@ async def test_a_config_map_that_comes_soon_after_the_job_is_used(plane: Control
 async def test_a_config_map_deleted_after_the_plan_does_no_harm(
     plane: ControlPlane, kubelet: FakeKubelet, namespace: str
 ) -> None:
-    def slow_segments(pod: Pod) -> Outcome:
-        outcome = succeed(pod)
-        return Outcome(message=outcome.message, seconds=1.5) if pod.role == "segments" else outcome
-
     kubelet.scripts[namespace] = slow_segments
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})

@@ -6,26 +6,16 @@ import asyncio
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from ecg_cluster.cache import Key
 from ecg_cluster.client import RENDER_JOBS
 from ecg_cluster.queue import KeyedQueue
-from ecg_operator.act import Actor
-from ecg_operator.admission import Budget
-from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.cluster import Cluster
-from ecg_operator.events import EventRecorder
-from ecg_operator.job_events import JobEvents
-from ecg_operator.metrics import Metrics
-from ecg_operator.observe import Observer
-from ecg_operator.reconcile import Reconciler
-from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.views import FinishedJob, RenderJobView, read_render_job
 from ecg_operator.world import World
-from observations import POLICY
+from reconcilers import reconciler_on
 
 MOST_BYTES = 2000
 """Of memory for each RenderJob that is over; with its spec and status it would be 32 KB."""
@@ -82,12 +72,7 @@ class Site:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
-        self.world = World(KeyedQueue[Key]())
-        metrics, admission = Metrics("0"), AdmissionTable(self.world, Budget(jobs=9, segments=9))
-        cluster = cast(Cluster, self)
-        observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
-        actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
-        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, POLICY)
+        self.world, self.reconciler = reconciler_on(self)
 
     async def get(self, resource: object, namespace: str, name: str) -> dict[str, Any]:
         assert resource == RENDER_JOBS

@@ -5,29 +5,18 @@ from __future__ import annotations
 import asyncio
 import copy
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from ecg_cluster.cache import Key
 from ecg_cluster.errors import ApiError, api_error
-from ecg_cluster.queue import KeyedQueue
 from ecg_operator import reconcile
-from ecg_operator.act import Actor
-from ecg_operator.admission import Budget
-from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.cluster import Cluster
-from ecg_operator.events import EventRecorder
-from ecg_operator.job_events import JobEvents
-from ecg_operator.metrics import Metrics
 from ecg_operator.model import (
     EventNote,
 )
-from ecg_operator.observe import Observer
-from ecg_operator.reconcile import Reconciler
-from ecg_operator.scenarios import ScenarioCheck
-from ecg_operator.world import World
-from observations import KEY, POLICY, manifest
+from observations import KEY, manifest
+from reconcilers import reconciler_on
 
 GOING = api_error(403, "Forbidden", "jobs is forbidden: namespace render is being terminated")
 GONE = api_error(404, "NotFound", 'namespaces "render" not found')
@@ -44,12 +33,7 @@ class Site:
         self.created: list[str] = []
         self.told: list[EventNote] = []
         self.live: dict[str, Any] = {}
-        self.world = World(KeyedQueue[Key]())
-        metrics, admission = Metrics("0"), AdmissionTable(self.world, Budget(jobs=9, segments=9))
-        cluster = cast(Cluster, self)
-        observer = Observer(self.world, admission, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
-        actor, events = Actor(cluster, self.world, metrics), cast(EventRecorder, self)
-        self.reconciler = Reconciler(cluster, self.world, observer, actor, events, metrics, POLICY)
+        self.world, self.reconciler = reconciler_on(self)
 
     async def create(self, resource: object, namespace: str, body: dict[str, Any]) -> None:
         self.created.append(body["metadata"]["name"])

@@ -13,7 +13,7 @@ import pytest
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.options import Options
 from ecg_shim.admission import PER_HOST, Places, VideoAdmission
-from ecg_shim.backends.cluster.queue import Admissions
+from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.model import RenderOrder
 from ecg_shim.security.addresses import video_policy

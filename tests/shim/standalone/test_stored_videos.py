@@ -35,21 +35,24 @@ def seconds_of(url: str) -> int:
     return int(parse_qs(urlsplit(url).query)["X-Amz-Expires"][0])
 
 
+async def render(backend: StandaloneBackend) -> JobState:
+    """Submit a job and wait for its end."""
+    await backend.submit(order("a", ["result"]))
+    return await ended(backend, "a")
+
+
+async def download(backend: StandaloneBackend) -> tuple[Output | None, Output]:
+    """Return the output that was told, and what a download is given."""
+    told = await backend.get("a")
+    assert told
+    assert told.output
+    return told.output, await backend.signed_anew(told.output)
+
+
 def test_a_video_is_signed_anew_for_each_download_also_by_the_next_service(
     tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = S3Target("videos", presign_seconds=DAY)
-
-    async def render(backend: StandaloneBackend) -> JobState:
-        await backend.submit(order("a", ["result"]))
-        return await ended(backend, "a")
-
-    async def download(backend: StandaloneBackend) -> tuple[Output | None, Output]:
-        told = await backend.get("a")
-        assert told
-        assert told.output
-        return told.output, await backend.signed_anew(told.output)
-
     done = with_backend(tmp_path, render, s3=bucket)
     assert done.status is JobStatus.COMPLETED
     assert seconds_of(done.output.url) == DAY
@@ -65,17 +68,6 @@ def test_with_a_public_address_of_the_service_that_is_told_and_leads_to_what_is_
     tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = S3Target("videos", presign_seconds=DAY, public_url="https://render.example")
-
-    async def render(backend: StandaloneBackend) -> JobState:
-        await backend.submit(order("a", ["result"]))
-        return await ended(backend, "a")
-
-    async def download(backend: StandaloneBackend) -> tuple[Output | None, Output]:
-        told = await backend.get("a")
-        assert told
-        assert told.output
-        return told.output, await backend.signed_anew(told.output)
-
     done = with_backend(tmp_path, render, s3=bucket)
     assert done.output
     assert payload(done, 0.0)["download_url"] == "https://render.example/api/render/a/download"

@@ -16,10 +16,11 @@ from datetime import timedelta
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
+from ecg_cluster.queue import KeyedQueue
 from ecg_shim.backends.cluster import tickets
+from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.api import Api, Fence
 from ecg_shim.backends.cluster.cache import Entry, JobCache
-from ecg_shim.backends.cluster.queue import Admissions, WorkQueue
 from ecg_shim.backends.cluster.render_jobs import Job, render_job
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.states import callback_status, is_for
@@ -57,15 +58,15 @@ class Reconciler:
         self._tickets = ticket_store
         self._settings = settings
         self._fence = fence
-        self._queue = WorkQueue()
-        self._admissions = Admissions(admit, self._queue.put)
+        self._queue: KeyedQueue[str] = KeyedQueue()
+        self._admissions = Admissions(admit, self._queue.add)
 
     async def run(self) -> None:
         """Look at all that is there, then at what changes, for ever."""
-        self._cache.changed = self._queue.put
+        self._cache.changed = self._queue.add
         try:
             for name in self._cache.names():
-                self._queue.put(name)
+                self._queue.add(name)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
                     workers.create_task(self._work())
@@ -74,8 +75,7 @@ class Reconciler:
             await self._admissions.close()
 
     async def _work(self) -> None:
-        while True:
-            name = await self._queue.take()
+        while (name := await self._queue.get()) is not None:
             try:
                 async with asyncio.timeout(self._fence()):
                     again = await self._reconcile(name)
@@ -90,9 +90,7 @@ class Reconciler:
             except Exception:
                 log.exception("%s", name)
                 again = AGAIN_SECONDS
-            if again is not None:
-                self._queue.put(name, again)
-            self._queue.done(name)
+            self._queue.done(name, again)
             await asyncio.sleep(0)  # of thousands of kept jobs, most need nothing, and no answer is waited for
 
     async def _refreshed(self, name: str) -> float:

@@ -1,10 +1,8 @@
-"""What the reconciler looks at next, and what it waits for meanwhile: hosts of videos, which may take a minute."""
+"""What the reconciler waits for meanwhile: hosts of videos, which may take a minute."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,59 +10,6 @@ from ecg_api.failures import Failure
 from ecg_api.options import Options
 from ecg_shim.backends.cluster.tickets import Ticket
 from ecg_shim.model import Admission, RenderOrder
-
-
-class WorkQueue:
-    """A keyed work queue: each name once, some of them later; one that is put in while it is worked on comes again."""
-
-    def __init__(self) -> None:
-        self._due: dict[str, float] = {}
-        self._order: list[tuple[float, str]] = []
-        self._busy: set[str] = set()
-        self._changed = asyncio.Event()
-
-    def put(self, name: str, seconds: float = 0.0) -> None:
-        """Add a name, to be due in so many seconds, or earlier if that was asked for already (requeue after)."""
-        at = time.monotonic() + seconds
-        if at < self._due.get(name, float("inf")):
-            self._due[name] = at
-            heapq.heappush(self._order, (at, name))
-            self._changed.set()
-
-    async def take(self) -> str:
-        """Return the next name that is due; `done` must follow."""
-        while True:
-            self._changed.clear()
-            wait = self._next()
-            if isinstance(wait, str):
-                return wait
-            try:
-                async with asyncio.timeout(wait):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-
-    def done(self, name: str) -> None:
-        """Say that a name was looked at."""
-        self._busy.discard(name)
-        if name in self._due:
-            heapq.heappush(self._order, (self._due[name], name))
-            self._changed.set()
-
-    def _next(self) -> str | float | None:
-        """Return the next name, else the seconds until one is due."""
-        now = time.monotonic()
-        while self._order:
-            at, name = self._order[0]
-            if at > now:
-                return at - now
-            heapq.heappop(self._order)
-            if self._due.get(name) == at and name not in self._busy:
-                del self._due[name]
-                self._busy.add(name)
-                return name
-        return None
-
 
 Verdict = str | Failure
 """Where the video is, or why the job cannot be rendered."""
