@@ -66,7 +66,11 @@ class SourceFacts(ApiModel):
     time_base: PositiveRational = Field(description="Length of one tick of the stream's clock, in seconds.")
     start_seconds: Rational = Field(description="Time of the first frame on the file's clock, in seconds.")
     frames: int = Field(ge=1, description="Frames that can be decoded, as counted.")
-    duration_seconds: float = Field(gt=0)
+    duration_seconds: float = Field(gt=0, description="From the first frame to the end of the last.")
+    held_seconds: float = Field(default=0, ge=0, description="How much longer than a frame the last one is shown.")
+    sound_end_seconds: float | None = Field(
+        default=None, description="End of the last sound on the file's clock, in seconds; null without sound."
+    )
     variable_rate: bool
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
@@ -122,6 +126,7 @@ class Target(ApiModel):
     height: int = Field(ge=2, description="In pixels, even.")
     rate: PositiveRational = Field(description="Frames per second.")
     frames: int = Field(ge=1)
+    lead_frames: int = Field(default=0, ge=0, description="Black frames before the source's first picture.")
     colour: OutputColour
     encoder: EncoderName = Field(description="In a cluster the presumed one, until a node has tried it.")
     quality: int = Field(ge=10, le=100)

@@ -22,6 +22,7 @@ class Film:
         plugins: names of the caption plugins in it, ascending.
         width, height: of the output, px, even.
         rate: of the output, frames per second.
+        start: presentation time of frame 0, seconds.
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
     """
@@ -33,6 +34,7 @@ class Film:
     rate: Fraction
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
+    start: Fraction = Fraction(0)
 
     @property
     def whole(self) -> Box:
@@ -42,7 +44,7 @@ class Film:
     def contents(self) -> dict[str, Any]:
         """Return everything, for hashing."""
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
-        layout = [self.width, self.height, str(self.rate), self.preview_layout]
+        layout = [self.width, self.height, str(self.rate), str(self.start), self.preview_layout]
         return {"scenario": self.scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
 
     def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class Film:
             "height": self.height,
             "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
             "rate": [self.rate.numerator, self.rate.denominator],
+            "start": float(self.start),
             "stages": stages,
             "canvas": canvas,
         }

@@ -136,17 +136,7 @@ async def prepare_job(
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
     encoder = await chooser(spec.options, bit_depth=source_facts.bit_depth)
-    grid, _ = output_grid(source_facts, spec.options)
-    picture = _picture(source_facts, spec.options)
-    scenario = prepare(
-        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look or "karaoke"),
-        duration=grid.seconds(grid.frames),
-        rate=grid.rate,
-        known_plugins=known_plugins(),
-        unknown_plugins=spec.options.unknown_plugins,
-        picture=picture,
-        origin=_origin(spec.scenario),
-    )
+    scenario = _scenario(raw.result(), source_facts, job)
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -158,6 +148,28 @@ async def prepare_job(
         cores=cores(),
     )
     return PreparedJob(job, source_url, scenario, encoder, plan)
+
+
+def _scenario(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob) -> Scenario:
+    """Return the scenario prepared for the length of the result, which may follow from its captions."""
+    reference, options = job.spec.scenario, job.spec.options
+    picture = _picture(source, options)
+    grid, _ = output_grid(source, options)
+    while True:
+        scenario = prepare(
+            as_scenario(raw, _origin(reference), picture, reference.look or "karaoke"),
+            duration=grid.end,
+            rate=grid.rate,
+            first=grid.start,
+            known_plugins=known_plugins(),
+            unknown_plugins=options.unknown_plugins,
+            picture=picture,
+            origin=_origin(reference),
+        )
+        longer, _ = output_grid(source, options, captions_end=scenario.latest)
+        if longer == grid:
+            return scenario
+        grid = longer
 
 
 async def planned_here(request: RunRequest) -> PreparedJob:

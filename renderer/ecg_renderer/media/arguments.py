@@ -23,12 +23,12 @@ from ecg_renderer.media.filters import (
     colour_filters,
     colour_options,
     decimal,
-    end_filters,
     grid_filters,
     overlay_options,
     shape_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.model import Box
 
 LEAD_FRAMES = 32
@@ -165,9 +165,11 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
     `audio` gives the codec options for each audio stream, by its index in the source. Title, chapters and languages
     come from the source too.
     """
-    first, rate = output_start(job.source), job.target.exact_rate
-    # The source keeps its own clock, on which the video began `start` seconds in.
-    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(job.source.start - LEAD_FRAMES / rate)}
+    rate, lead = job.target.exact_rate, job.target.lead_frames
+    first = output_start(job.source, rate, lead)
+    # The source keeps its own clock, on which the first picture has its time.
+    late = job.source.start - (lead + LEAD_FRAMES) / rate
+    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(late)}
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     for number, codec in enumerate(audio.values()):
         options |= {f"{name}:a:{number}": value for name, value in codec.items()}
@@ -180,14 +182,6 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
         *("-map", "0:v:0", *maps, *_words(options), "-f", job.target.format, f"file:{job.output}"),
     ]
-
-
-def output_start(source: SourceFacts) -> Fraction:
-    """Return the time, on the source's clock, that becomes 0 in the result: that of its first picture or sound.
-
-    Sound before 0 is what a decoder needs to get going; it is not played.
-    """
-    return min([source.start, *(max(stream.start, Fraction(0)) for stream in source.audio)])
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
@@ -227,8 +221,7 @@ def _composed(job: Pictures) -> Any:
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
-    pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
-    pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
+    pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
     pictures = _chained(pictures, colour_filters(job.source))
     if job.overlay:

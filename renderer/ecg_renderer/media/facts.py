@@ -90,6 +90,7 @@ def source_facts(
         start_seconds=to_rational(timing.start),
         frames=timing.frames,
         duration_seconds=float(timing.duration),
+        held_seconds=float(timing.held),
         variable_rate=timing.variable,
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),

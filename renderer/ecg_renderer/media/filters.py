@@ -16,9 +16,10 @@ from math import ceil, gcd
 from typing import Any
 
 from ecg_api.options import Fit
-from ecg_api.plan import Matrix, SourceFacts
+from ecg_api.plan import Matrix, SourceFacts, Target
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
+from ecg_renderer.media.placing import Placing
 from ecg_renderer.model import Box
 
 _LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
@@ -35,19 +36,34 @@ class Filter:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def grid_filters(source: SourceFacts, start: int, rate: Fraction, *, lead: int) -> list[Filter]:
-    """Return the filters that put source frames on the output's grid: frame n at the time lead + n, in frames.
+def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, late: int) -> list[Filter]:
+    """Return the filters that put source frames on the output's grid: frame n at the time late + n, in frames.
 
-    Frame n of the output shows the source frame whose time is nearest to n / rate or, if there is none, the one
-    before. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
+    Frame n of the output, counted from the first picture, shows the source frame whose time is nearest to n / rate or,
+    if there is none, the one before; frames before the first picture are black, and the last one stays to the end. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
     decides by the same numbers, so many segments show the same frames as one.
     """
+    rate = target.exact_rate
     tick = _common_tick(source.tick, 1 / rate)
     filters = [Filter("settb", (rate_text(tick),))] if tick != source.tick else []
     if source.start:
         filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
-    grid = {"fps": rate_text(rate), "start_time": decimal(start / rate), "round": "near"}
-    return [*filters, Filter("fps", options=tuple(grid.items())), Filter("setpts", (f"N+{lead + start}",))]
+    placing = Placing.of(source, target)
+    first = placing.source_frame(start)
+    grid = {"fps": rate_text(rate), "start_time": decimal(first / rate), "round": "near"}
+    filters.append(Filter("fps", options=tuple(grid.items())))
+    black = placing.lead - start
+    if black > 0:
+        filters.append(Filter("tpad", options=(("start", black), ("start_mode", "add"), ("color", "black"))))
+    # Frames on which the last picture is held follow it, wherever reading begins.
+    passed = max(0, start - placing.lead - first)
+    filters.append(Filter("setpts", (f"N+{late + start - passed}",)))
+    held = end - placing.lead - placing.pictures
+    if held >= -1:
+        # A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
+        # missing than those is a broken source, which the count of the encoded frames shows.
+        filters.append(Filter("tpad", options=(("stop", 2 + max(0, held)), ("stop_mode", "clone"))))
+    return [*filters, Filter("trim", options=(("start_frame", passed),))] if passed else filters
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
@@ -59,16 +75,6 @@ def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
     over = tick.denominator * frame.denominator
     common = Fraction(gcd(tick.numerator * frame.denominator, frame.numerator * tick.denominator), over)
     return common if common.denominator <= _LARGEST_DENOMINATOR else tick
-
-
-def end_filters(source: SourceFacts, end: int, rate: Fraction) -> list[Filter]:
-    """Return the filters that hold the last picture where the source ends.
-
-    A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
-    missing than those is a broken source, which the count of the encoded frames shows.
-    """
-    is_last = end + 1 >= Fraction(source.duration_seconds) * rate
-    return [Filter("tpad", options=(("stop", 2), ("stop_mode", "clone")))] if is_last else []
 
 
 def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit) -> list[Filter]:

@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
-from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
+from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.audio import audio_options
 from ecg_renderer.media.boxes import HEADER, boxes, header_of
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.verify import Verified, check_result
 
@@ -50,7 +51,8 @@ async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, u
             reader, writer = os.pipe()
             tasks.create_task(asyncio.to_thread(_write, cells, writer))
             tasks.create_task(_join(arguments, reader, {url: source.uri}))
-    start = source.start - output_start(source)
+    rate, lead = target.exact_rate, target.lead_frames
+    start = source.start - lead / rate - output_start(source, rate, lead)
     verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(source.audio))
     return MergeResult(verified, warnings)
 

@@ -28,9 +28,11 @@ from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
     FrameTimes,
     PacketReader,
+    SoundReader,
     Timing,
     breaks_off,
     clock_jumps,
+    declared_sound_end,
     declared_timing,
     timing_of,
 )
@@ -41,6 +43,8 @@ COUNT_SECONDS = 300
 LARGEST_COUNTED_BYTES = 4 << 30
 # The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
 LARGEST_FETCHED_BYTES = 1 << 30
+# Sound that is said to end this long after the pictures makes the result longer.
+_BELIEVED_SECONDS = 0.5
 # How far the first picture is looked for behind a key frame: the longest that encoders refresh a picture little by
 # little, with room.
 _REFRESH_PACKETS = 600
@@ -84,10 +88,30 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             counting.cancel()
             await asyncio.gather(counting, return_exceptions=True)
     facts = source_facts(report, stream, timing, display=display, identity=identity)
-    if times is None:
-        return facts.model_copy(update={"recovery_seconds": recovery})
-    points = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
-    return facts.model_copy(update={"recovery_seconds": recovery, "seek_points": points})
+    found: dict[str, Any] = {"recovery_seconds": recovery}
+    found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
+    if times is not None:
+        found["seek_points"] = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
+    return facts.model_copy(update=found)
+
+
+async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, counted: bool) -> float | None:
+    """Return when the last sound ends on the file's clock, in seconds, or None where there is none.
+
+    Headers are believed only while it makes no difference: sound that is said to go on long after the last picture is
+    read, where the pictures were.
+    """
+    if not facts.audio:
+        return None
+    pictures = float(facts.start) + facts.duration_seconds
+    said = declared_sound_end(report)
+    if said is not None and (said < pictures + _BELIEVED_SECONDS or not counted):
+        return said
+    reader = SoundReader()
+    entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
+    with contextlib.suppress(TimeoutError):
+        await _read(url, entries, COUNT_SECONDS, reader.line, insist=True)
+    return reader.end
 
 
 def _is_worth_fetching(report: dict[str, Any]) -> bool:

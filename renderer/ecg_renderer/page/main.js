@@ -25,9 +25,9 @@ window.ecg = {
   /**
    * Lay out `stages` instances of the scenario.
    *
-   * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], start, stages, canvas: draw into a canvas?}
    */
-  async load({ scenario, plugins, width, height, scale, rate, stages: count, canvas }) {
+  async load({ scenario, plugins, width, height, scale, rate, start = 0, stages: count, canvas }) {
     if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
       throw new Error('this Chromium cannot draw elements into a canvas');
     }
@@ -45,7 +45,7 @@ window.ecg = {
     }
     stages = [];
     for (let k = 0; k < count; k++) {
-      const stage = new Stage(surface, { width, height, scale }, rate);
+      const stage = new Stage(surface, { width, height, scale }, rate, start);
       await stage.load(structuredClone(scenario));
       stages.push(stage);
     }

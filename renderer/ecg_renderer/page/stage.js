@@ -29,9 +29,11 @@ export class Stage {
    * @param parent  element to append to
    * @param size    {width, height} of the output in px, and {scale}: output px per layout px
    * @param rate    [numerator, denominator] of the frame rate
+   * @param start   presentation time of frame 0, s
    */
-  constructor(parent, size, rate) {
+  constructor(parent, size, rate, start) {
     this.rate = rate;
+    this.start = start;
     this.root = document.createElement('div');
     this.root.className = 'ecg-stage';
     this.root.setAttribute('drawable', '');
@@ -71,7 +73,7 @@ export class Stage {
 
   /** Show `frame` and return the mutation records that this made: none means the same picture. */
   seek(frame) {
-    const seconds = (frame * this.rate[1]) / this.rate[0];
+    const seconds = this.start + (frame * this.rate[1]) / this.rate[0];
     window.ecgClock.set(seconds);
     this.#showAt(seconds + SAMPLED_AFTER);
     return this.observer.takeRecords();

@@ -39,7 +39,7 @@ def film_of(
         for stretch in activity.captioned(part)
         for block in _blocks(stretch, cues, grid, activity)
     )
-    return Film(data, plugins_in(data), *size, grid.rate, tuple(blocks), preview_layout)
+    return Film(data, plugins_in(data), *size, grid.rate, tuple(blocks), preview_layout, grid.start)
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:

@@ -12,6 +12,7 @@ from ecg_api.plan import CellPlan, OutputColour, Plan, SegmentPlan, SourceFacts,
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
 from ecg_renderer.media.codecs import CODECS
+from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
@@ -23,6 +24,7 @@ from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
 _SCHEMA = 2
+_LOOK = {"width", "height", "rate", "lead_frames", "quality", "preset", "fit"}
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 
@@ -58,11 +60,13 @@ class Planner:
     @classmethod
     def of(cls, plan: Plan, scenario: Scenario, options: Options) -> Planner:
         """Return that of a plan which was made before."""
-        grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
+        target = plan.target
+        start = start_seconds(plan.source, target.exact_rate, target.lead_frames)
+        grid = FrameGrid(target.exact_rate, target.frames, start, target.lead_frames)
         return cls(
             scenario,
             grid,
-            (plan.target.width, plan.target.height),
+            (target.width, target.height),
             plan.cell_frames,
             options.layout == "preview",
             Activity.of(scenario.cues, grid),
@@ -98,7 +102,7 @@ def make_plan(
     a pixel; `cores` is the number of CPU cores for which time is estimated. Raises OptionsError for a size that cannot
     be rendered.
     """
-    grid, rate_warnings = output_grid(source, options)
+    grid, rate_warnings = output_grid(source, options, captions_end=scenario.latest)
     width, height, size_warnings = output_size(source, options)
     longest = round(min(CELL_SECONDS, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
@@ -109,6 +113,7 @@ def make_plan(
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
+        lead_frames=grid.lead,
         colour=output_colour(source, encoder),
         encoder=encoder,
         quality=options.quality,
@@ -201,7 +206,7 @@ def cell_key(
             "film": film.contents(),
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
-            "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "target": target.model_dump(include=_LOOK),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
@@ -218,7 +223,7 @@ def _cell(
     options: Options,
     versions: Mapping[str, str],
 ) -> CellPlan:
-    seek = seek_before(source, frames.start, planner.grid.rate)
+    seek = seek_before(source, Placing.of(source, target).source_frame(frames.start), target.exact_rate)
     key = cell_key(
         planner.film(frames),
         frames,

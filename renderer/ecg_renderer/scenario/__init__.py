@@ -39,6 +39,7 @@ def prepare(
     *,
     duration: Fraction | float,
     rate: Fraction | None = None,
+    first: Fraction = Fraction(0),
     known_plugins: Collection[str],
     unknown_plugins: UnknownPlugins = "static",
     picture: Picture = PICTURE,
@@ -46,8 +47,8 @@ def prepare(
 ) -> Scenario:
     """Return the scenario ready to be planned and rendered; `raw` is left as it is.
 
-    `duration` is that of the video in seconds, `rate` its frames a second; without it the scenario is for no frames
-    in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are left out with a
+    `duration` is when the video ends in seconds, `first` when its first frame is shown, `rate` its frames a second;
+    without it the scenario is for no frames in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are left out with a
     warning, or with "fail" an error. `picture` is what captions are laid out on. `origin` is how messages call the
     scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
@@ -68,6 +69,6 @@ def prepare(
     check_tracks(data, report)
     repair_writing(data, report)
     check_writing(data, report)
-    cues, origins = keep_visible(data, float(duration), rate, report)
+    cues, origins, latest = keep_visible(data, float(duration), rate, first, report)
     drop_holes(data)
-    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)
+    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins, latest)
