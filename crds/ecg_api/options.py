@@ -27,6 +27,7 @@ Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
 UnknownPlugins = Literal["fail", "static"]
+Deinterlace = Literal["auto", "off"]
 
 
 def _checked_rate(value: object) -> object:
@@ -91,6 +92,11 @@ class Options(ManifestModel):
     fit: Fit = Field(
         default="cover",
         description="How a source of another shape fills the result: cover crops, contain adds black bars.",
+    )
+    deinterlace: Deinterlace = Field(
+        default="auto",
+        description="auto makes whole pictures of a source whose pictures are two fields each, one a frame; off leaves "
+        "the fields as they are, combed where something moves.",
     )
     layout: Layout = Field(
         default="viewport",

@@ -28,7 +28,6 @@ from ecg_renderer.hashes import normalised
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.placing import Placing
-from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
@@ -131,7 +130,7 @@ async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, ou
         target=target,
         start=frame,
         end=frame + 1,
-        seek=seek_before(source, Placing.of(source, target).source_frame(frame), target.exact_rate),
+        seek=Placing.of(source, target).seek(source, frame),
         overlay=None if captions is None else Overlay(whole, "pipe:0"),
     )
     with tempfile.TemporaryFile() as nut:

@@ -20,12 +20,14 @@ from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
+    changes_shape,
     colour_filters,
     colour_options,
     decimal,
     grid_filters,
     overlay_options,
     shape_filters,
+    steady_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.media.placing import output_start
@@ -220,7 +222,10 @@ def _composed(job: Pictures) -> Any:
     if CODECS[target.encoder].hardware:
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
+    if changes_shape(job.source):
+        options["reinit_filter"] = 0  # a graph that begins anew would count its frames anew
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
+    pictures = _chained(pictures, steady_filters(job.source))
     pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
     pictures = _chained(pictures, colour_filters(job.source))

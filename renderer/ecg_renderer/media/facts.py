@@ -25,6 +25,7 @@ _MATRICES: dict[str, Matrix] = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
+_INTERLACED = ("tt", "bb", "tb", "bt")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
 Rotation = Literal[0, 90, 180, 270]
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
@@ -98,6 +99,7 @@ def source_facts(
         color_space=_tag(stream),
         full_range=_is_full_range(stream),
         transfer=stream.get("color_transfer"),
+        interlaced=stream.get("field_order") in _INTERLACED,
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
     )

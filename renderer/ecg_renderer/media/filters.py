@@ -36,6 +36,9 @@ class Filter:
     options: tuple[tuple[str, Any], ...] = ()
 
 
+_WHOLE_PICTURES = Filter("bwdif", options=(("mode", "send_frame"), ("parity", "auto"), ("deint", "all")))
+
+
 def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, late: int) -> list[Filter]:
     """Return the filters that put source frames on the output's grid: frame n at the time late + n, in frames.
 
@@ -45,7 +48,9 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
     """
     rate = target.exact_rate
     tick = _common_tick(source.tick, 1 / rate)
-    filters = [Filter("settb", (rate_text(tick),))] if tick != source.tick else []
+    filters = [_WHOLE_PICTURES] if target.deinterlace else []
+    if tick != source.tick or target.deinterlace:  # bwdif halves the tick
+        filters.append(Filter("settb", (rate_text(tick),)))
     if source.start:
         filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
     placing = Placing.of(source, target)
@@ -64,6 +69,36 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
         # missing than those is a broken source, which the count of the encoded frames shows.
         filters.append(Filter("tpad", options=(("stop", 2 + max(0, held)), ("stop_mode", "clone"))))
     return [*filters, Filter("trim", options=(("start_frame", passed),))] if passed else filters
+
+
+def steady_filters(source: SourceFacts) -> list[Filter]:
+    """Return the filters that fit pictures of another size or shape than the first into that one, with black bars.
+
+    Those of the first shape pass as they are.
+    """
+    if not changes_shape(source):
+        return []
+    width, height = source.coded_width, source.coded_height
+    aspect = source.pixel_aspect
+    if source.rotation in {90, 270}:
+        width, height, aspect = height, width, 1 / aspect
+    shown = width * aspect / height
+    size = {
+        "w": f"min({width},2*round({width}*min(1,dar*{shown.denominator}/{shown.numerator})/2))",
+        "h": f"min({height},2*round({height}*min(1,{shown.numerator}/{shown.denominator}/dar)/2))",
+        "eval": "frame",
+    }
+    bars = {"w": width, "h": height, "x": "(ow-iw)/2", "y": "(oh-ih)/2", "eval": "frame"}
+    return [
+        Filter("scale", options=tuple(size.items())),
+        Filter("pad", options=tuple(bars.items())),
+        Filter("setsar", (rate_text(aspect),)),
+    ]
+
+
+def changes_shape(source: SourceFacts) -> bool:
+    """Tell whether pictures may have another size or shape than the first; those of VP9 may without a key frame."""
+    return bool(source.other_shapes) or source.codec == "vp9"
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 from ecg_api.plan import SourceFacts, Target
+from ecg_renderer.media.seeking import seek_before
 
 # Their clocks begin anywhere; those of all other containers begin at 0.
 FREE_CLOCKS = ("mpegts", "mpeg")
@@ -28,21 +29,33 @@ class Placing:
     """The pictures of a source among the frames of a result.
 
     Attributes:
+        rate: of the result, frames per second.
         lead: black frames before the first picture.
         pictures: frames from the first picture to the last one's own.
+        deinterlace: whole pictures are made of fields, for which the picture before has to be there.
     """
 
+    rate: Fraction
     lead: int
     pictures: int
+    deinterlace: bool = False
 
     @classmethod
     def of(cls, source: SourceFacts, target: Target) -> Placing:
         """Return that of a source in its result."""
-        return cls(target.lead_frames, picture_frames(source, target.exact_rate))
+        rate = target.exact_rate
+        return cls(rate, target.lead_frames, picture_frames(source, rate), target.deinterlace)
 
     def source_frame(self, frame: int) -> int:
         """Return the frame, counted from the first picture, whose picture is on screen at frame `frame`."""
         return min(max(frame - self.lead, 0), self.pictures - 1)
+
+    def seek(self, source: SourceFacts, frame: int) -> float | None:
+        """Return where to put the decoder so that `frame` and all later ones are right; see `seek_seconds`."""
+        first = self.source_frame(frame)
+        if self.deinterlace:
+            first = max(0, first - 1 - ceil(self.rate / source.exact_rate))
+        return seek_before(source, first, self.rate)
 
 
 def output_start(source: SourceFacts, rate: Fraction, lead: int) -> Fraction:

@@ -14,16 +14,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.media.changes import later_shapes
 from ecg_renderer.media.facts import source_facts, video_stream
 from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
-from ecg_renderer.media.process import Finished, run_ffprobe
+from ecg_renderer.media.process import Finished, run_ffmpeg, run_ffprobe
 from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
     FrameTimes,
@@ -45,6 +47,9 @@ LARGEST_COUNTED_BYTES = 4 << 30
 LARGEST_FETCHED_BYTES = 1 << 30
 # Sound that is said to end this long after the pictures makes the result longer.
 _BELIEVED_SECONDS = 0.5
+_TELECINED_RATE = 30
+_FIELDS_SECONDS = 6
+_REPEATED = re.compile(r"Repeated Fields: Neither: *(\d+) Top: *(\d+) Bottom: *(\d+)")
 # How far the first picture is looked for behind a key frame: the longest that encoders refresh a picture little by
 # little, with room.
 _REFRESH_PACKETS = 600
@@ -71,10 +76,12 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         _check_file(local_path(url), display)
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
     counting = asyncio.create_task(_frame_times(url, display)) if counted else None
+    shapes: asyncio.Task[list[str]] | None = None
     try:
         headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
         report = _report(headers, url, display)
         stream = video_stream(report, display)
+        shapes = asyncio.create_task(later_shapes(url, stream)) if counted or _is_worth_fetching(report) else None
         recovery = await _recovery_seconds(url, report, stream)
         container = report["format"]["format_name"]
         timing = None if counting or _is_worth_fetching(report) else declared_timing(stream)
@@ -84,15 +91,33 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             _check_clock(stream, times, container, display)
             timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
     finally:
-        if counting:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
+        for task in filter(None, (counting, None if times else shapes)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
     facts = source_facts(report, stream, timing, display=display, identity=identity)
     found: dict[str, Any] = {"recovery_seconds": recovery}
+    found["other_shapes"] = await shapes if shapes else []
     found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
+    if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
+        found["telecined"] = await _is_telecined(url, facts)
     if times is not None:
         found["seek_points"] = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
     return facts.model_copy(update=found)
+
+
+async def _is_telecined(url: str, facts: SourceFacts) -> bool:
+    """Tell whether fields repeat as in a film that was telecined: of each ten, two are those of the picture before."""
+    options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
+    middle = ["-ss", f"{facts.duration_seconds / 2:.3f}", "-t", str(_FIELDS_SECONDS)]
+    sampled = ["-map", "0:V:0", "-vf", "idet", "-f", "null", "-"]
+    try:
+        async with asyncio.timeout(HEADER_SECONDS):
+            seen = await run_ffmpeg(["-loglevel", "info", *options, *middle, "-i", input_name(url), *sampled])
+    except (RenderError, TimeoutError):
+        return False
+    counts = [list(map(int, found.groups())) for line in seen.log if (found := _REPEATED.search(line))]
+    neither, top, bottom = counts[-1] if counts else (1, 0, 0)
+    return min(top, bottom) > neither / 8
 
 
 async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, counted: bool) -> float | None:

@@ -93,6 +93,17 @@ async def run_ffmpeg(
     return finished
 
 
+async def read_ffmpeg(arguments: list[str], *, seconds: float, on_line: Callable[[bytes], None]) -> Finished:
+    """Run ffmpeg on a source to find something out: `on_line` gets each line that it writes to standard output.
+
+    What `on_line` raises ends ffmpeg and is passed on. Raises TimeoutError after `seconds`, FfmpegError when ffmpeg is
+    not installed.
+    """
+    command = [*ending_with_us(), tool_path("ffmpeg"), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"]
+    async with asyncio.timeout(seconds):
+        return await _run([*command, *arguments], on_line=on_line)
+
+
 async def run_ffprobe(
     arguments: list[str],
     *,

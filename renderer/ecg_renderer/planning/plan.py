@@ -13,7 +13,6 @@ from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
 from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.placing import Placing, start_seconds
-from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
@@ -24,7 +23,7 @@ from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
 _SCHEMA = 2
-_LOOK = {"width", "height", "rate", "lead_frames", "quality", "preset", "fit"}
+_LOOK = {"width", "height", "rate", "lead_frames", "deinterlace", "quality", "preset", "fit"}
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 
@@ -114,6 +113,7 @@ def make_plan(
         rate=to_rational(grid.rate),
         frames=grid.frames,
         lead_frames=grid.lead,
+        deinterlace=source.interlaced and options.deinterlace == "auto",
         colour=output_colour(source, encoder),
         encoder=encoder,
         quality=options.quality,
@@ -133,7 +133,7 @@ def make_plan(
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
         estimated_seconds=0.0,
-        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *_sound_warnings(source)],
+        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *source_warnings(source, options)],
     )
     return reusing(draft, activity, cutting, kept=(), cores=cores)
 
@@ -223,7 +223,7 @@ def _cell(
     options: Options,
     versions: Mapping[str, str],
 ) -> CellPlan:
-    seek = seek_before(source, Placing.of(source, target).source_frame(frames.start), target.exact_rate)
+    seek = Placing.of(source, target).seek(source, frames.start)
     key = cell_key(
         planner.film(frames),
         frames,
@@ -248,10 +248,23 @@ def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixe
     )
 
 
-def _sound_warnings(source: SourceFacts) -> list[str]:
-    streams = ", ".join(map(str, source.unreadable_audio))
-    return (
-        [f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out."]
-        if streams
-        else []
-    )
+def source_warnings(source: SourceFacts, options: Options) -> list[str]:
+    """Return what is unusual about a source and is met in a way that a person should know of."""
+    warnings = []
+    if source.unreadable_audio:
+        streams = ", ".join(map(str, source.unreadable_audio))
+        warnings.append(f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out.")
+    if source.other_shapes:
+        warnings.append(
+            f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
+            f"{', '.join(source.other_shapes)} later; those are fitted into the first size, with black bars."
+        )
+    if source.interlaced:
+        done = "made whole again; set options.deinterlace to off to leave them"
+        done = done if options.deinterlace == "auto" else "left as they are, as asked"
+        warnings.append(f"The source is interlaced: its pictures are two fields each, which are {done}.")
+    if source.telecined:
+        warnings.append(
+            "The source seems to be a film of 23.976 pictures a second that was telecined to 29.97; that is not undone."
+        )
+    return warnings
