@@ -30,6 +30,7 @@ from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
+from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
@@ -147,6 +148,8 @@ async def prepare_job(
         versions=named.result(),
         cores=cores(),
     )
+    if damage := read_damage(await store.recall(damage_note(source_facts))):
+        plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
     return PreparedJob(job, source_url, scenario, encoder, plan)
 
 
