@@ -79,6 +79,7 @@ class SourceFacts(ApiModel):
     variable_rate: bool
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
+    alpha: bool = Field(default=False, description="Pixels have an opacity; they are shown on black.")
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
     color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")

@@ -25,6 +25,7 @@ from ecg_renderer.media.filters import (
     colour_options,
     decimal,
     grid_filters,
+    opaque_filters,
     overlay_options,
     shape_filters,
     steady_filters,
@@ -37,6 +38,8 @@ LEAD_FRAMES = 32
 """How many frames after 0 the first one is timed while it is not merged: no decoder's delay leads below 0, where
 muxers would move the first cell but no other."""
 _CELL_FLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont"
+# FFmpeg's own decoders of these pass over the alpha.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
@@ -222,10 +225,12 @@ def _composed(job: Pictures) -> Any:
     if CODECS[target.encoder].hardware:
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
+    if job.source.alpha and job.source.codec in _ALPHA_DECODERS:
+        options["c:v"] = _ALPHA_DECODERS[job.source.codec]
     if changes_shape(job.source):
         options["reinit_filter"] = 0  # a graph that begins anew would count its frames anew
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
-    pictures = _chained(pictures, steady_filters(job.source))
+    pictures = _chained(pictures, [*steady_filters(job.source), *opaque_filters(job.source)])
     pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
     pictures = _chained(pictures, colour_filters(job.source))

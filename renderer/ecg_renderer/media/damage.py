@@ -46,7 +46,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     reader = _LogReader(ceil((source.start + end) / source.tick))
     with suppress(RenderError, TimeoutError, _EndError):
         await read_ffmpeg(
-            [*log, *words, "-i", input_name(url), "-map", "0:V:0", "-f", "null", "-"],
+            [*log, *words, "-threads", "1", "-i", input_name(url), "-map", "0:V:0", "-f", "null", "-"],
             seconds=SECONDS,
             on_log=reader.take,
         )

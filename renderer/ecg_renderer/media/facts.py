@@ -27,6 +27,7 @@ _MATRICES: dict[str, Matrix] = {
 }
 _INTERLACED = ("tt", "bb", "tb", "bt")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 Rotation = Literal[0, 90, 180, 270]
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
 _DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
@@ -95,6 +96,7 @@ def source_facts(
         variable_rate=timing.variable,
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),
+        alpha=_has_alpha(stream),
         matrix=_matrix(stream, height),
         color_space=_tag(stream),
         full_range=_is_full_range(stream),
@@ -139,6 +141,12 @@ def _tag(stream: dict[str, Any]) -> str | None:
 def is_rgb(pixel_format: str) -> bool:
     """Tell whether pixels are stored as red, green, blue; they become YUV of limited range before the overlay."""
     return pixel_format.startswith(_RGB)
+
+
+def _has_alpha(stream: dict[str, Any]) -> bool:
+    # FFmpeg's own decoders of VP8 and VP9 pass over the alpha, so the pixel format does not show it.
+    tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
+    return stream["pix_fmt"].startswith(_ALPHA) or tags.get("alpha_mode") == "1"
 
 
 def _is_full_range(stream: dict[str, Any]) -> bool:

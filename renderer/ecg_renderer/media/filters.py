@@ -96,6 +96,16 @@ def steady_filters(source: SourceFacts) -> list[Filter]:
     ]
 
 
+def opaque_filters(source: SourceFacts) -> list[Filter]:
+    """Return the filters that show a source with an alpha channel on black."""
+    if not source.alpha:
+        return []
+    planes = source.pixel_format if source.pixel_format.startswith("yuv") else "gbrap"
+    opaque = planes.replace("yuva", "yuv").replace("gbrap", "gbrp")
+    given = [Filter("format", ("gbrap",))] if planes == "gbrap" else []
+    return [*given, Filter("premultiply", options=(("inplace", 1),)), Filter("format", (opaque,))]
+
+
 def changes_shape(source: SourceFacts) -> bool:
     """Tell whether pictures may have another size or shape than the first; those of VP9 may without a key frame."""
     return bool(source.other_shapes) or source.codec == "vp9"

@@ -254,6 +254,8 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
     if source.unreadable_audio:
         streams = ", ".join(map(str, source.unreadable_audio))
         warnings.append(f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out.")
+    if source.alpha and source.codec != "gif":  # those nearly always say that they have
+        warnings.append("The source has an alpha channel: what is transparent is shown on black.")
     if source.other_shapes:
         warnings.append(
             f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
