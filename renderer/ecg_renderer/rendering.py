@@ -242,7 +242,10 @@ class _Run:
                 os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
         if finished.damaged:
             placing, rate = Placing.of(plan.source, plan.target), plan.target.exact_rate
-            start, end = placing.source_frame(pictures.start) / rate, (placing.source_frame(pictures.end - 1) + 1) / rate
+            start, end = (
+                placing.source_frame(pictures.start) / rate,
+                (placing.source_frame(pictures.end - 1) + 1) / rate,
+            )
             self._meter.damage |= set(await damaged_pictures(plan.source, pictures.url, start, end))
 
     def _note_progress(self, progress: Progress) -> None:

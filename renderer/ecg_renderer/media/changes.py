@@ -20,7 +20,6 @@ _IN_KEY_FRAMES = ("vp8", "vp9")
 MOST_SHAPES = 8
 
 
-
 async def later_shapes(url: str, stream: dict[str, Any]) -> list[str]:
     """Return the sizes that pictures have besides the first, as 360x640, or 720x576 with pixels of 16:15.
 

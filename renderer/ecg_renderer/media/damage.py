@@ -14,6 +14,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError
@@ -37,7 +38,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     Those are looked at that are shown from `start` to `end`, in seconds after the first picture. Empty when it cannot be
     found out.
     """
-    options = dict(source_options(url, insist=True))
+    options: dict[str, Any] = dict(source_options(url, insist=True))
     seek = seek_seconds(source, start)
     if seek is not None:
         options |= {"ss": seek, "seek_timestamp": 1, "noaccurate_seek": ""}
@@ -53,9 +54,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     first, last = (round((source.start + time) / source.tick) for time in (start, end))
     lost = reader.lost(source)
     return sorted(
-        float(tick * source.tick - presentation_zero(source))
-        for tick in reader.corrupt | lost
-        if first <= tick < last
+        float(tick * source.tick - presentation_zero(source)) for tick in reader.corrupt | lost if first <= tick < last
     )
 
 

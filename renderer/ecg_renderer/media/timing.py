@@ -277,19 +277,19 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
 def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction) -> Fraction | None:
     """Return the rate whose grid all frames lie on, the best of those that container and times suggest.
 
-    One that is found to the tick is it. Where frames are about their places only, a standard rate is likelier than the
-    broken one that their mean gives, which fits them better by chance.
+    Where frames are about their places only, a standard rate is likelier than the broken one that their mean gives,
+    which fits them better by chance.
     """
-    said = [fraction(stream.get("r_frame_rate")), fraction(stream.get("avg_frame_rate"))]
-    suggestions = [_meant(rate) for rate in said if rate]
+    said, average = (fraction(stream.get(f"{kind}_frame_rate")) for kind in ("r", "avg"))
+    suggestions = [_meant(rate) for rate in (said, average) if rate]
     if ticks[-1] == ticks[0]:
         return next((rate for rate in suggestions if rate <= HIGHEST_GUESSED_RATE), None)
     mean = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * tick)
-    exact = _best_rate([*suggestions, *STANDARD_RATES, _meant(mean.limit_denominator(1001))], ticks, tick)
-    if exact is None or exact[0] <= tick * exact[1]:
-        return exact[1] if exact else None
-    standard = _best_rate(STANDARD_RATES, ticks, tick)
-    return standard[1] if standard else exact[1]
+    best = _best_rate([*suggestions, *STANDARD_RATES, _meant(mean.limit_denominator(1001))], ticks, tick)
+    if best and best[0] <= tick * best[1]:  # to the tick
+        return best[1]
+    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate([_meant(said)] if said else [], ticks, tick)
+    return best[1] if best else None
 
 
 def _best_rate(rates: Iterable[Fraction], ticks: Sequence[int], tick: Fraction) -> tuple[Fraction, Fraction] | None:

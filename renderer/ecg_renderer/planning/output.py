@@ -19,9 +19,7 @@ LOW_RATE, SMOOTH_RATE = 15, 24
 NOTICED_SECONDS = Fraction(1, 2)
 
 
-def output_grid(
-    source: SourceFacts, options: Options, *, captions_end: float = 0
-) -> tuple[FrameGrid, list[str]]:
+def output_grid(source: SourceFacts, options: Options, *, captions_end: float = 0) -> tuple[FrameGrid, list[str]]:
     """Return the frames of the result, and warnings.
 
     At the source's own constant rate every source frame becomes one frame. At another rate, and from a variable one,
