@@ -240,6 +240,7 @@ def test_the_published_schema_says_whole_number_or_text_and_has_no_floats_in_the
     assert "a whole number, or text such as '29.97'" in " ".join(explained.split())
 
 
+@pytest.mark.cluster
 def test_a_version_with_one_field_more_needs_no_webhook_and_the_older_one_can_go(tmp_path: Any) -> None:
     """Do what docs/versions.md says, with a made-up v1beta1."""
     with ControlPlane(tmp_path) as plane:
