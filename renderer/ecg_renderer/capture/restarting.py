@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from ecg_renderer.capture.order import BlockOrder
 from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
-from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
 
@@ -40,7 +40,7 @@ class RestartingCapture(ABC):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._open()
+            await self._begin()
         except BaseException:
             await self._close()
             raise
@@ -87,6 +87,16 @@ class RestartingCapture(ABC):
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again at frame %d.", error, remaining[0].frames.start)
+
+    async def _begin(self) -> None:
+        for restarts in range(RESTARTS + 1):
+            try:
+                await (self._replace_browser() if restarts else self._open())
+                return
+            except BrowserGone as error:
+                if restarts == RESTARTS:
+                    raise
+                log.warning("%s Starting the browser again.", error)
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, after `RESTARTS` new browsers at most."""
