@@ -59,10 +59,12 @@ def tone_map(transfer: str, peak: float) -> Floats:
 def to_sdr(signal: Floats, transfer: str, peak: float) -> Floats:
     """Return the SDR signals, 0 to 1, of HDR signals of shape (..., 3), 0 to 1, BT.2020."""
     light = curves.hlg_to_nits(signal) if transfer == "arib-std-b67" else curves.pq_to_nits(signal)
-    # By the brightest of the three: hues stay.
+    # By the brightest of the three, hues stay; by each of them, highlights turn white, as film and eyes have it.
     brightest = light.max(axis=-1, keepdims=True)
-    scale = _rolled_off(brightest, peak) / np.maximum(brightest, 1e-6)
-    shown = light * scale / curves.WHITE_NITS @ _TO_BT709.T
+    alike = light * _rolled_off(brightest, peak) / np.maximum(brightest, 1e-6)
+    white, top = curves.nits_to_pq(np.array([curves.WHITE_NITS, peak]))
+    share = np.clip((curves.nits_to_pq(brightest) - white) / (top - white), 0, 1)
+    shown = (alike * (1 - share) + _rolled_off(light, peak) * share) / curves.WHITE_NITS @ _TO_BT709.T
     sdr: Floats = np.clip(shown, 0, 1) ** (1 / _DISPLAY_GAMMA)
     return sdr
 
