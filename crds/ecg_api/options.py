@@ -13,9 +13,7 @@ from ecg_api.structural import INT_OR_STRING
 
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
-HDR_CODECS = (
-    "dynamicRange hdr takes codec hevc or av1, or none (hevc; VP9 in webm); players of h264 know 8 bits"
-)
+HDR_CODECS = "dynamicRange hdr takes codec hevc or av1, or none (hevc; VP9 in webm); players of h264 know 8 bits"
 WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
 NO_SOFT_SUBTITLES = "softSubtitles goes with format mp4 and mov; make WebM's a rendition, .vtt"
 
