@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,9 +23,23 @@ def page_file(path: str) -> Path | None:
     return file if file.is_relative_to(PAGE_FOLDER.resolve()) and file.is_file() else None
 
 
-def requested_file(url: str) -> Path | None:
-    """Return the file that a request of the page gets, or None for one that is refused."""
-    return page_file(url[len(ORIGIN) :].split("?")[0]) if url.startswith(f"{ORIGIN}/") else None
+@dataclass(frozen=True)
+class ServedFile:
+    """What the page gets at an address."""
+
+    body: bytes
+    content_type: str
+
+
+def answer_to(url: str, fetched: Mapping[str, ServedFile]) -> ServedFile | None:
+    """Return what a request of the page gets: a file of its own, or of `fetched` by path; None if it is refused."""
+    if not url.startswith(f"{ORIGIN}/"):
+        return None
+    path = url[len(ORIGIN) :].split("?")[0]
+    if path in fetched:
+        return fetched[path]
+    file = page_file(path)
+    return ServedFile(file.read_bytes(), content_type(file)) if file else None
 
 
 @cache
