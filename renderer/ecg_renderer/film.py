@@ -8,9 +8,9 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from ecg_renderer.browser.files import ServedFile
 from ecg_renderer.model import Block, Box, FrameRange
 from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.served import ServedFile
 
 PREVIEW_HEIGHT = 360
 

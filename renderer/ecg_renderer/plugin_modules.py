@@ -5,21 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ecg_renderer.browser.files import ServedFile, content_type
-from ecg_renderer.scenario.canonical import canonical_hash
-
-if TYPE_CHECKING:
-    from ecg_renderer.plugin_pictures import Sheet
+from ecg_renderer.served import ServedFile, content_type
 
 MANIFEST = "manifest.json"
 ENTRY = "index.mjs"
 SERVED_BELOW = "/fetched"
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The frames of a GIF as one picture, row by row.
+
+    Attributes:
+        png: the picture. first: its first frame alone.
+        ends: when each frame ends, in milliseconds from the start.
+        plays: how often all of it is shown; 0 is for ever.
+    """
+
+    png: bytes
+    first: bytes
+    columns: int
+    rows: int
+    ends: tuple[int, ...]
+    plays: int
 
 
 @dataclass(frozen=True)
@@ -29,10 +43,12 @@ class PluginModule:
     Attributes:
         key: name and version, as in "glow@2.0.0".
         files: `manifest.json` and its entry are among them.
+        sheets: the animated GIFs among them, by path; without those that are too large.
     """
 
     key: str
     files: Mapping[str, bytes]
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -42,28 +58,12 @@ class PluginModule:
     @cached_property
     def digest(self) -> str:
         """A hash of all of it."""
-        return canonical_hash([self.key, self.hashes])
+        return hashlib.sha256(json.dumps([self.key, self.hashes]).encode()).hexdigest()
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The manifest; an empty one if it is none."""
         return read_manifest_json(self.files[MANIFEST]) or {}
-
-    @property
-    def gifs(self) -> list[str]:
-        """The paths of all GIFs."""
-        return [path for path in self.files if path.lower().endswith(".gif")]
-
-    @cached_property
-    def sheets(self) -> dict[str, Sheet]:
-        """The animated GIFs, by path; without those that are too large."""
-        if not self.gifs:
-            return {}
-        # Imported when there is one: the decoder takes time to load that most renders need not wait for.
-        from ecg_renderer.plugin_pictures import sheet_of
-
-        found = {path: sheet_of(self.files[path]) for path in self.gifs}
-        return {path: sheet for path, sheet in found.items() if sheet}
 
     def served(self) -> dict[str, ServedFile]:
         """Return what the page gets, by path of its address."""
@@ -101,6 +101,11 @@ class Fetched:
 
 
 NOTHING_FETCHED = Fetched({})
+
+
+def is_gif(path: str) -> bool:
+    """Tell whether a file is a GIF, by its name."""
+    return path.lower().endswith(".gif")
 
 
 def read_manifest_json(raw: bytes) -> dict[str, Any] | None:

@@ -34,9 +34,9 @@ from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.origin import Origin, PluginOrigins
 from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, output_size, reusing, with_encoder
 from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
-from ecg_renderer.plugin_origins import Origin, PluginOrigins
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
@@ -169,7 +169,7 @@ async def prepare_job(
 
 async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
     # Imported when there is an origin: the client takes time to load that other renders need not wait for.
-    from ecg_renderer.plugin_fetching import fetch_plugins
+    from ecg_renderer.origin.fetching import fetch_plugins
 
     return await fetch_plugins(origin, keys)
 

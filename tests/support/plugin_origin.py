@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import clips
+from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import PluginModule
 
 FOLDER = Path(__file__).with_name("origin_plugins")
@@ -81,7 +82,7 @@ def serving(files: dict[str, bytes]) -> Iterator[Origin]:
 @cache
 def flame() -> bytes:
     """Return a GIF of `GIF_FRAMES` colours, 0.1 s each, for ever."""
-    picture = f"color=red:s=40x24:r=10:d=0.6,hue=h=60*n,split[a][b];[a]palettegen[p];[b][p]paletteuse"
+    picture = "color=red:s=40x24:r=10:d=0.6,hue=h=60*n,split[a][b];[a]palettegen[p];[b][p]paletteuse"
     return clips.ffmpeg("-f", "lavfi", "-i", picture, "-frames:v", str(GIF_FRAMES), "-f", "gif", "-loop", "0", "-")
 
 
@@ -99,4 +100,4 @@ def module(key: str, script: str | None = None) -> PluginModule:
     if script is not None:
         return PluginModule(key, {"manifest.json": b'{"type": "dom"}', "index.mjs": script.encode()})
     files = {path.partition("/")[2]: body for path, body in plugins().items() if path.startswith(f"{key}/")}
-    return PluginModule(key, files)
+    return with_pictures(key, files)

@@ -18,8 +18,9 @@ from ecg_renderer.browser.chromium import (
     make_profile,
     remove_profile,
 )
-from ecg_renderer.browser.files import ORIGIN, ServedFile, answer_to, check_packages
+from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile
 
 PAGE_MILLISECONDS = 20_000
 CLOSE_SECONDS = 5.0

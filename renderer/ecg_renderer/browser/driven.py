@@ -20,8 +20,9 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
     shared_memory_arguments,
 )
-from ecg_renderer.browser.files import ORIGIN, ServedFile, answer_to, check_packages
+from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile
 
 START_SECONDS = 30.0
 PAGE_SECONDS = 20.0

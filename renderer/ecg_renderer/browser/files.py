@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile, content_type
 
 ORIGIN = "https://ecg.invalid"
 PAGE_FOLDER = Path(__file__).parent.parent / "page"
@@ -21,14 +20,6 @@ def page_file(path: str) -> Path | None:
     relative = path.lstrip("/") or "index.html"
     file = (PAGE_FOLDER / relative).resolve()
     return file if file.is_relative_to(PAGE_FOLDER.resolve()) and file.is_file() else None
-
-
-@dataclass(frozen=True)
-class ServedFile:
-    """What the page gets at an address."""
-
-    body: bytes
-    content_type: str
 
 
 def answer_to(url: str, fetched: Mapping[str, ServedFile]) -> ServedFile | None:
@@ -50,13 +41,6 @@ def page_hash() -> str:
         for file in sorted(PAGE_FOLDER.glob(pattern)):
             digest.update(str(file.relative_to(PAGE_FOLDER)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
-
-
-def content_type(file: Path) -> str:
-    """Return the media type of a page file; module scripts need theirs exact."""
-    if file.suffix in (".js", ".mjs"):
-        return "text/javascript; charset=utf-8"
-    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
 
 def check_packages() -> None:

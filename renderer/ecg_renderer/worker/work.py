@@ -18,6 +18,7 @@ from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
 from ecg_renderer.errors import SourceInvalid, StorageError
 from ecg_renderer.media.encoder import EncoderChoice
+from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario
@@ -81,10 +82,11 @@ async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:
     digests = sorted({file.sha256 for plugin in plan.plugins for file in plugin.files})
     found = await work.do_all([partial(_get_plugin_file, digest) for digest in digests], at_once=_TRANSFERS)
     bodies = dict(zip(digests, found, strict=True))
-    return {
-        plugin.key: PluginModule(plugin.key, {file.path: bodies[file.sha256] for file in plugin.files})
-        for plugin in plan.plugins
-    }
+    modules = {}
+    for plugin in plan.plugins:
+        files = {file.path: bodies[file.sha256] for file in plugin.files}
+        modules[plugin.key] = await asyncio.to_thread(with_pictures, plugin.key, files)
+    return modules
 
 
 def _put_plugin_file(digest: str, body: bytes, store: WorkStore) -> None:

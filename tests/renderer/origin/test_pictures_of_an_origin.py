@@ -32,7 +32,9 @@ def film_with(keys: tuple[str, ...] = KEYS, cell_frames: int | None = None) -> F
         cue for index, key in enumerate(keys) for cue in scenario_of(key.removesuffix("@2.0.0"), EACH * index)["cues"]
     ]
     modules = [module(key) for key in keys]
-    return film(EACH * len(keys), captions=captions, rate=str(RATE), size=SIZE, cell_frames=cell_frames, modules=modules)
+    return film(
+        EACH * len(keys), captions=captions, rate=str(RATE), size=SIZE, cell_frames=cell_frames, modules=modules
+    )
 
 
 def scenario_of(name: str, start: float) -> Json:

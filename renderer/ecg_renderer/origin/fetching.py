@@ -18,8 +18,9 @@ import httpx
 from ecg_common.addresses import AddressRefused
 from ecg_common.web import checked_client, length_of, may_pass, opened
 from ecg_renderer.errors import ManifestError, RenderError, ScenarioError, ServiceUnreachable, plain_failures
-from ecg_renderer.plugin_modules import MANIFEST, Fetched, PluginModule, entry_of, read_manifest_json
-from ecg_renderer.plugin_origins import Origin
+from ecg_renderer.origin.allowed import Origin
+from ecg_renderer.origin.pictures import with_pictures
+from ecg_renderer.plugin_modules import MANIFEST, Fetched, PluginModule, entry_of, is_gif, read_manifest_json
 from ecg_renderer.storage.address import printable
 
 FILE_BYTES = 2 * 1024 * 1024
@@ -85,12 +86,20 @@ class _Visit:
         entry = entry_of(read)
         if not _PATH.fullmatch(entry):
             raise ScenarioError(f"{self.name}: the manifest.json of {key} names an entry that is no path below it.")
-        module = await self._file(key, entry)
-        if module is None:
+        script = await self._file(key, entry)
+        if script is None:
             return None
-        files = {MANIFEST: manifest, entry: module}
-        waiting = sorted({*_named_in_manifest(read), *_named_in_module(module, entry)} - files.keys())
-        asked = {*files, *waiting}
+        files = {MANIFEST: manifest, entry: script}
+        await self._named(key, files, _named_in_manifest(read) | _named_in_module(script, entry))
+        found = await asyncio.to_thread(with_pictures, key, files)
+        still = sorted(path for path in files if is_gif(path) and path not in found.sheets)
+        self.warnings += [f"{path} of {key} has one picture, or too many, and stands still." for path in still]
+        return found
+
+    async def _named(self, key: str, files: dict[str, bytes], named: set[str]) -> None:
+        """Add to `files` what is `named`, and what further modules name."""
+        asked = {*files, *named}
+        waiting = sorted(named - files.keys())
         while waiting:
             if len(asked) > MOST_FILES:
                 raise ScenarioError(f"{self.name}: {key} names more than {MOST_FILES} files.")
@@ -103,12 +112,6 @@ class _Visit:
             more = _named_in_module(body, path) - asked if path.endswith((".mjs", ".js")) else set()
             waiting += sorted(more)
             asked |= more
-        return self._looked_through(PluginModule(key, files))
-
-    def _looked_through(self, module: PluginModule) -> PluginModule:
-        still = sorted(set(module.gifs) - module.sheets.keys())
-        self.warnings += [f"{path} of {module.key} has one picture, or too many, and stands still." for path in still]
-        return module
 
     async def _file(self, key: str, path: str) -> bytes | None:
         url = f"{self._origin.address}/plugins/{quote(key, safe='@')}/{quote(path)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, sqrt
 
@@ -11,28 +11,18 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_renderer.plugin_modules import PluginModule, Sheet, is_gif
+
 LARGEST_SHEET = 40_000_000
 """Pixels of all frames of a GIF together; they are four bytes each in the browser."""
 _LONGEST_SIDE = 16_384
 _FOR_EVER = 0
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """The frames of a GIF as one picture, row by row.
-
-    Attributes:
-        png: the picture. first: its first frame alone.
-        ends: when each frame ends, in milliseconds from the start.
-        plays: how often all of it is shown; 0 is for ever.
-    """
-
-    png: bytes
-    first: bytes
-    columns: int
-    rows: int
-    ends: tuple[int, ...]
-    plays: int
+def with_pictures(key: str, files: Mapping[str, bytes]) -> PluginModule:
+    """Return a plugin of these files, its GIFs taken apart."""
+    found = {path: sheet_of(body) for path, body in files.items() if is_gif(path)}
+    return PluginModule(key, files, {path: sheet for path, sheet in found.items() if sheet})
 
 
 def sheet_of(gif: bytes) -> Sheet | None:
