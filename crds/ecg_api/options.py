@@ -13,7 +13,9 @@ from ecg_api.structural import INT_OR_STRING
 
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
+HDR_CODECS = "dynamicRange hdr takes codec hevc or av1, or none (hevc; VP9 in webm); players of h264 know 8 bits"
 WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
+NO_SOFT_SUBTITLES = "softSubtitles goes with format mp4 and mov; make WebM's a rendition, .vtt"
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
@@ -23,6 +25,7 @@ VideoCodec = Literal["h264", "hevc", "av1"]
 Encoder = Literal["auto", "nvenc", "cpu", "x264"]
 EncoderName = Literal["x264", "nvenc", "x265", "hevc-nvenc", "svt-av1", "av1-nvenc", "vp9"]
 """An encoder that a job can end up with; a row of the renderer's table of codecs."""
+DynamicRange = Literal["auto", "sdr", "hdr"]
 Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
@@ -46,6 +49,13 @@ _WRITTEN_RATE = (
 # Bounds meet numbers, the pattern meets text. A cluster takes no bare 29.97: Kubernetes has no floats in a spec.
 _RATE_SCHEMA = {**INT_OR_STRING, "minimum": 1, "maximum": 120, "pattern": _WRITTEN_RATE}
 FrameRate = Annotated[int | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
+
+
+class Focus(ManifestModel):
+    """A point of the source's picture, in percent of its width and height."""
+
+    x: int = Field(default=50, ge=0, le=100, description="From the left, 0 to 100 percent.")
+    y: int = Field(default=50, ge=0, le=100, description="From the top, 0 to 100 percent.")
 
 
 class Options(ManifestModel):
@@ -89,9 +99,19 @@ class Options(ManifestModel):
         description="auto takes NVENC where a test encode works, else the CPU; nvenc and cpu insist. x264 is the "
         "CPU's encoder of h264.",
     )
+    dynamic_range: DynamicRange = Field(
+        default="auto",
+        description="Of an HDR source (HDR10, HLG, Dolby Vision 8) auto and sdr make SDR by tone mapping: BT.709, 8 "
+        "bits; hdr keeps it, with 10 bits, as hevc unless codec says av1. SDR sources stay SDR.",
+    )
     fit: Fit = Field(
         default="cover",
         description="How a source of another shape fills the result: cover crops, contain adds black bars.",
+    )
+    focus: Focus | None = Field(
+        default=None,
+        description="Point of the source that cover keeps in the picture, as near to its middle as the edges allow. "
+        "Omitted: the middle.",
     )
     deinterlace: Deinterlace = Field(
         default="auto",
@@ -108,6 +128,11 @@ class Options(ManifestModel):
         description="When frames come faster than they are encoded: block waits and loses none; drop repeats "
         "the previous caption picture and counts it. The length is right either way.",
     )
+    soft_subtitles: bool = Field(
+        default=False,
+        description="Adds the captions' text to the video as a subtitle track that players can switch on (mov_text); "
+        "for mp4 and mov.",
+    )
     unknown_plugins: UnknownPlugins = Field(
         default="static",
         description="When the scenario names a caption plugin that is not there: static warns and shows the text "
@@ -118,6 +143,10 @@ class Options(ManifestModel):
     def _fits_container(self) -> Self:
         if self.format == "webm" and self.codec not in (None, "av1"):
             raise ValueError(f"{WEBM_CODECS}; found {self.codec}")
+        if self.dynamic_range == "hdr" and self.codec == "h264":
+            raise ValueError(HDR_CODECS)
+        if self.format == "webm" and self.soft_subtitles:
+            raise ValueError(NO_SOFT_SUBTITLES)
         return self
 
     @property

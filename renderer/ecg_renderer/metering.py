@@ -30,7 +30,7 @@ class RenderMeter:
         capture: how pictures leave the browser; empty if there is nothing to capture.
         first_frame_seconds: from the start to the first encoded frame; None if none was.
         starting_seconds: what it took until browsers were ready.
-        damage: when the source's pictures are damaged or missing, as far as it was decoded: presentation times, seconds.
+        damage: presentation times, in seconds, of the source's pictures that turned out damaged or missing.
         warnings: what a person should know, each once told to the observer.
     """
 
@@ -78,6 +78,12 @@ class RenderMeter:
         self._capture_statistics = choice.capture.statistics
         for note in choice.notes:
             self.warn(note)
+
+    def note_capture(self) -> None:
+        """Tell what the capture found."""
+        for text in self._capture_statistics.warnings:
+            if text not in self.warnings:
+                self.warn(text)
 
     def warn(self, text: str) -> None:
         """Tell a person something."""

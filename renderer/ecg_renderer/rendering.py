@@ -30,6 +30,7 @@ from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress, run_ffmpeg
+from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
 from ecg_renderer.memory import cores
 from ecg_renderer.metering import RenderMeter
@@ -81,6 +82,7 @@ async def render(
             async with aclosing(stream.cells(cells)) as finished:
                 async for cell in finished:
                     yield cell
+            meter.note_capture()
         await _tell_damage(prepared, here, meter)
 
 
@@ -228,6 +230,7 @@ class _Run:
             end=self._frames.end,
             seek=plan.cells[self._files.first].seek,
             overlay=Overlay(box, "pipe:0") if box else None,
+            tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:
             finished = await run_ffmpeg(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
+from av.error import InvalidDataError
 
 from clips import derived, ffmpeg, folder
 from ecg_api.options import Options
@@ -236,7 +238,11 @@ def marks(path: Path) -> Marks:
 
 
 def _frames(container: av.container.InputContainer) -> list[av.VideoFrame]:
-    return list(container.decode(video=0))
+    found: list[av.VideoFrame] = []
+    for packet in container.demux(video=0):
+        with suppress(InvalidDataError):  # a damaged packet
+            found += packet.decode()
+    return found
 
 
 def _beeps(path: Path) -> list[float]:

@@ -7,16 +7,17 @@ merge_arguments     cells + sound of the source -> the result, nothing encoded a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from ecg_api.plan import SourceFacts, Target
+from ecg_api.plan import SourceFacts, Target, TrackFacts
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
@@ -29,9 +30,11 @@ from ecg_renderer.media.filters import (
     overlay_options,
     shape_filters,
     steady_filters,
+    tone_map_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.media.placing import output_start
+from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Box
 
 LEAD_FRAMES = 32
@@ -43,6 +46,10 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
+# Those that players go by, and every FFmpeg knows.
+_DISPOSITIONS = frozenset(
+    {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired", "captions"}
+)
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,19 @@ class Pictures:
     """Where the source is read from, on its clock; None is its beginning."""
 
     overlay: Overlay | None = None
+    tone_map: Path | None = None
+    """The table by which an HDR source becomes SDR; None where nothing is tone-mapped."""
 
     @property
     def ten_bit(self) -> bool:
-        """More than 8 bits of the source are kept as 10."""
-        return self.source.bit_depth > 8
+        """Captions are laid over pictures of 10 bits."""
+        colour = self.target.colour
+        return not colour.tone_mapped and max(self.source.bit_depth, colour.bit_depth) > 8
+
+    @property
+    def full_range(self) -> bool:
+        """Captions are laid over pictures of full range."""
+        return self.source.full_range and not self.target.colour.tone_mapped
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
     target, source = pictures.target, pictures.source
     options: dict[str, Any] = {
         **encoder_options(target, threads=threads, cell_frames=cells.frames),
-        **colour_options(source, full_range=target.colour.full_range),
+        **colour_options(source, target.colour),
         "frames:v": pictures.end - pictures.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.
         "fps_mode": "passthrough",
@@ -126,7 +141,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
         **_cell_options(pictures, cells),
     }
     composed = _composed(pictures)
-    if source.full_range and not target.colour.full_range:
+    if pictures.full_range and not target.colour.full_range:
         composed = composed.filter("scale", in_range="pc", out_range="tv").filter("format", options["pix_fmt"])
     return _arguments(ffmpeg.output(composed, cells.pattern, **options))
 
@@ -155,8 +170,8 @@ def still_arguments(pictures: Pictures, output: Path) -> list[str]:
     """Return FFmpeg's arguments that write frame `pictures.start`, captions included, to a PNG at `output`."""
     pictures = replace(pictures, end=pictures.start + 1)
     matrix = {
-        "in_color_matrix": pictures.source.matrix,
-        "in_range": "pc" if pictures.source.full_range else "tv",
+        "in_color_matrix": pictures.target.colour.matrix,
+        "in_range": "pc" if pictures.full_range else "tv",
         "out_range": "pc",
     }
     picture = _composed(pictures).filter("scale", **matrix).filter("format", "rgb24")
@@ -164,11 +179,10 @@ def still_arguments(pictures: Pictures, output: Path) -> list[str]:
     return _arguments(ffmpeg.output(picture, f"file:{output}", **options))
 
 
-def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[str]:
-    """Return FFmpeg's arguments that give the cells, as they are, the source's sound and an index at the front.
+def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
+    """Return FFmpeg's arguments that give the cells, as they are, `tracks` of the source and an index at the front.
 
-    `audio` gives the codec options for each audio stream, by its index in the source. Title, chapters and languages
-    come from the source too.
+    Titles, chapters, languages and dispositions come from the source too.
     """
     rate, lead = job.target.exact_rate, job.target.lead_frames
     first = output_start(job.source, rate, lead)
@@ -176,17 +190,37 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
     late = job.source.start - (lead + LEAD_FRAMES) / rate
     pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(late)}
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
-    for number, codec in enumerate(audio.values()):
-        options |= {f"{name}:a:{number}": value for name, value in codec.items()}
     if first:
         options["output_ts_offset"] = decimal(-first)
-    maps = [word for index in audio for word in ("-map", f"1:{index}")]
+    numbers = {"a": count(), "s": count()}
+    numbered = [(track, f"{track.kind}:{next(numbers[track.kind])}") for track in tracks]
+    coding = {f"{name}:{place}": value for track, place in numbered for name, value in track.coding.items()}
+    # The muxer of FFmpeg 5 calls FLAC in MP4 an experiment; it has been a standard since 2018.
+    options |= {"strict": "experimental"} if any(track.facts.codec == "flac" for track in tracks) else {}
+    maps = [word for track, _ in numbered for word in ("-map", f"1:{track.facts.index}")]
+    named = [(track.facts, place) for track, place in numbered]
+    if job.source.video:
+        named.insert(0, (job.source.video, "v:0"))
     return [
         "-copyts",
         *(*_words(pictures), "-i", "pipe:0"),
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
-        *("-map", "0:v:0", *maps, *_words(options), "-f", job.target.format, f"file:{job.output}"),
+        *("-map", "0:v:0", *maps, *_words(options | coding)),
+        *(word for facts, place in named for word in _naming(facts, place, job.target)),
+        *("-f", job.target.format, f"file:{job.output}"),
     ]
+
+
+def _naming(facts: TrackFacts, place: str, target: Target) -> list[str]:
+    """Return the words that say of a track what the source says of it.
+
+    FFmpeg would make the first track of subtitles one that players show, if the source has none of those.
+    """
+    tags = {"language": facts.language, "title": facts.title}
+    if target.format != "webm":
+        tags["handler_name"] = facts.title  # where some players look for it
+    words = [word for name, text in tags.items() if text for word in (f"-metadata:s:{place}", f"{name}={text}")]
+    return [*words, f"-disposition:{place}", "+".join(sorted(_DISPOSITIONS.intersection(facts.dispositions))) or "0"]
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
@@ -233,9 +267,12 @@ def _composed(job: Pictures) -> Any:
     pictures = _chained(pictures, [*steady_filters(job.source), *opaque_filters(job.source)])
     pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
-    pictures = _chained(pictures, colour_filters(job.source))
+    if job.tone_map:
+        pictures = _chained(pictures, tone_map_filters(job.source, job.tone_map))
+    tags = colour_filters(job.source, target.colour)
+    pictures = _chained(pictures, tags)
     if job.overlay:
-        captions = _chained(_caption_input(job.overlay), colour_filters(job.source))
+        captions = _chained(_caption_input(job.overlay), tags)
         pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
     return pictures
 

@@ -35,8 +35,8 @@ _CORRUPT = "corrupt decoded frame"
 async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: Fraction) -> list[float]:
     """Return the presentation times (seconds) of pictures that are damaged or missing, in order.
 
-    Those are looked at that are shown from `start` to `end`, in seconds after the first picture. Empty when it cannot be
-    found out.
+    Those are looked at that are shown from `start` to `end`, in seconds after the first picture. Empty when it cannot
+    be found out.
     """
     options: dict[str, Any] = dict(source_options(url, insist=True))
     seek = seek_seconds(source, start)

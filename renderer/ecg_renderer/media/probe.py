@@ -23,7 +23,7 @@ from typing import Any
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.changes import later_shapes
-from ecg_renderer.media.facts import source_facts, video_stream
+from ecg_renderer.media.facts import light_facts, source_facts, video_stream
 from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
 from ecg_renderer.media.process import Finished, run_ffmpeg, run_ffprobe
 from ecg_renderer.media.seeking import seek_points
@@ -38,6 +38,7 @@ from ecg_renderer.media.timing import (
     declared_timing,
     timing_of,
 )
+from ecg_renderer.media.tracks import is_copied_somewhere
 
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
@@ -58,7 +59,10 @@ _CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
 # Said of a server that is away or overloaded; the address was found good just before.
-_AWAY = ("Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within")
+_AWAY = (
+    "Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within",
+    "Failed to resolve hostname", "Network is unreachable", "No route to host",
+)  # fmt: skip
 
 # Said when what was read is not the whole.
 _BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
@@ -94,7 +98,8 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         for task in filter(None, (counting, None if times else shapes)):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-    facts = source_facts(report, stream, timing, display=display, identity=identity)
+    facts = await _lit(url, source_facts(report, stream, timing, display=display, identity=identity))
+    facts = await _heard(facts)
     found: dict[str, Any] = {"recovery_seconds": recovery}
     found["other_shapes"] = await shapes if shapes else []
     found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
@@ -137,6 +142,30 @@ async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, co
     with contextlib.suppress(TimeoutError):
         await _read(url, entries, COUNT_SECONDS, reader.line, insist=True)
     return reader.end
+
+
+async def _lit(url: str, facts: SourceFacts) -> SourceFacts:
+    """Return `facts` with what HDR10 says about light, which may stand in the first frame only."""
+    if facts.transfer != "smpte2084" or facts.light:
+        return facts
+    entries = ["-select_streams", "V:0", "-show_frames", "-show_entries", "frame=pts:frame_side_data", "-of", "json"]
+    finished = await _ffprobe(url, ["-read_intervals", "%+#1", *entries], HEADER_SECONDS)
+    with contextlib.suppress(ValueError, LookupError):
+        side_data = json.loads(finished.output)["frames"][0].get("side_data_list", [])
+        return facts.model_copy(update={"light": light_facts(side_data)})
+    return facts
+
+
+async def _heard(facts: SourceFacts) -> SourceFacts:
+    """Return `facts` without the sound that no container is given as it is, and that this FFmpeg cannot decode."""
+    if all(is_copied_somewhere(sound.codec) for sound in facts.audio):
+        return facts
+    listed = await run_ffprobe(["-codecs"], seconds=HEADER_SECONDS)
+    words = (line.split() for line in listed.output.decode(errors="replace").splitlines())
+    decoded = {row[1] for row in words if len(row) > 1 and row[0].startswith("D")}
+    audio = [sound for sound in facts.audio if is_copied_somewhere(sound.codec) or sound.codec in decoded]
+    lost = [sound.index for sound in facts.audio if sound not in audio]
+    return facts.model_copy(update={"audio": audio, "unreadable_audio": sorted([*facts.unreadable_audio, *lost])})
 
 
 def _is_worth_fetching(report: dict[str, Any]) -> bool:

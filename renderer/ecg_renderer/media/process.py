@@ -110,9 +110,8 @@ async def read_ffmpeg(
 ) -> Finished:
     """Run ffmpeg on a source to find something out.
 
-    `on_line` gets each line of its standard output, `on_log` its log in parts. What they raise ends ffmpeg and is passed
-    on. Raises TimeoutError after `seconds`, FfmpegError when ffmpeg is
-    not installed.
+    `on_line` gets each line of its standard output, `on_log` its log in parts. What they raise ends ffmpeg and is
+    passed on. Raises TimeoutError after `seconds`, FfmpegError when ffmpeg is not installed.
     """
     command = [*ending_with_us(), tool_path("ffmpeg"), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"]
     async with asyncio.timeout(seconds):

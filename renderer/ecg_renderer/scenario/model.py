@@ -73,8 +73,8 @@ class Scenario:
     `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare
     names, or one with a number ("fadein#2") for a second one on a node. `findings` are all that was put right or
     will not look as it was meant, `warnings` the first few of each kind as lines. `origins` are the places that the
-    cues of `data` have in the user's own file. `latest` is when the last caption is over, in seconds, also where that is
-    after the video's end.
+    cues of `data` have in the user's own file. `latest` is when the last caption is over, in seconds, also
+    where that is after the video's end.
     """
 
     data: dict[str, Any]

@@ -39,8 +39,8 @@ def keep_visible(
     """Drop the cues never seen in a video that ends at `duration` seconds, with its first frame at `first`.
 
     Return when the others are seen, where they stood, and when the last of all is over, also where that is after the
-    video's end. Plugins whose window lies between two frames of `rate` are given one, and those that are over before their text
-    is shown end as it appears.
+    video's end. Plugins whose window lies between two frames of `rate` are given one, and those that are over before
+    their text is shown end as it appears.
     """
     kept: list[Cue] = []
     spans: list[CueSpan] = []

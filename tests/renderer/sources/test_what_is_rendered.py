@@ -77,8 +77,10 @@ def _check(found: Marks, source: Marks, wanted: dict[str, Any], path: Path) -> N
     assert len(found.pictures) == wanted["frames"]
     assert is_near(found.flashes, wanted["flashes"], 0.03), found.flashes
     if source.beeps:
+        shown = min(len(found.flashes), len(source.flashes))  # what is fitted between bars has its squares elsewhere
         distances = [
-            [flash - beep for flash, beep in zip(each.flashes, each.beeps, strict=False)] for each in (source, found)
+            [flash - beep for flash, beep in zip(each.flashes[:shown], each.beeps, strict=False)]
+            for each in (source, found)
         ]
         assert is_near(distances[1], distances[0], wanted.get("slack", 0.002)), distances
     for shown, cue in zip(spans(path, found.pictures), wanted["cues"], strict=True):
