@@ -110,11 +110,20 @@ def cut_within_a_group() -> Path:
 
 INTERLACED = ("-c:v", "libx264", "-preset", "ultrafast", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
 ALPHA = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='if(lt(X,80),255,0)'"
+PRORES_4444 = ("-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le")
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "300k")
 
 
-def _vp8(size: str) -> Path:
-    return marked(1, 1, size=size, suffix=".webm", coding=VP8, audio="libopus")
+def _vp8(size: str, sound: float = 1) -> Path:
+    return marked(1, sound, size=size, suffix=".webm", coding=VP8, audio="libopus")
+
+
+def _mpeg2(size: str) -> Path:
+    return marked(1, 1, size=size, suffix=".ts", coding=("-c:v", "mpeg2video"), audio="mp2")
+
+
+def _gif(seconds: float) -> Path:
+    return marked(seconds, None, "10", suffix=".gif", coding=())
 
 
 def interlaced() -> Path:
@@ -144,14 +153,14 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "held last picture": held,
     "longer sound": lambda: marked(1, 2),
     "longer sound, mkv": lambda: cut(".mkv", base=marked(1, 2)),
-    "longer sound, no lengths": lambda: joined(".webm", marked(1, 2, "30", "160x90", ".webm", VP8, "", "libopus"), live=True),
+    "longer sound, no lengths": lambda: joined(".webm", _vp8("160x90", 2), live=True),
     "a little longer sound": lambda: marked(1, 1.4),
     "shorter sound": lambda: marked(2, 1),
     "one picture": lambda: marked(1, 2, coding=(*X264, "-fps_mode", "vfr"), filters="select=eq(n\\,0)"),
     "one picture, silent": lambda: derived(marked(), ("-c:v", "libx264", "-frames:v", "1", "-an"), ".mp4"),
     "slides": lambda: marked(4, 4, "1/2"),
-    "gif": lambda: marked(2, None, "10", "160x90", ".gif", ()),
-    "gif with a held end": lambda: derived(marked(1, None, "10", "160x90", ".gif", ()), ("-final_delay", "110"), ".gif"),
+    "gif": lambda: _gif(2),
+    "gif with a held end": lambda: derived(_gif(1), ("-final_delay", "110"), ".gif"),
     "10 a second": lambda: marked(rate="10"),
     "12.5 a second": lambda: marked(rate="25/2"),
     "7.5 a second, ntsc": lambda: marked(rate="7500/1001"),
@@ -164,14 +173,14 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "size changes, h264 in mp4": lambda: joined(".mp4", marked(1, 1), marked(1, 1, size="90x160")),
     "size changes, mpeg-2": lambda: joined(
         ".ts",
-        *(marked(1, 1, size=size, suffix=".ts", coding=("-c:v", "mpeg2video"), audio="mp2") for size in ("160x90", "96x96")),
+        *(_mpeg2(size) for size in ("160x90", "96x96")),
     ),
     "pixels change": lambda: joined(".ts", marked(1, 1, suffix=".ts"), marked(1, 1, suffix=".ts", filters="setsar=2")),
     "alpha, vp9": lambda: marked(
         1, None, suffix=".webm", coding=("-c:v", "libvpx-vp9", "-cpu-used", "8", "-auto-alt-ref", "0"), filters=ALPHA
     ),
     "alpha, prores": lambda: marked(
-        1, None, suffix=".mov", coding=("-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"), filters=ALPHA
+        1, None, suffix=".mov", coding=PRORES_4444, filters=ALPHA
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
     "damaged": damaged,

@@ -15,10 +15,11 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
@@ -39,6 +40,8 @@ from ecg_renderer.media.timing import (
     timing_of,
 )
 from ecg_renderer.media.tracks import is_copied_somewhere
+
+_T = TypeVar("_T")
 
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
@@ -79,35 +82,41 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     if not is_remote(url):
         _check_file(local_path(url), display)
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
-    counting = asyncio.create_task(_frame_times(url, display)) if counted else None
-    shapes: asyncio.Task[list[str]] | None = None
-    try:
+    async with AsyncExitStack() as beside:
+        counting = await beside.enter_async_context(_beside(_frame_times(url, display))) if counted else None
         headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
         report = _report(headers, url, display)
         stream = video_stream(report, display)
-        shapes = asyncio.create_task(later_shapes(url, stream)) if counted or _is_worth_fetching(report) else None
+        read = counted or _is_worth_fetching(report)
+        shapes = await beside.enter_async_context(_beside(later_shapes(url, stream))) if read else None
         recovery = await _recovery_seconds(url, report, stream)
-        container = report["format"]["format_name"]
-        timing = None if counting or _is_worth_fetching(report) else declared_timing(stream)
+        timing = None if read else declared_timing(stream)
         times = None
         if timing is None:
             times, log = await (counting or _frame_times(url, display))
-            _check_clock(stream, times, container, display)
+            _check_clock(stream, times, report["format"]["format_name"], display)
             timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
-    finally:
-        for task in filter(None, (counting, None if times else shapes)):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-    facts = await _lit(url, source_facts(report, stream, timing, display=display, identity=identity))
-    facts = await _heard(facts)
-    found: dict[str, Any] = {"recovery_seconds": recovery}
-    found["other_shapes"] = await shapes if shapes else []
+        facts = source_facts(report, stream, timing, display=display, identity=identity)
+        found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
+    facts = await _lit(url, await _heard(facts))
     found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
     if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
         found["telecined"] = await _is_telecined(url, facts)
     if times is not None:
-        found["seek_points"] = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
+        points = seek_points(times, timing, tick=facts.tick, container=facts.container, recovery=recovery)
+        found["seek_points"] = points
     return facts.model_copy(update=found)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, _T]) -> AsyncIterator[asyncio.Task[_T]]:
+    """Do `work` meanwhile; it ends with the block at the latest."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _is_telecined(url: str, facts: SourceFacts) -> bool:

@@ -17,7 +17,7 @@ AT_30 = {"rate": "30", "frames": 60, "lead": 0, "start": 0.0, "said": ""}
 RAISED = "so that captions move; set options.fps"
 TABLE: dict[str, dict[str, Any]] = {
     "ordinary": {},
-    "late picture": {"frames": 87, "lead": 27, "said": "first picture comes after 0.90 s; until then the result is black"},
+    "late picture": {"frames": 87, "lead": 27, "said": "comes after 0.90 s; until then the result is black"},
     "late picture, mkv": {"frames": 87, "lead": 27, "start": 0.021, "said": "after 0.92 s"},
     "late picture, ts": {"frames": 87, "lead": 27, "start": 0.0213, "said": "after 0.92 s"},
     "late picture between two frames": {"frames": 87, "lead": 27, "start": 0.01, "said": "after 0.91 s"},
@@ -43,9 +43,9 @@ TABLE: dict[str, dict[str, Any]] = {
     "12.5 a second": {"rate": "25", "frames": 50, "said": RAISED},
     "7.5 a second, ntsc": {"rate": "30000/1001", "said": RAISED},
     "15 a second": {"rate": "15", "frames": 30},
-    "interlaced": {"rate": "25", "frames": 50, "start": 0.01, "said": "is interlaced: its pictures are two fields each"},
+    "interlaced": {"rate": "25", "frames": 50, "start": 0.01, "said": "its pictures are two fields each"},
     "telecined": {"rate": "30000/1001", "frames": 90, "said": "seems to be a film of 23.976"},
-    "size changes, vp8": {"rate": "30000/1001", "frames": 90, "start": 0.014, "said": "160x90 at first and 90x160 later"},
+    "size changes, vp8": {"rate": "30000/1001", "frames": 90, "start": 0.014, "said": "at first and 90x160 later"},
     "size changes, h264": {"start": 0.021, "said": "160x90 at first and 90x160 later; those are fitted into the first"},
     "size changes, h264 in mp4": {"start": 0.021, "said": "160x90 at first and 90x160 later"},
     "size changes, mpeg-2": {"rate": "30000/1001", "start": 0.01, "said": "160x90 at first and 96x96 later"},
