@@ -6,7 +6,6 @@ scenario nor a ConfigMap that may be gone by then.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
-from ecg_renderer.errors import SourceInvalid, StorageError
+from ecg_renderer.errors import StorageError
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.scenario import Scenario
 from ecg_renderer.storage import Work, open_storage
 from ecg_renderer.worker.assignment import Assignment
@@ -55,13 +54,7 @@ async def open_source(assignment: Assignment, plan: Plan) -> str:
 
     Raises SourceMissing, and SourceInvalid if the source is not the one that was planned.
     """
-    source = open_storage(assignment.job.spec.source.uri, assignment.base)
-    identity = await asyncio.to_thread(source.identity)
-    if identity != plan.source.identity:
-        raise SourceInvalid(
-            f"{source.name} was changed after the job was planned.", hint="Make a new job for the new video."
-        )
-    return await asyncio.to_thread(source.source_url)
+    return await same_source(open_storage(assignment.job.spec.source.uri, assignment.base), plan.source)
 
 
 async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:
