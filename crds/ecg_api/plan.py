@@ -210,6 +210,20 @@ class SegmentPlan(ApiModel):
         return self
 
 
+class PluginFile(ApiModel):
+    """A file of a plugin, by its path below the plugin's address."""
+
+    path: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of its bytes.")
+
+
+class PluginPlan(ApiModel):
+    """A plugin that was fetched from an origin when the job was planned: its files as they were then."""
+
+    key: str = Field(min_length=1, description="Name and version, as in glow@2.0.0.")
+    files: list[PluginFile] = Field(min_length=1)
+
+
 class Plan(ApiModel):
     """A whole render: every frame in exactly one cell, every missing cell in exactly one segment."""
 
@@ -219,6 +233,7 @@ class Plan(ApiModel):
     cell_frames: int = Field(ge=1, description="Frames of each cell; the last may be shorter.")
     cells: list[CellPlan] = Field(min_length=1)
     segments: list[SegmentPlan] = Field(description="Empty if every cell is in the store already.")
+    plugins: list[PluginPlan] = Field(default_factory=list, description="Fetched from an origin; the rest is ours.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
     distinct_frames_estimate: int = Field(ge=0, description="Different caption pictures.")
     estimated_seconds: float = Field(ge=0, description="Rendering time of all segments together.")

@@ -80,6 +80,7 @@ async def render(
             async with aclosing(stream.cells(cells)) as finished:
                 async for cell in finished:
                     yield cell
+            meter.note_capture()
 
 
 class _CellStream:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_api.options import EncoderName, Options
-from ecg_api.plan import CellPlan, Plan, SegmentPlan, SourceFacts, Target
+from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
 from ecg_renderer.media.seeking import seek_before
@@ -20,6 +20,7 @@ from ecg_renderer.planning.costs import estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
 from ecg_renderer.planning.segments import cell_length, cut_segments
+from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
@@ -55,9 +56,10 @@ class Planner:
     cell_frames: int
     preview_layout: bool
     activity: Activity
+    modules: Mapping[str, PluginModule]
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, options: Options) -> Planner:
+    def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
         """Return that of a plan which was made before."""
         grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
         return cls(
@@ -67,6 +69,7 @@ class Planner:
             plan.cell_frames,
             options.layout == "preview",
             Activity.of(scenario.cues, grid),
+            modules,
         )
 
     def film(self, frames: FrameRange) -> Film:
@@ -79,6 +82,7 @@ class Planner:
             size=self.size,
             cell_frames=self.cell_frames,
             preview_layout=self.preview_layout,
+            modules=self.modules,
         )
 
 
@@ -92,6 +96,7 @@ def make_plan(
     encoder: EncoderName,
     versions: Mapping[str, str],
     cores: int,
+    fetched: Fetched = NOTHING_FETCHED,
 ) -> Plan:
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
@@ -104,7 +109,8 @@ def make_plan(
     longest = round(min(CELL_SECONDS, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
     activity = Activity.of(scenario.cues, grid)
-    planner = Planner(scenario, grid, (width, height), cell_frames, options.layout == "preview", activity)
+    layout = options.layout == "preview"
+    planner = Planner(scenario, grid, (width, height), cell_frames, layout, activity, fetched.modules)
     target = Target(
         width=width,
         height=height,
@@ -126,11 +132,13 @@ def make_plan(
         cell_frames=cell_frames,
         cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
         segments=[],
+        plugins=[_plugin(module) for module in fetched.modules.values()],
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
         estimated_seconds=0.0,
         warnings=[
             *scenario.warnings,
+            *fetched.warnings,
             *rate_warnings,
             *size_warnings,
             *colour_warnings(source, options),
@@ -226,6 +234,11 @@ def _cell(
     )
     captioned = planner.activity.captioned_frames(frames)
     return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+
+
+def _plugin(module: PluginModule) -> PluginPlan:
+    files = [PluginFile(path=path, sha256=digest) for path, digest in module.hashes.items()]
+    return PluginPlan(key=module.key, files=files)
 
 
 def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixels: int) -> SegmentPlan:

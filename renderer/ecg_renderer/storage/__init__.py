@@ -2,7 +2,7 @@
 
 open_storage(uri, base) -> Storage
 read_bytes(limit)      a scenario
-source_url()           what FFmpeg opens: a path, a presigned URL, the URL that redirects lead to, or a file fetched there
+source_url()           what FFmpeg opens: a path, a presigned URL, what redirects lead to, or a file fetched there
 identity()             changes when the bytes do; part of every cell's key
 output(key, source)    a temporary file, renamed to the destination or uploaded to it on `commit()`
 public_url(base, ...)  where people fetch the result
