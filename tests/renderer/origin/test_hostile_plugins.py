@@ -36,8 +36,8 @@ export function animate(root) {
 FILES = """
 const got = (root) => (found) => { root.textContent = `GOT ${found}`; };
 export function animate(root) {
-  for (const url of ['file:///etc/passwd', '/../../../etc/passwd', '/%2e%2e/%2e%2e/%2e%2e/etc/passwd', '/fetched/../files.py']) {
-    fetch(url).then((answer) => answer.text()).then((text) => { if (text.includes('root:')) got(root)(text); }).catch(() => {});
+  for (const url of ['file:///etc/passwd', '/../../../etc/passwd', '/%2e%2e/%2e%2e/%2e%2e/etc/passwd', '/fetched/x']) {
+    fetch(url).then((answer) => answer.text()).then(got(root)).catch(() => {});
   }
   const keys = Object.keys(globalThis.process?.env ?? {});
   if (keys.length) got(root)(keys);
