@@ -35,7 +35,16 @@ from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.origin import Origin, PluginOrigins
-from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, output_size, reusing, with_encoder
+from ecg_renderer.planning import (
+    Cutting,
+    Planner,
+    encoding_of,
+    make_plan,
+    output_grid,
+    output_size,
+    reusing,
+    with_encoder,
+)
 from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
@@ -85,8 +94,15 @@ class PreparedJob:
 
     @property
     def conversion(self) -> Conversion:
-        """From the browser's colours to the source's."""
-        return Conversion.of(self.source.matrix, full_range=self.source.full_range)
+        """From the browser's colours to those of the pictures that captions are laid over."""
+        colour = self.plan.target.colour
+        full_range = self.source.full_range and not colour.tone_mapped
+        return Conversion.of(colour.matrix, full_range=full_range, transfer=colour.transfer, primaries=colour.primaries)
+
+    @property
+    def encoding(self) -> tuple[Options, int]:
+        """The options, and the bits of a sample, that the encoder is chosen by."""
+        return encoding_of(self.source, self.job.spec.options)
 
     @cached_property
     def planner(self) -> Planner:
@@ -140,7 +156,8 @@ async def prepare_job(
             facts = tasks.create_task(_probe(source, store))
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
-    encoder = await chooser(spec.options, bit_depth=source_facts.bit_depth)
+    encoding, bit_depth = encoding_of(source_facts, spec.options)
+    encoder = await chooser(encoding, bit_depth=bit_depth)
     grid, _ = output_grid(source_facts, spec.options)
     picture = _picture(source_facts, spec.options)
     written = draft(

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from ecg_renderer.capture.order import BlockOrder
 from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
-from ecg_renderer.errors import BrowserError, FrameTimeout, RenderError, ScenarioError
+from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
 
@@ -49,7 +49,7 @@ class RestartingCapture(ABC):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._open()
+            await self._begin()
         except FrameTimeout as error:
             blamed = await self._blamed(error)
             await self._close()
@@ -101,6 +101,16 @@ class RestartingCapture(ABC):
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again at frame %d.", error, remaining[0].frames.start)
+
+    async def _begin(self) -> None:
+        for restarts in range(RESTARTS + 1):
+            try:
+                await (self._replace_browser() if restarts else self._open())
+                return
+            except BrowserGone as error:
+                if restarts == RESTARTS:
+                    raise
+                log.warning("%s Starting the browser again.", error)
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, after `RESTARTS` new browsers at most."""

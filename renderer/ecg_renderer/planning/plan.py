@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_api.options import EncoderName, Options
-from ecg_api.plan import CellPlan, OutputColour, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
+from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
-from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
+from ecg_renderer.planning.colour import colour_warnings, output_colour
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
@@ -24,7 +24,7 @@ from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
-_SCHEMA = 2
+_SCHEMA = 3
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 
@@ -116,7 +116,7 @@ def make_plan(
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
-        colour=output_colour(source, encoder),
+        colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
         encoder=encoder,
         quality=options.quality,
         preset=options.preset,
@@ -141,6 +141,7 @@ def make_plan(
             *fetched.warnings,
             *rate_warnings,
             *size_warnings,
+            *colour_warnings(source, options),
             *track_warnings(source, options.format),
         ],
     )
@@ -176,21 +177,9 @@ def reusing(plan: Plan, activity: Activity, cutting: Cutting, *, kept: Collectio
     return Plan.model_validate(plan.model_copy(update=changes).model_dump())
 
 
-def output_colour(source: SourceFacts, encoder: EncoderName) -> OutputColour:
-    """Return the colours of what `encoder` makes of a source: its own, as far as the encoder takes them."""
-    codec = CODECS[encoder]
-    ten_bit = source.bit_depth > 8 and max(codec.depths) > 8
-    return OutputColour(
-        matrix=source.matrix,
-        full_range=source.full_range and codec.full_range,
-        bit_depth=10 if ten_bit else 8,
-        transfer=source.transfer,
-    )
-
-
 def with_encoder(plan: Plan, encoder: EncoderName) -> Plan:
     """Return `plan` for the encoder that its job turned out to have; the keys of cells do not depend on it."""
-    colour = output_colour(plan.source, encoder)
+    colour = output_colour(plan.source, encoder, keep_hdr=not plan.target.colour.tone_mapped)
     target = plan.target.model_copy(update={"encoder": encoder, "colour": colour})
     return plan.model_copy(update={"target": target})
 
@@ -216,6 +205,7 @@ def cell_key(
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
             "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
