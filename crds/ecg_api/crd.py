@@ -61,6 +61,7 @@ CEL_RULES = (
     ("scenario.uri", *READABLE),
     ("output.uri", *WRITABLE),
     ("output.publicBaseUrl", *WEB),
+    ("live", "!has(self.uri)", "uri is a folder of one machine; in a cluster the HTTP service hands out the playlist"),
     ("callback.url", *WEB),
     (
         "scenario",

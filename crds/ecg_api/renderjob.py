@@ -4,6 +4,7 @@
      ├─ metadata   Metadata
      ├─ spec       RenderJobSpec
      │   ├─ source, scenario, output     what goes in, where the result goes
+     │   ├─ live                         watching it while it renders
      │   ├─ options                      size, rate, quality, format
      │   ├─ callback                     who is told
      │   ├─ segments, placement, retry, deadlines, ttl    how a cluster runs it
@@ -27,11 +28,11 @@ from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
-from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
+from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
-    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look",
-    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
+    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Live",
+    "Look", "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
     "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
 
@@ -162,6 +163,17 @@ class Output(ManifestModel):
     )
 
 
+class Live(ManifestModel):
+    """Watching the video while it renders: an HLS playlist of what is finished, which grows until the end."""
+
+    uri: LocalUri | None = Field(
+        default=None,
+        description="On one machine: folder for live.m3u8 and what belongs to it, file:// or a path. Omitted: beside "
+        "the output, such as talk-live for talk.mp4. In a cluster the HTTP service hands out the playlist, and this "
+        "is omitted.",
+    )
+
+
 class Callback(ManifestModel):
     """Whom to tell about progress and the result; a failing callback never changes the result."""
 
@@ -178,6 +190,10 @@ class RenderJobSpec(ManifestModel):
     scenario: ScenarioRef = Field(description="The MotionText scenario, given in exactly one of three ways.")
     options: Options = Field(default=Options(), description="Size, rate, quality, format.")
     output: Output = Field(description="Where the finished video goes.")
+    live: Live | None = Field(
+        default=None,
+        description="Lets people watch what is finished while the rest renders. Omitted: nobody can.",
+    )
     callback: Callback | None = Field(default=None, description="Whom to tell. Omitted: nobody.")
     segments: Segments = Field(default=Segments(), description="How far the video may be cut up.")
     placement: Placement = Field(default=Placement(), description="Where a cluster runs the segments.")

@@ -40,6 +40,7 @@ class MemoryBackend:
     jobs: dict[str, JobState] = field(default_factory=dict)
     orders: dict[str, RenderOrder] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
+    streams: dict[str, dict[str, str | Path]] = field(default_factory=dict)
     renders: int = 0
     wait_seconds: int = 0
     health_says: dict[str, Any] = field(default_factory=lambda: {"healthy": True, "problems": []})
@@ -70,6 +71,9 @@ class MemoryBackend:
 
     async def signed_anew(self, output: Output) -> Output:
         return output
+
+    async def live(self, state: JobState, path: str) -> str | Path | None:
+        return self.streams.get(state.job_id, {}).get(path)
 
     async def cancel(self, job_id: str) -> bool:
         job = self.jobs.get(job_id)

@@ -9,6 +9,7 @@ import secrets
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from ecg_api.failures import Failure
@@ -134,6 +135,10 @@ class ClusterBackend:
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
         return await self._presigner.renewed(output)
+
+    async def live(self, state: JobState, path: str) -> str | Path | None:
+        """Return nothing: there are no live streams here yet."""
+        return None
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""

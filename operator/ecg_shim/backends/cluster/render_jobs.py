@@ -18,14 +18,13 @@ from pydantic import BaseModel, ValidationError
 from ecg_api.conditions import Condition, ConditionType
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
-from ecg_api.options import Options
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, SegmentCounts
 from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
 from ecg_shim.backends.storage import SignedOutput
-from ecg_shim.model import Output
+from ecg_shim.model import Output, RequestOptions
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -202,7 +201,7 @@ def _time(text: object) -> datetime | None:
 
 def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
     """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
-    options = Options.model_validate(ticket.options)
+    options = RequestOptions.model_validate(ticket.options)
     notes = {
         JOB_ID: ticket.job_id,
         SUBMITTED: ticket.submitted_at.isoformat(),
@@ -219,7 +218,7 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
         "spec": {
             "source": {"uri": video_url},
             "scenario": ticket.scenario,
-            "options": ticket.options,
+            **options.spec(),
             "output": _wanted_output(ticket.job_id, options.format, settings),
             "callback": {"url": ticket.callback_url},
             "placement": {"gpus": 0 if options.encoder == "x264" else settings.gpus},
