@@ -45,6 +45,7 @@ PRINTER_COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("FPS", "number", ".status.progress.framesPerSecond", 1),
     ("Output", "string", ".status.output.uri", 1),
+    ("Live", "string", ".status.live.url", 1),
 )
 
 # On one machine, without this CRD, file:// and paths are fine. A pod's own disk has nothing that a job's author put

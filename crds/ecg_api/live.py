@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Annotated
 
 from pydantic import Field
 
@@ -31,6 +32,7 @@ DURATION = "dev.ecg.render.duration"
 HEAD_BYTES = 8 * 1024
 """Of a piece; more than a header ever has."""
 PIECE_NAME = re.compile(r"[0-9a-f]{64}-[a-z0-9-]+\.mp4")
+PieceName = Annotated[str, Field(pattern=f"^{PIECE_NAME.pattern}$")]
 
 _AAC = "mp4a.40.2"
 # Else players begin near the end of what is there. Not in the master: FFmpeg then takes that for a stream, too.
@@ -45,8 +47,10 @@ class LiveStream(ApiModel):
     cell_frames: int = Field(ge=1, description="Frames of each piece; the last may be shorter.")
     width: int = Field(ge=2)
     height: int = Field(ge=2)
-    video: list[str] = Field(min_length=1, description="Names of the cells, in order.")
-    sound: list[str] = Field(description="Names of the pieces of sound, one for each cell; empty for a silent source.")
+    video: list[PieceName] = Field(min_length=1, description="Names of the cells, in order.")
+    sound: list[PieceName] = Field(
+        description="Names of the pieces of sound, one for each cell; empty for a silent source."
+    )
 
     def seconds(self, number: int) -> Fraction:
         """Return how long a piece plays."""

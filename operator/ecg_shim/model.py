@@ -6,7 +6,7 @@ POST /render -> Submission -> Backend ─> JobState -> GET status
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -115,6 +115,14 @@ class Output:
 
 
 @dataclass(frozen=True)
+class StoredPiece:
+    """A piece of a live stream in storage: its size in bytes, and what reads from one byte up to another."""
+
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
 class Streaming:
     """What a running renderer uses right now. `queue_size`: pictures that wait for the encoder, None if not known."""
 
@@ -208,10 +216,10 @@ class Backend(Protocol):
     async def signed_anew(self, output: Output) -> Output:
         """Return a finished video with an address that works from now on; as it is if its address lasts."""
 
-    async def live(self, state: JobState, path: str) -> str | Path | None:
-        """Return what a job's live stream has under `path` (see `ecg_api.live`): the text of a playlist, a file.
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
+        """Return what a job's live stream has under `path` (see `ecg_api.live`): the text of a playlist, or a piece.
 
-        None if that is not there, or not yet.
+        None if that is not there, or not yet. `here`: a playlist leads to pieces of this service, not of storage.
         """
 
     async def cancel(self, job_id: str) -> bool:

@@ -51,7 +51,9 @@ def variables_of(variables: dict[str, str], work_folder: str) -> list[dict[str, 
 
 def _job_json(job: RenderJob, *, with_scenario: bool) -> str:
     spec: dict[str, Any] = job.spec.model_dump(
-        mode="json", exclude_none=True, include={"source", "scenario", "options", "output", "segments", "reuse"}
+        mode="json",
+        exclude_none=True,
+        include={"source", "scenario", "options", "output", "segments", "reuse", "live"},
     )
     if job.spec.scenario.inline is not None and not with_scenario:
         # After the plan the prepared scenario is in storage; the manifest stays readable without it.

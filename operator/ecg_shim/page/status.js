@@ -158,7 +158,7 @@ function play(jobId) {
 }
 
 function watch(jobId) {
-  following = follow(`/api/render/${encodeURIComponent(jobId)}/live.m3u8`, openPlayer(jobId), {
+  following = follow(`/api/render/${encodeURIComponent(jobId)}/live.m3u8?here`, openPlayer(jobId), {
     said: (text) => {
       setText("#player-live", text);
       find("#player-live").hidden = !text;

@@ -132,5 +132,8 @@ def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
         distinct_frames=plan.distinct_frames_estimate,
         estimated_seconds=plan.estimated_seconds,
         warnings=plan.warnings,
+        live_uri=f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}"
+        if assignment.job.spec.live
+        else None,
     )
     return PlanReport(plan=summary, segments=len(plan.segments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecg_api.live import END, FOLDER, MASTER, MEDIA_TYPE, SOUND, VIDEO
-from ecg_shim.model import JobStatus
+from ecg_shim.model import JobStatus, StoredPiece
 from ecg_shim.routes import live
 from live_streams import after, watched
 from shim_memory import Served
@@ -56,6 +56,25 @@ def test_who_asks_too_early_waits_and_is_then_told_to_ask_again(served, monkeypa
     answer = served.client.get(f"{ROOT}/{MASTER}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert answer.elapsed.total_seconds() >= 0.3
+
+
+def test_pieces_in_storage_are_relayed_to_the_status_page_by_the_ranges_that_it_asks_for(served):
+    show(served, 1)
+    content = bytes(range(200))
+
+    async def read(start: int, end: int) -> bytes:
+        return content[start:end]
+
+    path = f"{FOLDER}/{'0' * 64}-x264.mp4"
+    served.backend.streams["talk"][path] = StoredPiece(len(content), read)
+    assert f"{FOLDER}/{VIDEO}?here" in served.client.get(f"{ROOT}/{MASTER}?here").text
+    for asked, part in (("10-19", content[10:20]), ("190-", content[190:]), ("190-999", content[190:])):
+        answer = served.client.get(f"{ROOT}/{path}", headers={"Range": f"bytes={asked}"})
+        assert (answer.status_code, answer.content) == (206, part)
+        start = asked.partition("-")[0]
+        assert answer.headers["content-range"] == f"bytes {start}-{int(start) + len(part) - 1}/200"
+    assert served.client.get(f"{ROOT}/{path}").content == content
+    assert served.client.get(f"{ROOT}/{path}", headers={"Range": "bytes=200-"}).status_code == 416
 
 
 NOTHING = {

@@ -58,6 +58,9 @@ class Job:
         submitted_at: of the ticket that it was made for, else its creation.
         stopped: a client has cancelled it before it was finished; that stands, however the operator ended it.
         planned: there is a plan, so rendering has begun or could begin.
+        live: people may watch it while it renders.
+        live_uri: what there is to watch, once it is planned.
+        live_url: where, as the status says.
         waits: why it waits, in a sentence; empty if it does not.
         segments: how many are rendered, and how many there are.
     """
@@ -74,6 +77,9 @@ class Job:
     phase: str
     stopped: bool = False
     planned: bool = False
+    live: bool = False
+    live_uri: str = ""
+    live_url: str = ""
     waits: str = ""
     percent: int = 0
     eta_seconds: int | None = None
@@ -111,6 +117,9 @@ def read(obj: Mapping[str, Any]) -> Job:
         phase=intern(str(phase)),
         stopped=CANCELLED in notes,
         planned="plan" in status,
+        live=spec.get("live") is not None,
+        live_uri=str((status.get("plan") or {}).get("liveUri") or ""),
+        live_url=str((status.get("live") or {}).get("url") or ""),
         output=_output(spec.get("output") or {}, status.get("output")),
         metrics=_metrics(status.get("metrics")),
         failure=_failure(status.get("failure")),

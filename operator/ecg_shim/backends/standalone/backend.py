@@ -127,7 +127,7 @@ class StandaloneBackend:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
         return await self._context.outputs.signed_anew(output)
 
-    async def live(self, state: JobState, path: str) -> str | Path | None:
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | None:
         """Return the text of a playlist, or the file of a piece, of a job's live stream; None if it is not there."""
         file = self._workspace.live(state.job_id, state.payload_hash) / path
         return await asyncio.to_thread(_shown, file)
