@@ -6,6 +6,7 @@
      │   ├─ source, scenario, output     what goes in, where the result goes
      │   ├─ live                         watching it while it renders
      │   ├─ options                      size, rate, quality, format
+     │   ├─ renditions                   what else is made of the same
      │   ├─ callback                     who is told
      │   ├─ segments, placement, retry, deadlines, ttl    how a cluster runs it
      │   ├─ reuse, managedBy             whose work is used, who does the rest
@@ -26,14 +27,15 @@ from ecg_api.base import ManifestModel
 from ecg_api.options import Options
 from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
+from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
 from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
     "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Live",
-    "Look", "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
-    "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
+    "Look", "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Rendition",
+    "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
 
 GROUP = "render.ecg.dev"
@@ -190,6 +192,11 @@ class RenderJobSpec(ManifestModel):
     scenario: ScenarioRef = Field(description="The MotionText scenario, given in exactly one of three ways.")
     options: Options = Field(default=Options(), description="Size, rate, quality, format.")
     output: Output = Field(description="Where the finished video goes.")
+    renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
+        default=[],
+        description="What else to make in the same go, at most 16: other shapes and formats, the captions alone, files "
+        "of subtitles. One that fails does not lose the others; the job then ends as failed.",
+    )
     live: Live | None = Field(
         default=None,
         description="Lets people watch what is finished while the rest renders. Omitted: nobody can.",
@@ -229,6 +236,11 @@ class RenderJobSpec(ManifestModel):
         description="True ends the job for good within seconds; the object stays, with the reason. Cannot be taken "
         "back.",
     )
+
+    @model_validator(mode="after")
+    def _own_addresses(self) -> Self:
+        check_addresses(self.output.uri, self.renditions)
+        return self
 
 
 class RenderJob(ManifestModel):

@@ -43,7 +43,7 @@ from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
 from ecg_renderer.subtitles import as_scenario
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 1
+_PROBE_SCHEMA = 2
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
