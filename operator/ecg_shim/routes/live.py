@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 
 from ecg_api.live import FOLDER, MASTER, MEDIA_TYPE, PIECE_NAME, SOUND, VIDEO, with_end
 from ecg_shim.model import StoredPiece
@@ -43,7 +43,7 @@ def live_routes(services: Services) -> APIRouter:
     backend, origins = services.backend, services.settings.cors_origins
 
     @router.get(f"/api/render/{{job_id}}/{MASTER}", summary="Watch a job while it renders",
-                response_class=PlainTextResponse, responses=REPLIES)  # fmt: skip
+                response_class=FileResponse, responses=REPLIES)  # fmt: skip
     async def master(request: Request, job_id: str, here: str | None = None) -> Response:
         """Return the playlist of a job whose options said `live`; it grows until the job has ended."""
         deadline = time.monotonic() + HELD_SECONDS

@@ -10,10 +10,22 @@ from ecg_renderer.planning.activity import Activity, alive_frames, replay_before
 from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, output_colour, reusing, with_encoder
+from ecg_renderer.planning.plan import (
+    CELL_SECONDS,
+    LIVE_CELL_SECONDS,
+    Cutting,
+    Planner,
+    cell_key,
+    make_plan,
+    output_colour,
+    reusing,
+    with_encoder,
+)
 from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
 
 __all__ = [
+    "CELL_SECONDS",
+    "LIVE_CELL_SECONDS",
     "Activity",
     "Cutting",
     "FrameCosts",
