@@ -85,7 +85,7 @@ class _LocalRun:
             return
         scratch = folder / "sound"
         scratch.mkdir()
-        async with watched(live, prepared, scratch, self._store if self._reuses else None, self._warn_once) as publish:
+        async with watched(live, prepared, scratch, self._store if self._reuses else None, self._say) as publish:
             yield publish
 
     async def _reuse(self, prepared: PreparedJob, files: CellFiles, publish: Publish) -> PreparedJob:
@@ -175,9 +175,9 @@ class _LocalRun:
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self._warn_once(text)
+            self._say(text)
 
-    def _warn_once(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self._warnings.append(text)
         self._observer.warn(text)
 

@@ -140,9 +140,19 @@ async def _run(request: RunRequest, display: Display) -> RenderResult:
     try:
         # Imported in a thread: meanwhile Chromium comes up and is served its page.
         run_job = await asyncio.to_thread(_load_run_job)
+        if playlist := _playlist(request):
+            display.note(f"To be watched meanwhile: {playlist}")
         return await run_job(request, display, launcher)
     finally:
         await launcher.close()
+
+
+def _playlist(request: RunRequest) -> Path | None:
+    from ecg_api.live import MASTER
+    from ecg_renderer.event_stream import live_folder
+
+    folder = live_folder(request)
+    return folder / MASTER if folder else None
 
 
 def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:

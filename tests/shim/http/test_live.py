@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+
 import pytest
 
 from ecg_api.live import END, FOLDER, MASTER, MEDIA_TYPE, SOUND, VIDEO
 from ecg_shim.model import JobStatus, StoredPiece
 from ecg_shim.routes import live
-from live_streams import after, watched
+from live_streams import FRAMES, PIECES, after, watched
 from shim_memory import Served
 
 ROOT = "/api/render/talk"
@@ -129,3 +132,37 @@ def test_a_request_asks_for_it(served, given, live):
     assert options.live is live
     assert "live" not in options.spec()["options"]
     assert ("live" in options.spec()) is live
+
+
+def followed(served: Served) -> subprocess.Popen[str]:
+    """Let FFmpeg follow a job's playlist from its first piece on, and decode what it finds."""
+    source = ["-live_start_index", "0", "-i", f"{served.address}{ROOT}/{MASTER}"]
+    command = ["ffmpeg", "-v", "error", *source, "-map", "0:v:0", "-f", "framemd5", "-flush_packets", "1", "-"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def frames_of(player: subprocess.Popen[str]) -> int:
+    out, _ = player.communicate(timeout=60)
+    return sum(not line.startswith("#") for line in out.splitlines())
+
+
+def test_ffmpeg_follows_a_job_that_is_tried_again_to_its_end(served):
+    show(served, 1)
+    player = followed(served)
+    time.sleep(2)
+    served.backend.streams["talk"][f"{FOLDER}/{VIDEO}"] += END  # the first try has failed
+    time.sleep(2.5)
+    assert player.poll() is None
+    show(served, 2)
+    time.sleep(2.5)
+    show(served, 3, JobStatus.COMPLETED)
+    assert frames_of(player) == FRAMES
+
+
+def test_ffmpeg_ends_with_a_job_that_is_cancelled(served):
+    show(served, 2)
+    player = followed(served)
+    time.sleep(2)
+    assert player.poll() is None
+    show(served, 2, JobStatus.CANCELLED)
+    assert frames_of(player) == FRAMES * 2 // PIECES

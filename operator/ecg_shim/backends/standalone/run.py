@@ -206,7 +206,8 @@ class Run:
             self._told = said
             return None
         if isinstance(said, MessageLine):
-            say_warning(self._job.state.job_id, said.text)
+            if said.event == "warning":
+                say_warning(self._job.state.job_id, said.text)
             return said.text
         return said
 
