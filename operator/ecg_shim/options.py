@@ -31,7 +31,7 @@ def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True) -> Re
     known = {name: _value(name, value) for name, value in named.items() if name in RequestOptions.model_fields}
     values = {**DEFAULTS, **known}
     if not gpu_encoding:
-        values["encoder"] = "x264"
+        values["encoder"] = "cpu"
     try:
         options = RequestOptions.model_validate(values)
     except ValidationError as error:
