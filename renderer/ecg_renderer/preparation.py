@@ -23,6 +23,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from ecg_api.live import LiveStream
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
@@ -54,6 +55,8 @@ from ecg_renderer.subtitles import as_scenario
 
 # Raise when a source is looked at otherwise than before.
 _PROBE_SCHEMA = 2
+# Raise when a live stream's sound is made otherwise than before.
+_SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
@@ -121,6 +124,27 @@ class PreparedJob:
         """Return what a cell is called in a store, and its frames."""
         frames = len(self.frames_of(range(number, number + 1)))
         return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
+
+    def sound(self, number: int) -> Cell:
+        """Return what the sound of a cell is called in a store, as live streams have it."""
+        source, frames = self.source, self.frames_of(range(number, number + 1))
+        parts = [_SOUND_SCHEMA, source.identity, source.start_seconds, source.audio[0].model_dump()]
+        place = [self.plan.target.rate, frames.start, frames.end, self.plan.target.frames]
+        return Cell.of(canonical_hash([*parts, *place]), "aac", len(frames))
+
+    @property
+    def live_stream(self) -> LiveStream:
+        """What the render will be for those who watch it meanwhile."""
+        target, numbers = self.plan.target, range(len(self.plan.cells))
+        return LiveStream(
+            rate=target.rate,
+            frames=target.frames,
+            cell_frames=self.plan.cell_frames,
+            width=target.width,
+            height=target.height,
+            video=[self.cell(number).name for number in numbers],
+            sound=[self.sound(number).name for number in numbers] if self.source.audio else [],
+        )
 
     def reusing(self, kept: Collection[int], cutting: Cutting) -> PreparedJob:
         """Return the job with a plan in which the cells `kept` need not be rendered."""
