@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
+from ecg_renderer.fonts import FontUse, faces_of
 from ecg_renderer.model import Block, Box, FrameRange
 
 PREVIEW_HEIGHT = 360
@@ -24,6 +27,7 @@ class Film:
         rate: of the output, frames per second.
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
+        fonts: what its texts ask for, which the scenario says too.
     """
 
     scenario: dict[str, Any]
@@ -33,6 +37,7 @@ class Film:
     rate: Fraction
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
+    fonts: tuple[FontUse, ...] = ()
 
     @property
     def whole(self) -> Box:
@@ -42,20 +47,35 @@ class Film:
     def contents(self) -> dict[str, Any]:
         """Return everything, for hashing."""
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
+        briefly = {name: _digest(url) for name, url in self._own_fonts.items()}
+        scenario = {**self.scenario, "define": {**self.scenario.get("define", {}), **briefly}}
         layout = [self.width, self.height, str(self.rate), self.preview_layout]
-        return {"scenario": self.scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
+        return {"scenario": scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
 
     def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
         """Return the argument of the page's `ecg.load`."""
+        own = self._own_fonts
+        define = {name: value for name, value in self.scenario.get("define", {}).items() if name not in own}
         return {
-            "scenario": self.scenario,
+            "scenario": {**self.scenario, "define": define},
             "plugins": list(self.plugins),
+            "fonts": {**faces_of(self.fonts), "own": own},
             "width": self.width,
             "height": self.height,
             "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
             "rate": [self.rate.numerator, self.rate.denominator],
             "stages": stages,
             "canvas": canvas,
+        }
+
+    @property
+    def _own_fonts(self) -> dict[str, str]:
+        """The fonts inside the scenario, as data: addresses by the family that they make."""
+        entries = self.scenario.get("define", {}).items()
+        return {
+            name: value["url"]
+            for name, value in entries
+            if isinstance(value, dict) and value.get("type") == "font" and "url" in value
         }
 
     def even_box(self, bounds: list[float] | None) -> Box | None:
@@ -66,6 +86,12 @@ class Film:
         right = min(self.width, ceil(bounds[2] / 2) * 2)
         bottom = min(self.height, ceil(bounds[3] / 2) * 2)
         return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+@lru_cache(maxsize=64)
+def _digest(url: str) -> str:
+    """Return what stands for the bytes of a font, which are hashed again for each cell."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, Scenario, canonical_hash, prepare
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
 from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
 _PROBE_SCHEMA = 1
@@ -147,6 +148,7 @@ async def prepare_job(
         picture=picture,
         origin=_origin(spec.scenario),
     )
+    scenario = await with_web_fonts(scenario)
     plan = make_plan(
         job.metadata.name,
         source_facts,

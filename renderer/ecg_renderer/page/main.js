@@ -1,6 +1,7 @@
 /* The page's side of the conversation with the renderer: load, measure, capture. */
 import { CanvasCapture } from '/canvas-capture.js';
-import { lookAt } from '/look.js';
+import { askFonts, forgetFonts, lookAt, rootsOutside } from '/look.js';
+import { loadFonts } from '/fonts.js';
 import { loadPlugins } from '/plugin-host.js';
 import { ProtocolSink, RingSink } from '/sinks.js';
 import { Stage } from '/stage.js';
@@ -12,6 +13,7 @@ let stages = [];
 let capture = null;
 let moving = false;
 let sink = null;
+const suspects = new Set();
 
 const realFrame = () => new Promise((resolve) => window.ecgClock.real.requestAnimationFrame(resolve));
 
@@ -25,14 +27,14 @@ window.ecg = {
   /**
    * Lay out `stages` instances of the scenario.
    *
-   * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   * @param config {scenario, plugins: [names], fonts: see fonts.js, width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
    */
-  async load({ scenario, plugins, width, height, scale, rate, stages: count, canvas }) {
+  async load({ scenario, plugins, fonts, width, height, scale, rate, stages: count, canvas }) {
     if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
       throw new Error('this Chromium cannot draw elements into a canvas');
     }
     stopGsap();
-    await loadPlugins(plugins);
+    await Promise.all([loadPlugins(plugins), loadFonts(fonts)]);
     for (const stage of stages) stage.remove();
     if (surface && canvas) surface.remove();
     surface = canvas ? document.createElement('canvas') : document.body;
@@ -63,6 +65,10 @@ window.ecg = {
       stages[0].seek(frame);
       const box = stages[0].paintedBox();
       if (!box) continue;
+      const { width, height } = stages[0].size;
+      if (box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height) {
+        for (const root of rootsOutside(stages[0])) suspects.add(root);
+      }
       bounds = bounds
         ? [Math.min(bounds[0], box[0]), Math.min(bounds[1], box[1]), Math.max(bounds[2], box[2]), Math.max(bounds[3], box[3])]
         : box;
@@ -70,10 +76,20 @@ window.ecg = {
     return bounds;
   },
 
+  /** Ids of the root nodes of cues whose text was outside of the picture while they were measured since the last call. */
+  takeSuspects() {
+    const roots = [...suspects];
+    suspects.clear();
+    return roots;
+  },
+
   /** What stands outside of the picture, and what overlaps, at any of `frames` (ascending); see look.js. */
   look({ frames, width, height }) {
     return lookAt(stages[0], frames, { width, height });
   },
+
+  askFonts,
+  forgetFonts,
 
   /** Prepare the way out for records; `ringBytes` 0 means the debugging protocol, `weights` null means RGBA as it is. */
   async openSink(ringBytes, weights) {

@@ -8,7 +8,7 @@ from itertools import pairwise
 from ecg_renderer.film import Film, plugins_in
 from ecg_renderer.model import Block, FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity, replay_before
-from ecg_renderer.scenario import CueSpan, Scenario
+from ecg_renderer.scenario import CueSpan, Scenario, font_uses
 
 LONGEST_BLOCK = 90
 # To seek a frame without capturing it costs about this share of capturing it: a block must be long enough
@@ -39,7 +39,7 @@ def film_of(
         for stretch in activity.captioned(part)
         for block in _blocks(stretch, cues, grid, activity)
     )
-    return Film(data, plugins_in(data), *size, grid.rate, tuple(blocks), preview_layout)
+    return Film(data, plugins_in(data), *size, grid.rate, tuple(blocks), preview_layout, font_uses(data))
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:
