@@ -38,9 +38,9 @@ def texts_of(data: dict[str, Any]) -> Iterator[tuple[Node, Node, str, tuple[str,
 
 def _texts(node: Node, inherited: dict[str, Any]) -> Iterator[tuple[Node, dict[str, Any]]]:
     style = {**inherited, **_as_style(node.get("style"))}
-    if node["eType"] == "text":
+    if node.get("eType") == "text":
         yield node, style
-    if node["eType"] == "group":
+    if node.get("eType") == "group":
         for child in node.get("children", ()):
             if child is not None:
                 yield from _texts(child, style)
