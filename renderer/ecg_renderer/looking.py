@@ -38,7 +38,7 @@ OUTSIDE = "outside the picture"
 _SCHEMA = 1
 _WIDE_HINT = "Shorten it, make it smaller, or let its line break: give the whole sentence as one text, or a flat cue."
 _FONT_HINT = (
-    "Install it, give it as define.{name} with its address, or choose another; docs/captions.md lists what is there."
+    "Install it, give it as define.{name} with its address, or choose another; docs/fonts.md lists what is there."
 )
 _BOX_HINT = "Install a font that has it, or leave it out."
 _SIDES = {"left": "on the left", "top": "at the top", "right": "on the right", "bottom": "at the bottom"}

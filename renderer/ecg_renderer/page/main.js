@@ -122,6 +122,11 @@ window.ecg = {
     return stage.paintedBox();
   },
 
+  /** Go to `frame` from the one before: for whoever shows the stage to a person. */
+  seek(frame) {
+    stages[0].seek(frame);
+  },
+
   /**
    * Go on from frame `from` to the first frame before `end` whose picture differs.
    *
