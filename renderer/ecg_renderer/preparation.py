@@ -43,7 +43,7 @@ from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 1
+_PROBE_SCHEMA = 2
 SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
