@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,17 @@ class Family:
 
     def parts(self, characters: str) -> list[str]:
         """Return the parts that have any of `characters`, in the package's order."""
-        codes = [ord(character) for character in characters]
-        return [
-            part
-            for part, ranges in self.ranges.items()
-            if any(first <= code <= last for code in codes for first, last in ranges)
-        ]
+        needed = {part for character in characters for part in self._parts_by_code.get(ord(character), ())}
+        return [part for part in self.ranges if part in needed]
+
+    @cached_property
+    def _parts_by_code(self) -> dict[int, list[str]]:
+        parts: dict[int, list[str]] = {}
+        for part, ranges in self.ranges.items():
+            for first, last in ranges:
+                for code in range(first, last + 1):
+                    parts.setdefault(code, []).append(part)
+        return parts
 
 
 def stand_in(name: str) -> str:
