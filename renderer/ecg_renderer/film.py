@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, floor
@@ -12,6 +12,8 @@ from typing import Any
 
 from ecg_renderer.fonts import FontUse, faces_of
 from ecg_renderer.model import Block, Box, FrameRange
+from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.served import ServedFile
 
 PREVIEW_HEIGHT = 360
 
@@ -27,6 +29,7 @@ class Film:
         rate: of the output, frames per second.
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
+        modules: plugins among them that an origin gave, by their names; all others are our own.
         fonts: what its texts ask for, which the scenario says too.
     """
 
@@ -37,6 +40,7 @@ class Film:
     rate: Fraction
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
+    modules: Mapping[str, PluginModule] = field(default_factory=dict)
     fonts: tuple[FontUse, ...] = ()
 
     @property
@@ -50,7 +54,13 @@ class Film:
         briefly = {name: _digest(url) for name, url in self._own_fonts.items()}
         scenario = {**self.scenario, "define": {**self.scenario.get("define", {}), **briefly}}
         layout = [self.width, self.height, str(self.rate), self.preview_layout]
-        return {"scenario": scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
+        modules = {name: module.digest for name, module in self.modules.items()}
+        plugins = [self.plugins, modules] if modules else self.plugins
+        return {"scenario": scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
+
+    def served(self) -> dict[str, ServedFile]:
+        """Return what the page gets besides its own files, by path."""
+        return {path: file for module in self.modules.values() for path, file in module.served().items()}
 
     def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
         """Return the argument of the page's `ecg.load`."""
@@ -58,7 +68,8 @@ class Film:
         define = {name: value for name, value in self.scenario.get("define", {}).items() if name not in own}
         return {
             "scenario": {**self.scenario, "define": define},
-            "plugins": list(self.plugins),
+            "plugins": [name for name in self.plugins if _unnumbered(name) not in self.modules],
+            "modules": self._modules_config(),
             "fonts": {**faces_of(self.fonts), "own": own},
             "width": self.width,
             "height": self.height,
@@ -67,6 +78,14 @@ class Film:
             "stages": stages,
             "canvas": canvas,
         }
+
+    def _modules_config(self) -> list[dict[str, Any]]:
+        names: dict[str, list[str]] = {}
+        for name in self.plugins:
+            if module := self.modules.get(_unnumbered(name)):
+                names.setdefault(module.key, []).append(name)
+        by_key = {module.key: module for module in self.modules.values()}
+        return [by_key[key].page_config(together) for key, together in names.items()]
 
     @property
     def _own_fonts(self) -> dict[str, str]:
@@ -105,6 +124,10 @@ def _plugins(nodes: Iterable[dict[str, Any]]) -> Iterable[str]:
         node = waiting.pop()
         yield from (plugin["name"] for plugin in node.get("pluginChain", ()))
         waiting.extend(node.get("children", ()))
+
+
+def _unnumbered(name: str) -> str:
+    return name.partition("#")[0]
 
 
 def _edges(frames: FrameRange) -> tuple[int, int]:

@@ -114,7 +114,7 @@ class Looker:
         """Return which texts of `film` leave the picture, and which lie on each other, at rest."""
         still = {**film.scenario, "cues": [{**cue, "root": _at_rest(cue["root"])} for cue in film.scenario["cues"]]}
         ids = {cue["root"]["id"] for cue in still["cues"]}
-        rest = Film(still, (), film.width, film.height, film.rate, (), film.preview_layout, film.fonts)
+        rest = replace(film, scenario=still, plugins=(), blocks=(), modules={})
         frames = _frames(scenario, ids, film.rate)
         if not frames:
             return ()

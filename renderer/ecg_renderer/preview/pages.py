@@ -23,15 +23,19 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 
-from ecg_renderer.browser import PAGE_FOLDER, content_type, page_file
+from ecg_renderer.browser import PAGE_FOLDER, page_file
 from ecg_renderer.errors import RenderError
+from ecg_renderer.plugin_modules import SERVED_BELOW
 from ecg_renderer.preview.source import SourceCopy, plays_itself
-from ecg_renderer.preview.watching import Watched, described
+from ecg_renderer.preview.watching import Watched, described, whole_film
+from ecg_renderer.served import content_type
 from ecg_renderer.stills import StillRequest, make_still
 
 OWN_FOLDER = Path(__file__).parent / "page"
 QUIET_SECONDS = 15.0
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+# The stage's own origin is none: for it, all files are another's.
+_FOR_THE_STAGE = {"Access-Control-Allow-Origin": "*"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
     "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,6 +67,7 @@ class Pages:
         mine.add_api_route("/still", self._still)
         app.include_router(mine)
         app.add_api_route("/preview/{name}", _own_file)
+        app.add_api_route("/fetched/{path:path}", self._fetched)
         app.add_api_route("/{path:path}", _stage_file)
         return app
 
@@ -115,6 +120,13 @@ class Pages:
         there = self._copy.path is not None
         return JSONResponse({"done": self._copy.done, "failure": self._copy.failure, "there": there})
 
+    async def _fetched(self, path: str) -> Response:
+        prepared = self._watched.prepared
+        file = whole_film(prepared).served().get(f"{SERVED_BELOW}/{path}") if prepared else None
+        if file is None:
+            raise HTTPException(404)
+        return Response(file.body, media_type=file.content_type, headers=_FOR_THE_STAGE)
+
     async def _still(self, frame: int) -> Response:
         """Render a frame from the job as it is now, as `ecg-render still` does."""
         prepared = self._watched.prepared
@@ -145,8 +157,7 @@ async def _own_file(name: str) -> Response:
     file = OWN_FOLDER / Path(name).name
     if not file.is_file():
         raise HTTPException(404)
-    # The stage's own origin is none: for it, all files are another's.
-    return FileResponse(file, media_type=content_type(file), headers={"Access-Control-Allow-Origin": "*"})
+    return FileResponse(file, media_type=content_type(file), headers=_FOR_THE_STAGE)
 
 
 async def _stage_file(path: str) -> Response:
@@ -156,4 +167,4 @@ async def _stage_file(path: str) -> Response:
     if file == PAGE_FOLDER / "index.html":
         html = file.read_text().replace("</body>", '<script type="module" src="/preview/stage.js"></script></body>')
         return HTMLResponse(html)
-    return FileResponse(file, media_type=content_type(file), headers={"Access-Control-Allow-Origin": "*"})
+    return FileResponse(file, media_type=content_type(file), headers=_FOR_THE_STAGE)

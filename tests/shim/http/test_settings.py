@@ -186,8 +186,8 @@ def test_the_service_may_lay_captions_out_as_the_editor_does_where_a_request_doe
     assert render_options({"layout": "viewport"}, layout="preview").layout == "viewport"
 
 
-def test_without_gpu_encoding_x264_encodes_whatever_the_client_wants():
-    assert render_options({"encoder": "nvenc"}, gpu_encoding=False).encoder == "x264"
+def test_without_gpu_encoding_the_cpu_encodes_whatever_the_client_wants():
+    assert render_options({"encoder": "nvenc"}, gpu_encoding=False).encoder == "cpu"
     assert render_options({"encoder": "nvenc"}).encoder == "nvenc"
 
 

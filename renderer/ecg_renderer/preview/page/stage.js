@@ -16,11 +16,11 @@ async function load({ load: config, id }) {
   }
 }
 
-function show({ show: frame, replay }) {
+async function show({ show: frame, replay }) {
   if (shown !== null && frame > shown && frame - shown <= STEPS) {
-    for (let n = shown + 1; n <= frame; n++) window.ecg.seek(n);
+    for (let n = shown + 1; n <= frame; n++) await window.ecg.seek(n);
   } else {
-    window.ecg.showFrame(frame, replay);
+    await window.ecg.showFrame(frame, replay);
   }
   shown = frame;
 }
