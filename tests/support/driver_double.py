@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ class Driver:
     def install(self, **settings: str) -> None:
         """Let this process's own children meet it."""
         os.environ.update(self.environment(**settings))
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Another program has a session of this GPU, which has one."""
+        encode = ["-re", "-f", "lavfi", "-i", "color=s=320x240", "-t", "60", "-c:v", "h264_nvenc", "-bf", "0"]
+        command = ["ffmpeg", "-v", "error", "-nostdin", *encode, "-progress", "pipe:1", "-f", "null", "-"]
+        environment = os.environ | self.environment(SESSIONS="1")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
+            assert other.stdout
+            other.stdout.readline()  # from now on it encodes
+            yield
+            other.terminate()
 
     @property
     def sessions(self) -> list[dict[str, Any]]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -26,18 +23,6 @@ def chosen(size: tuple[int, int] = (1920, 1080), bit_depth: int = 8, codec: str 
     """Return what `auto` takes, asked for the first time."""
     encoder._nvenc_tests = encoder._NvencTests()
     return asyncio.run(choose_encoder(Options(codec=codec), size=size, bit_depth=bit_depth))
-
-
-@contextmanager
-def another_session(driver: Driver) -> Iterator[None]:
-    """Another program encodes on the GPU meanwhile."""
-    encode = ["-re", "-f", "lavfi", "-i", "color=s=320x240", "-t", "60", "-c:v", "h264_nvenc", "-bf", "0"]
-    command = ["ffmpeg", "-v", "error", "-nostdin", *encode, "-progress", "pipe:1", "-f", "null", "-"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        other.stdout.readline()  # it encodes
-        yield
-        other.terminate()
 
 
 @pytest.mark.parametrize("gpu", ["T4", "A10G", "L4", "L40S"])
@@ -101,7 +86,7 @@ def test_ten_bits_are_tried_with_ten_bits(driver: Driver) -> None:
 
 def test_a_gpu_without_a_free_session_is_tried_again_later(driver: Driver) -> None:
     driver.install(SESSIONS="1")
-    with another_session(driver):
+    with driver.in_use():
         assert chosen().reason.endswith("the GPU opens no further encoding session")
     assert chosen().encoder == "nvenc"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -116,7 +117,7 @@ def test_cells_begin_with_forced_key_frames_and_join(
     assert all(dts >= 0 for dts, _, _ in packets(cells[0]))
     path, _ = render.merged(cells)
     times = packets(path)
-    assert all(earlier < later for (earlier, *_), (later, *_) in zip(times, times[1:], strict=False))
+    assert all(earlier < later for (earlier, *_), (later, *_) in pairwise(times))
     assert any(dts != pts for dts, pts, _ in times) == bool(b_frames)
     numbers = read_counters(path)
     assert [number.source for number in numbers] == list(range(30))
