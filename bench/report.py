@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from bench.results import CaptureCost, Comparison, Edit, Measured, Quantity, Run, memory_peak, shares_of_decoding, spending
+from bench.results import (
+    CaptureCost,
+    Comparison,
+    Edit,
+    Measured,
+    Quantity,
+    Run,
+    memory_peak,
+    shares_of_decoding,
+    spending,
+)
 from bench.table import Table
 from bench.verdicts import verdicts
 

@@ -17,7 +17,6 @@ from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder, meaning_of
 from encodes import Render
 
-
 NO_DEVICES = "[h264_nvenc @ 0x5] No capable devices found"
 
 
