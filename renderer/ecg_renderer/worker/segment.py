@@ -68,10 +68,10 @@ class _Segment:
         self._live.begin_segment(segment)
         say = f"Segment {self._number} of {len(prepared.plan.segments)}: {_frames_of(segment)}."
         self._live.stage(Stage.STARTING, say)
-        options = self._assignment.job.spec.options
+        options, bit_depth = prepared.encoding
         target = prepared.plan.target
         size = target.width, target.height
-        choice = await agree_on_encoder(self._work, options, bit_depth=prepared.source.bit_depth, size=size)
+        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth, size=size)
         self._live.encode_with(choice)
         prepared = prepared.encoded_by(choice)
         with scratch_folder() as folder:
