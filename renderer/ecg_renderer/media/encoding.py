@@ -40,7 +40,8 @@ async def encode(
 
     def note(progress: Progress) -> None:
         nonlocal frames
-        if progress.frame > frames:
+        # Before the first one FFmpeg may have to decode for minutes, from the last key frame on.
+        if progress.frame > frames or not frames:
             frames = progress.frame
             limit.reschedule(loop.time() + STALL_SECONDS)
         on_progress(progress)
