@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from ecg_api.plan import Target
-from ecg_renderer.errors import FfmpegError, GpuMemoryError, GpuUnavailable, RenderError
-from ecg_renderer.media.codecs import CODECS, Codec
+from ecg_renderer.errors import FfmpegError, GpuMemoryError, GpuUnavailable
+from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import NO_MEMORY, meaning_of
 from ecg_renderer.media.process import Finished, Progress, run_ffmpeg
 
@@ -39,7 +39,8 @@ async def encode(
 
     def note(progress: Progress) -> None:
         nonlocal frames
-        if progress.frame > frames:
+        # Before the first one FFmpeg may have to decode for minutes, from the last key frame on.
+        if (progress.frame > frames or not frames) and not limit.expired():
             frames = progress.frame
             limit.reschedule(loop.time() + STALL_SECONDS)
         on_progress(progress)
@@ -50,12 +51,8 @@ async def encode(
     except TimeoutError:
         raise GpuUnavailable(f"No frame came out of NVENC for {STALL_SECONDS} s while {action}.", hint=_HINT) from None
     except FfmpegError as error:
-        raise _gpu_failure(error, codec, target, action) from error
-
-
-def _gpu_failure(error: FfmpegError, codec: Codec, target: Target, action: str) -> RenderError:
-    meaning = meaning_of(error.log_tail, codec, (target.width, target.height))
-    if not meaning:
-        return error
-    kind = GpuMemoryError if meaning == NO_MEMORY else GpuUnavailable
-    return kind(f"NVENC failed while {action}: {meaning}.", hint=_HINT, log_tail=error.log_tail)
+        meaning = meaning_of(error.log_tail, codec, (target.width, target.height))
+        if not meaning:
+            raise
+        kind = GpuMemoryError if meaning == NO_MEMORY else GpuUnavailable
+        raise kind(f"NVENC failed while {action}: {meaning}.", hint=_HINT, log_tail=error.log_tail) from error
