@@ -72,6 +72,10 @@ class Settings:
     gpu_encoding: bool = variable(
         "ENABLE_GPU_ENCODING", flag, "true", "false: the CPU encodes, also where NVENC would work."
     )
+    layout: str = variable(
+        "ECG_LAYOUT", words("viewport", "preview"), "viewport",
+        "How captions are laid out where a request has no options.layout: preview is the editor's own proportions.",
+    )  # fmt: skip
     rendering_timeout: float = variable(
         "RENDERING_TIMEOUT", seconds(1, 86_400), "1800", "Seconds after which a render is stopped as failed."
     )

@@ -75,6 +75,7 @@ def rules_of(settings: Settings, mode: str = STANDALONE) -> Rules:
         ),
         max_cues=settings.max_cues,
         gpu_encoding=settings.gpu_encoding,
+        layout=settings.layout,
         lookup=bool(settings.video_dsn),
     )
 

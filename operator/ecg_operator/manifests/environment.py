@@ -57,7 +57,7 @@ def _job_json(job: RenderJob, *, with_scenario: bool) -> str:
     spec: dict[str, Any] = job.spec.model_dump(
         mode="json",
         exclude_none=True,
-        include={"source", "scenario", "plugins", "options", "output", "segments", "reuse"},
+        include={"source", "scenario", "plugins", "options", "output", "segments", "reuse", "live"},
     )
     if job.spec.scenario.inline is not None and not with_scenario:
         # After the plan the prepared scenario is in storage; the manifest stays readable without it.

@@ -61,6 +61,11 @@ class CanvasCapture(RestartingCapture):
         self._page: Page | None = None
         self._whole_boxes = False
 
+    @property
+    def page(self) -> Page | None:
+        """The page that captions are laid out in."""
+        return self._page
+
     async def _open(self) -> None:
         self._browser = await self._launcher.start()
         self.browser_version = self._browser.version

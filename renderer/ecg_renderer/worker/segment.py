@@ -35,6 +35,7 @@ from ecg_renderer.worker.claim import agree_on_encoder
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_cells
 from ecg_renderer.worker.scratch import scratch_folder
+from ecg_renderer.worker.watching import watched
 from ecg_renderer.worker.work import load_job
 
 
@@ -73,7 +74,8 @@ class _Segment:
         self._live.encode_with(choice)
         prepared = prepared.encoded_by(choice)
         with scratch_folder() as folder:
-            report = await self._render(prepared, segment, folder, choice)
+            async with watched(self._assignment, prepared, self._number, folder, self._live):
+                report = await self._render(prepared, segment, folder, choice)
             if len(prepared.plan.segments) > 1:
                 return report
             merged = await done_before(self._work) or await self._merge(prepared, folder)

@@ -207,6 +207,11 @@ def test_chance_is_the_same_in_every_browser(page: str) -> None:
     assert 0.4 < sum(first) / 100 < 0.6
 
 
+def seccomp_mode(pid: int) -> str:
+    [mode] = re.findall(r"Seccomp:\s(\d)", Path(f"/proc/{pid}/status").read_text())
+    return str(mode)
+
+
 def test_the_pages_process_knows_no_secrets_and_is_confined_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for Chromium")
 
@@ -214,8 +219,7 @@ def test_the_pages_process_knows_no_secrets_and_is_confined_where_that_can_be(mo
         async with driven_page():
             processes = [*browser_processes(None), *browser_processes("renderer")]
             secrets = [name for process in processes for name in process.environ() if name.startswith("AWS_")]
-            statuses = [Path(f"/proc/{process.pid}/status").read_text() for process in browser_processes("renderer")]
-            return secrets, [re.findall(r"Seccomp:\s(\d)", status)[0] for status in statuses]
+            return secrets, [seccomp_mode(process.pid) for process in browser_processes("renderer")]
 
     secrets, filters = asyncio.run(look())
 
