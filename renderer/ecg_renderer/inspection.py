@@ -2,7 +2,8 @@
 
 1. facts     the video's size, rate and length; without a video, a common size and the captions' own length
 2. prepare   as for a render: every finding with its path, cue and word
-3. look      each cue laid out by the real stage, at rest: what leaves the picture, what lies on another caption
+3. read      as subtitles: lines too long, changes too fast, two at one place
+4. look      each cue laid out by the real stage, at rest: what leaves the picture, what lies on another caption
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
 from ecg_renderer.scenario.flat import FLAT_NODE
 from ecg_renderer.storage import Storage
-from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
 
 COMMON_RATE = Fraction(30)
 # Longer than any video: without one, captions end when they say.
@@ -78,7 +79,7 @@ async def inspect(
         origin=name,
     )
     seen = await _seen(scenario, around) if browser and scenario.cues else ()
-    return Inspection(scenario, (*scenario.findings, *seen), browser)
+    return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)
 
 
 async def _seen(scenario: Scenario, around: Surroundings) -> tuple[Finding, ...]:

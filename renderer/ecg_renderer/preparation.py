@@ -102,6 +102,10 @@ class PreparedJob:
         frames = len(self.frames_of(range(number, number + 1)))
         return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
 
+    def captions_cell(self, number: int) -> Cell:
+        """Return what a cell of captions alone is called in a store, and its frames."""
+        return Cell.of_captions(self.plan.cells[number].captions_key, self.cell(number).frames)
+
     def reusing(self, kept: Collection[int], cutting: Cutting) -> PreparedJob:
         """Return the job with a plan in which the cells `kept` need not be rendered."""
         plan = reusing(self.plan, self.planner.activity, cutting, kept=kept, cores=cores())
@@ -120,11 +124,13 @@ async def prepare_job(
     store: CellStore,
     reader: ScenarioReader | None = None,
     chooser: EncoderChooser = choose_encoder,
+    alone: bool = False,
 ) -> PreparedJob:
     """Read and check the inputs of `job` and plan it as if `store` had no cell; relative paths start at `base`.
 
     `store` remembers what was found out about sources. `reader` returns the scenario of a reference, and `chooser`
-    decides on the encoder, where that is done otherwise than on one machine. Raises a RenderError that says which input
+    decides on the encoder, where that is done otherwise than on one machine. `alone`: captions alone are wanted of it
+    too. Raises a RenderError that says which input
     is at fault.
     """
     spec = job.spec
@@ -156,6 +162,7 @@ async def prepare_job(
         encoder=encoder.encoder,
         versions=named.result(),
         cores=cores(),
+        alone=alone,
     )
     return PreparedJob(job, source_url, scenario, encoder, plan)
 

@@ -87,6 +87,10 @@ class CellFiles:
         """Return the file of a cell."""
         return self.folder / f"cell-{number}.mp4"
 
+    def captions_path(self, number: int) -> Path:
+        """Return the file of a cell of captions alone."""
+        return self.folder / f"captions-{number}.zip"
+
     @property
     def pattern(self) -> str:
         """The files' names as FFmpeg's muxer takes them."""
@@ -229,7 +233,7 @@ def _composed(job: Pictures) -> Any:
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
     pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
     pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
-    pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
+    pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit, target.focus))
     pictures = _chained(pictures, colour_filters(job.source))
     if job.overlay:
         captions = _chained(_caption_input(job.overlay), colour_filters(job.source))

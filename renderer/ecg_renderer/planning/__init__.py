@@ -11,13 +11,14 @@ from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_cost
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
 from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, output_colour, reusing, with_encoder
-from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
+from ecg_renderer.planning.segments import alike, cell_length, cut_segments, runs_of
 
 __all__ = [
     "Activity",
     "Cutting",
     "FrameCosts",
     "Planner",
+    "alike",
     "alive_frames",
     "cell_key",
     "cell_length",

@@ -91,11 +91,13 @@ def make_plan(
     encoder: EncoderName,
     versions: Mapping[str, str],
     cores: int,
+    alone: bool = False,
 ) -> Plan:
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
     `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
-    a pixel; `cores` is the number of CPU cores for which time is estimated. Raises OptionsError for a size that cannot
+    a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for
+    their captions alone too. Raises OptionsError for a size that cannot
     be rendered.
     """
     grid, rate_warnings = output_grid(source, options)
@@ -114,6 +116,7 @@ def make_plan(
         quality=options.quality,
         preset=options.preset,
         fit=options.fit,
+        focus=options.focus,
         format=options.format,
     )
     ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
@@ -123,7 +126,7 @@ def make_plan(
         source=source,
         target=target,
         cell_frames=cell_frames,
-        cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
+        cells=[_cell(planner, frames, target, source, options, versions, alone=alone) for frames in ranges],
         segments=[],
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
@@ -201,11 +204,26 @@ def cell_key(
             "film": film.contents(),
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
-            "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "target": target.model_dump(
+                include={"width", "height", "rate", "quality", "preset", "fit", "focus"}, exclude_none=True
+            ),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
             "versions": dict(versions),
+        }
+    )
+
+
+def captions_key(film: Film, frames: FrameRange, source: SourceFacts, versions: Mapping[str, str]) -> str:
+    """Return the key of a cell of captions alone: no encoder, and of the source only its colours, play a part."""
+    return canonical_hash(
+        {
+            "schema": _SCHEMA,
+            "film": film.contents(),
+            "frames": [frames.start, frames.end],
+            "colours": [source.matrix, source.full_range],
+            "versions": {name: version for name, version in versions.items() if name != "ffmpeg"},
         }
     )
 
@@ -217,10 +235,13 @@ def _cell(
     source: SourceFacts,
     options: Options,
     versions: Mapping[str, str],
+    *,
+    alone: bool,
 ) -> CellPlan:
     seek = seek_before(source, frames.start, planner.grid.rate)
+    film = planner.film(frames)
     key = cell_key(
-        planner.film(frames),
+        film,
         frames,
         target,
         source=source,
@@ -229,7 +250,8 @@ def _cell(
         versions=versions,
     )
     captioned = planner.activity.captioned_frames(frames)
-    return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+    of_captions = captions_key(film, frames, source, versions) if alone else ""
+    return CellPlan(key=key, captions_key=of_captions, seek=seek, captioned_frames=captioned)
 
 
 def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixels: int) -> SegmentPlan:

@@ -27,7 +27,7 @@ from ecg_renderer.metering import RenderMeter
 from ecg_renderer.planning import runs_of
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import Stage
-from ecg_renderer.rendering import Surroundings, render
+from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.settings import Settings
 from ecg_renderer.storage import CellStore, Work
 from ecg_renderer.worker.assignment import Assignment
@@ -115,9 +115,10 @@ class _Segment:
             async with MemoryMeter().running() as memory:
                 live.memory = memory
                 here = Surroundings(self._settings, folder, launcher, self._store)
-                async with aclosing(render(prepared, runs_of(missing), here, meter)) as finished:
-                    async for number, path in finished:
-                        await self._store.keep(prepared.cell(number), path, live.transferred)
+                parts = [Part(run) for run in runs_of(missing)]
+                async with aclosing(render(prepared, parts, here, meter)) as finished:
+                    async for piece in finished:
+                        await self._store.keep(prepared.cell(piece.number), piece.path, live.transferred)
                 # Short segments end before the first sample.
                 peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
         finally:
