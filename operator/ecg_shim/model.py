@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ecg_api.failures import Failure
-from ecg_api.options import Options
-from ecg_api.status import RenderMetrics
+from ecg_api.status import RenderMetrics, RenditionStatus
+from ecg_shim.renditions import RequestOptions
 from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
     from ecg_shim.snapshot import Snapshot
 
 
-def download_path(job_id: str) -> str:
-    """Return the path under which the service hands out the video of a job, or leads to it."""
-    return f"/api/render/{quote(job_id, safe='')}/download"
+def download_path(job_id: str, name: str = "") -> str:
+    """Return the path under which the service hands out the video of a job, or its rendition `name`, or leads to it."""
+    return f"/api/render/{quote(job_id, safe='')}/download{f'/{quote(name)}' if name else ''}"
 
 
 class JobStatus(StrEnum):
@@ -75,7 +75,7 @@ class RenderOrder:
     job_id: str
     video_url: str
     scenario: bytes
-    options: Options
+    options: RequestOptions
     callback_url: str
     payload_hash: str
 
@@ -110,6 +110,7 @@ class JobState:
     Attributes:
         progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
         eta_seconds: seconds to go, None while unknown.
+        outputs: all results of a job with renditions, the video first, failed ones included; empty for other jobs.
     """
 
     job_id: str
@@ -120,6 +121,7 @@ class JobState:
     message: str = ""
     eta_seconds: int | None = None
     output: Output | None = None
+    outputs: tuple[RenditionStatus, ...] = ()
     failure: Failure | None = None
     metrics: RenderMetrics = field(default_factory=RenderMetrics)
     streaming: Streaming | None = None
@@ -186,6 +188,9 @@ class Backend(Protocol):
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a finished video with an address that works from now on; as it is if its address lasts."""
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return one of a job's results as something to hand out, with an address that works from now on."""
 
     async def cancel(self, job_id: str) -> bool:
         """Stop the job; False if it is not known or has ended. An unknown id is remembered for 30 minutes."""

@@ -29,7 +29,7 @@ from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import RunRequest
-from ecg_renderer.results import result_of, write_captions
+from ecg_renderer.results import result_of, soft_subtitles, write_captions
 from ecg_renderer.scenario import canonical_hash
 from ecg_renderer.storage import CellStore, Output, open_storage, run_folder
 
@@ -155,6 +155,7 @@ class LocalRun:
                 source=plan.source,
                 url=await self._source_url(),
                 output=output.path,
+                subtitles=soft_subtitles(prepared),
             )
         self._warn(merged.warnings)
         return merged.verified

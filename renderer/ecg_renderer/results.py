@@ -85,6 +85,7 @@ def check_results(job: RenderJob, base: Path, source_url: str) -> None:
                 pass
         except RenderError as error:
             error.message = f"{field}: {error.message}"
+            error.args = (error.message,)
             raise
 
 
@@ -130,6 +131,12 @@ async def _in_thread(work: Callable[[Callable[[], bool]], Alone]) -> Alone:
         if not task.cancelled():
             task.exception()
         raise
+
+
+def soft_subtitles(prepared: PreparedJob) -> str:
+    """Return the .srt text that the video carries as a track; empty where none is wanted, or nothing is said."""
+    wanted = prepared.job.spec.options.soft_subtitles
+    return written_subtitles(prepared.scenario, "srt") if wanted else ""
 
 
 async def write_subtitles(job: RenderJob, rendition: Rendition, scenario: Scenario, base: Path) -> RenditionStatus:

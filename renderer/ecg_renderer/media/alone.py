@@ -35,10 +35,10 @@ from ecg_renderer.storage.failures import refusal
 
 # ISO/IEC 23091-2, by FFmpeg's names; 2 is unspecified.
 _NUMBERS = {
-    **{"bt709": 1, "gamma22": 4, "bt470m": 4, "bt470bg": 5, "gamma28": 5, "smpte170m": 6, "smpte240m": 7},
-    **{"bt2020nc": 9, "bt2020": 9, "bt2020c": 10, "smpte431": 11, "smpte432": 12, "iec61966-2-1": 13},
-    **{"bt2020-10": 14, "bt2020-12": 15, "smpte2084": 16, "arib-std-b67": 18},
-}
+    "bt709": 1, "gamma22": 4, "bt470m": 4, "bt470bg": 5, "gamma28": 5, "smpte170m": 6, "smpte240m": 7,
+    "bt2020nc": 9, "bt2020": 9, "bt2020c": 10, "smpte431": 11, "smpte432": 12, "iec61966-2-1": 13,
+    "bt2020-10": 14, "bt2020-12": 15, "smpte2084": 16, "arib-std-b67": 18,
+}  # fmt: skip
 _CURVES_OF_709 = (6, 14, 15)
 PRORES_4444 = "4"  # a profile; the encoder called prores_ks takes five times as long for the same size
 _VP9_FACTOR = 1.35  # its scale of quality runs to 63 where x264's ends at 51

@@ -105,6 +105,8 @@ class Merge:
     source: SourceFacts
     url: str
     output: Path
+    subtitles: Path | None = None
+    """An .srt file that becomes a track which players can switch on."""
 
 
 def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DEFAULT_THREADS) -> list[str]:
@@ -178,10 +180,16 @@ def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[
     if first:
         options["output_ts_offset"] = decimal(-first)
     maps = [word for index in audio for word in ("-map", f"1:{index}")]
-    return [
-        "-copyts",
+    inputs = [
         *(*_words(pictures), "-i", "pipe:0"),
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
+    ]
+    if job.subtitles:
+        inputs += ["-f", "srt", "-itsoffset", decimal(job.source.start), "-i", f"file:{job.subtitles}"]
+        maps += ["-map", "2:s:0", "-c:s", "mov_text"]
+    return [
+        "-copyts",
+        *inputs,
         *("-map", "0:v:0", *maps, *_words(options), "-f", job.target.format, f"file:{job.output}"),
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
@@ -34,18 +35,30 @@ class MergeResult:
     warnings: tuple[str, ...]
 
 
-async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, url: str, output: Path) -> MergeResult:
+async def merge(
+    cells: Sequence[Path],
+    *,
+    target: Target,
+    source: SourceFacts,
+    url: str,
+    output: Path,
+    subtitles: str = "",
+) -> MergeResult:
     """Write the result of a whole job, joined of all its `cells`, to `output` (a temporary name) and verify it.
 
-    `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when cells do not agree or the result is
+    `url` is what FFmpeg opens for the source's sound; `subtitles`, the text of an .srt file, becomes a track that
+    players can switch on. Raises FfmpegError when cells do not agree or the result is
     not as planned, ResourceError when the disk is full.
     """
     chosen = {stream.index: audio_options(stream, target.format) for stream in source.audio}
     audio = {index: options for index, (options, _) in chosen.items()}
     warnings = tuple(dict.fromkeys(warning for _, warning in chosen.values() if warning))
     await asyncio.to_thread(_check_headers, cells)
-    arguments = merge_arguments(Merge(target, source, url, output), audio)
-    with plain_failures():
+    with TemporaryDirectory(prefix="ecg-render-") as folder, plain_failures():
+        track = Path(folder) / "subtitles.srt" if subtitles else None
+        if track:
+            track.write_text(subtitles, encoding="utf-8")
+        arguments = merge_arguments(Merge(target, source, url, output, track), audio)
         async with asyncio.TaskGroup() as tasks:
             reader, writer = os.pipe()
             tasks.create_task(asyncio.to_thread(_write, cells, writer))

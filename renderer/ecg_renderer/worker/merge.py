@@ -3,7 +3,7 @@
 1. did an earlier try come as far as the output? then only its report is missing
 2. fetch the cells, a few at a time, each checked by its seal
 3. join them with the source's sound, into a temporary file, read back and checked
-4. the output's final name, then a note that it has it
+4. the output's final name, then files of subtitles, then a note of both
 5. the work files go; cells that the namespace shares stay
 """
 
@@ -16,12 +16,13 @@ from pathlib import Path
 from ecg_api.plan import Plan
 from ecg_api.pods import MergeReport, decode_report, encode_report
 from ecg_api.ranges import format_ranges
-from ecg_api.status import OutputStatus
+from ecg_api.status import OutputStatus, RenditionStatus
 from ecg_renderer.errors import RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import Stage
+from ecg_renderer.results import MAIN, soft_subtitles, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
 from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import read_claim
@@ -68,15 +69,36 @@ async def merge_cells(
     needed = sum(path.stat().st_size for path in paths)
     url = await open_source(assignment, plan)
     with destination.output(assignment.output_key, source=url, needed_bytes=needed) as output:
-        merged = await merge(paths, target=plan.target, source=plan.source, url=url, output=output.path)
+        merged = await merge(
+            paths,
+            target=plan.target,
+            source=plan.source,
+            url=url,
+            output=output.path,
+            subtitles=soft_subtitles(prepared),
+        )
         live.stage(UPLOADING, f"Writing the output, {merged.verified.size_bytes / 1e6:.1f} MB.")
         # Leaving the context ends an upload; so it need not be waited for when the pod is stopped.
         final = await asyncio.to_thread(output.commit, live.transferred)
     status = await asyncio.to_thread(_status, assignment, destination, final, plan, merged)
-    report = MergeReport(output=status, warnings=list(merged.warnings))
+    outputs = await _outputs(assignment, prepared, status)
+    report = MergeReport(output=status, outputs=outputs, warnings=list(merged.warnings))
     await work.put(MERGED, encode_report(report).encode())
     live.say(f"The output is {status.uri}.")
     return report
+
+
+async def _outputs(assignment: Assignment, prepared: PreparedJob, main: OutputStatus) -> list[RenditionStatus]:
+    """Write the files of subtitles; return all results of a job with renditions."""
+    renditions = assignment.job.spec.renditions
+    if not renditions:
+        return []
+    values = main.model_dump(include={"uri", "url", "size_bytes", "frames", "sha256"}, by_alias=False)
+    first = RenditionStatus(name=MAIN, content="video", **values)
+    made = [
+        await write_subtitles(assignment.job, rendition, prepared.scenario, assignment.base) for rendition in renditions
+    ]
+    return [first, *made]
 
 
 async def _fetch(assignment: Assignment, prepared: PreparedJob, files: CellFiles, live: Live) -> None:

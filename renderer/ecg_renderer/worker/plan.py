@@ -19,6 +19,7 @@ from ecg_renderer.media.encoder import EncoderChoice, cpu_codec, hardware_codec,
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import TARGET_SECONDS
+from ecg_renderer.results import check_results
 from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.address import printable
 from ecg_renderer.worker.assignment import Assignment
@@ -117,6 +118,7 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
     destination = open_storage(assignment.job.spec.output.uri, assignment.base)
     with destination.output(assignment.output_key, source=prepared.source_url):
         pass  # entering proves it; leaving removes what that took
+    check_results(assignment.job, assignment.base, prepared.source_url)
 
 
 def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:

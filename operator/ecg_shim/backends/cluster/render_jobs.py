@@ -18,14 +18,14 @@ from pydantic import BaseModel, ValidationError
 from ecg_api.conditions import Condition, ConditionType
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
-from ecg_api.options import Options
 from ecg_api.renderjob import API_VERSION, KIND
-from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, SegmentCounts
+from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, RenditionStatus, SegmentCounts
 from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import Output
+from ecg_shim.renditions import RequestOptions
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -80,6 +80,7 @@ class Job:
     eta_seconds: int | None = None
     segments: tuple[int, int] = (0, 0)
     output: Output | None = None
+    outputs: tuple[RenditionStatus, ...] = ()
     metrics: RenderMetrics = NO_METRICS
     failure: Failure | None = None
     told: Told = NOTHING_TOLD
@@ -113,6 +114,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         stopped=CANCELLED in notes,
         planned="plan" in status,
         output=_output(spec.get("output") or {}, status.get("output")),
+        outputs=tuple(found for raw in status.get("outputs") or () if (found := _part(RenditionStatus, raw))),
         metrics=_metrics(status.get("metrics")),
         failure=_failure(status.get("failure")),
         told=_told(status),
@@ -202,7 +204,9 @@ def _time(text: object) -> datetime | None:
 
 def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
     """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
-    options = Options.model_validate(ticket.options)
+    options = RequestOptions.model_validate(ticket.options)
+    output = _wanted_output(ticket.job_id, options.format, settings)
+    manifest = options.manifest(output["uri"])
     notes = {
         JOB_ID: ticket.job_id,
         SUBMITTED: ticket.submitted_at.isoformat(),
@@ -219,8 +223,9 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
         "spec": {
             "source": {"uri": video_url},
             "scenario": ticket.scenario,
-            "options": ticket.options,
-            "output": _wanted_output(ticket.job_id, options.format, settings),
+            **manifest,
+            "options": {name: value for name, value in ticket.options.items() if name != "renditions"},
+            "output": output,
             "callback": {"url": ticket.callback_url},
             "placement": {"gpus": 0 if options.encoder == "x264" else settings.gpus},
             "deadlines": {"activeSeconds": settings.active_seconds},

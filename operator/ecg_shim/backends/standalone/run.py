@@ -18,9 +18,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.options import Options
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
-from ecg_api.status import RenderMetrics
+from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.jobs import Moment
@@ -28,6 +27,7 @@ from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, s
 from ecg_shim.backends.standalone.process import Child, Order
 from ecg_shim.backends.standalone.reading import (
     EndedBy,
+    failure_among,
     judge,
     message_of,
     metrics_of,
@@ -39,6 +39,7 @@ from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
 from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
+from ecg_shim.renditions import RequestOptions
 from ecg_shim.tasks import unless
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Run:
     async def _admitted(self) -> RenderOrder | Failure | None:
         """Return what to render, its scenario yet to be read; None if the job was stopped meanwhile."""
         state = self._job.state
-        options = Options.model_validate_json(self._job.options)
+        options = RequestOptions.model_validate_json(self._job.options)
         order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
         return order if self._context.admit is None else await unless(self._stop, self._context.admit(order))
 
@@ -236,8 +237,11 @@ class Run:
             except OSError as error:
                 outcome = failure(FailureCode.S3_UPLOAD_ERROR, f"{error}.", "Give the service AWS credentials.")
             else:
-                if output is not None:
+                if output is not None and not failure_among(outcome.outputs):
                     await self._complete(outcome, output)
+                    return
+                if output is not None:
+                    await self._end_in_part(outcome, output)
                     return
                 said = f"The renderer named {outcome.output}, but there is no such file."
                 outcome = failure(FailureCode.RENDER_ERROR, said)
@@ -255,10 +259,27 @@ class Run:
         # A video that an earlier try had begun says nothing about how long one takes.
         measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
         state = await self._noted(
-            lambda: context.database.call(jobs.complete, self._job.seq, output, metrics, measured)
+            lambda: context.database.call(
+                jobs.complete, self._job.seq, output, metrics, measured, self._told_outputs(result)
+            )
         )
         context.cache.publish(state)
         await context.measure()
+
+    async def _end_in_part(self, result: RenderResult, output: Output) -> None:
+        """Try again what is missing, or note a job that has failed with the results that are there."""
+        found = failure_among(result.outputs)
+        assert found is not None
+        say_failure(self._job.state.job_id, self._tries, found)
+        if found.retryable and self._tries < self._context.settings.attempts:
+            await self._postpone(found)
+            return
+        outputs = self._told_outputs(result)
+        state = await self._noted(lambda: self._context.database.call(jobs.fail, self._job.seq, found, output, outputs))
+        self._context.cache.publish(state)
+
+    def _told_outputs(self, result: RenderResult) -> list[RenditionStatus]:
+        return [self._context.outputs.listed(self._job.state.job_id, one) for one in result.outputs]
 
     async def _fail(self, failure: Failure) -> None:
         self._context.cache.publish(

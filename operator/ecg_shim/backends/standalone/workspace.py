@@ -119,8 +119,7 @@ class Workspace:
             "spec": {
                 "source": {"uri": order.video_url},
                 "scenario": {"uri": scenario.name},
-                "options": order.options.model_dump(mode="json", exclude_none=True),
-                "output": {"uri": output},
+                **order.options.manifest(output),
             },
         }
         path = scenario.with_name("manifest.json")
