@@ -50,6 +50,19 @@ def takes_of(job: RenderJob, source: SourceFacts) -> list[Take]:
     return takes
 
 
+def described(job: RenderJob, source: SourceFacts) -> list[dict[str, str | int]]:
+    """Return for each rendition what will be made: name, content, uri, format, and of pictures width and height."""
+    told: list[dict[str, str | int]] = []
+    for rendition in job.spec.renditions:
+        values: dict[str, str | int] = {"name": rendition.title, "content": content_of(rendition), "uri": rendition.uri}
+        values["format"] = format_of(rendition)
+        if content_of(rendition) != "subtitles":
+            width, height = _size(options_of(rendition, job.spec.options), source)
+            values |= {"width": width, "height": height}
+        told.append(values)
+    return told
+
+
 def _of(job: RenderJob, rendition: Rendition) -> RenderJob:
     output = job.spec.output.model_copy(update={"uri": rendition.uri})
     changes = {"options": options_of(rendition, job.spec.options), "output": output}
