@@ -29,6 +29,12 @@ class WorkFiles:
     CELLS = "cells"
     """Folder of finished pieces of video, of a job that shares none with others."""
 
+    @staticmethod
+    def of_take(name: str, take: int) -> str:
+        """Return what `name`, such as plan.json, is called of the `take`th size of a job; the main one is 0."""
+        stem, _, suffix = name.rpartition(".")
+        return f"{stem}-{take}.{suffix}" if take else name
+
 
 class PlanReport(StatusModel):
     """The plan is in storage."""

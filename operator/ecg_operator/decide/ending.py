@@ -26,7 +26,7 @@ def succeed(draft: Draft) -> bool:
     if found is None or draft.status.plan is None:
         return False
     report, pod = found
-    frames = draft.status.plan.frames
+    frames = draft.status.plan.frames_to_render or draft.status.plan.frames
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
     draft.change(output=report.output, outputs=report.outputs)

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.renditions import content_of
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.manifests import override_problems
@@ -52,9 +51,7 @@ def _unusable(draft: Draft) -> Failure | None:
             f"spec.output.uri: RenderJob {observation.rival} is writing to {draft.spec.output.uri} already.",
             "Wait until it has finished, or choose another output.",
         )
-    if planned or draft.run.admitted_at:
-        return None
-    return _too_long(draft) or _wrong_overrides(draft) or _pictured(draft)
+    return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
 
 
 def _too_long(draft: Draft) -> Failure | None:
@@ -72,20 +69,6 @@ def _too_long(draft: Draft) -> Failure | None:
 def _wrong_overrides(draft: Draft) -> Failure | None:
     problems = override_problems(draft.spec.placement.pod_template_overrides)
     return failure(FailureCode.VALIDATION_ERROR, "; ".join(problems)) if problems else None
-
-
-def _pictured(draft: Draft) -> Failure | None:
-    """Refuse renditions with pictures, which pods do not make yet; rather than to leave them out without a word."""
-    for number, rendition in enumerate(draft.spec.renditions):
-        content = content_of(rendition)
-        if content != "subtitles":
-            return failure(
-                FailureCode.VALIDATION_ERROR,
-                f"spec.renditions[{number}]: a cluster makes subtitles besides the video, but no rendition of content "
-                f"{content} yet.",
-                "Leave it out, or render the same manifest on one machine: ecg-render run.",
-            )
-    return None
 
 
 def _waits_for_scenario(draft: Draft) -> bool:

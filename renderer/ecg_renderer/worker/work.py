@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
+from ecg_api.renderjob import RenderJob
 from ecg_renderer.errors import SourceInvalid, StorageError
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.preparation import PreparedJob
@@ -27,10 +28,13 @@ _SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 _PLAN_AGAIN = "Run `ecg-render worker plan` again, with the same image."
 
 
-async def store_job(work: Work, prepared: PreparedJob) -> None:
-    """Write scenario and plan; the plan last, so that where a plan is the scenario is too."""
-    await work.put(WorkFiles.SCENARIO, _SCENARIO.dump_json(prepared.scenario))
-    await work.put(WorkFiles.PLAN, prepared.plan.model_dump_json().encode())
+async def store_job(work: Work, prepared: PreparedJob, take: int = 0) -> None:
+    """Write scenario and plan; the plan last, so that where a plan is the scenario is too.
+
+    `take` is its number among those of a job; the main one is written last.
+    """
+    await work.put(WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.dump_json(prepared.scenario))
+    await work.put(WorkFiles.of_take(WorkFiles.PLAN, take), prepared.plan.model_dump_json().encode())
 
 
 async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
@@ -39,10 +43,15 @@ async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
     Raises StorageError if plan or scenario is missing or cannot be understood, SourceMissing, and SourceInvalid if the
     source is not the one that was planned.
     """
-    plan = await load_plan(work)
-    scenario = await _load(work, WorkFiles.SCENARIO, _SCENARIO.validate_json)
-    url = await open_source(assignment, plan)
-    return PreparedJob(assignment.job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan)
+    url = await open_source(assignment, await load_plan(work))
+    return await load_prepared(work, assignment.job, url)
+
+
+async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> PreparedJob:
+    """Return a take as it was prepared, with the source's address `url`; raises StorageError."""
+    plan = await _load(work, WorkFiles.of_take(WorkFiles.PLAN, take), Plan.model_validate_json)
+    scenario = await _load(work, WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.validate_json)
+    return PreparedJob(job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan)
 
 
 async def load_plan(work: Work) -> Plan:
