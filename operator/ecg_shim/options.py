@@ -36,7 +36,7 @@ def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True) -> Re
     if "renditions" in named:
         values["renditions"] = _renditions(named["renditions"])
     if not gpu_encoding:
-        values["encoder"] = "x264"
+        values["encoder"] = "cpu"
     try:
         options = RequestOptions.model_validate(values)
         check_addresses(f"output.{options.format}", options.renditions)

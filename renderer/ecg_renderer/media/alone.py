@@ -22,7 +22,7 @@ import numpy as np
 from av.error import FFmpegError as LibavError
 from numpy.typing import NDArray
 
-from ecg_api.plan import SourceFacts, Target
+from ecg_api.plan import Matrix, SourceFacts, Target
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.caption_cells import ShownPicture, box_of, pictures_of
 from ecg_renderer.errors import Cancelled, FfmpegError
@@ -151,7 +151,7 @@ class _Film:
         self.stream.time_base = self.stream.codec_context.time_base = 1 / rate
         self.stream.codec_context.thread_count = 2
         self._start = round(start * rate)
-        names = colour_names(source)
+        names = colour_names(source, target.colour)
         self._colours = [_NUMBERS.get(names[name], 2) for name in ("colorspace", "color_primaries", "color_trc")]
         if encoder == "prores" and self._colours[2] in _CURVES_OF_709:
             self._colours[2] = 1  # ProRes has no number for the others
@@ -189,7 +189,7 @@ class _ProRes:
     def __init__(self, target: Target, source: SourceFacts, start: Fraction, output: Path) -> None:
         settings = {"profile": PRORES_4444, "vendor": "apl0"}
         self._film = _Film(output, "prores", "yuva444p10le", target, source, start, settings)
-        self._picture = _Picture10(target, full_range=source.full_range)
+        self._picture = _Picture10(target, full_range=_full_range(target, source))
         self._waiting: list[int] = []  # frames of the pictures that are in the encoder
         self._frame = self._pictures = 0
 
@@ -227,7 +227,7 @@ class _Vp9:
         self._film = _Film(output, "libvpx-vp9", "yuva420p", target, source, start, settings)
         self._film.stream.metadata["alpha_mode"] = "1"
         self._planes = _empty_420(target)
-        self._luts = _limited(8, full_range=source.full_range)
+        self._luts = _limited(8, full_range=_full_range(target, source))
         self._frame = 0
 
     def show(self, box: Box, planes: Planes | None, frames: int) -> None:
@@ -254,7 +254,7 @@ class _Png:
 
     def __init__(self, target: Target, source: SourceFacts, output: Path) -> None:
         self._target = target
-        self._to_rgb = _ToRgb(source)
+        self._to_rgb = _ToRgb(target.colour.matrix, full_range=_full_range(target, source))
         self._folder = output if output.is_dir() else None
         self._zip = None if self._folder else zipfile.ZipFile(output, "w")
         self._frame = 0
@@ -306,6 +306,11 @@ def _split(shown: ShownPicture, box: Box) -> Planes | None:
     parts = np.split(pixels, [luma, luma + chroma, luma + 2 * chroma])
     shapes = (box.height, box.width), (box.height // 2, box.width // 2)
     return tuple(part.reshape(shapes[index in _CHROMA]) for index, part in enumerate(parts))
+
+
+def _full_range(target: Target, source: SourceFacts) -> bool:
+    """Tell whether captions were drawn with luma from 0 to 255, as the pictures are over which they are laid."""
+    return source.full_range and not target.colour.tone_mapped
 
 
 def _region(box: Box, *, halved: bool) -> tuple[slice, slice]:
@@ -361,10 +366,10 @@ def _to_frame(planes: Sequence[NDArray[np.uint8] | NDArray[np.uint16]], pixels: 
 class _ToRgb:
     """From Y, U, V of a source's matrix and range to RGB."""
 
-    def __init__(self, source: SourceFacts) -> None:
-        red, blue = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593)}[source.matrix]
+    def __init__(self, matrix: Matrix, *, full_range: bool) -> None:
+        red, blue = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593)}[matrix]
         green = 1 - red - blue
-        self._scales = (1.0, 255 / 255, 0) if source.full_range else (255 / 219, 255 / 224, 16)
+        self._scales = (1.0, 1.0, 0) if full_range else (255 / 219, 255 / 224, 16)
         self._red, self._blue = 2 * (1 - red), 2 * (1 - blue)
         self._green = -2 * (1 - blue) * blue / green, -2 * (1 - red) * red / green
 

@@ -86,7 +86,7 @@ class _Segment:
         prepared = planned.prepared
         if not planned.take.video:
             return planned, EncoderChoice(prepared.plan.target.encoder, "")
-        options, depth = planned.take.job.spec.options, prepared.source.bit_depth
+        options, depth = prepared.encoding
         choice = await agree_on_encoder(self._work, options, bit_depth=depth, take=planned.number)
         if planned.number == 0:
             self._live.encode_with(choice)

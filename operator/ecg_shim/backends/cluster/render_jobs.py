@@ -227,7 +227,7 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
             "options": {name: value for name, value in ticket.options.items() if name != "renditions"},
             "output": output,
             "callback": {"url": ticket.callback_url},
-            "placement": {"gpus": 0 if options.encoder == "x264" else settings.gpus},
+            "placement": {"gpus": 0 if options.encoder in ("cpu", "x264") else settings.gpus},
             "deadlines": {"activeSeconds": settings.active_seconds},
             "ttl": {"succeededSeconds": settings.ttl_seconds, "failedSeconds": settings.ttl_seconds},
         },
