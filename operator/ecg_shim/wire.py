@@ -242,8 +242,8 @@ RENDER_REQUEST: dict[str, Any] = {
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
             "also fit, focus, layout, preset, codec, encoder, dynamicRange, framePolicy, softSubtitles, "
-            "unknownPlugins; and renditions, a list of {name, content, width, height, fit, focus, codec, quality}, names "
-            "being those of files, such as vertical.mp4."
+            "unknownPlugins; and renditions, a list of {name, content, width, height, fit, focus, codec, quality} with "
+            "file names such as vertical.mp4."
         },
         "callbackUrl": {"description": "Where the job's progress and end are posted to: http:// or https://."},
         "callback_url": _SAME,

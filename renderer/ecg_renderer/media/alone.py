@@ -26,6 +26,7 @@ from ecg_api.plan import Matrix, SourceFacts, Target
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.caption_cells import ShownPicture, box_of, pictures_of
 from ecg_renderer.errors import Cancelled, FfmpegError
+from ecg_renderer.media import prores
 from ecg_renderer.media.arguments import movie_timescale, output_start
 from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import colour_names
@@ -40,7 +41,6 @@ _NUMBERS = {
     "bt2020-10": 14, "bt2020-12": 15, "smpte2084": 16, "arib-std-b67": 18,
 }  # fmt: skip
 _CURVES_OF_709 = (6, 14, 15)
-PRORES_4444 = "4"  # a profile; the encoder called prores_ks takes five times as long for the same size
 _VP9_FACTOR = 1.35  # its scale of quality runs to 63 where x264's ends at 51
 _PNG_LEVEL = "2"
 
@@ -149,13 +149,13 @@ class _Film:
         self.stream = stream
         self.stream.width, self.stream.height, self.stream.pix_fmt = target.width, target.height, pixels
         self.stream.time_base = self.stream.codec_context.time_base = 1 / rate
-        self.stream.codec_context.thread_count = 2
+        stream.codec_context.thread_count = 2
         self._start = round(start * rate)
         names = colour_names(source, target.colour)
-        self._colours = [_NUMBERS.get(names[name], 2) for name in ("colorspace", "color_primaries", "color_trc")]
-        if encoder == "prores" and self._colours[2] in _CURVES_OF_709:
-            self._colours[2] = 1  # ProRes has no number for the others
-        self._tag(stream.codec_context)
+        self.colours = [_NUMBERS.get(names[name], 2) for name in ("colorspace", "color_primaries", "color_trc")]
+        if encoder == "prores" and self.colours[2] in _CURVES_OF_709:
+            self.colours[2] = 1  # ProRes has no number for the others
+        self.tag(stream.codec_context)
         self._rate = rate
 
     def mux(self, packet: Packet, frame: int | None = None) -> None:
@@ -170,51 +170,64 @@ class _Film:
         packet.stream = self.stream
         self.container.mux(packet)
 
-    def _tag(self, tagged: av.VideoFrame | av.VideoCodecContext) -> None:
+    def tag(self, tagged: av.VideoFrame | av.VideoCodecContext) -> None:
         """Say what the numbers mean; some encoders ask the picture, some their own settings."""
-        tagged.colorspace, tagged.color_primaries, tagged.color_trc = self._colours
+        tagged.colorspace, tagged.color_primaries, tagged.color_trc = self.colours
         tagged.color_range = av.video.reformatter.ColorRange.MPEG
 
     def encode(self, frame: av.VideoFrame | None, number: int = 0) -> list[Packet]:
         """Give a picture to the encoder, the `number`th, or None for the end; return what comes out."""
         if frame is not None:
             frame.pts, frame.time_base = number, 1 / self._rate
-            self._tag(frame)
+            self.tag(frame)
         return self.stream.encode(frame)
 
 
 class _ProRes:
-    """Each picture is encoded once; its packet is written for every frame that shows it."""
+    """Each picture is encoded once, as far as it shows anything; its packet is written for all frames that show it."""
 
     def __init__(self, target: Target, source: SourceFacts, start: Fraction, output: Path) -> None:
-        settings = {"profile": PRORES_4444, "vendor": "apl0"}
-        self._film = _Film(output, "prores", "yuva444p10le", target, source, start, settings)
-        self._picture = _Picture10(target, full_range=_full_range(target, source))
-        self._waiting: list[int] = []  # frames of the pictures that are in the encoder
-        self._frame = self._pictures = 0
+        self._target = target
+        self._film = _Film(output, "prores", prores.PIXELS, target, source, start, prores.SETTINGS)
+        self._luts = _limited(10, full_range=_full_range(target, source))
+        self._encoders: dict[tuple[int, int], Any] = {}
+        self._empty = prores.Frame.read(self._encoded(Box(0, 0, target.width, target.height), None), target.width)
+        self._nothing = self._empty.with_part(self._empty, Box(0, 0, target.width, target.height))
+        self._frame = 0
 
     def show(self, box: Box, planes: Planes | None, frames: int) -> None:
-        self._picture.show(box, planes)
-        self._waiting.append(frames)
-        self._write(self._film.encode(self._picture.to_frame(), self._pictures))
-        self._pictures += 1
+        packet = self._packet(box, planes) if planes else self._nothing
+        for _ in range(frames):
+            copy = av.Packet(packet)
+            copy.is_keyframe = True
+            copy.duration = 1
+            self._film.mux(copy, self._frame)
+            self._frame += 1
 
     def close(self) -> None:
-        try:
-            if self._pictures:
-                self._write(self._film.encode(None))
-        finally:
-            self._film.container.close()
+        self._film.container.close()
 
-    def _write(self, packets: list[Packet]) -> None:
-        for packet in packets:
-            data = bytes(packet)
-            for _ in range(self._waiting.pop(0)):
-                copy = av.Packet(data)
-                copy.is_keyframe = True
-                copy.duration = 1
-                self._film.mux(copy, self._frame)
-                self._frame += 1
+    def _packet(self, box: Box, planes: Planes) -> bytes:
+        part = prores.part_around(box, self._target.width, self._target.height)
+        inside = Box(box.x - part.x, box.y - part.y, box.width, box.height)
+        frame = prores.Frame.read(self._encoded(part, (inside, planes)), part.width)
+        return self._empty.with_part(frame, part)
+
+    def _encoded(self, part: Box, shown: tuple[Box, Planes] | None) -> bytes:
+        size = part.width, part.height
+        if size not in self._encoders:
+            self._encoders[size] = prores.encoder(*size, self._film.colours)
+        whole = [np.full(size[::-1], value, np.uint16) for value in _EMPTY_10]
+        if shown:
+            box, planes = shown
+            for index, (plane, lut) in enumerate(zip(planes, self._luts, strict=True)):
+                values = lut[plane]
+                # Repeated, not blended: halved again, chroma is what was burnt in.
+                values = values.repeat(2, 0).repeat(2, 1) if index in _CHROMA else values
+                whole[index][_region(box, halved=False)] = values
+        frame = _to_frame(whole, prores.PIXELS)
+        self._film.tag(frame)
+        return b"".join(bytes(packet) for packet in self._encoders[size].encode(frame))
 
 
 class _Vp9:
@@ -329,29 +342,6 @@ def _limited(depth: Literal[8, 10], *, full_range: bool) -> list[NDArray[np.uint
     luma = (16 + values * 219 / 255 if full_range else values) * scale
     chroma = (128 + (values - 128) * 224 / 255 if full_range else values) * scale
     return [np.rint(curve).astype(np.uint16) for curve in (luma, chroma, chroma, values * most / 255)]
-
-
-class _Picture10:
-    """A whole picture with ten bits and chroma of full resolution, empty but for a box."""
-
-    def __init__(self, target: Target, *, full_range: bool) -> None:
-        shape = (target.height, target.width)
-        self._planes = [np.full(shape, value, np.uint16) for value in _EMPTY_10]
-        self._luts = _limited(10, full_range=full_range)
-        self._shown: Box | None = None
-
-    def show(self, box: Box, planes: Planes | None) -> None:
-        for index, whole in enumerate(self._planes):
-            if self._shown:
-                whole[_region(self._shown, halved=False)] = _EMPTY_10[index]
-            if planes:
-                part = self._luts[index][planes[index]]
-                # Repeated, not blended: halved again, chroma is what was burnt in.
-                whole[_region(box, halved=False)] = part.repeat(2, 0).repeat(2, 1) if index in _CHROMA else part
-        self._shown = box if planes else None
-
-    def to_frame(self) -> av.VideoFrame:
-        return _to_frame(self._planes, "yuva444p10le")
 
 
 def _to_frame(planes: Sequence[NDArray[np.uint8] | NDArray[np.uint16]], pixels: str) -> av.VideoFrame:

@@ -25,6 +25,7 @@ from ecg_api.status import RenditionStatus
 from ecg_renderer import rendering
 from ecg_renderer.drawing import draw
 from ecg_renderer.errors import ManifestError, StorageError
+from ecg_renderer.media import prores
 from renders import rendered
 
 RATE = Fraction(30)
@@ -231,7 +232,7 @@ def test_a_rendition_that_fails_does_not_lose_the_others(
     tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cells").symlink_to(made.folder / "cells")
-    monkeypatch.setattr("ecg_renderer.media.alone.PRORES_4444", "no profile")
+    monkeypatch.setitem(prores.SETTINGS, "profile", "no profile")
     result = rendered(job_of(tmp_path, [{"uri": "alone.mov"}, {"uri": "alone.zip"}, {"uri": "words.srt"}]), tmp_path)
     failures = [output.failure and output.failure.code for output in result.outputs]
     assert failures == [None, "FFMPEG_ERROR", None, None]
