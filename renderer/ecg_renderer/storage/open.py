@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -50,6 +51,19 @@ def open_result(uri: str, base: Path) -> Storage | FolderStorage:
     if not uri.endswith("/"):
         return open_storage(uri, base)
     return FolderStorage(_file_uri_path(uri) if uri.lower().startswith("file://") else base / Path(uri).expanduser())
+
+
+async def opened_source(storage: Storage) -> str:
+    """Return `storage.source_url()` for asynchronous callers; when they are cancelled, a download ends with them."""
+    task = asyncio.ensure_future(asyncio.to_thread(storage.source_url))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        storage.stop()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: it is of no interest any more
+        raise
 
 
 def _file_uri_path(uri: str) -> Path:
