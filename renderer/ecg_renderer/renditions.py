@@ -58,8 +58,8 @@ class _WholeJob:
         self._observer.report(ProgressReport(Stage.PLANNING))
         store = CellStore(request.cells.as_uri())
         prepared = await prepare_job(job, request.base, request.cutting, store=store)
+        check_results(job, request.base, prepared.source, prepared.source_url)
         takes = takes_of(job, prepared.source)
-        check_results(job, request.base, prepared.source_url)
         await self._subtitles(prepared)
         frames = prepared.plan.target.frames
         main: RenderResult | RenderError | None = None

@@ -82,8 +82,11 @@ def _size(options: Options, source: SourceFacts) -> tuple[int, int]:
     return output_size(source, options)[:2]
 
 
-def check_results(job: RenderJob, base: Path, source_url: str) -> None:
-    """Prove that every rendition can be written, and leave no trace; raises StorageError and its kin, ManifestError."""
+def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: str) -> None:
+    """Prove that every rendition can be written, and leave no trace.
+
+    Raises StorageError and its kin, ManifestError for two at one place, OptionsError for a size that is impossible.
+    """
     names = {open_result(job.spec.output.uri, base).name: "spec.output"}
     for number, rendition in enumerate(job.spec.renditions):
         place, field = open_result(rendition.uri, base), f"spec.renditions[{number}]"
@@ -94,6 +97,8 @@ def check_results(job: RenderJob, base: Path, source_url: str) -> None:
             )
         names[place.name] = field
         try:
+            if content_of(rendition) != "subtitles":
+                _size(options_of(rendition, job.spec.options), source)
             with place.output(_key(job, place), source=source_url):
                 pass
         except RenderError as error:

@@ -132,7 +132,7 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
     destination = open_storage(assignment.job.spec.output.uri, assignment.base)
     with destination.output(assignment.output_key, source=prepared.source_url):
         pass  # entering proves it; leaving removes what that took
-    check_results(assignment.job, assignment.base, prepared.source_url)
+    check_results(assignment.job, assignment.base, prepared.source, prepared.source_url)
 
 
 def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanReport:
