@@ -6,17 +6,21 @@ POST /render -> Submission -> Backend ─> JobState -> GET status
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import quote
 
+from pydantic import Field
+
 from ecg_api.failures import Failure
+from ecg_api.live import MASTER
+from ecg_api.options import Options
+from ecg_api.renditions import MOST_RENDITIONS, Rendition
 from ecg_api.status import RenderMetrics, RenditionStatus
-from ecg_shim.renditions import RequestOptions
 from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -26,6 +30,33 @@ if TYPE_CHECKING:
 def download_path(job_id: str, name: str = "") -> str:
     """Return the path under which the service hands out the video of a job, or its rendition `name`, or leads to it."""
     return f"/api/render/{quote(job_id, safe='')}/download{f'/{quote(name)}' if name else ''}"
+
+
+def live_path(job_id: str) -> str:
+    """Return the path of the playlist by which a job can be watched while it renders."""
+    return f"/api/render/{quote(job_id, safe='')}/{MASTER}"
+
+
+class RequestOptions(Options):
+    """What a request may ask for: the options of a RenderJob, and what has a place of its own in its spec."""
+
+    live: bool = Field(default=False, description="Lets people watch what is finished while the rest renders.")
+
+    renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
+        default_factory=list, description="What else to make, as files beside the video."
+    )
+
+    def spec(self, output: str) -> dict[str, Any]:
+        """Return the parts of a RenderJob's spec that say so; renditions lie beside `output`."""
+        folder = output.rpartition("/")[0]
+        options = self.model_dump(mode="json", exclude_none=True, include=set(Options.model_fields))
+        placed = [one.model_copy(update={"uri": f"{folder}/{one.uri}"}) for one in self.renditions]
+        renditions = [one.model_dump(mode="json", exclude_none=True) for one in placed]
+        return {
+            "options": options,
+            **({"live": {}} if self.live else {}),
+            **({"renditions": renditions} if renditions else {}),
+        }
 
 
 class JobStatus(StrEnum):
@@ -96,6 +127,14 @@ class Output:
 
 
 @dataclass(frozen=True)
+class StoredPiece:
+    """A piece of a live stream in storage: its size in bytes, and what reads from one byte up to another."""
+
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
 class Streaming:
     """What a running renderer uses right now. `queue_size`: pictures that wait for the encoder, None if not known."""
 
@@ -111,6 +150,7 @@ class JobState:
         progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
         eta_seconds: seconds to go, None while unknown.
         outputs: all results of a job with renditions, the video first, failed ones included; empty for other jobs.
+        live: it can be watched while it renders.
     """
 
     job_id: str
@@ -129,6 +169,7 @@ class JobState:
     payload_hash: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,6 +232,12 @@ class Backend(Protocol):
 
     async def handed_out(self, result: RenditionStatus) -> Output:
         """Return one of a job's results as something to hand out, with an address that works from now on."""
+
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
+        """Return what a job's live stream has under `path` (see `ecg_api.live`): the text of a playlist, or a piece.
+
+        None if that is not there, or not yet. `here`: a playlist leads to pieces of this service, not of storage.
+        """
 
     async def cancel(self, job_id: str) -> bool:
         """Stop the job; False if it is not known or has ended. An unknown id is remembered for 30 minutes."""

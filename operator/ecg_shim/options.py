@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
-from ecg_api.options import Options
 from ecg_api.problems import describe
 from ecg_api.renditions import NAME_PATTERN, check_addresses
-from ecg_shim.renditions import RequestOptions
+from ecg_shim.model import RequestOptions
 
 DEFAULTS: Mapping[str, Any] = {"width": 1920, "height": 1080, "fps": 30, "quality": 90, "format": "mp4"}
 OTHER_NAMES = {"layout_mode": "layout", "container": "format"}
 LONGEST_NAME = 63
+SWITCH = {"true": True, "false": False}
 WHOLE = ("width", "height", "quality")
 
 
@@ -24,15 +24,15 @@ class InvalidOptions(ValueError):
     """Options that no render can have; the text names each one and its bounds."""
 
 
-def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True) -> RequestOptions:
-    """Return what to render with: what the client gave, the service's defaults for the rest.
+def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True, layout: str = "viewport") -> RequestOptions:
+    """Return what to render with: what the client gave, the service's defaults, such as `layout`, for the rest.
 
     Names may be in camelCase or snake_case; unknown ones and nulls are passed over. Numbers may be text. Odd sizes
     become even, as the pixel format of most players needs. Raises InvalidOptions.
     """
     named = {_field(name): value for name, value in given.items() if value is not None}
-    known = {name: _value(name, value) for name, value in named.items() if name in Options.model_fields}
-    values = {**DEFAULTS, **known}
+    known = {name: _value(name, value) for name, value in named.items() if name in RequestOptions.model_fields}
+    values = {**DEFAULTS, "layout": layout, **known}
     if "renditions" in named:
         values["renditions"] = _renditions(named["renditions"])
     if not gpu_encoding:
@@ -79,6 +79,8 @@ def _value(name: str, value: object) -> object:
         return _whole(value)
     if name == "fps":
         return value
+    if name in ("live", "soft_subtitles"):
+        return SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
     return value.lower() if isinstance(value, str) else value
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from ecg_shim.model import JobState, JobStatus, QueueState
+from ecg_shim.model import JobState, JobStatus, QueueState, live_path
 from ecg_shim.renditions import told_output
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
@@ -57,6 +57,9 @@ class StatusReply(Reply):
     drop_rate: float = Field(ge=0, le=1)
     memory_peak_mb: float
     memory_trend: str
+    live_url: str | None = Field(
+        default=None, description="Playlist (HLS) by which it can be watched while it renders, if options.live said so."
+    )
     outputs: list[dict[str, Any]] = Field(
         default_factory=list, description="All results of a job with renditions; absent for other jobs."
     )
@@ -69,8 +72,8 @@ class StatusReply(Reply):
         return told
 
     @classmethod
-    def of(cls, state: JobState) -> StatusReply:
-        """Return the reply for a job."""
+    def of(cls, state: JobState, base: str = "") -> StatusReply:
+        """Return the reply for a job; `base` is the service's own address."""
         failure, output, metrics = state.failure, state.output, state.metrics
         return cls(
             job_id=state.job_id,
@@ -89,6 +92,7 @@ class StatusReply(Reply):
             memory_peak_mb=metrics.memory_peak_mb,
             memory_trend=metrics.memory_trend,
             outputs=[told_output(output) for output in state.outputs],
+            live_url=f"{base.rstrip('/')}{live_path(state.job_id)}" if state.live else None,
         )
 
 
@@ -101,9 +105,9 @@ class JobReply(StatusReply):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, state: JobState) -> JobReply:
-        """Return the entry for a job."""
-        reply = StatusReply.of(state).model_dump()
+    def of(cls, state: JobState, base: str = "") -> JobReply:
+        """Return the entry for a job; `base` is the service's own address."""
+        reply = StatusReply.of(state, base).model_dump()
         return cls(
             **reply,
             detail=state.message,
@@ -242,8 +246,8 @@ RENDER_REQUEST: dict[str, Any] = {
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
             "also fit, focus, layout, preset, codec, encoder, dynamicRange, framePolicy, softSubtitles, "
-            "unknownPlugins; and renditions, a list of {name, content, width, height, fit, focus, codec, quality} with "
-            "file names such as vertical.mp4."
+            "unknownPlugins; live (true: it can be watched meanwhile); and renditions, a list of {name, content, "
+            "width, height, fit, focus, codec, quality} with file names such as vertical.mp4."
         },
         "callbackUrl": {"description": "Where the job's progress and end are posted to: http:// or https://."},
         "callback_url": _SAME,

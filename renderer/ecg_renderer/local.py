@@ -2,7 +2,7 @@
 
 1. plan        probe, scenario, encoder, cells; which of them are in the store     (Chromium starts meanwhile)
 2. claim       the output's name, before any work is done
-3. render      the cells that are missing, each kept as soon as it is finished
+3. render      the cells that are missing, each kept, and shown to those who watch, as soon as it is finished
 4. merge       all cells and the source's audio into a temporary file, read back and checked
 5. commit      the final name
 6. alone       captions alone, made of what was drawn for the video
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
 
 from ecg_api.rendering import RenderResult
 from ecg_api.renditions import Rendition
 from ecg_api.status import RenditionStatus
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.event_stream import Publish, live_folder, nobody, watched
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
@@ -80,11 +82,15 @@ class LocalRun:
             key = canonical_hash([prepared.plan.name, prepared.source.identity, destination.name])
             with destination.output(key, source=prepared.source_url) as output, run_folder(request.cells) as folder:
                 files = CellFiles(folder, 0, prepared.plan.cell_frames)
-                prepared, parts = await self._reuse(prepared, files)
-                meter = await self._render(prepared, parts, files)
-                verified = await self._merge(prepared, files, output)
-                # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
-                final = await asyncio.to_thread(output.commit)
+                async with self._watched(prepared, folder) as publish:
+                    prepared, parts = await self._reuse(prepared, files)
+                    for number in range(len(prepared.plan.cells)):
+                        if files.path(number).exists():
+                            await publish(number, files.path(number))
+                    meter = await self._render(prepared, parts, files, publish)
+                    verified = await self._merge(prepared, files, output)
+                    # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
+                    final = await asyncio.to_thread(output.commit)
                 self.outputs.append(result_of(request.job, self._video, "video", destination, final, verified))
                 await self._make_alone(prepared, files)
         return self._result(prepared, meter, verified, memory, final)
@@ -96,8 +102,20 @@ class LocalRun:
         with run_folder(request.cells) as folder:
             files = CellFiles(folder, 0, prepared.plan.cell_frames)
             prepared, parts = await self._reuse(prepared, files, video=False)
-            await self._render(prepared, parts, files)
+            await self._render(prepared, parts, files, nobody)
             await self._make_alone(prepared, files)
+
+    @asynccontextmanager
+    async def _watched(self, prepared: PreparedJob, folder: Path) -> AsyncIterator[Publish]:
+        """Let people watch, if the job says so; give what publishes a finished cell."""
+        live = live_folder(self._request)
+        if live is None:
+            yield nobody
+            return
+        scratch = folder / "sound"
+        scratch.mkdir()
+        async with watched(live, prepared, scratch, self._store if self._reuses else None, self._say) as publish:
+            yield publish
 
     async def _reuse(
         self, prepared: PreparedJob, files: CellFiles, *, video: bool = True
@@ -113,7 +131,9 @@ class LocalRun:
         segments = map(prepared.plan.cells_of, prepared.plan.segments)
         return prepared, [Part(*run) for cells in segments for run in alike(cells, missing, missing_alone)]
 
-    async def _render(self, prepared: PreparedJob, parts: list[Part], files: CellFiles) -> RenderMeter:
+    async def _render(
+        self, prepared: PreparedJob, parts: list[Part], files: CellFiles, publish: Publish
+    ) -> RenderMeter:
         plan = prepared.plan
         meter = RenderMeter(
             self._observer,
@@ -130,6 +150,8 @@ class LocalRun:
                     if self._reuses:
                         cell = prepared.captions_cell(number) if alone else prepared.cell(number)
                         await self._store.keep(cell, path)
+                    if not alone:
+                        await publish(number, path)
         self._seconds[Stage.STARTING] = meter.starting_seconds
         self._seconds[Stage.RENDERING] -= meter.starting_seconds
         self._warnings += meter.warnings
@@ -194,8 +216,11 @@ class LocalRun:
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self._warnings.append(text)
-            self._observer.warn(text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._warnings.append(text)
+        self._observer.warn(text)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

@@ -65,7 +65,7 @@ def described(job: RenderJob, source: SourceFacts) -> list[dict[str, str | int]]
 
 def _of(job: RenderJob, rendition: Rendition) -> RenderJob:
     output = job.spec.output.model_copy(update={"uri": rendition.uri})
-    changes = {"options": options_of(rendition, job.spec.options), "output": output}
+    changes = {"options": options_of(rendition, job.spec.options), "output": output, "live": None}
     return job.model_copy(update={"spec": job.spec.model_copy(update=changes)})
 
 

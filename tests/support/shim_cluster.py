@@ -31,9 +31,8 @@ from ecg_common.addresses import AddressPolicy
 from ecg_common.web import checked_client
 from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings
 from ecg_shim.backends.cluster.tickets import StoredTicket, object_name, read, ticket_name
-from ecg_shim.model import Admission, JobState, RenderOrder, Submission
+from ecg_shim.model import Admission, JobState, RenderOrder, RequestOptions, Submission
 from ecg_shim.relay import Outbox, Policy, Relay, Sender
-from ecg_shim.renditions import RequestOptions
 from operators import Site
 from shim_client_backend import ClientBackend, Row
 

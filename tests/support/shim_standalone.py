@@ -18,8 +18,7 @@ from typing import Any
 
 import shim_scripted_renderer
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
-from ecg_shim.model import JobState, RenderOrder, Submission
-from ecg_shim.renditions import RequestOptions
+from ecg_shim.model import JobState, RenderOrder, RequestOptions, Submission
 from shim_scripted_renderer import scripted
 
 SECONDS = 20.0

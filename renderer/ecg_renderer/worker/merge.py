@@ -30,7 +30,8 @@ from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import read_claim
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.scratch import scratch_folder
-from ecg_renderer.worker.takes import PlannedTake, load_takes
+from ecg_renderer.worker.takes import PlannedTake, load_takes, segments_of
+from ecg_renderer.worker.watching import watched
 from ecg_renderer.worker.work import open_source
 
 MERGED = "merged.json"
@@ -50,7 +51,7 @@ async def merge_job(assignment: Assignment, live: Live, announce: Callable[[Merg
     else:
         takes = [await _as_claimed(work, take) for take in await load_takes(work, assignment)]
         with scratch_folder() as folder:
-            report = await merge_takes(assignment, work, takes, folder, live)
+            report = await _merge(assignment, work, takes, folder, live)
     announce(report)
     return await clean_up(work, report, live)
 
@@ -58,6 +59,16 @@ async def merge_job(assignment: Assignment, live: Live, announce: Callable[[Merg
 async def _as_claimed(work: Work, planned: PlannedTake) -> PlannedTake:
     claim = await read_claim(work, planned.number)
     return replace(planned, prepared=planned.prepared.encoded_by(claim)) if claim else planned
+
+
+async def _merge(
+    assignment: Assignment, work: Work, takes: Sequence[PlannedTake], folder: Path, live: Live
+) -> MergeReport:
+    if segments_of(takes):
+        return await merge_takes(assignment, work, takes, folder, live)
+    # No other pod has had to do with the job: there was nothing to render.
+    async with watched(assignment, takes[0].prepared, None, takes[0].folder(folder), live):
+        return await merge_takes(assignment, work, takes, folder, live)
 
 
 async def merge_takes(

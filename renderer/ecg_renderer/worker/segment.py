@@ -11,7 +11,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.scratch import scratch_folder
 from ecg_renderer.worker.takes import PlannedTake, load_takes, segments_of, take_with
+from ecg_renderer.worker.watching import watched
 
 
 async def render_segment(
@@ -71,7 +72,8 @@ class _Segment:
         self._live.stage(Stage.STARTING, f"Segment {self._number} of {segments_of(takes)}: {_frames_of(segment)}.")
         planned, choice = await self._with_encoder(planned)
         with scratch_folder() as folder:
-            report = await self._render(planned, segment, folder, choice)
+            async with self._watched(planned, folder):
+                report = await self._render(planned, segment, folder, choice)
             if segments_of(takes) > 1:
                 return report
             takes[planned.number] = planned
@@ -87,10 +89,17 @@ class _Segment:
         if not planned.take.video:
             return planned, EncoderChoice(prepared.plan.target.encoder, "")
         options, depth = prepared.encoding
-        choice = await agree_on_encoder(self._work, options, bit_depth=depth, take=planned.number)
+        size = prepared.plan.target.width, prepared.plan.target.height
+        choice = await agree_on_encoder(self._work, options, bit_depth=depth, size=size, take=planned.number)
         if planned.number == 0:
             self._live.encode_with(choice)
         return replace(planned, prepared=prepared.encoded_by(choice)), choice
+
+    def _watched(self, planned: PlannedTake, folder: Path) -> AbstractAsyncContextManager[None]:
+        """Let people watch the job's own video; nobody watches its renditions."""
+        if planned.number:
+            return nullcontext()
+        return watched(self._assignment, planned.prepared, self._number, planned.folder(folder), self._live)
 
     async def _merge(self, takes: list[PlannedTake], folder: Path) -> MergeReport:
         return await merge_takes(self._assignment, self._work, takes, folder, self._live)

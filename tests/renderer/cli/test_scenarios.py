@@ -72,7 +72,7 @@ def test_check_names_cue_and_word_and_what_to_do(tmp_path: Path) -> None:
     assert "cues[0].root.children[0]: leaves the picture: " in done.out
     assert f'(cue "c1", "{"x" * 40}")' in done.out
     assert "-> Shorten it" in done.out
-    assert done.out.splitlines()[-1] == "It can be rendered: 1 cue, 3 findings."
+    assert done.out.splitlines()[-1] == "It can be rendered: 1 cue, 3 findings of 3 kinds."
 
 
 def test_check_ends_with_the_failure_of_what_cannot_be_rendered(tmp_path: Path) -> None:

@@ -18,14 +18,13 @@ def test_files_are_named_and_lie_where_the_service_decides() -> None:
     options = render_options(
         {"renditions": [{"name": "vertical.mp4", "width": "1080", "height": 1920.0}, {"name": "words.srt"}]}
     )
-    spec = options.manifest("s3://bucket/rendered/a/output.mp4")
-    assert spec["output"] == {"uri": "s3://bucket/rendered/a/output.mp4"}
+    spec = options.spec("s3://bucket/rendered/a/output.mp4")
     assert "renditions" not in spec["options"]
     assert spec["renditions"] == [
         {"uri": "s3://bucket/rendered/a/vertical.mp4", "width": 1080, "height": 1920},
         {"uri": "s3://bucket/rendered/a/words.srt"},
     ]
-    assert "renditions" not in render_options({}).manifest("out.mp4")
+    assert "renditions" not in render_options({}).spec("out.mp4")
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,8 @@ import processes
 from ecg_api.failures import FailureCode
 from ecg_api.renditions import Rendition
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
-from ecg_shim.model import JobState, JobStatus, RenderOrder
+from ecg_shim.model import JobState, JobStatus, RenderOrder, RequestOptions
 from ecg_shim.relay.payloads import payload
-from ecg_shim.renditions import RequestOptions
 from ecg_shim.wire import StatusReply
 from s3 import S3Server
 from shim_standalone import ended, eventually, until

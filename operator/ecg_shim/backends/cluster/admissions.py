@@ -8,8 +8,7 @@ from datetime import datetime
 
 from ecg_api.failures import Failure
 from ecg_shim.backends.cluster.tickets import Ticket
-from ecg_shim.model import Admission, RenderOrder
-from ecg_shim.renditions import RequestOptions
+from ecg_shim.model import Admission, RenderOrder, RequestOptions
 
 Verdict = str | Failure
 """Where the video is, or why the job cannot be rendered."""

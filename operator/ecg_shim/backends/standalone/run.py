@@ -38,8 +38,7 @@ from ecg_shim.backends.standalone.reading import (
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
-from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
-from ecg_shim.renditions import RequestOptions
+from ecg_shim.model import Output, RenderOrder, RequestOptions, Streaming, Unavailable
 from ecg_shim.tasks import unless
 
 log = logging.getLogger(__name__)
@@ -208,7 +207,8 @@ class Run:
             self._told = said
             return None
         if isinstance(said, MessageLine):
-            say_warning(self._job.state.job_id, said.text)
+            if said.event == "warning":
+                say_warning(self._job.state.job_id, said.text)
             return said.text
         return said
 
