@@ -44,6 +44,7 @@ from ecg_operator.progress import POLL_SECONDS, ProgressPoller
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.settings import Settings
+from ecg_operator.warm_places import WarmPlaces
 from ecg_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Operator:
         self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
         self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
         self.admission = AdmissionTable(self.world, settings.budget)
+        self.warm_places = self._warm_places()
         self.leader = self._leader() if self.options.elects else None
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
@@ -131,6 +133,8 @@ class Operator:
         self.health.acting = True
         listing = (reflector.run() for reflector in self.reflectors)
         background = [*listing, self.admission.run(), self.poller.run(), self.events.run()]
+        if self.warm_places is not None:
+            background.append(self._keep_warm(self.warm_places))
         await _together(self._reconcile(stop), *background)
         self.health.acting = False
 
@@ -157,9 +161,21 @@ class Operator:
         for reflector in self.reflectors:
             await reflector.synced.wait()
 
+    async def _keep_warm(self, warm_places: WarmPlaces) -> None:
+        await self._all_listed()  # before, everything would look idle
+        await warm_places.run()
+
     def _after_call(self, call: Call) -> None:
         self.metrics.count_call(call)
         self.options.after_call(call)
+
+    def _warm_places(self) -> WarmPlaces | None:
+        settings = self.settings
+        if settings.capacity is None:
+            return None
+        namespace = settings.lease_namespace or own_namespace()
+        deployment = (namespace, settings.warm_deployment) if settings.warm_deployment else None
+        return WarmPlaces(self.cluster, self.admission, settings.capacity, deployment, self.metrics)
 
     def _leader(self) -> Election:
         settings = self.settings

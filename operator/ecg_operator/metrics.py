@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ecg_api.status import Phase, RenderJobStatus
@@ -41,6 +43,15 @@ class Metrics:
         self.gpu_seconds = self._counter("ecg_gpu_seconds", "GPUs held times seconds.")
         self.wasted_gpu_seconds = self._counter("ecg_wasted_gpu_seconds", "Part of it in pods whose result was lost.")
         self.events_dropped = self._counter("ecg_events_dropped", "Events that were not posted: too many at once.")
+        self.places = Gauge(
+            "ecg_capacity_places",
+            "Places for segments: floor and ceiling of the schedule, allowed, busy, warm (wanted) and warm_ready.",
+            ["kind"],
+            registry=registry,
+        )
+        self.waiting_segments = Gauge(
+            "ecg_capacity_waiting_segments", "Segments of unfinished jobs that have no place.", registry=registry
+        )
         self.leader = Gauge("ecg_leader", "1 while this replica is the one that acts.", registry=registry)
         self.silence = Gauge(
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
@@ -58,6 +69,12 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)
+
+    def show_capacity(self, places: Mapping[str, int], waiting: int) -> None:
+        """Show how many places there are of each kind, and how many segments wait for one."""
+        for kind, number in places.items():
+            self.places.labels(kind).set(number)
+        self.waiting_segments.set(waiting)
 
     def count_call(self, call: Call) -> None:
         """Count one answered request."""

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
+from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_operator.admission import Budget
+from ecg_operator.capacity import Schedule
 from ecg_operator.errors import SettingsProblem
 from ecg_operator.policy import GPU_RESOURCE, Policy
 
@@ -42,6 +46,8 @@ class Settings:
     Attributes:
         namespaces: that are served; empty for all.
         controller_name: RenderJobs of another spec.managedBy are left alone.
+        capacity: how many segments may be rendered when; None: always as many as the budget says.
+        warm_deployment: Deployment of placeholder pods, beside the Lease; empty: none.
         lease_namespace: of the Lease; empty for the operator's own.
         identity: of this replica; empty for one made up of host name and chance.
     """
@@ -51,6 +57,8 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     controller_name: str = DEFAULT_MANAGER
     health_port: int = 8080
+    capacity: Schedule | None = None
+    warm_deployment: str = ""
     lease_name: str = "ecg-operator"
     lease_namespace: str = ""
     identity: str = ""
@@ -89,6 +97,8 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         namespaces=values["OPERATOR_NAMESPACES"],
         controller_name=values["CONTROLLER_NAME"],
         health_port=values["HEALTH_PORT"],
+        capacity=values["CAPACITY"],
+        warm_deployment=values["WARM_DEPLOYMENT"],
         lease_name=values["LEASE_NAME"],
         lease_namespace=values["LEASE_NAMESPACE"],
         identity=values["POD_NAME"],
@@ -196,6 +206,13 @@ def _number_or_nothing(least: int, most: int) -> Callable[[str], int | None]:
     return read
 
 
+def _schedule(text: str) -> Schedule | None:
+    try:
+        return Schedule.model_validate_json(text) if text else None
+    except ValidationError as error:
+        raise ValueError(f"a schedule as JSON ({'; '.join(describe(error, Schedule))})") from None
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
@@ -265,6 +282,18 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAX_CONCURRENT_JOBS", "50", _number(1), "RenderJobs that may have pods at a time; others wait"),
     Variable("MAX_ACTIVE_SEGMENTS", "100", _number(1), "segment pods of all jobs together"),
     Variable("MAX_JOBS_PER_NAMESPACE", "0", _number(0), "RenderJobs of one namespace at a time; 0: no limit"),
+    Variable(
+        "CAPACITY",
+        "",
+        _schedule,
+        "when how many segments may be rendered at a time, a JSON object; empty: always MAX_ACTIVE_SEGMENTS",
+    ),
+    Variable(
+        "WARM_DEPLOYMENT",
+        "",
+        _name_or_nothing,
+        "Deployment of placeholder pods, in the Lease's namespace, that keeps places of CAPACITY warm; empty: none",
+    ),
     Variable("MAX_SEGMENTS_PER_JOB", "64", _number(1, 1000), "segments of a plan, if the RenderJob does not say fewer"),
     *_resource_variables("PLAN", "a plan's pod", "500m", "512Mi", "2Gi"),
     *_resource_variables("SEGMENT", "a segment's pod", "2", "3Gi", "6Gi"),
