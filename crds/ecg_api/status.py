@@ -122,6 +122,24 @@ class RenderMetrics(StatusModel):
     memory_trend: MemoryTrend = Field(default="unknown", description="How memory moved during the render.")
 
 
+class Cost(StatusModel):
+    """What the nodes of a job's pods cost while they ran, by the operator's table of prices; arithmetic, no bill."""
+
+    currency: str = Field(default="USD", description="Of all amounts, three letters.")
+    total_micros: int = Field(default=0, ge=0, description="All pods together, in millionths of the currency.")
+    wasted_micros: int = Field(default=0, ge=0, description="Part of it for pods whose result was lost.")
+    per_minute_micros: int | None = Field(
+        default=None, ge=0, description="The total by minutes of the finished video. Absent: there is none."
+    )
+    unpriced_pods: int = Field(default=0, ge=0, description="Pods whose node has no price; they are not in the total.")
+
+    @computed_field(description="The total, for people: 0.0123 USD.")  # type: ignore[prop-decorator]
+    @property
+    def total(self) -> str:
+        """The total for people, such as `0.0123 USD`."""
+        return f"{self.total_micros / 1_000_000:.4f} {self.currency}"
+
+
 class Usage(StatusModel):
     """What the job cost."""
 
@@ -129,6 +147,7 @@ class Usage(StatusModel):
     cells_reused: int = Field(default=0, ge=0, description="Of these, found in storage instead of rendered.")
     gpu_seconds: float = Field(default=0, ge=0, description="GPUs held times seconds, all pods together.")
     wasted_gpu_seconds: float = Field(default=0, ge=0, description="Part of it spent in pods whose result was lost.")
+    cost: Cost | None = Field(default=None, description="In money. Absent: the operator knows no prices.")
 
 
 class CallbackStatus(StatusModel):

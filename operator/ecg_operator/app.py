@@ -39,6 +39,7 @@ from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
 from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
+from ecg_operator.nodes import Nodes
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
 from ecg_operator.reconcile import Reconciler
@@ -209,9 +210,10 @@ class Operator:
 
     def _reconciler(self) -> Reconciler:
         job_events = JobEvents(self.cluster, self.settings.policy.start_seconds)
-        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), job_events, self.poller.said)
+        policy, scenarios = self.settings.policy, ScenarioCheck(self.cluster)
+        nodes = Nodes(self.cluster, policy.gpu_resource) if policy.prices is not None else None
+        observer = Observer(self.world, self.admission, scenarios, job_events, self.poller.said, nodes)
         actor = Actor(self.cluster, self.world, self.metrics)
-        policy = self.settings.policy
         return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, policy)
 
 

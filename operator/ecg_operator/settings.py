@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
@@ -17,6 +17,9 @@ from ecg_operator.admission import Budget
 from ecg_operator.capacity import Schedule
 from ecg_operator.errors import SettingsProblem
 from ecg_operator.policy import GPU_RESOURCE, Policy
+from ecg_operator.prices import Prices
+
+M = TypeVar("M", bound=BaseModel)
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
@@ -127,6 +130,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         scratch_size=values["SCRATCH_SIZE"],
         scratch_request=values["SCRATCH_REQUEST"],
         gpu_resource=values["GPU_RESOURCE"],
+        prices=values["PRICES"],
         user_id=values["RUN_AS_USER"],
         ttl_succeeded_seconds=values["TTL_SUCCEEDED_SECONDS"],
         ttl_failed_seconds=values["TTL_FAILED_SECONDS"],
@@ -206,11 +210,14 @@ def _number_or_nothing(least: int, most: int) -> Callable[[str], int | None]:
     return read
 
 
-def _schedule(text: str) -> Schedule | None:
-    try:
-        return Schedule.model_validate_json(text) if text else None
-    except ValidationError as error:
-        raise ValueError(f"a schedule as JSON ({'; '.join(describe(error, Schedule))})") from None
+def _json_of(model: type[M]) -> Callable[[str], M | None]:
+    def read(text: str) -> M | None:
+        try:
+            return model.model_validate_json(text) if text else None
+        except ValidationError as error:
+            raise ValueError(f"{model.__name__.lower()} as JSON ({'; '.join(describe(error, model))})") from None
+
+    return read
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -285,7 +292,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "CAPACITY",
         "",
-        _schedule,
+        _json_of(Schedule),
         "when how many segments may be rendered at a time, a JSON object; empty: always MAX_ACTIVE_SEGMENTS",
     ),
     Variable(
@@ -320,6 +327,12 @@ VARIABLES: tuple[Variable, ...] = (
         "how long a RenderJob that has succeeded is kept if its spec.ttl does not say; set but empty: for ever",
     ),
     Variable("TTL_FAILED_SECONDS", "604800", _number_or_nothing(0, 31_536_000), "the same after failure or cancel"),
+    Variable(
+        "PRICES",
+        "",
+        _json_of(Prices),
+        "what nodes cost an hour by instance type, a JSON object; empty: the cost of jobs is not told",
+    ),
     Variable("RUN_AS_USER", "10001", _number(1), "user and group of the pods' processes"),
     Variable(
         "ON_DEMAND_NODE_SELECTOR",

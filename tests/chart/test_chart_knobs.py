@@ -286,3 +286,13 @@ def test_without_warm_places_only_the_limit_follows_the_clock() -> None:
     found = objects(WORK, "capacity.enabled=true", "capacity.warm.enabled=false")
     assert not of_kind(found, "PriorityClass") and len(of_kind(found, "Deployment")) == 1
     assert {"name": "WARM_DEPLOYMENT", "value": ""} in container(found)["env"]
+
+
+def test_prices_are_told_to_the_operator_with_the_right_to_ask_for_nodes() -> None:
+    found = objects(WORK, "prices.enabled=true", "namespaces={a}")
+    told = {one["name"]: one.get("value") for one in container(found)["env"]}
+    prices = read_settings({"RENDERER_IMAGE": "r", "WORK_URI": "s3://w", "PRICES": told["PRICES"]}).policy.prices
+    assert prices is not None and str(prices.hourly["g6.2xlarge"]) == "0.978" and prices.otherwise is None
+    (role,) = of_kind(found, "ClusterRole", "render-ecg-render-operator-nodes")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
+    assert not of_kind(objects(WORK, "namespaces={a}"), "ClusterRole", "render-ecg-render-operator-nodes")
