@@ -197,6 +197,9 @@ class Run(StatusModel):
     redone: list[str] = Field(
         default_factory=list, description="Jobs run again because a report or a node was lost, by uid."
     )
+    superseded: list[str] = Field(
+        default_factory=list, description="Jobs of earlier plans, which counted on pieces that are gone, by uid."
+    )
     unseen_since: datetime | None = Field(
         default=None, description="Since when a Job is over, but what its pod reported was not seen."
     )

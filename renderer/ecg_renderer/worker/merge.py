@@ -17,7 +17,7 @@ from ecg_api.plan import Plan
 from ecg_api.pods import MergeReport, decode_report, encode_report
 from ecg_api.ranges import format_ranges
 from ecg_api.status import OutputStatus
-from ecg_renderer.errors import RenderError
+from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.preparation import PreparedJob
@@ -80,7 +80,7 @@ async def merge_cells(
 
 
 async def _fetch(assignment: Assignment, prepared: PreparedJob, files: CellFiles, live: Live) -> None:
-    """Fetch what is missing; raises RenderError, which another try may mend, if a cell is not in the store, or damaged.
+    """Fetch what is missing; raises PiecesGone if a cell is not in the store, or damaged.
 
     A damaged one is gone from the store then.
     """
@@ -99,7 +99,7 @@ async def _fetch(assignment: Assignment, prepared: PreparedJob, files: CellFiles
     if not missing:
         return
     segment = next((part.index for part in plan.segments if missing[0] in plan.cells_of(part)), None)
-    raise RenderError(
+    raise PiecesGone(
         f"The pieces {format_ranges(missing)} of {len(plan.cells)} are not in the store, or were damaged: "
         f"{prepared.cell(missing[0]).name} is the first.",
         hint="Render the job once more; and see that nothing removes pieces before their jobs are done.",
