@@ -118,6 +118,10 @@ class Client:
                 raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
             return parsed
 
+    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+        """Return one page of a list."""
+        return await self.call("list", resource, namespace, params=params)
+
     @asynccontextmanager
     async def watch(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
