@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from ecg_api.options import WEBM_CODECS
+from ecg_api.options import NO_SOFT_SUBTITLES, WEBM_CODECS
 from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
+from ecg_api.renditions import NO_ALPHA, ONE_ADDRESS, SUBTITLES_ARE_TEXT, WEBM_MEANS
 from ecg_api.status import RenderJobStatus
 from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
 
@@ -56,6 +57,19 @@ WRITABLE = (
 )
 WEB = ("self.matches('^https?://[^/]')", "must be an https:// or http:// address")
 
+
+def _ends(suffixes: str) -> str:
+    return f"self.uri.matches('(?i)[.]({suffixes})$')"
+
+
+_VIDEO = f"has(self.content) ? self.content == 'video' : {_ends('mp4')}"
+
+_AV1 = _ends("mp4|webm")
+_CODEC_FITS = (
+    f"self.codec == 'prores' ? {_ends('mov')} && !({_VIDEO}) : self.codec == 'vp9' ? {_ends('webm')} : "
+    f"({_VIDEO}) && (self.codec == 'av1' ? {_AV1} : {_ends('mp4|mov')})"
+)
+
 CEL_RULES = (
     ("source.uri", *READABLE),
     ("scenario.uri", *READABLE),
@@ -73,6 +87,47 @@ CEL_RULES = (
         "sha256 belongs to uri or configMapRef, not to inline",
     ),
     ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
+    ("options", "!self.softSubtitles || self.format != 'webm'", NO_SOFT_SUBTITLES),
+    ("renditions", "self.all(one, self.exists_one(other, other.uri == one.uri))", ONE_ADDRESS),
+    ("renditions.uri", *WRITABLE),
+    (
+        "renditions.uri",
+        "self.matches('(?i)[.](mp4|mov|webm|zip|srt|vtt|ass)$')",
+        "must end in .mp4, .mov, .webm, .zip (PNG pictures), .srt, .vtt or .ass",
+    ),
+    ("renditions[]", f"!{_ends('webm')} || has(self.content)", WEBM_MEANS),
+    (
+        "renditions[]",
+        f"!has(self.content) || self.content != 'captions' || {_ends('mov|webm|zip')}",
+        NO_ALPHA,
+    ),
+    (
+        "renditions[]",
+        f"!has(self.content) || self.content != 'video' || {_ends('mp4|mov|webm')}",
+        "content video is written as .mp4, .mov or .webm",
+    ),
+    (
+        "renditions[]",
+        f"!has(self.content) || self.content != 'subtitles' || {_ends('srt|vtt|ass')}",
+        "content subtitles is written as .srt, .vtt or .ass",
+    ),
+    (
+        "renditions[]",
+        f"!{_ends('srt|vtt|ass')} || !(has(self.codec) || has(self.width) || has(self.height) || has(self.fit) || "
+        "has(self.focus) || has(self.quality))",
+        SUBTITLES_ARE_TEXT,
+    ),
+    (
+        "renditions[]",
+        "!has(self.format) || self.uri.lowerAscii().endsWith(self.format == 'png' ? '.zip' : '.' + self.format)",
+        "format must be what the address ends in",
+    ),
+    (
+        "renditions[]",
+        f"!has(self.codec) || ({_CODEC_FITS})",
+        "the codec does not go with content and suffix: a video's h264 and hevc go into .mp4 and .mov, av1 into .mp4 "
+        "and .webm, vp9 into .webm; captions alone take prores in .mov and vp9 in .webm",
+    ),
     ("cancel", "!oldSelf || self", "cannot be taken back; create another RenderJob"),
 )
 
@@ -141,7 +196,9 @@ def _spec_schema() -> Schema:
     for path, rule, message in CEL_RULES:
         _part(spec, path).setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
     spec["x-kubernetes-validations"] = [
-        _unchanged(name, name in spec["required"]) for name in spec["properties"] if name not in MUTABLE
+        {"rule": "!has(self.renditions) || !self.renditions.exists(one, one.uri == self.output.uri)"}
+        | {"message": ONE_ADDRESS, "fieldPath": ".renditions"},
+        *(_unchanged(name, name in spec["required"]) for name in spec["properties"] if name not in MUTABLE),
     ]
     return spec
 
@@ -166,9 +223,10 @@ def _unchanged(name: str, required: bool) -> dict[str, str]:
 
 
 def _part(schema: Schema, path: str) -> Schema:
-    for name in path.split("."):
-        schema = schema["properties"][name]
-    return schema
+    """Return the part at `path`; a list's entries are passed through on the way to a field, or named by `[]`."""
+    for name in path.removesuffix("[]").split("."):
+        schema = schema.get("items", schema)["properties"][name]
+    return schema["items"] if path.endswith("[]") else schema
 
 
 def _column(name: str, kind: str, json_path: str, priority: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ecg_api.structural import INT_OR_STRING
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
 WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
+NO_SOFT_SUBTITLES = "softSubtitles goes with format mp4 and mov; make WebM's a rendition, .vtt"
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
@@ -45,6 +46,13 @@ _WRITTEN_RATE = (
 # Bounds meet numbers, the pattern meets text. A cluster takes no bare 29.97: Kubernetes has no floats in a spec.
 _RATE_SCHEMA = {**INT_OR_STRING, "minimum": 1, "maximum": 120, "pattern": _WRITTEN_RATE}
 FrameRate = Annotated[int | str, BeforeValidator(_checked_rate), WithJsonSchema(_RATE_SCHEMA)]
+
+
+class Focus(ManifestModel):
+    """A point of the source's picture, in percent of its width and height."""
+
+    x: int = Field(default=50, ge=0, le=100, description="From the left, 0 to 100 percent.")
+    y: int = Field(default=50, ge=0, le=100, description="From the top, 0 to 100 percent.")
 
 
 class Options(ManifestModel):
@@ -92,6 +100,11 @@ class Options(ManifestModel):
         default="cover",
         description="How a source of another shape fills the result: cover crops, contain adds black bars.",
     )
+    focus: Focus | None = Field(
+        default=None,
+        description="Point of the source that cover keeps in the picture, as near to its middle as the edges allow. "
+        "Omitted: the middle.",
+    )
     layout: Layout = Field(
         default="viewport",
         description="viewport lays captions out on the result's own size; preview on a stage 360 pixels "
@@ -101,6 +114,11 @@ class Options(ManifestModel):
         default="block",
         description="When frames come faster than they are encoded: block waits and loses none; drop repeats "
         "the previous caption picture and counts it. The length is right either way.",
+    )
+    soft_subtitles: bool = Field(
+        default=False,
+        description="Adds the captions' text to the video as a subtitle track that players can switch on (mov_text); "
+        "for mp4 and mov.",
     )
     unknown_plugins: UnknownPlugins = Field(
         default="static",
@@ -112,6 +130,8 @@ class Options(ManifestModel):
     def _fits_container(self) -> Self:
         if self.format == "webm" and self.codec not in (None, "av1"):
             raise ValueError(f"{WEBM_CODECS}; found {self.codec}")
+        if self.format == "webm" and self.soft_subtitles:
+            raise ValueError(NO_SOFT_SUBTITLES)
         return self
 
     @property

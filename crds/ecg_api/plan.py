@@ -21,11 +21,21 @@ from ecg_api.rational import PositiveRational, Rational
 Matrix = Literal["bt709", "bt601", "bt2020"]
 
 
-class AudioFacts(ApiModel):
-    """One audio stream of the source."""
+class TrackFacts(ApiModel):
+    """One stream of the source, and what the file says about it."""
 
     index: int = Field(ge=0, description="FFmpeg's number of the stream in the file.")
     codec: str
+    language: str | None = Field(default=None, description="As the file says it, such as eng or ko.")
+    title: str | None = None
+    dispositions: list[str] = Field(
+        default_factory=list, description="What players do with it, in FFmpeg's words, such as default or forced."
+    )
+
+
+class AudioFacts(TrackFacts):
+    """One audio stream of the source."""
+
     channels: int = Field(ge=0)
     sample_rate: int = Field(ge=0, description="Samples in a second.")
     start_seconds: Rational = Field(description="Time of the first sample on the file's clock, in seconds.")
@@ -84,6 +94,8 @@ class SourceFacts(ApiModel):
         default=0, ge=0, description="How long after a key frame the decoder returns the first picture."
     )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
+    subtitles: list[TrackFacts] = Field(default_factory=list, description="Subtitle streams, texts and pictures.")
+    video: TrackFacts | None = Field(default=None, description="The stream whose pictures are captioned.")
 
     @property
     def exact_rate(self) -> Fraction:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from ecg_api.base import ApiModel
-from ecg_api.status import MemoryTrend
+from ecg_api.status import MemoryTrend, RenditionStatus
 
 
 class _Printed(ApiModel):
@@ -66,6 +66,9 @@ class RenderResult(_Printed):
     rate: str = ""
     size_bytes: int
     sha256: str = ""
+    outputs: list[RenditionStatus] = Field(
+        default_factory=list, description="All results of a job with renditions, the main video first."
+    )
     capture: str = Field(
         default="", description="How pictures left the browser; empty if there was nothing to capture."
     )

@@ -5,6 +5,7 @@
      ├─ spec       RenderJobSpec
      │   ├─ source, scenario, output     what goes in, where the result goes
      │   ├─ options                      size, rate, quality, format
+     │   ├─ renditions                   what else is made of the same
      │   ├─ callback                     who is told
      │   ├─ segments, placement, retry, deadlines, ttl    how a cluster runs it
      │   ├─ reuse, managedBy             whose work is used, who does the rest
@@ -25,14 +26,15 @@ from ecg_api.base import ManifestModel
 from ecg_api.options import Options
 from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
+from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
 from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
     "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look",
-    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Resources",
-    "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
+    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Rendition",
+    "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
 ]  # fmt: skip
 
 GROUP = "render.ecg.dev"
@@ -178,6 +180,11 @@ class RenderJobSpec(ManifestModel):
     scenario: ScenarioRef = Field(description="The MotionText scenario, given in exactly one of three ways.")
     options: Options = Field(default=Options(), description="Size, rate, quality, format.")
     output: Output = Field(description="Where the finished video goes.")
+    renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
+        default=[],
+        description="What else to make in the same go, at most 16: other shapes and formats, the captions alone, files "
+        "of subtitles. One that fails does not lose the others; the job then ends as failed.",
+    )
     callback: Callback | None = Field(default=None, description="Whom to tell. Omitted: nobody.")
     segments: Segments = Field(default=Segments(), description="How far the video may be cut up.")
     placement: Placement = Field(default=Placement(), description="Where a cluster runs the segments.")
@@ -213,6 +220,11 @@ class RenderJobSpec(ManifestModel):
         description="True ends the job for good within seconds; the object stays, with the reason. Cannot be taken "
         "back.",
     )
+
+    @model_validator(mode="after")
+    def _own_addresses(self) -> Self:
+        check_addresses(self.output.uri, self.renditions)
+        return self
 
 
 class RenderJob(ManifestModel):

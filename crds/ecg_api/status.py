@@ -112,6 +112,31 @@ class OutputStatus(StatusModel):
 MemoryTrend = Literal["stable", "increasing", "decreasing", "unknown"]
 
 
+class CaptionsBox(StatusModel):
+    """The part of the picture in which captions are seen, in pixels."""
+
+    x: int = Field(ge=0, description="Left edge, from the left of the picture.")
+    y: int = Field(ge=0, description="Upper edge, from the top of the picture.")
+    width: int = Field(ge=0, description="Width; 0: no captions are seen.")
+    height: int = Field(ge=0, description="Height.")
+
+
+class RenditionStatus(StatusModel):
+    """One of a job's results: finished, or failed."""
+
+    name: str = Field(description="Its name in the manifest; main is the video at spec.output.")
+    content: str = Field(default="", description="video, captions or subtitles.")
+    uri: str = Field(description="Where it is; with a failure, where it would be.")
+    url: str | None = Field(default=None, description="Address under which people can fetch it, public or presigned.")
+    size_bytes: int = Field(default=0, ge=0, description="Size of the file, in bytes; of a folder, of all its files.")
+    frames: int = Field(default=0, ge=0, description="Frames, as counted in the file; 0 for subtitles.")
+    sha256: str = Field(default="", description="SHA-256 of the file, 64 hexadecimal digits; empty for a folder.")
+    box: CaptionsBox | None = Field(
+        default=None, description="Of captions alone: where in the picture they are, for editors that place a part."
+    )
+    failure: Failure | None = Field(default=None, description="Why it is missing, and what to do about it.")
+
+
 class RenderMetrics(StatusModel):
     """What the renderers counted."""
 
@@ -228,6 +253,9 @@ class RenderJobStatus(StatusModel):
     encoder: str | None = Field(default=None, description="The encoder in use, such as nvenc, x264 or vp9.")
     encoder_reason: str | None = Field(default=None, description="Why this encoder and not another.")
     output: OutputStatus | None = Field(default=None, description="The finished video.")
+    outputs: list[RenditionStatus] = Field(
+        default_factory=list, description="All results of a job with renditions, the video at spec.output first."
+    )
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
     usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")

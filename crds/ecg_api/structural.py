@@ -107,7 +107,7 @@ def _default(node: Schema, result: Schema) -> Any:
     if "properties" not in result:
         return node.get("default")
     fills_in = any("default" in part for part in result["properties"].values())
-    return {} if "default" in node and fills_in else None
+    return {} if node.get("default") is not None and fills_in else None
 
 
 def _without_defaults(schema: Schema) -> Schema:

@@ -42,7 +42,7 @@ from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
 from ecg_renderer.subtitles import as_scenario
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 1
+_PROBE_SCHEMA = 2
 SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]

@@ -58,6 +58,8 @@ def tried(plane: ControlPlane, manifest: Json) -> str:
         "spec.managedBy=render.ecg.dev/operator",
         "spec.reuse=false",
         "spec.segments.targetSeconds=20",
+        "spec.renditions=[{uri: 's3://a/b.mp4', width: 1080, height: 1920, focus: {x: 30}, codec: av1}, "
+        "{uri: 's3://a/c.mov'}, {uri: 's3://a/c.webm', content: captions, codec: vp9}, {uri: 's3://a/c.VTT'}]",
         "spec.placement.resources={requests: {cpu: 2, example.com/disks: 1}, limits: {cpu: '0.5', memory: 4Gi}}",
         "spec.placement.podTemplateOverrides={spec: {affinity: {nodeAffinity: {}}}}",
         "spec.scenario={inline: {version: '2.0', cues: [{text: a, words: [1, 2.5, null]}]}}",
@@ -81,6 +83,18 @@ def test_what_can_be_rendered_is_taken(plane: ControlPlane, manifest: Json, assi
         ("spec.options.fps=fast", "spec.options.fps"),
         ("spec.options.codec=vp8", "spec.options.codec"),
         ("spec.options={format: webm, codec: hevc}", "format webm takes codec av1, or VP9 if codec is omitted"),
+        ("spec.options={format: webm, softSubtitles: true}", "softSubtitles goes with format mp4 and mov"),
+        ("spec.renditions=[{uri: 's3://a/b.mkv'}]", "must end in .mp4"),
+        ("spec.renditions=[{uri: '/tmp/b.mp4'}]", "must start with s3://"),
+        ("spec.renditions=[{uri: 's3://a/b.webm'}]", "a .webm can be a video"),
+        ("spec.renditions=[{uri: 's3://a/b.mp4', content: captions}]", "captions alone need an alpha channel"),
+        ("spec.renditions=[{uri: 's3://a/b.srt', codec: h264}]", "subtitles are text"),
+        ("spec.renditions=[{uri: 's3://a/b.mov', codec: h264}]", "the codec does not go with"),
+        ("spec.renditions=[{uri: 's3://a/b.mov', format: mp4}]", "format must be what the address ends in"),
+        ("spec.renditions=[{uri: 's3://a/b.srt'}, {uri: 's3://a/b.srt'}]", "two outputs have one address"),
+        ("spec.renditions=[{uri: 's3://videos/out.mp4'}]", "two outputs have one address"),
+        ("spec.renditions=[{uri: 's3://a/b.mp4', width: 10}]", "spec.renditions[0].width"),
+        ("spec.renditions=[{uri: 's3://a/b.mp4', focus: {x: 101}}]", "spec.renditions[0].focus.x"),
         ("spec.segments.targetSeconds=2.5", "spec.segments.targetSeconds"),
         ("spec.source.uri=file:///etc/passwd", "must start with s3:// or https://"),
         ("spec.source.uri=/etc/passwd", "must start with s3:// or https://"),
@@ -226,6 +240,7 @@ def test_the_published_schema_says_whole_number_or_text_and_has_no_floats_in_the
     assert "a whole number, or text such as '29.97'" in " ".join(explained.split())
 
 
+@pytest.mark.cluster
 def test_a_version_with_one_field_more_needs_no_webhook_and_the_older_one_can_go(tmp_path: Any) -> None:
     """Do what docs/versions.md says, with a made-up v1beta1."""
     with ControlPlane(tmp_path) as plane:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -54,6 +55,7 @@ class Outcome:
 
     Attributes:
         seconds: from Running to the end; None runs until it is deleted.
+        after: how many other pods of its Job have to end first.
         waiting: reason and message of a container that never starts.
         unschedulable: the scheduler's sentence; the pod then gets no node.
         disrupted: the node takes the pod away while it runs.
@@ -64,6 +66,7 @@ class Outcome:
     exit_code: int = 0
     message: str = ""
     seconds: float | None = 0.05
+    after: int = 0
     ended: str = ""
     waiting: tuple[str, str] | None = None
     unschedulable: str = ""
@@ -105,6 +108,7 @@ class FakeKubelet:
         self.started: list[Pod] = []
         self._kubeconfig = kubeconfig
         self._attempts: dict[tuple[str, str, int], int] = {}
+        self._ended: Counter[tuple[str, str]] = Counter()
         self._thread = threading.Thread(target=self._thread_main, name="kubelet", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
@@ -198,6 +202,8 @@ class FakeKubelet:
         if outcome.ip:
             status |= {"podIP": outcome.ip, "podIPs": [{"ip": outcome.ip}]}
         await self._write(pod, status)
+        while self._ended[pod.namespace, pod.job] < outcome.after and not wake.is_set():
+            await asyncio.sleep(0.05)
         try:
             async with asyncio.timeout(outcome.seconds):
                 await wake.wait()
@@ -244,6 +250,7 @@ class FakeKubelet:
         }
         phase = "Failed" if exit_code else "Succeeded"
         await self._write(pod, {"phase": phase, "containerStatuses": [_container({"terminated": terminated})]})
+        self._ended[pod.namespace, pod.job] += 1
 
     async def _disrupt(self, pod: Pod, started: str) -> None:
         condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",

@@ -7,16 +7,17 @@ merge_arguments     cells + sound of the source -> the result, nothing encoded a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from ecg_api.plan import SourceFacts, Target
+from ecg_api.plan import SourceFacts, Target, TrackFacts
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
@@ -29,6 +30,7 @@ from ecg_renderer.media.filters import (
     shape_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Box
 
 LEAD_FRAMES = 32
@@ -38,6 +40,10 @@ _CELL_FLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont"
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
+# Those that players go by, and every FFmpeg knows.
+_DISPOSITIONS = frozenset(
+    {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired", "captions"}
+)
 
 
 @dataclass(frozen=True)
@@ -159,27 +165,46 @@ def still_arguments(pictures: Pictures, output: Path) -> list[str]:
     return _arguments(ffmpeg.output(picture, f"file:{output}", **options))
 
 
-def merge_arguments(job: Merge, audio: dict[int, dict[str, str | int]]) -> list[str]:
-    """Return FFmpeg's arguments that give the cells, as they are, the source's sound and an index at the front.
+def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
+    """Return FFmpeg's arguments that give the cells, as they are, `tracks` of the source and an index at the front.
 
-    `audio` gives the codec options for each audio stream, by its index in the source. Title, chapters and languages
-    come from the source too.
+    Titles, chapters, languages and dispositions come from the source too.
     """
     first, rate = output_start(job.source), job.target.exact_rate
     # The source keeps its own clock, on which the video began `start` seconds in.
     pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(job.source.start - LEAD_FRAMES / rate)}
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
-    for number, codec in enumerate(audio.values()):
-        options |= {f"{name}:a:{number}": value for name, value in codec.items()}
     if first:
         options["output_ts_offset"] = decimal(-first)
-    maps = [word for index in audio for word in ("-map", f"1:{index}")]
+    numbers = {"a": count(), "s": count()}
+    numbered = [(track, f"{track.kind}:{next(numbers[track.kind])}") for track in tracks]
+    coding = {f"{name}:{place}": value for track, place in numbered for name, value in track.coding.items()}
+    # The muxer of FFmpeg 5 calls FLAC in MP4 an experiment; it has been a standard since 2018.
+    options |= {"strict": "experimental"} if any(track.facts.codec == "flac" for track in tracks) else {}
+    maps = [word for track, _ in numbered for word in ("-map", f"1:{track.facts.index}")]
+    named = [(track.facts, place) for track, place in numbered]
+    if job.source.video:
+        named.insert(0, (job.source.video, "v:0"))
     return [
         "-copyts",
         *(*_words(pictures), "-i", "pipe:0"),
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
-        *("-map", "0:v:0", *maps, *_words(options), "-f", job.target.format, f"file:{job.output}"),
+        *("-map", "0:v:0", *maps, *_words(options | coding)),
+        *(word for facts, place in named for word in _naming(facts, place, job.target)),
+        *("-f", job.target.format, f"file:{job.output}"),
     ]
+
+
+def _naming(facts: TrackFacts, place: str, target: Target) -> list[str]:
+    """Return the words that say of a track what the source says of it.
+
+    FFmpeg would make the first track of subtitles one that players show, if the source has none of those.
+    """
+    tags = {"language": facts.language, "title": facts.title}
+    if target.format != "webm":
+        tags["handler_name"] = facts.title  # where some players look for it
+    words = [word for name, text in tags.items() if text for word in (f"-metadata:s:{place}", f"{name}={text}")]
+    return [*words, f"-disposition:{place}", "+".join(sorted(_DISPOSITIONS.intersection(facts.dispositions))) or "0"]
 
 
 def output_start(source: SourceFacts) -> Fraction:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from ecg_api.options import LARGEST_SIDE
-from ecg_api.plan import AudioFacts, Matrix, SourceFacts
+from ecg_api.plan import AudioFacts, Matrix, SourceFacts, TrackFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.timing import Timing, fraction
@@ -73,6 +73,7 @@ def source_facts(
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
     size = report["format"].get("size")
     sounds = [each for each in report["streams"] if each.get("codec_type") == "audio"]
+    subtitles = [each for each in report["streams"] if each.get("codec_type") == "subtitle"]
     return SourceFacts(
         uri=display,
         identity=identity,
@@ -99,6 +100,8 @@ def source_facts(
         transfer=stream.get("color_transfer"),
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
+        subtitles=[TrackFacts(**_track(each)) for each in subtitles],
+        video=TrackFacts(**_track(stream)),
     )
 
 
@@ -145,15 +148,28 @@ def _is_full_range(stream: dict[str, Any]) -> bool:
 
 
 def _is_known(stream: dict[str, Any]) -> bool:
-    return stream.get("codec_name", "unknown") not in ("unknown", "none")
+    # Streams whose headers are damaged, or of a codec that only has a name, are listed without a rate.
+    named = stream.get("codec_name", "unknown") not in ("unknown", "none")
+    return named and stream.get("channels", 0) > 0 and int(stream.get("sample_rate", 0)) > 0
+
+
+def _track(stream: dict[str, Any]) -> dict[str, Any]:
+    tags = {name.lower(): text for name, text in stream.get("tags", {}).items()}
+    language = tags.get("language", "und")
+    return {
+        "index": stream["index"],
+        "codec": stream.get("codec_name", "unknown"),
+        "language": None if language == "und" else language,
+        "title": tags.get("title") or tags.get("name"),
+        "dispositions": [name for name, given in stream["disposition"].items() if given],
+    }
 
 
 def _audio(stream: dict[str, Any]) -> AudioFacts:
     tick = Fraction(stream["time_base"])
     return AudioFacts(
-        index=stream["index"],
-        codec=stream["codec_name"],
-        channels=stream.get("channels", 0),
-        sample_rate=int(stream.get("sample_rate", 0)),
+        **_track(stream),
+        channels=stream["channels"],
+        sample_rate=int(stream["sample_rate"]),
         start_seconds=to_rational(int(stream.get("start_pts", 0)) * tick),
     )

@@ -17,9 +17,9 @@ from typing import BinaryIO
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
-from ecg_renderer.media.audio import audio_options
 from ecg_renderer.media.boxes import HEADER, boxes, header_of
 from ecg_renderer.media.process import run_ffmpeg
+from ecg_renderer.media.tracks import Track, kept_tracks
 from ecg_renderer.media.verify import Verified, check_result
 
 _MEDIA = (b"moof", b"mdat")
@@ -40,22 +40,34 @@ async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, u
     `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when cells do not agree or the result is
     not as planned, ResourceError when the disk is full.
     """
-    chosen = {stream.index: audio_options(stream, target.format) for stream in source.audio}
-    audio = {index: options for index, (options, _) in chosen.items()}
-    warnings = tuple(dict.fromkeys(warning for _, warning in chosen.values() if warning))
     await asyncio.to_thread(_check_headers, cells)
-    arguments = merge_arguments(Merge(target, source, url, output), audio)
+    job = Merge(target, source, url, output)
+    tracks = kept_tracks(source, target.format)
+    sounds = [track for track in tracks if track.kind == "a"]
+    warnings = []
+    try:
+        await _join(job, tracks, cells)
+    except FfmpegError as error:
+        if tracks == sounds:
+            raise
+        # The pictures are what was asked for: no text that some FFmpeg cannot write shall cost them.
+        await _join(job, sounds, cells)
+        warnings.append(f"The source's subtitles are left out, because they made the merge fail: {error.message}")
+    start = source.start - output_start(source)
+    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(sounds))
+    return MergeResult(verified, tuple(warnings))
+
+
+async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:
+    arguments = merge_arguments(job, tracks)
     with plain_failures():
         async with asyncio.TaskGroup() as tasks:
             reader, writer = os.pipe()
             tasks.create_task(asyncio.to_thread(_write, cells, writer))
-            tasks.create_task(_join(arguments, reader, {url: source.uri}))
-    start = source.start - output_start(source)
-    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(source.audio))
-    return MergeResult(verified, warnings)
+            tasks.create_task(_run(arguments, reader, {job.url: job.source.uri}))
 
 
-async def _join(arguments: list[str], pipe: int, redact: dict[str, str]) -> None:
+async def _run(arguments: list[str], pipe: int, redact: dict[str, str]) -> None:
     try:
         await run_ffmpeg(arguments, action="joining the pieces", stdin=pipe, redact=redact)
     finally:

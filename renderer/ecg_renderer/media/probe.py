@@ -34,6 +34,7 @@ from ecg_renderer.media.timing import (
     declared_timing,
     timing_of,
 )
+from ecg_renderer.media.tracks import is_copied_somewhere
 
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
@@ -83,11 +84,23 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         if counting:
             counting.cancel()
             await asyncio.gather(counting, return_exceptions=True)
-    facts = source_facts(report, stream, timing, display=display, identity=identity)
+    facts = await _heard(source_facts(report, stream, timing, display=display, identity=identity))
     if times is None:
         return facts.model_copy(update={"recovery_seconds": recovery})
     points = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
     return facts.model_copy(update={"recovery_seconds": recovery, "seek_points": points})
+
+
+async def _heard(facts: SourceFacts) -> SourceFacts:
+    """Return `facts` without the sound that no container is given as it is, and that this FFmpeg cannot decode."""
+    if all(is_copied_somewhere(sound.codec) for sound in facts.audio):
+        return facts
+    listed = await run_ffprobe(["-codecs"], seconds=HEADER_SECONDS)
+    words = (line.split() for line in listed.output.decode(errors="replace").splitlines())
+    decoded = {row[1] for row in words if len(row) > 1 and row[0].startswith("D")}
+    audio = [sound for sound in facts.audio if is_copied_somewhere(sound.codec) or sound.codec in decoded]
+    lost = [sound.index for sound in facts.audio if sound not in audio]
+    return facts.model_copy(update={"audio": audio, "unreadable_audio": sorted([*facts.unreadable_audio, *lost])})
 
 
 def _is_worth_fetching(report: dict[str, Any]) -> bool:

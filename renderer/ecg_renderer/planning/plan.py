@@ -13,6 +13,7 @@ from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
 from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
@@ -128,7 +129,7 @@ def make_plan(
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
         estimated_seconds=0.0,
-        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *_sound_warnings(source)],
+        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *track_warnings(source, options.format)],
     )
     return reusing(draft, activity, cutting, kept=(), cores=cores)
 
@@ -240,13 +241,4 @@ def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixe
         end=frames.end,
         work=activity.distinct_frames(frames) * pixels,
         captioned_frames=activity.captioned_frames(frames),
-    )
-
-
-def _sound_warnings(source: SourceFacts) -> list[str]:
-    streams = ", ".join(map(str, source.unreadable_audio))
-    return (
-        [f"FFmpeg does not know the codec of the source's sound in stream {streams}; it is left out."]
-        if streams
-        else []
     )

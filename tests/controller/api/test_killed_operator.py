@@ -153,7 +153,7 @@ async def test_a_job_succeeds_whenever_the_operator_dies(plane: ControlPlane, ku
 async def test_a_job_fails_the_same_way_whenever_the_operator_dies(plane: ControlPlane, kubelet: FakeKubelet) -> None:
     def second_segment_fails(pod: Pod) -> Outcome:
         if pod.role == "segments" and pod.segment == 1:
-            return replace(fail(FailureCode.INVALID_VIDEO_FORMAT), seconds=1.2)
+            return replace(fail(FailureCode.INVALID_VIDEO_FORMAT), after=2)
         return succeed(pod)
 
     await check_every_write(plane, kubelet, second_segment_fails)

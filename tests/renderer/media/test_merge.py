@@ -13,7 +13,6 @@ import pytest
 
 from clips import Clip, counter, derived, ffmpeg, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
-from ecg_renderer.media.audio import audio_options
 from ecg_renderer.media.boxes import header_of
 from ecg_renderer.media.verify import check_cell
 from encodes import Render, probe
@@ -141,11 +140,10 @@ def test_a_silent_video_stays_silent(tmp_path: Path) -> None:
     assert codecs(path) == ["h264"]
 
 
-def test_webm_is_vp9_with_opus_and_says_that_sound_was_encoded(tmp_path: Path) -> None:
+def test_webm_is_vp9_with_opus(tmp_path: Path) -> None:
     render = Render(counter(replace(NTSC, frames=20)), tmp_path, options={"encoder": "vp9"}, captions=[(0, 3)])
-    path, merged = render.merged(render.segments(2), "webm")
+    path, _ = render.merged(render.segments(2), "webm")
     assert codecs(path) == ["vp9", "opus"]
-    assert merged.warnings == ("The sound (aac) cannot be kept in webm as it is; it is encoded to Opus.",)
     assert [(numbers.source, numbers.caption) for numbers in read_counters(path)] == [(index, 3) for index in range(20)]
     assert probe(path).container == "matroska,webm"
 
@@ -156,23 +154,6 @@ def test_opus_stays_opus_in_webm(tmp_path: Path) -> None:
     path, merged = render.merged(render.segments(1), "webm")
     assert merged.warnings == ()
     assert decoded_sound(path) == decoded_sound(source)
-
-
-@pytest.mark.parametrize(
-    ("codec", "container", "kept"),
-    [
-        ("aac", "mp4", True), ("mp3", "mp4", True), ("opus", "mp4", True), ("pcm_s16le", "mp4", False),
-        ("vorbis", "mp4", False), ("pcm_s16le", "mov", True), ("opus", "mov", False), ("opus", "webm", True),
-        ("vorbis", "webm", True), ("aac", "webm", False), ("aac_latm", "mp4", False), ("pcm_bluray", "mov", False),
-        ("pcm_dvd", "mov", False), ("pcm_s24be", "mov", True),
-    ],
-)  # fmt: skip
-def test_sound_is_encoded_again_only_where_the_container_asks_for_it(codec: str, container: str, kept: bool) -> None:
-    sound = probe(counter(NTSC)).audio[0].model_copy(update={"codec": codec, "channels": 6})
-    options, warning = audio_options(sound, container)
-    assert (options == {"c": "copy"}) is kept
-    assert (warning == "") is kept
-    assert kept or options["ac"] == 6
 
 
 def test_cells_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> None:
