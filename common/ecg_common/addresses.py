@@ -13,7 +13,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -67,6 +67,7 @@ class AddressPolicy:
         private: every host may be at a private address.
         files: file:// addresses and paths are allowed.
         http_here: http:// is allowed besides, to names of this machine.
+        origins: `scheme://host:port` that are allowed as they are, also at private addresses; see `origin_of`.
         setting: the variable that lists hosts; named in messages.
     """
 
@@ -77,10 +78,15 @@ class AddressPolicy:
     private: bool = False
     files: bool = False
     http_here: bool = False
+    origins: tuple[str, ...] = ()
 
     def check(self, url: str) -> None:
         """Check what can be checked without asking the network; raises AddressRefused."""
         scheme, host = _parts(url)
+        if self.origins and origin_of(url) in self.origins:
+            if literal := _literal(host):
+                replace(self, private=True).check_ip(host, literal)
+            return
         if scheme == "file":
             if not self.files:
                 raise AddressRefused("files of this machine may not be named in requests to it.")
@@ -98,17 +104,27 @@ class AddressPolicy:
         if _within(plain, METADATA):
             raise AddressRefused(f"{host!r} is {plain}, where clouds keep secrets of their machines.")
         if not is_public(plain) and not self.private and not listed(host, self.trusted):
-            raise AddressRefused(
-                f"{host!r} is {plain}, which is not a public address. ECG_PRIVATE_ADDRESSES=allow allows such."
-            )
+            way_out = "" if self.origins else " ECG_PRIVATE_ADDRESSES=allow allows such."
+            raise AddressRefused(f"{host!r} is {plain}, which is not a public address.{way_out}")
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of `host`, all of them checked; raises AddressRefused, or OSError for no such host."""
         literal = _literal(host)
         ips = [literal] if literal else await _addresses(host, port)
+        named = any(origin.endswith(f"//{_bracketed(host)}:{port}") for origin in self.origins)
+        policy = replace(self, private=True) if named else self
         for ip in ips:
-            self.check_ip(host, ip)
+            policy.check_ip(host, ip)
         return [str(ip) for ip in ips]
+
+
+def origin_of(url: str) -> str:
+    """Return `scheme://host:port` of an address, in lower case and with its port; raises AddressRefused for none."""
+    scheme, host = _parts(url)
+    port = urlsplit(url).port or {"http": 80, "https": 443}.get(scheme)
+    if port is None:
+        raise AddressRefused(f"{scheme}:// is no address of the web.")
+    return f"{scheme}://{_bracketed(host)}:{port}"
 
 
 def is_public(ip: IpAddress) -> bool:
@@ -137,6 +153,10 @@ def _parts(url: str) -> tuple[str, str]:
     if not parts.scheme or (not host and parts.scheme != "file"):
         raise AddressRefused("it is no address such as https://host/path.")
     return parts.scheme, host
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _literal(host: str) -> IpAddress | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ecg_api.options import NO_SOFT_SUBTITLES, WEBM_CODECS
+from ecg_api.options import HDR_CODECS, NO_SOFT_SUBTITLES, WEBM_CODECS
 from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
 from ecg_api.renditions import NO_ALPHA, ONE_ADDRESS, SUBTITLES_ARE_TEXT, WEBM_MEANS
 from ecg_api.status import RenderJobStatus
@@ -88,6 +88,7 @@ CEL_RULES = (
         "sha256 belongs to uri or configMapRef, not to inline",
     ),
     ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
+    ("options", "self.dynamicRange != 'hdr' || !has(self.codec) || self.codec != 'h264'", HDR_CODECS),
     ("options", "!self.softSubtitles || self.format != 'webm'", NO_SOFT_SUBTITLES),
     ("renditions", "self.all(one, self.exists_one(other, other.uri == one.uri))", ONE_ADDRESS),
     ("renditions.uri", *WRITABLE),

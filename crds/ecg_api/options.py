@@ -13,6 +13,7 @@ from ecg_api.structural import INT_OR_STRING
 
 SMALLEST_SIDE = 64
 LARGEST_SIDE = 7680
+HDR_CODECS = "dynamicRange hdr takes codec hevc or av1, or none (hevc; VP9 in webm); players of h264 know 8 bits"
 WEBM_CODECS = "format webm takes codec av1, or VP9 if codec is omitted"
 NO_SOFT_SUBTITLES = "softSubtitles goes with format mp4 and mov; make WebM's a rendition, .vtt"
 
@@ -24,6 +25,7 @@ VideoCodec = Literal["h264", "hevc", "av1"]
 Encoder = Literal["auto", "nvenc", "cpu", "x264"]
 EncoderName = Literal["x264", "nvenc", "x265", "hevc-nvenc", "svt-av1", "av1-nvenc", "vp9"]
 """An encoder that a job can end up with; a row of the renderer's table of codecs."""
+DynamicRange = Literal["auto", "sdr", "hdr"]
 Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
@@ -96,6 +98,11 @@ class Options(ManifestModel):
         description="auto takes NVENC where a test encode works, else the CPU; nvenc and cpu insist. x264 is the "
         "CPU's encoder of h264.",
     )
+    dynamic_range: DynamicRange = Field(
+        default="auto",
+        description="Of an HDR source (HDR10, HLG, Dolby Vision 8) auto and sdr make SDR by tone mapping: BT.709, 8 "
+        "bits; hdr keeps it, with 10 bits, as hevc unless codec says av1. SDR sources stay SDR.",
+    )
     fit: Fit = Field(
         default="cover",
         description="How a source of another shape fills the result: cover crops, contain adds black bars.",
@@ -130,6 +137,8 @@ class Options(ManifestModel):
     def _fits_container(self) -> Self:
         if self.format == "webm" and self.codec not in (None, "av1"):
             raise ValueError(f"{WEBM_CODECS}; found {self.codec}")
+        if self.dynamic_range == "hdr" and self.codec == "h264":
+            raise ValueError(HDR_CODECS)
         if self.format == "webm" and self.soft_subtitles:
             raise ValueError(NO_SOFT_SUBTITLES)
         return self

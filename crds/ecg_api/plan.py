@@ -19,6 +19,8 @@ from ecg_api.options import EncoderName, Fit, Format, Preset
 from ecg_api.rational import PositiveRational, Rational
 
 Matrix = Literal["bt709", "bt601", "bt2020"]
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+"""PQ and HLG, as FFmpeg names them."""
 
 
 class TrackFacts(ApiModel):
@@ -44,6 +46,19 @@ class AudioFacts(TrackFacts):
     def start(self) -> Fraction:
         """Time of the first sample on the file's clock, in seconds."""
         return Fraction(self.start_seconds)
+
+
+class LightFacts(ApiModel):
+    """How bright an HDR10 film gets, and on which display it was made; all in nits, None where nobody says."""
+
+    display_nits: float | None = Field(default=None, gt=0, description="The brightest that the display shows.")
+    content_nits: int | None = Field(default=None, gt=0, description="The brightest pixel of the film (MaxCLL).")
+    average_nits: int | None = Field(default=None, gt=0, description="The brightest picture on average (MaxFALL).")
+    display: str | None = Field(
+        default=None,
+        pattern=r"^G\(\d+,\d+\)B\(\d+,\d+\)R\(\d+,\d+\)WP\(\d+,\d+\)L\(\d+,\d+\)$",
+        description="Primaries, white and light of the display as x265 takes them (SMPTE ST 2086).",
+    )
 
 
 class SeekPoint(NamedTuple):
@@ -84,6 +99,9 @@ class SourceFacts(ApiModel):
     color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
     transfer: str | None = Field(description="Transfer curve as tagged; null when the file does not say.")
+    primaries: str | None = Field(default=None, description="Primaries as tagged; null when the file does not say.")
+    light: LightFacts | None = Field(default=None, description="Of HDR10, where the file says it.")
+    dolby_vision: int | None = Field(default=None, description="Profile; what it adds to the pictures is not used.")
     audio: list[AudioFacts]
     seek_points: list[SeekPoint] | None = Field(
         default=None,
@@ -113,6 +131,11 @@ class SourceFacts(ApiModel):
         return Fraction(self.start_seconds)
 
     @property
+    def is_hdr(self) -> bool:
+        """Its signal means more light than SDR displays have: PQ or HLG."""
+        return self.transfer in HDR_TRANSFERS
+
+    @property
     def pixel_aspect(self) -> Fraction:
         """Width of a stored pixel by its height."""
         return Fraction(self.sample_aspect)
@@ -125,6 +148,9 @@ class OutputColour(ApiModel):
     full_range: bool
     bit_depth: Literal[8, 10]
     transfer: str | None = Field(description="Transfer curve as the source tags it; null when it does not say.")
+    primaries: str | None = Field(default=None, description="Primaries as the source tags them; null if it does not.")
+    light: LightFacts | None = Field(default=None, description="Of HDR10 that stays HDR10.")
+    tone_mapped: bool = Field(default=False, description="The source is HDR, and the result is not.")
 
 
 class Target(ApiModel):
@@ -184,6 +210,20 @@ class SegmentPlan(ApiModel):
         return self
 
 
+class PluginFile(ApiModel):
+    """A file of a plugin, by its path below the plugin's address."""
+
+    path: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of its bytes.")
+
+
+class PluginPlan(ApiModel):
+    """A plugin that was fetched from an origin when the job was planned: its files as they were then."""
+
+    key: str = Field(min_length=1, description="Name and version, as in glow@2.0.0.")
+    files: list[PluginFile] = Field(min_length=1)
+
+
 class Plan(ApiModel):
     """A whole render: every frame in exactly one cell, every missing cell in exactly one segment."""
 
@@ -193,6 +233,7 @@ class Plan(ApiModel):
     cell_frames: int = Field(ge=1, description="Frames of each cell; the last may be shorter.")
     cells: list[CellPlan] = Field(min_length=1)
     segments: list[SegmentPlan] = Field(description="Empty if every cell is in the store already.")
+    plugins: list[PluginPlan] = Field(default_factory=list, description="Fetched from an origin; the rest is ours.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
     distinct_frames_estimate: int = Field(ge=0, description="Different caption pictures.")
     estimated_seconds: float = Field(ge=0, description="Rendering time of all segments together.")

@@ -28,6 +28,8 @@ class WorkFiles:
     ENCODER = "encoder.json"
     CELLS = "cells"
     """Folder of finished pieces of video, of a job that shares none with others."""
+    PLUGINS = "plugins"
+    """Folder of the files of fetched plugins, each called by its SHA-256."""
 
 
 class PlanReport(StatusModel):

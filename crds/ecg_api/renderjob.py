@@ -33,8 +33,9 @@ from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
     "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look",
-    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "RenderJob", "RenderJobSpec", "Rendition",
-    "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job", "set_path",
+    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "Plugins", "RenderJob", "RenderJobSpec",
+    "Rendition", "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job",
+    "set_path",
 ]  # fmt: skip
 
 GROUP = "render.ecg.dev"
@@ -144,6 +145,17 @@ class ScenarioRef(ManifestModel):
         return self
 
 
+class Plugins(ManifestModel):
+    """Where the plugins of the captions come from."""
+
+    origin: WebUri | None = Field(
+        default=None,
+        description="Server of the caption editor's plugins, such as https://plugins.example.com; a plugin is below it "
+        "at /plugins/NAME@VERSION/. One of those that the settings allow (ECG_PLUGIN_ORIGINS). Omitted: "
+        "ECG_PLUGIN_ORIGIN, and without that the renderer's own plugins.",
+    )
+
+
 class Output(ManifestModel):
     """Where the finished video goes."""
 
@@ -178,6 +190,7 @@ class RenderJobSpec(ManifestModel):
 
     source: Source = Field(description="The video that gets captions.")
     scenario: ScenarioRef = Field(description="The MotionText scenario, given in exactly one of three ways.")
+    plugins: Plugins = Field(default=Plugins(), description="Where the plugins of the captions come from.")
     options: Options = Field(default=Options(), description="Size, rate, quality, format.")
     output: Output = Field(description="Where the finished video goes.")
     renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(

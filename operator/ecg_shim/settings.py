@@ -70,7 +70,7 @@ class Settings:
         "QUEUE_MAX_SIZE", whole(1, 100_000), "60", "Pictures that may wait for FFmpeg in each render; not jobs."
     )
     gpu_encoding: bool = variable(
-        "ENABLE_GPU_ENCODING", flag, "true", "false: x264 encodes, also where NVENC would work."
+        "ENABLE_GPU_ENCODING", flag, "true", "false: the CPU encodes, also where NVENC would work."
     )
     rendering_timeout: float = variable(
         "RENDERING_TIMEOUT", seconds(1, 86_400), "1800", "Seconds after which a render is stopped as failed."

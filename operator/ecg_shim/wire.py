@@ -229,7 +229,7 @@ RENDER_REQUEST: dict[str, Any] = {
         "scenario": {"description": "MotionText scenario, at most 5 MB of JSON: 2.0, 1.3 or a flat list of cues."},
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
-            "also fit, layout, preset, encoder, framePolicy, unknownPlugins."
+            "also fit, layout, preset, codec, encoder, dynamicRange, framePolicy, unknownPlugins."
         },
         "callbackUrl": {"description": "Where the job's progress and end are posted to: http:// or https://."},
         "callback_url": _SAME,

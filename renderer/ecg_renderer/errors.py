@@ -127,6 +127,10 @@ class BrowserError(RenderError):
     code = FailureCode.BROWSER_ERROR
 
 
+class BrowserGone(BrowserError):
+    """Chromium, or its page, ended while it was needed: another one may well do the same work."""
+
+
 class FrameTimeout(RenderError):
     """A frame, or the job, took longer than it may."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
 from ecg_renderer.model import Block, Box, FrameRange
+from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.served import ServedFile
 
 PREVIEW_HEIGHT = 360
 
@@ -24,6 +26,7 @@ class Film:
         rate: of the output, frames per second.
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
+        modules: plugins among them that an origin gave, by their names; all others are our own.
     """
 
     scenario: dict[str, Any]
@@ -33,6 +36,7 @@ class Film:
     rate: Fraction
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
+    modules: Mapping[str, PluginModule] = field(default_factory=dict)
 
     @property
     def whole(self) -> Box:
@@ -43,13 +47,20 @@ class Film:
         """Return everything, for hashing."""
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
         layout = [self.width, self.height, str(self.rate), self.preview_layout]
-        return {"scenario": self.scenario, "plugins": self.plugins, "layout": layout, "blocks": blocks}
+        modules = {name: module.digest for name, module in self.modules.items()}
+        plugins = [self.plugins, modules] if modules else self.plugins
+        return {"scenario": self.scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
+
+    def served(self) -> dict[str, ServedFile]:
+        """Return what the page gets besides its own files, by path."""
+        return {path: file for module in self.modules.values() for path, file in module.served().items()}
 
     def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
         """Return the argument of the page's `ecg.load`."""
         return {
             "scenario": self.scenario,
-            "plugins": list(self.plugins),
+            "plugins": [name for name in self.plugins if _unnumbered(name) not in self.modules],
+            "modules": self._modules_config(),
             "width": self.width,
             "height": self.height,
             "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
@@ -57,6 +68,14 @@ class Film:
             "stages": stages,
             "canvas": canvas,
         }
+
+    def _modules_config(self) -> list[dict[str, Any]]:
+        names: dict[str, list[str]] = {}
+        for name in self.plugins:
+            if module := self.modules.get(_unnumbered(name)):
+                names.setdefault(module.key, []).append(name)
+        by_key = {module.key: module for module in self.modules.values()}
+        return [by_key[key].page_config(together) for key, together in names.items()]
 
     def even_box(self, bounds: list[float] | None) -> Box | None:
         """Return page bounds [left, top, right, bottom] as a box on even pixels inside the picture."""
@@ -79,6 +98,10 @@ def _plugins(nodes: Iterable[dict[str, Any]]) -> Iterable[str]:
         node = waiting.pop()
         yield from (plugin["name"] for plugin in node.get("pluginChain", ()))
         waiting.extend(node.get("children", ()))
+
+
+def _unnumbered(name: str) -> str:
+    return name.partition("#")[0]
 
 
 def _edges(frames: FrameRange) -> tuple[int, int]:

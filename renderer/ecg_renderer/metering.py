@@ -77,6 +77,12 @@ class RenderMeter:
         for note in choice.notes:
             self.warn(note)
 
+    def note_capture(self) -> None:
+        """Tell what the capture found."""
+        for text in self._capture_statistics.warnings:
+            if text not in self.warnings:
+                self.warn(text)
+
     def warn(self, text: str) -> None:
         """Tell a person something."""
         self.warnings.append(text)

@@ -2,7 +2,7 @@
 
 1. read the scenario and probe the source, at the same time
 2. decide on the encoder
-3. prepare the scenario for the source's length
+3. prepare the scenario for the source's length; fetch the plugins that it names, where they come from an origin
 4. plan
 """
 
@@ -13,9 +13,9 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -34,10 +34,21 @@ from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Cutting, Planner, make_plan, output_grid, output_size, reusing, with_encoder
+from ecg_renderer.origin import Origin, PluginOrigins
+from ecg_renderer.planning import (
+    Cutting,
+    Planner,
+    encoding_of,
+    make_plan,
+    output_grid,
+    output_size,
+    reusing,
+    with_encoder,
+)
+from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Picture, Scenario, canonical_hash, prepare
+from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
 from ecg_renderer.subtitles import as_scenario
 
@@ -61,6 +72,7 @@ class PreparedJob:
 
     Attributes:
         source_url: what FFmpeg opens; may carry a signature and is never printed.
+        modules: the plugins that an origin gave, by name and version.
     """
 
     job: RenderJob
@@ -68,6 +80,7 @@ class PreparedJob:
     scenario: Scenario
     encoder: EncoderChoice
     plan: Plan
+    modules: Mapping[str, PluginModule] = field(default_factory=dict)
 
     @property
     def source(self) -> SourceFacts:
@@ -81,13 +94,20 @@ class PreparedJob:
 
     @property
     def conversion(self) -> Conversion:
-        """From the browser's colours to the source's."""
-        return Conversion.of(self.source.matrix, full_range=self.source.full_range)
+        """From the browser's colours to those of the pictures that captions are laid over."""
+        colour = self.plan.target.colour
+        full_range = self.source.full_range and not colour.tone_mapped
+        return Conversion.of(colour.matrix, full_range=full_range, transfer=colour.transfer, primaries=colour.primaries)
+
+    @property
+    def encoding(self) -> tuple[Options, int]:
+        """The options, and the bits of a sample, that the encoder is chosen by."""
+        return encoding_of(self.source, self.job.spec.options)
 
     @cached_property
     def planner(self) -> Planner:
         """What films are cut out of."""
-        return Planner.of(self.plan, self.scenario, self.job.spec.options)
+        return Planner.of(self.plan, self.scenario, self.job.spec.options, self.modules)
 
     def film(self, frames: FrameRange) -> Film:
         """Return what is drawn on `frames`."""
@@ -128,6 +148,7 @@ async def prepare_job(
     is at fault.
     """
     spec = job.spec
+    origin = PluginOrigins.from_environment().choose(spec.plugins.origin)
     source = open_storage(spec.source.uri, base)
     with plain_failures():
         async with asyncio.TaskGroup() as tasks:
@@ -135,18 +156,20 @@ async def prepare_job(
             facts = tasks.create_task(_probe(source, store))
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
-    encoder = await chooser(spec.options, bit_depth=source_facts.bit_depth)
+    encoding, bit_depth = encoding_of(source_facts, spec.options)
+    encoder = await chooser(encoding, bit_depth=bit_depth)
     grid, _ = output_grid(source_facts, spec.options)
     picture = _picture(source_facts, spec.options)
-    scenario = prepare(
+    written = draft(
         as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look or "karaoke"),
         duration=grid.seconds(grid.frames),
         rate=grid.rate,
-        known_plugins=known_plugins(),
-        unknown_plugins=spec.options.unknown_plugins,
         picture=picture,
         origin=_origin(spec.scenario),
     )
+    fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
+    there = set(fetched.modules) if origin else None
+    scenario = written.prepared(PluginRules(known_plugins(), spec.options.unknown_plugins, there))
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -156,8 +179,16 @@ async def prepare_job(
         encoder=encoder.encoder,
         versions=named.result(),
         cores=cores(),
+        fetched=fetched,
     )
-    return PreparedJob(job, source_url, scenario, encoder, plan)
+    return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
+
+
+async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
+    # Imported when there is an origin: the client takes time to load that other renders need not wait for.
+    from ecg_renderer.origin.fetching import fetch_plugins
+
+    return await fetch_plugins(origin, keys)
 
 
 async def planned_here(request: RunRequest) -> PreparedJob:

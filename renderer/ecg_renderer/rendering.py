@@ -28,6 +28,7 @@ from ecg_renderer.frames import CaptionFrame, FrameQueue
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.process import Progress, run_ffmpeg
+from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
 from ecg_renderer.memory import cores
 from ecg_renderer.metering import RenderMeter
@@ -79,6 +80,7 @@ async def render(
             async with aclosing(stream.cells(cells)) as finished:
                 async for cell in finished:
                     yield cell
+            meter.note_capture()
 
 
 class _CellStream:
@@ -216,6 +218,7 @@ class _Run:
             end=self._frames.end,
             seek=plan.cells[self._files.first].seek,
             overlay=Overlay(box, "pipe:0") if box else None,
+            tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:
             await run_ffmpeg(

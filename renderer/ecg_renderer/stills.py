@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor, isfinite
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.patches import Bytes
 from ecg_renderer.capture.ways import open_capture
@@ -28,6 +29,7 @@ from ecg_renderer.hashes import normalised
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
@@ -60,7 +62,7 @@ async def make_still(request: StillRequest) -> str:
     """
     run = request.run
     store = CellStore(run.cells.as_uri())
-    prepared = await prepare_job(run.job, run.base, run.cutting, store=store)
+    prepared = await prepare_job(_in_sdr(run.job), run.base, run.cutting, store=store)
     frame = frame_at(request.seconds, prepared.grid)
     key = f"still-{os.getpid()}"
     with OutputFile(request.output, key, source=prepared.source_url) as output:
@@ -74,6 +76,12 @@ async def make_still(request: StillRequest) -> str:
             drawn = await _draw(prepared, run, store, frame, yuva, prepared.conversion)
             await _compose(prepared, frame, yuva.to_bytes() if drawn else None, output.path)
         return output.commit()
+
+
+def _in_sdr(job: RenderJob) -> RenderJob:
+    """Return the job with SDR for its result: a PNG says nothing of HDR, and its viewers know nothing of it."""
+    options = job.spec.options.model_copy(update={"dynamic_range": "sdr"})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"options": options})})
 
 
 def frame_at(seconds: float, grid: FrameGrid) -> int:
@@ -132,7 +140,8 @@ async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, ou
         seek=seek_before(source, frame, target.exact_rate),
         overlay=None if captions is None else Overlay(whole, "pipe:0"),
     )
-    with tempfile.TemporaryFile() as nut:
+    with tempfile.TemporaryFile() as nut, tempfile.TemporaryDirectory() as folder:
+        pictures = replace(pictures, tone_map=tone_map_of(source, target.colour, Path(folder)))
         if captions is not None:
             writer = NutWriter(os.dup(nut.fileno()), whole, target.exact_rate)
             writer.write(CaptionFrame(LEAD_FRAMES + frame, captions))

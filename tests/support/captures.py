@@ -29,8 +29,9 @@ from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
 from ecg_renderer.planning import Activity, film_of
+from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.plugins import known_plugins
-from ecg_renderer.scenario import prepare
+from ecg_renderer.scenario import PluginRules, draft
 
 Json = dict[str, Any]
 Picture = NDArray[np.uint8]
@@ -82,15 +83,28 @@ def film(
     rate: str = "30",
     cell_frames: int | None = None,
     captions: Json | None = None,
+    modules: Sequence[PluginModule] = (),
 ) -> Film:
-    """Return a film of `captions`, or of cues of four words and 0.8 s, as a plan with such cells makes it."""
+    """Return a film of `captions`, or of cues of four words and 0.8 s, as a plan with such cells makes it.
+
+    `modules` are plugins that an origin gave.
+    """
     grid = FrameGrid(Fraction(rate), round(seconds * Fraction(rate)))
     raw = captions or talk(seconds, plugins=plugins)
-    prepared = prepare(raw, duration=seconds, rate=grid.rate, known_plugins=known_plugins())
+    fetched = {module.key: module for module in modules}
+    written = draft(raw, duration=seconds, rate=grid.rate)
+    prepared = written.prepared(PluginRules(known_plugins(), "static", set(fetched) if fetched else None))
     activity = Activity.of(prepared.cues, grid)
     whole = FrameRange(0, grid.frames)
     return film_of(
-        prepared, whole, grid, activity, size=size, cell_frames=cell_frames or grid.frames, preview_layout=False
+        prepared,
+        whole,
+        grid,
+        activity,
+        size=size,
+        cell_frames=cell_frames or grid.frames,
+        preview_layout=False,
+        modules=fetched,
     )
 
 

@@ -26,6 +26,7 @@ from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.model import Box
 from ecg_renderer.planning import output_colour
 
@@ -63,6 +64,7 @@ class Render:
     folder: Path
     rate: Fraction | None = None
     captions: Sequence[tuple[int, int]] = ()
+    keep_hdr: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,7 @@ class Render:
             height=self.height,
             rate=to_rational(self.rate),
             frames=self.frames,
-            colour=output_colour(self.source, encoder),
+            colour=output_colour(self.source, encoder, keep_hdr=self.keep_hdr),
             **defaults | {"encoder": encoder} | self.options,
         )
 
@@ -104,6 +106,7 @@ class Render:
             end=end,
             seek=seek_before(self.source, start, self.rate),
             overlay=overlay,
+            tone_map=tone_map_of(self.source, self.target.colour, self.folder),
         )
         return Job(pictures, CellFiles(self.folder, start, end - start), self.folder / name)
 

@@ -202,7 +202,8 @@ class FakeKubelet:
         if outcome.ip:
             status |= {"podIP": outcome.ip, "podIPs": [{"ip": outcome.ip}]}
         await self._write(pod, status)
-        while self._ended[pod.namespace, pod.job] < outcome.after and not wake.is_set():
+        # Looked for, not waited for: two things can end it.
+        while self._ended[pod.namespace, pod.job] < outcome.after and not wake.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         try:
             async with asyncio.timeout(outcome.seconds):

@@ -55,10 +55,10 @@ def a_target(**changes: Any) -> Target:
         "preset": "veryfast",
         "fit": "cover",
         "format": "mp4",
-    } | {name: value for name, value in changes.items() if name not in colour}
-    colours = OutputColour(**colour | {name: value for name, value in changes.items() if name in colour})
+    } | {name: value for name, value in changes.items() if name not in OutputColour.model_fields}
+    colours = {name: value for name, value in changes.items() if name in OutputColour.model_fields}
     rate = Fraction(facts.pop("rate"))
-    return Target(**facts, rate=f"{rate.numerator}/{rate.denominator}", colour=colours)
+    return Target(**facts, rate=f"{rate.numerator}/{rate.denominator}", colour=OutputColour(**colour | colours))
 
 
 def spans(*times: tuple[float, float], animated: bool = False) -> list[CueSpan]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, Route, sync_playwright
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, content_type, find_chromium, page_file
+from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium, page_file
+from ecg_renderer.served import ServedFile, content_type
 
 ORIGIN = "http://ecg.invalid"
 HARNESS = Path(__file__).with_suffix(".html")
@@ -95,9 +96,12 @@ def open_plugin_page() -> Iterator[PluginPage]:
 WORRYING = ("warning", "error")
 
 
-def serve(route: Route, harness: Path, problems: list[str]) -> None:
-    """Answer a request of the page with `harness` or one of our files; note and refuse any other."""
+def serve(route: Route, harness: Path, problems: list[str], fetched: Mapping[str, ServedFile] | None = None) -> None:
+    """Answer a request of the page with `harness`, one of `fetched` or of our files; note and refuse any other."""
     path = route.request.url.removeprefix(ORIGIN)
+    if fetched and path in fetched:
+        route.fulfill(body=fetched[path].body, content_type=fetched[path].content_type)
+        return
     file = harness if path == "/" else page_file(path)
     if file is None or path == route.request.url:
         problems.append(f"asked for {route.request.url}")

@@ -18,6 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
 from ecg_renderer.film import Film
 from ecg_renderer.scenario.model import SAMPLED_AFTER
+from ecg_renderer.served import ServedFile
 from plugin_page import ORIGIN, serve
 
 Picture = NDArray[np.uint8]
@@ -25,17 +26,20 @@ HARNESS = Path(__file__).with_suffix(".html")
 
 
 class Preview:
-    """A page that nothing of ours is in but the plugins, and their seeded randomness."""
+    """A page that nothing of ours is in but the plugins, and their seeded randomness; those of an origin are as is."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.fetched: dict[str, ServedFile] = {}
 
     def pictures(self, film: Film, frames: list[int]) -> dict[int, Picture]:
         """Play `film` from its first frame; return the pictures of `frames` (ascending)."""
         self.page.set_viewport_size({"width": film.width, "height": film.height})
+        self.fetched = film.served()
         self.page.goto(f"{ORIGIN}/")
         self.page.wait_for_function("window.preview")
-        self.page.evaluate("([s, p]) => preview.load(s, p)", [film.scenario, list(film.plugins)])
+        config = film.page_config(stages=1, canvas=False)
+        self.page.evaluate("c => preview.load(c.scenario, c.plugins, c.modules)", config)
         found = {}
         begun = 0
         for frame in frames:
@@ -55,8 +59,9 @@ def open_preview() -> Iterator[Preview]:
             page = browser.new_page()
             problems: list[str] = []
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.route("**/*", lambda route: serve(route, HARNESS, problems))
-            yield Preview(page)
+            preview = Preview(page)
+            page.route("**/*", lambda route: serve(route, HARNESS, problems, preview.fetched))
+            yield preview
             assert problems == []
         finally:
             browser.close()

@@ -17,7 +17,7 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
 )
 from ecg_renderer.browser.driven import Browser, Page
-from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, content_type, page_file, page_hash
+from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, page_file, page_hash
 from ecg_renderer.browser.launcher import BrowserLauncher
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Browser",
     "BrowserLauncher",
     "Page",
-    "content_type",
     "find_chromium",
     "make_profile",
     "page_file",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,20 +18,12 @@ from ecg_renderer.browser.chromium import (
     make_profile,
     remove_profile,
 )
-from ecg_renderer.browser.files import ORIGIN, check_packages, content_type, requested_file
+from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile
 
 PAGE_MILLISECONDS = 20_000
 CLOSE_SECONDS = 5.0
-
-
-async def _serve(route: Route) -> None:
-    file = requested_file(route.request.url)
-    with suppress(Exception):  # the page may be gone before its last answer
-        if file is None:
-            await route.abort("blockedbyclient")
-        else:
-            await route.fulfill(body=await asyncio.to_thread(file.read_bytes), content_type=content_type(file))
 
 
 class PlaywrightBrowser:
@@ -40,12 +32,14 @@ class PlaywrightBrowser:
     Attributes:
         profile: the profile's folder; the origin's private files lie in it.
         version: as Chromium says it, for example "156.0.8078.73".
+        fetched: what the page may load besides its own files, by path.
     """
 
     def __init__(self, playwright: Playwright, context: BrowserContext, profile: Path) -> None:
         self._playwright = playwright
         self._context = context
         self.profile = profile
+        self.fetched: Mapping[str, ServedFile] = {}
         self.version = context.browser.version if context.browser else ""
 
     @classmethod
@@ -71,7 +65,8 @@ class PlaywrightBrowser:
                 handle_sigterm=False,
                 handle_sighup=False,
             )
-            await context.route("**/*", _serve)
+            browser = cls(playwright, context, profile)
+            await context.route("**/*", browser._serve)
         except BaseException as error:
             await playwright.stop()
             remove_profile(profile)
@@ -79,7 +74,7 @@ class PlaywrightBrowser:
                 raise
             found = f"Chromium ({executable})" if executable else "Playwright's own Chromium"
             raise BrowserError(f"{found} did not start: {first_line(error)}", hint=INSTALL_HINT) from error
-        return cls(playwright, context, profile)
+        return browser
 
     async def open_page(self, width: int, height: int) -> Page:
         """Open a page of the given viewport in px and load the caption page into it.
@@ -100,6 +95,14 @@ class PlaywrightBrowser:
                 hint="`ecg-render doctor` tells what is missing.",
             ) from error
         return page
+
+    async def _serve(self, route: Route) -> None:
+        file = await asyncio.to_thread(answer_to, route.request.url, self.fetched)
+        with suppress(Exception):  # the page may be gone before its last answer
+            if file is None:
+                await route.abort("blockedbyclient")
+            else:
+                await route.fulfill(body=file.body, content_type=file.content_type)
 
     async def close(self) -> None:
         """End Chromium and its driver, and remove the profile; works on a crashed one too."""

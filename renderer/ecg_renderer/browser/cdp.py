@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from ecg_common.children import short_environment
-from ecg_renderer.errors import BrowserError
+from ecg_renderer.errors import BrowserError, BrowserGone
 
 Json = dict[str, Any]
 EventHandler = Callable[[Json], Awaitable[None]]
@@ -81,10 +81,11 @@ class DevTools:
         """Send a command and return its result.
 
         Raises:
-            BrowserError: Chromium refused the command, or has ended.
+            BrowserError: Chromium refused the command.
+            BrowserGone: Chromium, or its page, has ended.
         """
         if self._ended:
-            raise BrowserError(self._ended)
+            raise BrowserGone(self._ended)
         self._last_id += 1
         identity = self._last_id
         command = {"id": identity, "method": method, "params": parameters or {}}
@@ -107,7 +108,7 @@ class DevTools:
         self._ended = self._ended or reason
         for future in self._pending.values():
             if not future.done():
-                future.set_exception(BrowserError(reason))
+                future.set_exception(BrowserGone(reason))
 
     async def close(self) -> None:
         """End Chromium and all its processes, whatever state they are in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
     shared_memory_arguments,
 )
-from ecg_renderer.browser.files import ORIGIN, check_packages, content_type, requested_file
+from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile
 
 START_SECONDS = 30.0
 PAGE_SECONDS = 20.0
@@ -94,6 +95,7 @@ class Browser:
     Attributes:
         profile: the profile's folder; the origin's private files lie in it.
         version: as Chromium says it, for example "156.0.8078.73".
+        fetched: what the page may load besides its own files, by path.
     """
 
     def __init__(self, devtools: DevTools, profile: Path) -> None:
@@ -101,6 +103,7 @@ class Browser:
         self._tab = ""
         self.profile = profile
         self.version = ""
+        self.fetched: Mapping[str, ServedFile] = {}
 
     @classmethod
     async def start(cls, arguments: Sequence[str] = CANVAS_ARGUMENTS, **tab: Any) -> Browser:
@@ -180,12 +183,12 @@ class Browser:
 
     async def _serve(self, event: Json) -> None:
         request = event["requestId"]
-        file = requested_file(event["request"]["url"])
+        file = await asyncio.to_thread(answer_to, event["request"]["url"], self.fetched)
         if file is None:
             await self._devtools.send("Fetch.failRequest", {"requestId": request, "errorReason": "BlockedByClient"})
             return
-        body = base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode()
-        headers = [{"name": "Content-Type", "value": content_type(file)}]
+        body = base64.b64encode(file.body).decode()
+        headers = [{"name": "Content-Type", "value": file.content_type}]
         answer = {"requestId": request, "responseCode": 200, "responseHeaders": headers, "body": body}
         await self._devtools.send("Fetch.fulfillRequest", answer)
 

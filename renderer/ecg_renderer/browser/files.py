@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ServedFile, content_type
 
 ORIGIN = "https://ecg.invalid"
 PAGE_FOLDER = Path(__file__).parent.parent / "page"
@@ -21,9 +22,15 @@ def page_file(path: str) -> Path | None:
     return file if file.is_relative_to(PAGE_FOLDER.resolve()) and file.is_file() else None
 
 
-def requested_file(url: str) -> Path | None:
-    """Return the file that a request of the page gets, or None for one that is refused."""
-    return page_file(url[len(ORIGIN) :].split("?")[0]) if url.startswith(f"{ORIGIN}/") else None
+def answer_to(url: str, fetched: Mapping[str, ServedFile]) -> ServedFile | None:
+    """Return what a request of the page gets: a file of its own, or of `fetched` by path; None if it is refused."""
+    if not url.startswith(f"{ORIGIN}/"):
+        return None
+    path = url[len(ORIGIN) :].split("?")[0]
+    if path in fetched:
+        return fetched[path]
+    file = page_file(path)
+    return ServedFile(file.read_bytes(), content_type(file)) if file else None
 
 
 @cache
@@ -34,13 +41,6 @@ def page_hash() -> str:
         for file in sorted(PAGE_FOLDER.glob(pattern)):
             digest.update(str(file.relative_to(PAGE_FOLDER)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
-
-
-def content_type(file: Path) -> str:
-    """Return the media type of a page file; module scripts need theirs exact."""
-    if file.suffix in (".js", ".mjs"):
-        return "text/javascript; charset=utf-8"
-    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
 
 def check_packages() -> None:

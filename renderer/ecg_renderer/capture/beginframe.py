@@ -61,6 +61,8 @@ class BeginFrameCapture(StepwiseCapture):
             raise FrameTimeout(f"The caption page did not load within {LOAD_SECONDS:g} s.") from error
 
     async def _load(self) -> None:
+        assert self._browser is not None
+        self._browser.fetched = self.film.served()
         # Frames go on only as long as the page does: a hung one answers neither.
         await self._timely(self._pumped(super()._load()), None)
 
@@ -73,6 +75,9 @@ class BeginFrameCapture(StepwiseCapture):
     async def _call(self, script: str, argument: Any) -> Any:
         assert self._page is not None
         return await self._page.evaluate(script, argument)
+
+    async def _interrupt(self) -> None:
+        await self._send("Runtime.terminateExecution")
 
     async def _send(self, method: str, parameters: Json | None = None) -> Json:
         assert self._page is not None

@@ -71,6 +71,8 @@ class CanvasCapture(RestartingCapture):
                 tasks.create_task(self._open_sink())
 
     async def _load(self) -> None:
+        assert self._browser is not None
+        self._browser.fetched = self.film.served()
         config = self.film.page_config(stages=self._stages, canvas=True)
         await self._call("config => ecg.load(config)", config)
 
@@ -90,6 +92,10 @@ class CanvasCapture(RestartingCapture):
                 return await self._page.evaluate(script, argument)
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
+
+    async def _interrupt(self) -> None:
+        assert self._page is not None
+        await self._page.send("Runtime.terminateExecution")
 
     async def _measure(self, frames: list[int]) -> list[float] | None:
         bounds: list[float] | None = await self._call("frames => ecg.measure(frames)", frames)
@@ -123,6 +129,7 @@ class CanvasCapture(RestartingCapture):
                         continue
                     yield record
             self.statistics.add_page(await run)
+            await self._note_failures()
         finally:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)

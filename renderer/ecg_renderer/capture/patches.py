@@ -32,7 +32,7 @@ class Patch:
 
 @dataclass
 class CaptureStatistics:
-    """What a capture did; times are the page's, in milliseconds."""
+    """What a capture did; times are the page's, in milliseconds. `warnings`: what a person should know, each once."""
 
     frames_sought: int = 0
     patches: int = 0
@@ -40,6 +40,7 @@ class CaptureStatistics:
     paints: int = 0
     restarts: int = 0
     milliseconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def add_page(self, page: dict[str, float]) -> None:
         """Add what the page counted in one session."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from typing import Self, TypeVar
+from contextlib import aclosing, suppress
+from typing import Any, Self, TypeVar
 
 from ecg_renderer.capture.order import BlockOrder
 from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
-from ecg_renderer.errors import BrowserError, FrameTimeout
+from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
 
@@ -20,6 +22,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RESTARTS = 2
+BLAME_SECONDS = 5.0
+_FAILED = {
+    "threw": "failed",
+    "outside": "changed the page outside of its text, which was taken back",
+    "unread": "cannot be loaded",
+}
+_PLACE = re.compile(r"[0-9]+:[0-9]+")
 MEASURED_AT_ONCE = 250
 """Frames between two signs of life of the page that measures."""
 
@@ -40,7 +49,11 @@ class RestartingCapture(ABC):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._open()
+            await self._begin()
+        except FrameTimeout as error:
+            blamed = await self._blamed(error)
+            await self._close()
+            raise blamed from error
         except BaseException:
             await self._close()
             raise
@@ -84,9 +97,20 @@ class RestartingCapture(ABC):
                 remaining = order.remaining()
                 if not remaining:
                     return
+                await self._raise_blamed(error)
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again at frame %d.", error, remaining[0].frames.start)
+
+    async def _begin(self) -> None:
+        for restarts in range(RESTARTS + 1):
+            try:
+                await (self._replace_browser() if restarts else self._open())
+                return
+            except BrowserGone as error:
+                if restarts == RESTARTS:
+                    raise
+                log.warning("%s Starting the browser again.", error)
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return what `work` returns, after `RESTARTS` new browsers at most."""
@@ -96,10 +120,42 @@ class RestartingCapture(ABC):
                     await self._replace_browser()
                 return await work()
             except (BrowserError, FrameTimeout) as error:
+                await self._raise_blamed(error)
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again.", error)
         raise AssertionError("the last try returns or raises")
+
+    async def _raise_blamed(self, error: BrowserError | FrameTimeout) -> None:
+        if (blamed := await self._blamed(error)) is not error:
+            raise blamed from error
+
+    async def _blamed(self, error: BrowserError | FrameTimeout) -> RenderError:
+        """Return whose fault it is that the page does not answer: a plugin's that runs without an end, or `error`."""
+        key = ""
+        if self.film.modules and isinstance(error, FrameTimeout):
+            with suppress(BrowserError, TimeoutError):
+                async with asyncio.timeout(BLAME_SECONDS):
+                    await self._interrupt()
+                    key = await self._call("() => ecg.runningPlugin()", None)
+        if not key:
+            return error
+        return ScenarioError(
+            f"The plugin {key}, which an origin gave, runs without an end.",
+            hint="Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken.",
+        )
+
+    async def _note_failures(self) -> None:
+        """Take note of the plugins of an origin that the page has switched off."""
+        failures = await self._call("() => ecg.takeFailures()", None) if self.film.modules else []
+        for failure in failures:
+            words = _FAILED.get(str(failure["kind"]), _FAILED["threw"])
+            place = f", at {failure['place']} in it" if _PLACE.fullmatch(str(failure["place"])) else ""
+            keys = {module.key for module in self.film.modules.values()} & {failure["key"]}
+            for key in keys:
+                said = f"The plugin {key}, which an origin gave, {words}{place}: the text is shown without it."
+                if said not in self.statistics.warnings:
+                    self.statistics.warnings.append(said)
 
     async def _replace_browser(self) -> None:
         self.statistics.restarts += 1
@@ -117,6 +173,14 @@ class RestartingCapture(ABC):
     @abstractmethod
     async def _close(self) -> None:
         """End the browser, whatever state it is in."""
+
+    @abstractmethod
+    async def _call(self, script: str, argument: Any) -> Any:
+        """Evaluate `script`, a function of one argument, in the page."""
+
+    @abstractmethod
+    async def _interrupt(self) -> None:
+        """End the script that runs in the page, so that it answers again."""
 
     @abstractmethod
     async def _load(self) -> None:

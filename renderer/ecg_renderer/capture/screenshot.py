@@ -30,6 +30,11 @@ class ScreenshotCapture(StepwiseCapture):
         self._page = await self._browser.open_page(self.film.width, self.film.height)
         await self._load()
 
+    async def _load(self) -> None:
+        assert self._browser is not None
+        self._browser.fetched = self.film.served()
+        await super()._load()
+
     async def _close(self) -> None:
         self._page = None
         if self._browser:
@@ -42,6 +47,14 @@ class ScreenshotCapture(StepwiseCapture):
             return await self._page.evaluate(script, argument)
         except Exception as error:
             raise BrowserError(f"The caption page failed: {first_line(error)}") from error
+
+    async def _interrupt(self) -> None:
+        assert self._page is not None
+        try:
+            session = await self._page.context.new_cdp_session(self._page)
+            await session.send("Runtime.terminateExecution")
+        except Exception as error:
+            raise BrowserError(f"The caption page cannot be interrupted: {first_line(error)}") from error
 
     async def _picture(self, box: Box) -> bytes:
         assert self._page is not None

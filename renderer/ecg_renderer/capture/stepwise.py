@@ -39,10 +39,6 @@ class StepwiseCapture(RestartingCapture):
         self._whole_boxes = False
 
     @abstractmethod
-    async def _call(self, script: str, argument: Any) -> Any:
-        """Evaluate `script`, a function of one argument, in the page."""
-
-    @abstractmethod
     async def _picture(self, box: Box) -> bytes:
         """Take a PNG of `box`, in output px, with a transparent background."""
 
@@ -69,6 +65,7 @@ class StepwiseCapture(RestartingCapture):
                 frame, part = change
                 yield await self._record(frame, part, box, block)
             yield Record(Kind.BLOCK_END, block.frames.end, Box(0, 0, 0, 0), start, NOTHING)
+        await self._note_failures()
 
     async def _next_change(self, frame: int, block: Block, box: Box) -> tuple[int, Box] | None:
         answer = await self._timely(self._call("a => ecg.showNextChange(...a)", [frame, block.frames.end]), frame)

@@ -188,6 +188,7 @@ def check_key(way: CaptureWay, browser_version: str, film: Film) -> str:
         page_hash(),
         *COMMON_ARGUMENTS,
         *sorted(film.plugins),
+        *sorted({module.digest for module in film.modules.values()}),
         f"{film.width}x{film.height} {film.preview_layout}",
         *sorted(set(_style_names(film.scenario))),
     ]

@@ -28,6 +28,7 @@ from ecg_renderer.media.filters import (
     grid_filters,
     overlay_options,
     shape_filters,
+    tone_map_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.media.tracks import Track
@@ -74,11 +75,19 @@ class Pictures:
     """Where the source is read from, on its clock; None is its beginning."""
 
     overlay: Overlay | None = None
+    tone_map: Path | None = None
+    """The table by which an HDR source becomes SDR; None where nothing is tone-mapped."""
 
     @property
     def ten_bit(self) -> bool:
-        """More than 8 bits of the source are kept as 10."""
-        return self.source.bit_depth > 8
+        """Captions are laid over pictures of 10 bits."""
+        colour = self.target.colour
+        return not colour.tone_mapped and max(self.source.bit_depth, colour.bit_depth) > 8
+
+    @property
+    def full_range(self) -> bool:
+        """Captions are laid over pictures of full range."""
+        return self.source.full_range and not self.target.colour.tone_mapped
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
     target, source = pictures.target, pictures.source
     options: dict[str, Any] = {
         **encoder_options(target, threads=threads, cell_frames=cells.frames),
-        **colour_options(source, full_range=target.colour.full_range),
+        **colour_options(source, target.colour),
         "frames:v": pictures.end - pictures.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.
         "fps_mode": "passthrough",
@@ -127,7 +136,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
         **_cell_options(pictures, cells),
     }
     composed = _composed(pictures)
-    if source.full_range and not target.colour.full_range:
+    if pictures.full_range and not target.colour.full_range:
         composed = composed.filter("scale", in_range="pc", out_range="tv").filter("format", options["pix_fmt"])
     return _arguments(ffmpeg.output(composed, cells.pattern, **options))
 
@@ -156,8 +165,8 @@ def still_arguments(pictures: Pictures, output: Path) -> list[str]:
     """Return FFmpeg's arguments that write frame `pictures.start`, captions included, to a PNG at `output`."""
     pictures = replace(pictures, end=pictures.start + 1)
     matrix = {
-        "in_color_matrix": pictures.source.matrix,
-        "in_range": "pc" if pictures.source.full_range else "tv",
+        "in_color_matrix": pictures.target.colour.matrix,
+        "in_range": "pc" if pictures.full_range else "tv",
         "out_range": "pc",
     }
     picture = _composed(pictures).filter("scale", **matrix).filter("format", "rgb24")
@@ -255,9 +264,12 @@ def _composed(job: Pictures) -> Any:
     pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
     pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
-    pictures = _chained(pictures, colour_filters(job.source))
+    if job.tone_map:
+        pictures = _chained(pictures, tone_map_filters(job.source, job.tone_map))
+    tags = colour_filters(job.source, target.colour)
+    pictures = _chained(pictures, tags)
     if job.overlay:
-        captions = _chained(_caption_input(job.overlay), colour_filters(job.source))
+        captions = _chained(_caption_input(job.overlay), tags)
         pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
     return pictures
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ecg_api.options import EncoderName, Format, Preset, VideoCodec
-from ecg_api.plan import Target
+from ecg_api.plan import LightFacts, Target
 
 # Measured on 2 cores at 1080p: 4 threads take 3 percent less CPU time than 8, and no longer than FFmpeg's own 3.
 DEFAULT_THREADS = 4
@@ -37,7 +37,8 @@ _63_FACTOR = 1.35
 class Coding:
     """How pictures are compressed: a target, in numbers that encoders take.
 
-    `crf` is on x264's scale, 0 to 51; `cell_frames` is after how many frames there has to be a key frame.
+    `crf` is on x264's scale, 0 to 51; `cell_frames` is after how many frames there has to be a key frame; `light` is
+    what HDR10 says about its light.
     """
 
     preset: Preset
@@ -45,6 +46,7 @@ class Coding:
     rate: Fraction
     threads: int
     cell_frames: int
+    light: LightFacts | None = None
 
 
 Options = Mapping[str, str | int]
@@ -92,6 +94,10 @@ def _x265(coding: Coding) -> Options:
     # Its own log goes to the error stream, as if something were wrong. Closed groups: a cell stands alone. No info:
     # the number of threads would be in the header, which has to be the same in all cells.
     parameters = f"log-level=error:open-gop=0:info=0:pools={coding.threads}"
+    if coding.light and coding.light.display:
+        parameters += f":master-display={coding.light.display}"
+    if coding.light and coding.light.content_nits:
+        parameters += f":max-cll={coding.light.content_nits},{coding.light.average_nits or 0}"
     return {"preset": coding.preset, "crf": coding.crf + _HEVC_OFFSET, "forced-idr": 1, "x265-params": parameters}
 
 
@@ -180,8 +186,8 @@ def pixel_format(*, ten_bit: bool, full_range: bool = False, hardware: bool = Fa
 def encoder_options(target: Target, *, threads: int, cell_frames: int) -> dict[str, str | int]:
     """Return FFmpeg's output options, by name, that choose and set up the encoder of `target`."""
     codec = CODECS[target.encoder]
-    coding = Coding(target.preset, constant_rate_factor(target.quality), target.exact_rate, threads, cell_frames)
-    colour = target.colour
+    colour, crf = target.colour, constant_rate_factor(target.quality)
+    coding = Coding(target.preset, crf, target.exact_rate, threads, cell_frames, colour.light)
     pixels = pixel_format(ten_bit=colour.bit_depth > 8, full_range=colour.full_range, hardware=codec.hardware)
     tag = {"tag:v": codec.tag} if codec.tag else {}
     return {"pix_fmt": pixels, "c:v": codec.ffmpeg, **codec.setup(coding), **tag}

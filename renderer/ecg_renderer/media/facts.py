@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from ecg_api.options import LARGEST_SIDE
-from ecg_api.plan import AudioFacts, Matrix, SourceFacts, TrackFacts
+from ecg_api.plan import HDR_TRANSFERS, AudioFacts, LightFacts, Matrix, SourceFacts, TrackFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.timing import Timing, fraction
@@ -26,6 +26,8 @@ _MATRICES: dict[str, Matrix] = {
     "bt2020c": "bt2020",
 }
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+# Profiles that may have pictures of a colour space of their own (IPTPQc2).
+_DOLBY_ONLY = (5, 10)
 Rotation = Literal[0, 90, 180, 270]
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
 _DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
@@ -71,6 +73,7 @@ def source_facts(
     rotation = _rotation(stream)
     pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
+    matrix = _matrix(stream, height)
     size = report["format"].get("size")
     sounds = [each for each in report["streams"] if each.get("codec_type") == "audio"]
     subtitles = [each for each in report["streams"] if each.get("codec_type") == "subtitle"]
@@ -94,10 +97,13 @@ def source_facts(
         variable_rate=timing.variable,
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),
-        matrix=_matrix(stream, height),
+        matrix=matrix,
         color_space=_tag(stream),
         full_range=_is_full_range(stream),
         transfer=stream.get("color_transfer"),
+        primaries=stream.get("color_primaries") or ("bt2020" if matrix == "bt2020" else None),
+        light=light_facts(stream.get("side_data_list", [])),
+        dolby_vision=_dolby_vision(stream, display),
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
         subtitles=[TrackFacts(**_track(each)) for each in subtitles],
@@ -126,8 +132,50 @@ def bit_depth(pixel_format: str) -> int:
     return 16 if match[1] == "48" else int(match[1])
 
 
+def light_facts(side_data: list[dict[str, Any]]) -> LightFacts | None:
+    """Return what a stream, or one of its frames, says about light; None if it says nothing."""
+    found: dict[str, Any] = {}
+    for data in side_data:
+        if "max_luminance" in data:
+            found["display_nits"] = float(_number(data["max_luminance"])) or None
+        if "red_x" in data and "min_luminance" in data:
+            found["display"] = _display(data)
+        if "max_content" in data:
+            found |= {"content_nits": max(0, data["max_content"]) or None}
+            found |= {"average_nits": max(0, data["max_average"]) or None}
+    return LightFacts(**found) if any(found.values()) else None
+
+
+def _number(text: str) -> Fraction:
+    return fraction(text) or Fraction(0)
+
+
+def _display(data: dict[str, Any]) -> str:
+    def pair(name: str) -> str:
+        return ",".join(str(round(_number(data[f"{name}_{axis}"]) * 50_000)) for axis in "xy")
+
+    light = ",".join(str(round(_number(data[f"{name}_luminance"]) * 10_000)) for name in ("max", "min"))
+    return f"G({pair('green')})B({pair('blue')})R({pair('red')})WP({pair('white_point')})L({light})"
+
+
+def _dolby_vision(stream: dict[str, Any], display: str) -> int | None:
+    """Return the profile, if it is Dolby Vision whose pictures are HDR or SDR without Dolby's decoder too."""
+    for data in stream.get("side_data_list", []):
+        profile = data.get("dv_profile")
+        if profile in _DOLBY_ONLY and not data.get("dv_bl_signal_compatibility_id"):
+            raise SourceInvalid(
+                f"{display} is Dolby Vision of profile {profile}, whose colours only Dolby's own decoders know.",
+                hint="Export it as Dolby Vision 8.4, HLG, HDR10 or SDR.",
+            )
+        if profile is not None:
+            return int(profile)
+    return None
+
+
 def _matrix(stream: dict[str, Any], height: int) -> Matrix:
     untagged: Matrix = "bt709" if height >= HD_HEIGHT else "bt601"
+    if stream.get("color_transfer") in HDR_TRANSFERS:
+        untagged = "bt2020"
     return _MATRICES.get(stream.get("color_space", ""), untagged)
 
 

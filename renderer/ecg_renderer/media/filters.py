@@ -1,8 +1,8 @@
 """The filter graph of a segment: source frames on the output's grid, shaped, captions over them. Pure.
 
-    source ─ setpts ─ fps ─ setpts ─ (shape) ─ setparams ─┐
-                                                          overlay ─> encoder
-    captions (sparse, exact ticks) ─────────── setparams ─┘
+    source ─ setpts ─ fps ─ setpts ─ (shape) ─ (tone map) ─ setparams ─┐
+                                                                       overlay ─> encoder
+    captions (sparse, exact ticks) ──────────────────────── setparams ─┘
 
 Filters that would change nothing are left out. What is always there costs nothing: `fps` and `setpts` only
 rewrite time stamps.
@@ -13,16 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, gcd
+from pathlib import Path
 from typing import Any
 
 from ecg_api.options import Fit
-from ecg_api.plan import Matrix, SourceFacts
+from ecg_api.plan import Matrix, OutputColour, SourceFacts
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
 from ecg_renderer.model import Box
 
 _LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
 _COLOUR_NAMES: dict[Matrix, str] = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
+_SDR = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+_EXACT = "bicubic+accurate_rnd+full_chroma_int"
 _SCALE_NAMES: dict[Matrix, str] = {"bt709": "bt709", "bt601": "bt601", "bt2020": "bt2020"}
 
 
@@ -132,17 +135,41 @@ def _to_yuv(source: SourceFacts) -> list[Filter]:
     return [Filter("scale", (), options), *_yuv_format(source)] if options else []
 
 
-def colour_filters(source: SourceFacts) -> list[Filter]:
+def tone_map_filters(source: SourceFacts, table: Path) -> list[Filter]:
+    """Return the filters that make SDR of an HDR source; `table` is that of tonemapping.py.
+
+    Nothing of what HDR says about its light is left with the pictures.
+    """
+    to_rgb = {"in_color_matrix": _SCALE_NAMES[source.matrix], "in_range": "pc" if source.full_range else "tv"}
+    to_yuv = {"out_color_matrix": "bt709", "out_range": "tv", "flags": _EXACT}
+    return [
+        Filter("sidedata", options=(("mode", "delete"),)),
+        Filter("scale", options=tuple({**to_rgb, "flags": _EXACT}.items())),
+        Filter("format", ("gbrp10le",)),
+        Filter("lut3d", options=(("file", str(table)), ("interp", "tetrahedral"))),
+        Filter("setparams", options=tuple(_SDR.items())),
+        Filter("scale", options=tuple(to_yuv.items())),
+        Filter("format", ("yuv420p",)),
+    ]
+
+
+def colour_filters(source: SourceFacts, colour: OutputColour) -> list[Filter]:
     """Return the filters that say, on both branches before the overlay and with the same words, what colours are.
 
     Since version 7 FFmpeg makes the inputs of a filter agree on matrix and range, and takes what is not tagged for
     something else: it would convert the captions once more.
     """
+    if colour.tone_mapped:
+        return [Filter("setparams", options=(*_SDR.items(), ("range", "tv")))]
     tags = {"colorspace": source.color_space or _COLOUR_NAMES[source.matrix]}
     tags["range"] = "pc" if source.full_range else "tv"
     if source.transfer is None:
         tags |= {"color_primaries": _guessed(source)["color_primaries"], "color_trc": _guessed(source)["color_trc"]}
-    return [Filter("setparams", options=tuple(tags.items()))]
+    elif source.is_hdr:
+        tags |= {"color_primaries": source.primaries or "bt2020", "color_trc": source.transfer}
+    filters = [Filter("setparams", options=tuple(tags.items()))]
+    # Newer encoders write Dolby's data again, though it was made for pictures without captions.
+    return [Filter("sidedata", options=(("mode", "delete"),)), *filters] if source.dolby_vision else filters
 
 
 def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
@@ -160,10 +187,10 @@ def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
     }
 
 
-def colour_options(source: SourceFacts, *, full_range: bool) -> dict[str, str]:
+def colour_options(source: SourceFacts, colour: OutputColour) -> dict[str, str]:
     """Return the output options that tag an untagged source's colours; tags of the source pass on by themselves."""
-    options = {"color_range": "pc" if full_range else "tv"}
-    if source.transfer is not None:
+    options = {"color_range": "pc" if colour.full_range else "tv"}
+    if colour.tone_mapped or source.transfer is not None:
         return options
     return options | _guessed(source)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.facts import source_facts, video_stream
+from ecg_renderer.media.facts import light_facts, source_facts, video_stream
 from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
 from ecg_renderer.media.process import Finished, run_ffprobe
 from ecg_renderer.media.seeking import seek_points
@@ -50,7 +50,10 @@ _CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
 # Said of a server that is away or overloaded; the address was found good just before.
-_AWAY = ("Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within")
+_AWAY = (
+    "Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within",
+    "Failed to resolve hostname", "Network is unreachable", "No route to host",
+)  # fmt: skip
 
 # Said when what was read is not the whole.
 _BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
@@ -84,11 +87,24 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         if counting:
             counting.cancel()
             await asyncio.gather(counting, return_exceptions=True)
-    facts = await _heard(source_facts(report, stream, timing, display=display, identity=identity))
+    facts = await _lit(url, source_facts(report, stream, timing, display=display, identity=identity))
+    facts = await _heard(facts)
     if times is None:
         return facts.model_copy(update={"recovery_seconds": recovery})
     points = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
     return facts.model_copy(update={"recovery_seconds": recovery, "seek_points": points})
+
+
+async def _lit(url: str, facts: SourceFacts) -> SourceFacts:
+    """Return `facts` with what HDR10 says about light, which may stand in the first frame only."""
+    if facts.transfer != "smpte2084" or facts.light:
+        return facts
+    entries = ["-select_streams", "V:0", "-show_frames", "-show_entries", "frame=pts:frame_side_data", "-of", "json"]
+    finished = await _ffprobe(url, ["-read_intervals", "%+#1", *entries], HEADER_SECONDS)
+    with contextlib.suppress(ValueError, LookupError):
+        side_data = json.loads(finished.output)["frames"][0].get("side_data_list", [])
+        return facts.model_copy(update={"light": light_facts(side_data)})
+    return facts
 
 
 async def _heard(facts: SourceFacts) -> SourceFacts:

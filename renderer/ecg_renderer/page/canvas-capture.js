@@ -6,6 +6,8 @@
  */
 import { Kind } from '/records.js';
 
+const clock = window.ecgClock;
+
 /** Frames that are replayed before the reader hears that this page is alive. */
 const SIGN_OF_LIFE_EVERY = 500;
 
@@ -68,7 +70,7 @@ export class CanvasCapture {
 
   /** Seek the lane's stage on to the next frame whose picture differs, or to the end of its blocks. */
   async #advance(lane, records) {
-    const began = window.ecgClock.real.now();
+    const began = clock.real.now();
     lane.dirty = null;
     while (!lane.dirty) {
       if (!lane.block && !(await this.#takeBlock(lane))) break;
@@ -77,7 +79,7 @@ export class CanvasCapture {
         break;
       }
       const { stage, block } = lane;
-      const changes = stage.seek(lane.frame);
+      const changes = stage.foreign ? await stage.seek(lane.frame) : stage.seekAtOnce(lane.frame);
       this.stats.seeks++;
       const first = lane.frame === block.start;
       if (first) stage.remember();
@@ -87,14 +89,14 @@ export class CanvasCapture {
       if (first || lane.movesByItself || (lane.dirty && this.wholeBoxes)) lane.dirty = this.#wholeBox();
       lane.captured = lane.frame++;
     }
-    this.stats.seekMs += window.ecgClock.real.now() - began;
+    this.stats.seekMs += clock.real.now() - began;
   }
 
   async #takeBlock(lane) {
     lane.block = this.queue.shift() ?? null;
     if (!lane.block) return false;
     let replayed = 0;
-    for (const _ of lane.stage.preRoll(lane.block.replay)) {
+    for await (const _ of lane.stage.preRoll(lane.block.replay)) {
       if (++replayed % SIGN_OF_LIFE_EVERY === 0) await this.sink.send([{ kind: Kind.REPLAYING, block: lane.block.start }]);
     }
     this.stats.seeks += replayed;
@@ -135,17 +137,17 @@ export class CanvasCapture {
   }
 
   async #paint() {
-    const began = window.ecgClock.real.now();
+    const began = clock.real.now();
     await new Promise((resolve) => {
       this.canvas.onpaint = resolve;
       this.canvas.requestPaint();
     });
     this.stats.paints++;
-    this.stats.paintMs += window.ecgClock.real.now() - began;
+    this.stats.paintMs += clock.real.now() - began;
   }
 
   #read(lane, records) {
-    const began = window.ecgClock.real.now();
+    const began = clock.real.now();
     const patch = this.#draw(lane, lane.dirty);
     lane.block.bytes += patch.pixels.byteLength;
     records.push({ ...patch, kind: Kind.PATCH });
@@ -153,7 +155,7 @@ export class CanvasCapture {
     this.stats.pixels += lane.dirty.width * lane.dirty.height;
     if (this.stats.patches % this.options.checkEvery === 0) records.push({ ...this.#draw(lane, this.#wholeBox()), kind: Kind.CHECK });
     lane.dirty = null;
-    this.stats.readMs += window.ecgClock.real.now() - began;
+    this.stats.readMs += clock.real.now() - began;
   }
 
   #draw(lane, { x, y, width, height }) {
@@ -166,8 +168,8 @@ export class CanvasCapture {
   }
 
   async #send(records) {
-    const began = window.ecgClock.real.now();
+    const began = clock.real.now();
     await this.sink.send(records);
-    this.stats.sendMs += window.ecgClock.real.now() - began;
+    this.stats.sendMs += clock.real.now() - began;
   }
 }

@@ -11,12 +11,12 @@ const OVERLAP = 0.1;
  * @returns {outside: [{root, node, left, top, right, bottom}] in px beyond the edges, overlaps: [{root, other, frame}]};
  * each node, and each pair of cues, once. Nodes go by their ids, cues by those of their root nodes.
  */
-export function lookAt(stage, frames, { width, height }) {
+export async function lookAt(stage, frames, { width, height }) {
   const outside = new Map();
   const overlaps = new Map();
-  stage.preRoll(0, 0);
+  for await (const _ of stage.preRoll([])) continue;
   for (const frame of frames) {
-    stage.seek(frame);
+    await stage.seek(frame);
     const texts = shownTexts(stage.captions);
     for (const { root, node, box } of texts) {
       const beyond = { left: -box.left, top: -box.top, right: box.right - width, bottom: box.bottom - height };

@@ -1,10 +1,12 @@
 /* The page's side of the conversation with the renderer: load, measure, capture. */
 import { CanvasCapture } from '/canvas-capture.js';
+import { runningPlugin, stopGsap, takeFailures } from '/foreign.js';
 import { lookAt } from '/look.js';
 import { loadPlugins } from '/plugin-host.js';
 import { ProtocolSink, RingSink } from '/sinks.js';
 import { Stage } from '/stage.js';
 
+const clock = window.ecgClock;
 const SETTLE_FRAMES = 2;
 
 let surface = null;
@@ -13,26 +15,20 @@ let capture = null;
 let moving = false;
 let sink = null;
 
-const realFrame = () => new Promise((resolve) => window.ecgClock.real.requestAnimationFrame(resolve));
-
-/** gsap must not run by itself: plugins are seeked by progress, and its global timeline stands still. */
-function stopGsap() {
-  window.gsap.ticker.remove(window.gsap.updateRoot);
-  window.gsap.ticker.sleep();
-}
+const realFrame = () => new Promise((resolve) => clock.real.requestAnimationFrame(resolve));
 
 window.ecg = {
   /**
    * Lay out `stages` instances of the scenario.
    *
-   * @param config {scenario, plugins: [names], width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   * @param config {scenario, plugins: [names], modules: plugins of an origin, width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
    */
-  async load({ scenario, plugins, width, height, scale, rate, stages: count, canvas }) {
+  async load({ scenario, plugins, modules = [], width, height, scale, rate, stages: count, canvas }) {
     if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
       throw new Error('this Chromium cannot draw elements into a canvas');
     }
     stopGsap();
-    await loadPlugins(plugins);
+    await loadPlugins(plugins, modules);
     for (const stage of stages) stage.remove();
     if (surface && canvas) surface.remove();
     surface = canvas ? document.createElement('canvas') : document.body;
@@ -45,22 +41,22 @@ window.ecg = {
     }
     stages = [];
     for (let k = 0; k < count; k++) {
-      const stage = new Stage(surface, { width, height, scale }, rate);
+      const stage = new Stage(surface, { width, height, scale }, rate, modules.length > 0);
       await stage.load(structuredClone(scenario));
       stages.push(stage);
     }
     await document.fonts.ready;
     for (let n = 0; n < SETTLE_FRAMES; n++) await realFrame();
-    window.ecgClock.settle();
+    clock.settle();
     for (const stage of stages) stage.arm();
   },
 
   /** Bounds [left, top, right, bottom] of everything painted at any of `frames` (ascending), or null. */
-  measure(frames) {
+  async measure(frames) {
     let bounds = null;
-    for (const _ of stages[0].preRoll([])) continue;
+    for await (const _ of stages[0].preRoll([])) continue;
     for (const frame of frames) {
-      stages[0].seek(frame);
+      await stages[0].seek(frame);
       const box = stages[0].paintedBox();
       if (!box) continue;
       bounds = bounds
@@ -74,6 +70,12 @@ window.ecg = {
   look({ frames, width, height }) {
     return lookAt(stages[0], frames, { width, height });
   },
+
+  /** The plugin of an origin that runs now; see foreign.js. */
+  runningPlugin,
+
+  /** The plugins of an origin that were switched off since this was last asked; see foreign.js. */
+  takeFailures,
 
   /** Prepare the way out for records; `ringBytes` 0 means the debugging protocol, `weights` null means RGBA as it is. */
   async openSink(ringBytes, weights) {
@@ -97,10 +99,10 @@ window.ecg = {
   },
 
   /** Show `frame` on the first stage after the frames of `replay`; return the bounds of what is painted. */
-  showFrame(frame, replay) {
+  async showFrame(frame, replay) {
     const [stage] = stages;
-    for (const _ of stage.preRoll(replay)) continue;
-    stage.seek(frame);
+    for await (const _ of stage.preRoll(replay)) continue;
+    await stage.seek(frame);
     stage.remember();
     moving = stage.movesByItself();
     return stage.paintedBox();
@@ -112,10 +114,10 @@ window.ecg = {
    * @returns {frame, box: [left, top, right, bottom] of the change, moving: anything may differ}: neither a box nor
    * moving means that nothing visible changed up to `end`.
    */
-  showNextChange(from, end) {
+  async showNextChange(from, end) {
     const [stage] = stages;
     for (let frame = from; frame < end; frame++) {
-      const changes = stage.seek(frame);
+      const changes = await stage.seek(frame);
       if (changes.length) moving = stage.movesByItself();
       const box = changes.length ? stage.changedBox(changes) : null;
       if (box || moving) return { frame, box, moving };

@@ -1,5 +1,6 @@
 /* Loads caption plugins and registers them with MotionText, each call under its own seeded randomness. */
 import { registerExternalPlugin } from '/node_modules/motiontext-renderer/dist/index.js';
+import { loadForeignPlugins } from '/foreign.js';
 import { RandomStream } from '/random.js';
 
 const streams = new WeakMap();
@@ -50,8 +51,12 @@ function wrap(name, module) {
   return wrapped;
 }
 
-/** Import the plugins of the given names and make them known to MotionText; "fadein#2" is fadein under a second name. */
-export async function loadPlugins(names) {
+/**
+ * Import our plugins of the given names, and those of an origin (see PluginModule.page_config), and make them known to
+ * MotionText; "fadein#2" is fadein under a second name.
+ */
+export async function loadPlugins(names, foreign = []) {
+  await loadForeignPlugins(foreign, registerExternalPlugin);
   await Promise.all(
     names.map(async (name) => {
       const baseUrl = new URL(`/plugins/${name.split('#')[0]}.mjs`, location.href).href;

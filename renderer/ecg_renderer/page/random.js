@@ -18,8 +18,19 @@ function generator(seed) {
   };
 }
 
-let active = generator('page');
+const ofThePage = generator('page');
+let active = ofThePage;
 Math.random = () => active();
+
+crypto.getRandomValues = (array) => {
+  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(Math.random() * 256);
+  return array;
+};
+crypto.randomUUID = () => {
+  const digits = Array.from({ length: 32 }, () => Math.floor(Math.random() * 16).toString(16)).join('');
+  return digits.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-4$3-8$4-$5');
+};
 
 /** A stream of randomness that belongs to one plugin on one node. */
 export class RandomStream {
@@ -31,6 +42,15 @@ export class RandomStream {
   /** Begin again, as a fresh mount does. */
   restart() {
     this.next = generator(this.seed);
+  }
+
+  /** Let Math.random draw from this stream from now on; `RandomStream.ofThePage()` ends it. */
+  lead() {
+    active = this.next;
+  }
+
+  static ofThePage() {
+    active = ofThePage;
   }
 
   /** Run `work` with Math.random drawing from this stream. */

@@ -1,5 +1,8 @@
 /* One MotionText instance laid out at the output's size, and what of its picture changed since the last look. */
+import { advanceRuns, settleRuns } from '/foreign.js';
 import { MotionTextRenderer } from '/node_modules/motiontext-renderer/dist/index.js';
+
+const clock = window.ecgClock;
 
 /** Before every cue: seeking there unmounts everything, which is the state of a fresh page. */
 const BEFORE_ALL_CUES = -1e6;
@@ -29,9 +32,12 @@ export class Stage {
    * @param parent  element to append to
    * @param size    {width, height} of the output in px, and {scale}: output px per layout px
    * @param rate    [numerator, denominator] of the frame rate
+   * @param foreign  are there plugins of an origin?
    */
-  constructor(parent, size, rate) {
+  constructor(parent, size, rate, foreign = false) {
     this.rate = rate;
+    this.foreign = foreign;
+    this.births = new WeakMap();
     this.root = document.createElement('div');
     this.root.className = 'ecg-stage';
     this.root.setAttribute('drawable', '');
@@ -70,11 +76,34 @@ export class Stage {
   }
 
   /** Show `frame` and return the mutation records that this made: none means the same picture. */
-  seek(frame) {
+  async seek(frame) {
+    if (!this.foreign) return this.seekAtOnce(frame);
+    clock.set((frame * this.rate[1]) / this.rate[0]);
+    advanceRuns(this.root);
+    const changes = this.seekAtOnce(frame);
+    await settleRuns(this.root);
+    this.#holdAnimations();
+    return [...changes, ...this.observer.takeRecords()];
+  }
+
+  /** The same where no plugin comes from an origin. */
+  seekAtOnce(frame) {
     const seconds = (frame * this.rate[1]) / this.rate[0];
-    window.ecgClock.set(seconds);
+    clock.set(seconds);
     this.#showAt(seconds + SAMPLED_AFTER);
     return this.observer.takeRecords();
+  }
+
+  /** CSS's own animations, too, go by the video's time. */
+  #holdAnimations() {
+    const now = clock.now();
+    for (const animation of this.root.getAnimations({ subtree: true })) {
+      if (!this.births.has(animation)) {
+        this.births.set(animation, now);
+        animation.pause();
+      }
+      animation.currentTime = now - this.births.get(animation);
+    }
   }
 
   #showAt(seconds) {
@@ -83,11 +112,12 @@ export class Stage {
   }
 
   /** Go to the state of a fresh page, then through `replay`: ranges [from, to) of frames, on the same grid. */
-  *preRoll(replay) {
+  async *preRoll(replay) {
     this.#showAt(BEFORE_ALL_CUES);
     for (const [from, to] of replay) {
       for (let n = from; n < to; n++) {
-        this.seek(n);
+        if (this.foreign) await this.seek(n);
+        else this.seekAtOnce(n);
         yield n;
       }
     }
@@ -103,7 +133,7 @@ export class Stage {
 
   /** Does something move without mutating the DOM? Then every frame has to be captured whole. */
   movesByItself() {
-    return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img[src], video, canvas');
+    return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img[src]:not([data-ecg-sheet]), video, canvas');
   }
 
   /** Remember where everything is, so that the next `changedBox` can compare. */

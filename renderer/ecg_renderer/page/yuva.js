@@ -5,11 +5,12 @@
 
 /**
  * @param rgba     ArrayBuffer of width * height straight-alpha pixels; width and height even
- * @param weights  {y, u, v: integer weights of R, G, B times 65536, black: luma of black}
+ * @param weights  {y, u, v: integer weights of R, G, B times 65536, black: luma of black,
+ *                 relighting: null, or the tables of colour.py's Relighting}
  * @returns Uint8Array: planes Y, U, V, A in FFmpeg's yuva420p order, width * height * 5 / 2 bytes
  */
 export function toYuva(rgba, width, height, weights) {
-  const source = new Uint32Array(rgba);
+  const source = weights.relighting ? relit(new Uint32Array(rgba), weights.relighting) : new Uint32Array(rgba);
   const luma = width * height;
   const out = new Uint8Array(luma * 2 + luma / 2);
   const alphaAt = luma + luma / 2;
@@ -27,6 +28,47 @@ export function toYuva(rgba, width, height, weights) {
     out[alphaAt + i] = pixel >>> 24;
   }
   writeChroma(source, out, width, height, weights);
+  return out;
+}
+
+const curves = new WeakMap();
+
+/** The value for each light: a table of what `steps` says in 255 numbers. */
+function curveOf(tables) {
+  if (!curves.has(tables)) {
+    const curve = new Uint8Array(tables.steps[254] + 1);
+    tables.steps.forEach((from, index) => curve.fill(index + 1, from));
+    curves.set(tables, curve);
+  }
+  return curves.get(tables);
+}
+
+/** The same pixels in the video's primaries and curve; what is wholly transparent stays as it is. */
+function relit(source, tables) {
+  const { light, mix, luma, gain } = tables;
+  const curve = curveOf(tables);
+  const brightest = curve.length - 1;
+  const out = new Uint32Array(source.length);
+  let last = 0;
+  let result = 0;
+  for (let i = 0; i < source.length; i++) {
+    const pixel = source[i];
+    if (pixel !== last) {
+      last = pixel;
+      const r = light[pixel & 255];
+      const g = light[(pixel >>> 8) & 255];
+      const b = light[(pixel >>> 16) & 255];
+      const mixed = mix.map((row) => Math.min(65535, Math.floor((r * row[0] + g * row[1] + b * row[2] + 32768) / 65536)));
+      let factor = 4096;
+      if (gain.length) {
+        const bright = mixed[0] * luma[0] + mixed[1] * luma[1] + mixed[2] * luma[2];
+        factor = gain[Math.floor(bright / 1048576)];
+      }
+      const [red, green, blue] = mixed.map((value) => curve[Math.min(brightest, Math.floor((value * factor) / 4096))]);
+      result = ((pixel & 0xff000000) | (blue << 16) | (green << 8) | red) >>> 0;
+    }
+    out[i] = result;
+  }
   return out;
 }
 

@@ -7,10 +7,11 @@ all of it ────────> make_plan ──> Plan; with the cells that 
 """
 
 from ecg_renderer.planning.activity import Activity, alive_frames, replay_before
+from ecg_renderer.planning.colour import encoding_of, output_colour
 from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, output_colour, reusing, with_encoder
+from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, reusing, with_encoder
 from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "cell_key",
     "cell_length",
     "cut_segments",
+    "encoding_of",
     "estimate_seconds",
     "film_of",
     "frame_costs",

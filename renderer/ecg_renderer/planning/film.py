@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from ecg_renderer.film import Film, plugins_in
 from ecg_renderer.model import Block, FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity, replay_before
-from ecg_renderer.scenario import CueSpan, Scenario
+from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.scenario import CueSpan, Scenario, plugin_key
 
 LONGEST_BLOCK = 90
 # To seek a frame without capturing it costs about this share of capturing it: a block must be long enough
@@ -25,8 +26,9 @@ def film_of(
     size: tuple[int, int],
     cell_frames: int,
     preview_layout: bool,
+    modules: Mapping[str, PluginModule] | None = None,
 ) -> Film:
-    """Return what is drawn on `frames`.
+    """Return what is drawn on `frames`; `modules` are the plugins that an origin gave, by name and version.
 
     Its blocks are together all frames with a caption alive, and no others. None crosses the border of a cell, so that
     a cell is drawn alike alone and among others.
@@ -39,7 +41,11 @@ def film_of(
         for stretch in activity.captioned(part)
         for block in _blocks(stretch, cues, grid, activity)
     )
-    return Film(data, plugins_in(data), *size, grid.rate, tuple(blocks), preview_layout)
+    plugins = plugins_in(data)
+    fetched = {
+        name.partition("#")[0]: modules[key] for name in plugins if modules and (key := plugin_key(name)) in modules
+    }
+    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, fetched)
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecg_api.options import EncoderName, Options
-from ecg_api.plan import CellPlan, OutputColour, Plan, SegmentPlan, SourceFacts, Target
+from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
-from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
+from ecg_renderer.planning.colour import colour_warnings, output_colour
 from ecg_renderer.planning.costs import estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
 from ecg_renderer.planning.segments import cell_length, cut_segments
+from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
-_SCHEMA = 2
+_SCHEMA = 3
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 
@@ -55,9 +56,10 @@ class Planner:
     cell_frames: int
     preview_layout: bool
     activity: Activity
+    modules: Mapping[str, PluginModule]
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, options: Options) -> Planner:
+    def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
         """Return that of a plan which was made before."""
         grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
         return cls(
@@ -67,6 +69,7 @@ class Planner:
             plan.cell_frames,
             options.layout == "preview",
             Activity.of(scenario.cues, grid),
+            modules,
         )
 
     def film(self, frames: FrameRange) -> Film:
@@ -79,6 +82,7 @@ class Planner:
             size=self.size,
             cell_frames=self.cell_frames,
             preview_layout=self.preview_layout,
+            modules=self.modules,
         )
 
 
@@ -92,6 +96,7 @@ def make_plan(
     encoder: EncoderName,
     versions: Mapping[str, str],
     cores: int,
+    fetched: Fetched = NOTHING_FETCHED,
 ) -> Plan:
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
@@ -104,13 +109,14 @@ def make_plan(
     longest = round(min(CELL_SECONDS, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
     activity = Activity.of(scenario.cues, grid)
-    planner = Planner(scenario, grid, (width, height), cell_frames, options.layout == "preview", activity)
+    layout = options.layout == "preview"
+    planner = Planner(scenario, grid, (width, height), cell_frames, layout, activity, fetched.modules)
     target = Target(
         width=width,
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
-        colour=output_colour(source, encoder),
+        colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
         encoder=encoder,
         quality=options.quality,
         preset=options.preset,
@@ -126,10 +132,18 @@ def make_plan(
         cell_frames=cell_frames,
         cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
         segments=[],
+        plugins=[_plugin(module) for module in fetched.modules.values()],
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
         estimated_seconds=0.0,
-        warnings=[*scenario.warnings, *rate_warnings, *size_warnings, *track_warnings(source, options.format)],
+        warnings=[
+            *scenario.warnings,
+            *fetched.warnings,
+            *rate_warnings,
+            *size_warnings,
+            *colour_warnings(source, options),
+            *track_warnings(source, options.format),
+        ],
     )
     return reusing(draft, activity, cutting, kept=(), cores=cores)
 
@@ -163,21 +177,9 @@ def reusing(plan: Plan, activity: Activity, cutting: Cutting, *, kept: Collectio
     return Plan.model_validate(plan.model_copy(update=changes).model_dump())
 
 
-def output_colour(source: SourceFacts, encoder: EncoderName) -> OutputColour:
-    """Return the colours of what `encoder` makes of a source: its own, as far as the encoder takes them."""
-    codec = CODECS[encoder]
-    ten_bit = source.bit_depth > 8 and max(codec.depths) > 8
-    return OutputColour(
-        matrix=source.matrix,
-        full_range=source.full_range and codec.full_range,
-        bit_depth=10 if ten_bit else 8,
-        transfer=source.transfer,
-    )
-
-
 def with_encoder(plan: Plan, encoder: EncoderName) -> Plan:
     """Return `plan` for the encoder that its job turned out to have; the keys of cells do not depend on it."""
-    colour = output_colour(plan.source, encoder)
+    colour = output_colour(plan.source, encoder, keep_hdr=not plan.target.colour.tone_mapped)
     target = plan.target.model_copy(update={"encoder": encoder, "colour": colour})
     return plan.model_copy(update={"target": target})
 
@@ -203,6 +205,7 @@ def cell_key(
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
             "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
@@ -231,6 +234,11 @@ def _cell(
     )
     captioned = planner.activity.captioned_frames(frames)
     return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+
+
+def _plugin(module: PluginModule) -> PluginPlan:
+    files = [PluginFile(path=path, sha256=digest) for path, digest in module.hashes.items()]
+    return PluginPlan(key=module.key, files=files)
 
 
 def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixels: int) -> SegmentPlan:

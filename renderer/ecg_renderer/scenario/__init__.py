@@ -13,6 +13,7 @@ A 2.0 scenario that MotionText accepts looks the same before and after.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,7 @@ from ecg_renderer.scenario.fonts import font_uses
 from ecg_renderer.scenario.load import load
 from ecg_renderer.scenario.migrate import is_legacy, migrate
 from ecg_renderer.scenario.model import PICTURE, CueSpan, FontUse, Picture, Scenario
-from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, repair_plugins
+from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, plugin_key, plugin_keys, repair_plugins
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
@@ -31,7 +32,62 @@ from ecg_renderer.scenario.units import to_seconds
 from ecg_renderer.scenario.validate import check_structure, check_tracks
 from ecg_renderer.scenario.writing import check_writing, repair_writing
 
-__all__ = ["CueSpan", "Finding", "FontUse", "Picture", "Scenario", "canonical_hash", "prepare"]
+__all__ = [
+    "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Scenario", "canonical_hash", "draft",
+    "plugin_key", "prepare",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A scenario of version 2.0 with its references replaced, before its plugins are looked for.
+
+    `data` is changed by `prepared`: call that once.
+    """
+
+    data: dict[str, Any]
+    report: Report
+    duration: float
+    rate: Fraction | None
+
+    @property
+    def plugin_keys(self) -> frozenset[str]:
+        """The plugins that it names, each with a version, as in "glow@2.0.0"."""
+        return plugin_keys(self.data)
+
+    def prepared(self, rules: PluginRules) -> Scenario:
+        """Return the scenario ready to be planned and rendered; raises ScenarioError."""
+        data, report = self.data, self.report
+        used = repair_plugins(data, rules, report)
+        repair_cues(data, self.duration, report)
+        check_tracks(data, report)
+        repair_writing(data, report)
+        check_writing(data, report)
+        cues, origins = keep_visible(data, self.duration, self.rate, report)
+        drop_holes(data)
+        return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)
+
+
+def draft(
+    raw: bytes | str | dict[str, Any],
+    *,
+    duration: Fraction | float,
+    rate: Fraction | None = None,
+    picture: Picture = PICTURE,
+    origin: str = "scenario",
+) -> Draft:
+    """Return the scenario as far as it can be prepared before its plugins are known; see `prepare`."""
+    report = Report(origin)
+    data = load(raw, report)
+    legacy = is_legacy(data, report)
+    data = inline_defines(adopt_definitions(data) if legacy else data, report)
+    check_structure(data, report)
+    report.about(data["cues"])
+    to_seconds(data, report)
+    name_types(data, legacy=legacy, report=report)
+    migrate(data, legacy=legacy, picture=picture, report=report)
+    repair_frame(data, report)
+    return Draft(data, report, float(duration), rate)
 
 
 def prepare(
@@ -52,22 +108,5 @@ def prepare(
     scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
-    report = Report(origin)
-    data = load(raw, report)
-    legacy = is_legacy(data, report)
-    data = inline_defines(adopt_definitions(data) if legacy else data, report)
-    check_structure(data, report)
-    report.about(data["cues"])
-    to_seconds(data, report)
-    name_types(data, legacy=legacy, report=report)
-    migrate(data, legacy=legacy, picture=picture, report=report)
-    repair_frame(data, report)
-    plugins = PluginRules(known_plugins, unknown_plugins)
-    used = repair_plugins(data, plugins, report)
-    repair_cues(data, float(duration), report)
-    check_tracks(data, report)
-    repair_writing(data, report)
-    check_writing(data, report)
-    cues, origins = keep_visible(data, float(duration), rate, report)
-    drop_holes(data)
-    return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)
+    found = draft(raw, duration=duration, rate=rate, picture=picture, origin=origin)
+    return found.prepared(PluginRules(known_plugins, unknown_plugins))

@@ -13,8 +13,8 @@ from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 
 UnknownPlugins = Literal["fail", "static"]
 
-# The versions that clients name; each plugin has one, whatever is asked for.
-VERSIONS = ("", "2.0.0")
+# What a name without a version means, as in the editor; each of our own plugins has this one, whatever is asked for.
+DEFAULT_VERSION = "2.0.0"
 
 _REPEATED = re.compile(r"#\d+$")
 _SHARE = re.compile(r"\s*-?\d+(?:\.\d+)?%?\s*")
@@ -22,10 +22,35 @@ _SHARE = re.compile(r"\s*-?\d+(?:\.\d+)?%?\s*")
 
 @dataclass(frozen=True)
 class PluginRules:
-    """Which plugins there are (bare names), and what to do with others: refuse, or show their text still."""
+    """Which plugins there are, and what to do with others: refuse, or show their text still.
+
+    Attributes:
+        known: bare names of our own.
+        fetched: those of an origin, by name and version ("glow@2.0.0"); None if no origin was asked.
+    """
 
     known: Collection[str]
     unknown: UnknownPlugins
+    fetched: Collection[str] | None = None
+
+
+def plugin_key(name: str) -> str:
+    """Return name and version of the plugin that a node names, with or without a version and a number (#2)."""
+    bare, _, version = _REPEATED.sub("", name).partition("@")
+    return f"{bare}@{version or DEFAULT_VERSION}"
+
+
+def plugin_keys(data: dict[str, Any]) -> frozenset[str]:
+    """Return name and version of every plugin that nodes name, whether that can be one or not."""
+    found = set()
+    for _, cue in cues_of(data):
+        for _, node in nodes_of(cue, ""):
+            chain = node.get("pluginChain")
+            for item in chain if isinstance(chain, list) else [chain]:
+                name = item.get("name", item.get("pluginId")) if isinstance(item, dict) else item
+                if isinstance(name, str) and name:
+                    found.add(plugin_key(name))
+    return frozenset(found)
 
 
 def repair_plugins(data: dict[str, Any], rules: PluginRules, report: Report) -> frozenset[str]:
@@ -87,12 +112,24 @@ def _is_bound(bound: object) -> bool:
 
 
 def _is_known(plugin: dict[str, Any], path: str, rules: PluginRules, report: Report) -> bool:
-    """Leave the bare name, and tell whether such a plugin is there."""
-    name, _, version = _REPEATED.sub("", plugin["name"]).partition("@")
+    """Leave the name by which the page knows the plugin, and tell whether it is there.
+
+    One of an origin keeps the name that was written, as in the editor; our own go by the bare name.
+    """
+    written = _REPEATED.sub("", plugin["name"])
+    name, _, version = written.partition("@")
+    default = f"{name}@{DEFAULT_VERSION}"
+    fetched = rules.fetched or ()
+    if plugin_key(written) in fetched:
+        plugin["name"] = written
+        return True
     plugin["name"] = name
-    if name in rules.known:
-        if version not in VERSIONS:
+    if default in fetched or name in rules.known:
+        if version not in ("", DEFAULT_VERSION):
             report.warn(f"version of {name}", path, f"asks for {name} {version}, the only version there was taken")
+        if rules.fetched is not None and default not in fetched:
+            done = f"asks for {name}, which the plugin origin does not have; the renderer's own was taken"
+            report.warn(f"own {name}", path, done)
         return True
     hint = did_you_mean(name, rules.known)
     if rules.unknown == "static":

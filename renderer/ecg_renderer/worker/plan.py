@@ -84,8 +84,8 @@ async def _reuse(work: Work, store: CellStore, prepared: PreparedJob, cutting: C
 
 
 def _candidates(prepared: PreparedJob) -> list[EncoderName]:
-    options = prepared.job.spec.options
-    settled = settled_encoder(options, bit_depth=prepared.source.bit_depth)
+    options, bit_depth = prepared.encoding
+    settled = settled_encoder(options, bit_depth=bit_depth)
     if settled:
         return [settled.encoder]
     both = [hardware_codec(options).name, cpu_codec(options).name]

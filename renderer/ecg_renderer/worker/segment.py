@@ -68,8 +68,8 @@ class _Segment:
         self._live.begin_segment(segment)
         say = f"Segment {self._number} of {len(prepared.plan.segments)}: {_frames_of(segment)}."
         self._live.stage(Stage.STARTING, say)
-        options = self._assignment.job.spec.options
-        choice = await agree_on_encoder(self._work, options, bit_depth=prepared.source.bit_depth)
+        options, bit_depth = prepared.encoding
+        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth)
         self._live.encode_with(choice)
         prepared = prepared.encoded_by(choice)
         with scratch_folder() as folder:

@@ -1,4 +1,4 @@
-"""Plan and scenario as work files: written by the plan pod, read by all others.
+"""Plan, scenario and fetched plugins as work files: written by the plan pod, read by all others.
 
 The scenario is stored as it was prepared: a segment pod lays out the very same data, and needs neither the inline
 scenario nor a ConfigMap that may be gone by then.
@@ -7,7 +7,9 @@ scenario nor a ConfigMap that may be gone by then.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,19 +18,28 @@ from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
 from ecg_renderer.errors import SourceInvalid, StorageError
 from ecg_renderer.media.encoder import EncoderChoice
+from ecg_renderer.origin.pictures import with_pictures
+from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario
 from ecg_renderer.storage import Work, open_storage
+from ecg_renderer.storage.work_store import WorkStore
 from ecg_renderer.worker.assignment import Assignment
 
 T = TypeVar("T")
 
 _SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
+_TRANSFERS = 8
 _PLAN_AGAIN = "Run `ecg-render worker plan` again, with the same image."
 
 
 async def store_job(work: Work, prepared: PreparedJob) -> None:
-    """Write scenario and plan; the plan last, so that where a plan is the scenario is too."""
+    """Write plugins, scenario and plan; the plan last, so that where a plan is the rest is too."""
+    bodies = {
+        digest: module.files[path] for module in prepared.modules.values() for path, digest in module.hashes.items()
+    }
+    puts = [partial(_put_plugin_file, digest, body) for digest, body in bodies.items()]
+    await work.do_all(puts, at_once=_TRANSFERS)
     await work.put(WorkFiles.SCENARIO, _SCENARIO.dump_json(prepared.scenario))
     await work.put(WorkFiles.PLAN, prepared.plan.model_dump_json().encode())
 
@@ -42,7 +53,9 @@ async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
     plan = await load_plan(work)
     scenario = await _load(work, WorkFiles.SCENARIO, _SCENARIO.validate_json)
     url = await open_source(assignment, plan)
-    return PreparedJob(assignment.job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan)
+    modules = await _load_plugins(work, plan)
+    choice = EncoderChoice(plan.target.encoder, "as planned")
+    return PreparedJob(assignment.job, url, scenario, choice, plan, modules)
 
 
 async def load_plan(work: Work) -> Plan:
@@ -62,6 +75,31 @@ async def open_source(assignment: Assignment, plan: Plan) -> str:
             f"{source.name} was changed after the job was planned.", hint="Make a new job for the new video."
         )
     return await asyncio.to_thread(source.source_url)
+
+
+async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:
+    """Return the fetched plugins of a plan, as they were when it was made."""
+    digests = sorted({file.sha256 for plugin in plan.plugins for file in plugin.files})
+    found = await work.do_all([partial(_get_plugin_file, digest) for digest in digests], at_once=_TRANSFERS)
+    bodies = dict(zip(digests, found, strict=True))
+    modules = {}
+    for plugin in plan.plugins:
+        files = {file.path: bodies[file.sha256] for file in plugin.files}
+        modules[plugin.key] = await asyncio.to_thread(with_pictures, plugin.key, files)
+    return modules
+
+
+def _put_plugin_file(digest: str, body: bytes, store: WorkStore) -> None:
+    store.put(f"{WorkFiles.PLUGINS}/{digest}", body)
+
+
+def _get_plugin_file(digest: str, store: WorkStore) -> bytes:
+    name = f"{WorkFiles.PLUGINS}/{digest}"
+    body = store.get(name)
+    if body is None or hashlib.sha256(body).hexdigest() != digest:
+        state = "There is no" if body is None else "Another file is there than the planned"
+        raise StorageError(f"{state} {name} among the job's work files.", hint=_PLAN_AGAIN)
+    return body
 
 
 async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:

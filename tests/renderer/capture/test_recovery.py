@@ -18,6 +18,7 @@ import pytest
 
 from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
 from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile, remove_profile
+from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
@@ -162,6 +163,25 @@ def test_measuring_goes_on_when(happens: str, way: str, short: Film) -> None:
 
     assert wanted
     assert (found, restarts) == (wanted, 1)
+
+
+@pytest.mark.parametrize("happens", ["its page is killed", "it is killed"])
+def test_the_first_captions_are_laid_out_although(
+    happens: str, short: Film, short_undisturbed: dict[str, dict[int, Picture]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loads = CanvasCapture._load, []
+
+    async def disturbed(self: CanvasCapture) -> None:
+        loads.append(self)
+        if len(loads) == 1:
+            DISTURBANCES[happens]()
+        await load(self)
+
+    monkeypatch.setattr(CanvasCapture, "_load", disturbed)
+    pictures, restarts = asyncio.run(capture_disturbed(short, "canvas", lambda: None))
+
+    assert restarts == 1
+    assert differing(pictures, short_undisturbed["canvas"]) == []
 
 
 @pytest.mark.parametrize("way", ["canvas", "beginframe", "screenshot"])

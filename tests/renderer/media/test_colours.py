@@ -19,7 +19,9 @@ from encodes import Render
 GREEN = (0, 255, 0, 255)
 BT709 = ("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709")
 PAL = ("-color_primaries", "bt470bg", "-color_trc", "gamma28", "-colorspace", "bt470bg")
-HDR = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+# The same green as (155, 246, 84) in BT.2020 and (117, 251, 76) in Display P3.
+WIDE = ("-color_primaries", "bt2020", "-color_trc", "bt2020-10", "-colorspace", "bt2020nc")
+P3 = ("-color_primaries", "smpte432", "-color_trc", "bt709", "-colorspace", "bt709")
 HD = {"width": 1280, "height": 720, "frames": 3}
 SD = {"frames": 3}
 
@@ -29,7 +31,8 @@ PATCHES: dict[str, tuple[Clip, tuple[int, int, int], str]] = {
     "SD without tags": (Clip(**SD), (145, 54, 34), "yuv420p"),
     "SD tagged as BT.709": (Clip(**SD, output=BT709), (173, 42, 27), "yuv420p"),
     "HD tagged as PAL": (Clip(**HD, output=PAL), (145, 54, 34), "yuv420p"),
-    "10 bits, BT.2020": (Clip(**SD, pixel_format="yuv420p10le", output=HDR), (164 * 4, 47 * 4, 25 * 4), "yuv420p10le"),
+    "10 bits, BT.2020": (Clip(**SD, pixel_format="yuv420p10le", output=WIDE), (198 * 4, 68 * 4, 94 * 4), "yuv420p10le"),
+    "Display P3": (Clip(**SD, output=P3), (196, 65, 76), "yuv420p"),
     "full range": (Clip(**SD, pixel_format="yuvj420p"), (150, 44, 21), "yuvj420p"),
     "full chroma": (Clip(**SD, pixel_format="yuv444p", output=BT709), (173, 42, 27), "yuv420p"),
     "RGB": (Clip(**HD, codec="libx264rgb", pixel_format="bgr24", suffix=".mkv"), (173, 42, 27), "yuv420p"),
@@ -74,7 +77,10 @@ def sample(frame: av.VideoFrame, x: float, y: float) -> tuple[int, ...]:
 
 
 def caption(render: Render, rgba: tuple[int, int, int, int]) -> bytes:
-    conversion = Conversion.of(render.source.matrix, full_range=render.source.full_range)
+    colour, full_range = render.target.colour, render.job(0, 1, None, "").pictures.full_range
+    conversion = Conversion.of(
+        colour.matrix, full_range=full_range, transfer=colour.transfer, primaries=colour.primaries
+    )
     pixels = np.full((render.box.height, render.box.width, 4), rgba, np.uint8)
     return rgba_to_yuva(pixels, conversion).tobytes()
 
@@ -87,7 +93,7 @@ def test_vp9_takes_the_limited_range_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PATCHES)
-def test_a_pure_green_caption_decodes_to_the_green_of_the_sources_matrix(name: str, tmp_path: Path) -> None:
+def test_a_pure_green_caption_decodes_to_that_green_in_the_sources_colours(name: str, tmp_path: Path) -> None:
     clip, expected, pixel_format = PATCHES[name]
     render = Render(counter(clip), tmp_path, options={"quality": 100})
     frame = rendered(render, caption(render, GREEN))
@@ -101,7 +107,7 @@ def test_a_pure_green_caption_decodes_to_the_green_of_the_sources_matrix(name: s
     [
         (BT709, ("bt709", "bt709", "bt709")),
         (PAL, ("bt470bg", "bt470bg", "bt470bg")),
-        (HDR, ("bt2020nc", "bt2020", "smpte2084")),
+        (WIDE, ("bt2020nc", "bt2020", "bt2020-10")),
         ((), ("smpte170m", "smpte170m", "smpte170m")),
     ],
 )

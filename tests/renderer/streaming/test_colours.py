@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from captures import block, film, open_way, pictures_of
+from ecg_renderer import curves
 from ecg_renderer.browser import Browser
-from ecg_renderer.colour import Conversion, rgba_to_yuva
+from ecg_renderer.colour import Conversion, Relighting, rgba_to_yuva
 
 Pixels = NDArray[np.uint8]
 
@@ -20,6 +21,10 @@ CONVERSIONS = [
     pytest.param(Conversion.of(matrix, full_range=full_range), id=f"{matrix} {'full' if full_range else 'limited'}")
     for matrix in ("bt601", "bt709", "bt2020")
     for full_range in (False, True)
+]
+CONVERSIONS += [
+    pytest.param(Conversion.of("bt2020", full_range=False, transfer=transfer, primaries=primaries), id=f"{transfer}")
+    for transfer, primaries in (("smpte2084", "bt2020"), ("arib-std-b67", None), ("bt709", "bt2020"))
 ]
 CONVERT = """async ([encoded, width, height, weights]) => {
     const { toYuva } = await import('/yuva.js');
@@ -71,6 +76,45 @@ def test_pure_colours_have_the_values_of_their_standard(
 
     assert found[:3] == pytest.approx(expected, abs=1)
     assert found[3] == 255
+
+
+@pytest.mark.parametrize(
+    ("transfer", "primaries", "share"),
+    [("smpte2084", "bt2020", 0.58), ("arib-std-b67", "bt2020", 0.75), ("bt709", "bt2020", 1), ("bt709", "bt709", 1)],
+)
+def test_white_is_the_graphics_white_of_the_video(transfer: str, primaries: str, share: float) -> None:
+    conversion = Conversion.of("bt2020", full_range=False, transfer=transfer, primaries=primaries)
+    y, u, v, _ = planes(one_colour(255, 255, 255, 255), conversion)
+    assert y == pytest.approx(16 + 219 * share, abs=0.6)
+    assert (u, v) == (128, 128)
+    assert planes(one_colour(0, 0, 0, 255), conversion)[:3] == (16, 128, 128)
+
+
+@pytest.mark.parametrize("primaries", ["bt2020", "smpte432"])
+def test_greys_of_wide_sdr_stay_the_same(primaries: str) -> None:
+    plain = Conversion.of("bt709", full_range=False)
+    wide = Conversion.of("bt709", full_range=False, transfer="bt709", primaries=primaries)
+    for level in range(256):
+        grey = one_colour(level, level, level, 255)
+        assert planes(grey, wide) == planes(grey, plain)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "colour"),
+    [
+        ("smpte2084", (255, 0, 0)),
+        ("smpte2084", (0, 128, 255)),
+        ("arib-std-b67", (255, 0, 0)),
+        ("arib-std-b67", (40, 200, 90)),
+    ],
+)
+def test_a_colour_of_hdr_has_the_light_of_srgb(transfer: str, colour: tuple[int, int, int]) -> None:
+    relighting = Relighting.of(transfer, "bt2020")
+    assert relighting
+    signal = relighting.apply(np.array([colour], np.int64)) / 255
+    nits = curves.hlg_to_nits(signal) if transfer == "arib-std-b67" else curves.pq_to_nits(signal)
+    wanted = 203 * curves.BT709_TO_BT2020 @ curves.srgb_to_light(np.array(colour) / 255)
+    assert nits[0] == pytest.approx(wanted, rel=0.05, abs=1)
 
 
 @pytest.mark.parametrize("conversion", CONVERSIONS)

@@ -180,8 +180,8 @@ def test_options_out_of_range_are_named_with_their_bounds(given, words):
         render_options(given)
 
 
-def test_without_gpu_encoding_x264_encodes_whatever_the_client_wants():
-    assert render_options({"encoder": "nvenc"}, gpu_encoding=False).encoder == "x264"
+def test_without_gpu_encoding_the_cpu_encodes_whatever_the_client_wants():
+    assert render_options({"encoder": "nvenc"}, gpu_encoding=False).encoder == "cpu"
     assert render_options({"encoder": "nvenc"}).encoder == "nvenc"
 
 

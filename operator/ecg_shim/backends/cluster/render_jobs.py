@@ -222,7 +222,7 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
             "options": ticket.options,
             "output": _wanted_output(ticket.job_id, options.format, settings),
             "callback": {"url": ticket.callback_url},
-            "placement": {"gpus": 0 if options.encoder == "x264" else settings.gpus},
+            "placement": {"gpus": 0 if options.encoder in ("cpu", "x264") else settings.gpus},
             "deadlines": {"activeSeconds": settings.active_seconds},
             "ttl": {"succeededSeconds": settings.ttl_seconds, "failedSeconds": settings.ttl_seconds},
         },

@@ -1,0 +1,71 @@
+"""Which servers may give plugins: a list of whoever runs the machine, from which a job chooses."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from ecg_common.addresses import AddressPolicy, AddressRefused, origin_of
+from ecg_renderer.errors import ManifestError, OptionsError
+from ecg_renderer.storage.address import printable
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A server of plugins that may be asked; `given` says where it was named, for messages."""
+
+    address: str
+    given: str
+    policy: AddressPolicy
+
+
+@dataclass(frozen=True)
+class PluginOrigins:
+    """The origins that this machine allows. A job may name one of them, and no other.
+
+    Attributes:
+        default: what a job gets that names none; empty: none.
+        allowed: addresses without a slash at the end.
+    """
+
+    default: str = ""
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read ECG_PLUGIN_ORIGIN and ECG_PLUGIN_ORIGINS; raises OptionsError for what is no address."""
+        default = _checked("ECG_PLUGIN_ORIGIN", environment.get("ECG_PLUGIN_ORIGIN", "").split()[:1])
+        others = re.split(r"[,\s]+", environment.get("ECG_PLUGIN_ORIGINS", ""))
+        allowed = [*default, *_checked("ECG_PLUGIN_ORIGINS", filter(None, others))]
+        return cls(default[0] if default else "", tuple(dict.fromkeys(allowed)))
+
+    def choose(self, wanted: str | None) -> Origin | None:
+        """Return the origin of a job that asks for `wanted`, None for none; raises ManifestError for a foreign one."""
+        address = (wanted or self.default).rstrip("/")
+        if not address:
+            return None
+        if address not in self.allowed:
+            there = ", ".join(self.allowed) or "empty"
+            raise ManifestError(
+                f"spec.plugins.origin: {printable(address)} is not one of the origins that are allowed here "
+                f"(ECG_PLUGIN_ORIGINS: {there}).",
+                hint="Plugins are programs: whoever runs this machine lists the servers that they may come from.",
+            )
+        policy = AddressPolicy(schemes=("https",), origins=tuple(map(origin_of, self.allowed)))
+        return Origin(address, "spec.plugins.origin" if wanted else "ECG_PLUGIN_ORIGIN", policy)
+
+
+def _checked(name: str, addresses: Iterable[str]) -> list[str]:
+    found = []
+    for address in addresses:
+        try:
+            origin_of(address)
+        except AddressRefused as reason:
+            raise OptionsError(
+                f"The environment: {name}: {printable(address)}: {reason}", hint="Write https://host."
+            ) from None
+        found.append(address.rstrip("/"))
+    return found

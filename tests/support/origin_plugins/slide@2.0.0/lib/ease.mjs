@@ -1,0 +1,1 @@
+export const eased = (progress) => 1 - (1 - progress) ** 3;
