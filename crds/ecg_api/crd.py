@@ -89,7 +89,8 @@ CEL_RULES = (
     ),
     ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
     ("options", "self.dynamicRange != 'hdr' || !has(self.codec) || self.codec != 'h264'", HDR_CODECS),
-    ("options", "!self.softSubtitles || self.format != 'webm'", NO_SOFT_SUBTITLES),
+    # Rules are also tried on the default of options, {}, before that has got its own defaults.
+    ("options", "!has(self.softSubtitles) || !self.softSubtitles || self.format != 'webm'", NO_SOFT_SUBTITLES),
     ("renditions", "self.all(one, self.exists_one(other, other.uri == one.uri))", ONE_ADDRESS),
     ("renditions.uri", *WRITABLE),
     (

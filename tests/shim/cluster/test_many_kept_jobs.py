@@ -73,7 +73,8 @@ def ticket(number: int, state: JobState) -> Json:
     record = CallbackRecord(job_id=state.job_id, url=state.callback_url, created_at=MOMENT.isoformat(), version=1,
                             seen_at=1.0, state=RecordState.SETTLED, terminal=told)  # fmt: skip
     config_map = tickets.config_map(stored)
-    config_map["metadata"] |= {"namespace": "render", "uid": f"{number:08x}-2222-4000-8000-000000000000", "resourceVersion": str(number + 1),
+    config_map["metadata"] |= {"namespace": "render",
+                               "uid": f"{number:08x}-2222-4000-8000-000000000000", "resourceVersion": str(number + 1),
                                "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
     config_map["data"][OUTBOX] = record.model_dump_json()
     return config_map
