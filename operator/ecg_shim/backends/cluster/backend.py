@@ -78,8 +78,8 @@ class ClusterBackend:
         self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
         self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
-        for reflector in self._cache.reflectors:
-            self.tasks.spawn(f"the watch of {reflector.source.resource.plural}", reflector.run())
+        for what, reflector in zip(("RenderJobs", "tickets"), self._cache.reflectors, strict=True):
+            self.tasks.spawn(f"the watch of {what}", reflector.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
                 await self._cache.synced()
