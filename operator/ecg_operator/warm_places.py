@@ -69,7 +69,9 @@ class WarmPlaces:
     async def look(self) -> None:
         """Look once at the time and at what waits, and move what has to be moved."""
         found = await self._read()
-        if self._capacity is None and found is not None:
+        if self._capacity is None and self._deployment is not None:
+            if found is None:
+                return  # what an earlier leader has noted must be known first
             self._capacity = _stored(found)
         now, load, before = self._now(), self._admission.load(), self._capacity
         after = self._capacity = next_capacity(before, now, load, self._schedule)

@@ -112,6 +112,17 @@ def test_another_leader_goes_on_with_the_places_and_the_timer() -> None:
     assert "have waited" in site.server.stored["metadata"]["annotations"][ANNOTATION]
 
 
+def test_a_leader_that_cannot_read_the_note_yet_begins_with_nothing_of_its_own() -> None:
+    site = Site()
+    site.look()
+    site.look(waiting=11)
+    site.restart()
+    site.server.silent = True
+    site.look()
+    site.server.silent = False
+    assert site.look() == (4, 4)
+
+
 def test_a_note_that_nobody_can_read_is_begun_anew() -> None:
     site = Site()
     site.server.stored["metadata"]["annotations"] = {ANNOTATION: '{"places": "many"}'}
