@@ -23,11 +23,10 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.options import Options
 from ecg_api.uris import ReadableUri
 from ecg_common.addresses import LONGEST_URL, AddressPolicy, AddressRefused
 from ecg_shim.failures import failure, shown
-from ecg_shim.model import RenderOrder, Submission
+from ecg_shim.model import RenderOrder, RequestOptions, Submission
 from ecg_shim.options import InvalidOptions, render_options
 from ecg_shim.wire import JOB_ID_PATTERN
 
@@ -93,6 +92,7 @@ class Rules:
     """What this service accepts.
 
     Attributes:
+        layout: how captions are laid out where a request does not say.
         lookup: requests without a video are accepted; its address is looked up later.
     """
 
@@ -100,6 +100,7 @@ class Rules:
     callbacks: AddressPolicy
     max_cues: int = 10_000
     gpu_encoding: bool = True
+    layout: str = "viewport"
     lookup: bool = False
 
 
@@ -283,11 +284,11 @@ def checked_video_url(url: str, policy: AddressPolicy) -> str:
     raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address {shown(url)!r} cannot be used: {said}")
 
 
-def _options(value: object, rules: Rules) -> Options:
+def _options(value: object, rules: Rules) -> RequestOptions:
     if value is not None and not isinstance(value, dict):
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, "options is not an object with width, height and so on.")
     try:
-        return render_options(value or {}, gpu_encoding=rules.gpu_encoding)
+        return render_options(value or {}, gpu_encoding=rules.gpu_encoding, layout=rules.layout)
     except InvalidOptions as error:
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, f"{error}.") from error
 
