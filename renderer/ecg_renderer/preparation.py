@@ -35,7 +35,7 @@ from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.origin import Origin, PluginOrigins
+from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import (
     Cutting,
     Planner,
@@ -46,7 +46,7 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
+from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
@@ -192,7 +192,7 @@ async def prepare_job(
         picture=picture,
         origin=_origin(spec.scenario),
     )
-    fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
+    fetched = await fetch(origin, written.plugin_keys)
     there = set(fetched.modules) if origin else None
     rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
     scenario = await with_web_fonts(written.prepared(rules))
@@ -208,13 +208,6 @@ async def prepare_job(
         fetched=fetched,
     )
     return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
-
-
-async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
-    # Imported when there is an origin: the client takes time to load that other renders need not wait for.
-    from ecg_renderer.origin.fetching import fetch_plugins
-
-    return await fetch_plugins(origin, keys)
 
 
 async def planned_here(request: RunRequest) -> PreparedJob:
