@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
-from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
-from ecg_renderer.media.boxes import HEADER, boxes, header_of
+from ecg_renderer.media.arguments import Merge, merge_arguments
+from ecg_renderer.media.boxes import HEADER, boxes, disable_subtitles, header_of
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.tracks import Track, kept_tracks
 from ecg_renderer.media.verify import Verified, check_result
@@ -34,28 +36,50 @@ class MergeResult:
     warnings: tuple[str, ...]
 
 
-async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, url: str, output: Path) -> MergeResult:
+async def merge(
+    cells: Sequence[Path],
+    *,
+    target: Target,
+    source: SourceFacts,
+    url: str,
+    output: Path,
+    subtitles: str = "",
+) -> MergeResult:
     """Write the result of a whole job, joined of all its `cells`, to `output` (a temporary name) and verify it.
 
-    `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when cells do not agree or the result is
+    `url` is what FFmpeg opens for the source's sound; `subtitles`, the text of an .srt file, becomes a track that
+    players can switch on. Raises FfmpegError when cells do not agree or the result is
     not as planned, ResourceError when the disk is full.
     """
     await asyncio.to_thread(_check_headers, cells)
-    job = Merge(target, source, url, output)
-    tracks = kept_tracks(source, target.format)
-    sounds = [track for track in tracks if track.kind == "a"]
-    warnings = []
+    with TemporaryDirectory(prefix="ecg-render-") as folder:
+        text = Path(folder) / "subtitles.srt" if subtitles else None
+        if text:
+            text.write_text(subtitles, encoding="utf-8")
+        tracks, warnings = await _joined(Merge(target, source, url, output, text), cells)
+    texts = [track.facts for track in tracks if track.kind == "s"]
+    shown = any("default" in facts.dispositions for facts in texts)
+    if (texts or subtitles) and target.format != "webm" and not shown:
+        await asyncio.to_thread(disable_subtitles, output)
+    rate, lead = target.exact_rate, target.lead_frames
+    start, sounds = source.start - lead / rate - output_start(source, rate, lead), len(tracks) - len(texts)
+    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
+    return MergeResult(verified, warnings)
+
+
+async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple[str, ...]]:
+    """Write the result; return the source's tracks that it has, and warnings."""
+    tracks = kept_tracks(job.source, job.target.format)
     try:
         await _join(job, tracks, cells)
     except FfmpegError as error:
+        sounds = [track for track in tracks if track.kind == "a"]
         if tracks == sounds:
             raise
         # The pictures are what was asked for: no text that some FFmpeg cannot write shall cost them.
         await _join(job, sounds, cells)
-        warnings.append(f"The source's subtitles are left out, because they made the merge fail: {error.message}")
-    start = source.start - output_start(source)
-    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(sounds))
-    return MergeResult(verified, tuple(warnings))
+        return sounds, (f"The source's subtitles are left out, because they made the merge fail: {error.message}",)
+    return tracks, ()
 
 
 async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:
