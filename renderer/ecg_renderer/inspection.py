@@ -20,9 +20,10 @@ from ecg_api.renderjob import Look
 from ecg_renderer.film import Film
 from ecg_renderer.looking import Looker
 from ecg_renderer.media.probe import probe_source
+from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.plugins import known_plugins
-from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
+from ecg_renderer.scenario import Finding, Picture, PluginRules, Scenario, draft
 from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts
@@ -68,15 +69,17 @@ async def inspect(
 
     Raises ScenarioError if it cannot be rendered; with `browser`, a BrowserError if there is none to look with.
     """
-    scenario = prepare(
+    origin = PluginOrigins.from_environment().choose(None)
+    written = draft(
         as_scenario(raw, name, around.picture, look),
         duration=around.seconds,
         rate=around.rate,
         first=around.first,
-        known_plugins=known_plugins(),
         picture=around.picture,
         origin=name,
     )
+    there = set((await fetch(origin, written.plugin_keys)).modules) if origin else None
+    scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around) if browser and scenario.cues else ()
     return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)

@@ -36,7 +36,7 @@ from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_en
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.origin import Origin, PluginOrigins
+from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import (
     Cutting,
     Planner,
@@ -47,7 +47,7 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
+from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
@@ -193,7 +193,7 @@ async def prepare_job(
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     grid, _ = output_grid(source_facts, spec.options)
     written = _draft(raw.result(), source_facts, job, grid)
-    fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
+    fetched = await fetch(origin, written.plugin_keys)
     there = set(fetched.modules) if origin else None
     rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
     scenario = written.prepared(rules)
@@ -216,13 +216,6 @@ async def prepare_job(
     if damage := read_damage(await store.recall(damage_note(source_facts))):
         plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
     return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
-
-
-async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
-    # Imported when there is an origin: the client takes time to load that other renders need not wait for.
-    from ecg_renderer.origin.fetching import fetch_plugins
-
-    return await fetch_plugins(origin, keys)
 
 
 def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:

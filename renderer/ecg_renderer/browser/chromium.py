@@ -37,6 +37,7 @@ COMMON_ARGUMENTS = (
     # WebRTC) finds no network: nothing resolves, not even an address, and UDP would need a proxy.
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--js-flags=--max-old-space-size=2048",  # in MB; captions take a tenth of it, a plugin gone wild takes all there is
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-quic",

@@ -10,7 +10,8 @@ import pytest
 
 from captions import Json
 from captures import Picture, browser_processes, differing, film, open_way, pictures_of
-from ecg_renderer.errors import ScenarioError
+from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
+from ecg_renderer.errors import BrowserError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
 from plugin_origin import module
@@ -75,6 +76,7 @@ export function animate(root) {
 """
 THROWS = "export function animate() { return (progress) => { if (progress > 0.3) throw new Error('ha'); }; }"
 UNREADABLE = "export function animate( {"
+GREEDY = "export function animate() { const all = []; for (;;) all.push(new Array(1e6).fill(all.length)); }"
 ENDLESS = "export function animate() { return (progress) => { while (progress > 0.3); }; }"
 ENDLESS_AT_ONCE = "for (;;);"
 
@@ -163,6 +165,21 @@ def test_one_without_an_end_fails_the_job_by_its_name(way: str) -> None:
 def test_one_that_does_not_even_load_fails_the_job_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_renderer.capture.canvas.LOAD_SECONDS", 2.0)
     assert blamed(ENDLESS_AT_ONCE, "canvas") < 25
+
+
+def test_one_that_takes_all_memory_ends_the_page_not_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecg_renderer.capture.restarting.RESTARTS", 0)
+    [limit] = [argument for argument in COMMON_ARGUMENTS if "max-old-space-size" in argument]
+    less = f"{limit.rpartition('=')[0]}=200"  # of two, Chromium takes the last: the full limit takes long to reach
+    shot = shot_with(GREEDY)
+
+    async def capture() -> None:
+        launcher = BrowserLauncher((*CANVAS_ARGUMENTS, less))
+        async with open_way("canvas", shot, frame_timeout=60, launcher=launcher) as opened:
+            await pictures_of(opened, shot.blocks, shot.whole)
+
+    with pytest.raises(BrowserError, match="crashed"):
+        asyncio.run(capture())
 
 
 def blamed(script: str, way: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from command_line import scenario as plain_scenario
 from ecg_api.pods import SegmentReport
 from ecg_api.renderjob import Plugins, RenderJob
 from ecg_renderer.errors import ManifestError
+from ecg_renderer.inspection import Surroundings, inspect
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
+from ecg_renderer.scenario import Picture
 from ecg_renderer.storage import CellStore
 from plugin_origin import Answer, Origin, plugins, serving
 from renders import rendered
@@ -83,6 +86,21 @@ def test_the_machine_has_an_origin_for_jobs_that_name_none(
 ) -> None:
     monkeypatch.setenv("ECG_PLUGIN_ORIGIN", origin.url)
     assert set(planned(job_with(tmp_path, None, "slide"), tmp_path).modules) == {"slide@2.0.0"}
+
+
+def test_a_scenario_is_checked_with_the_plugins_of_the_machines_origin(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = Surroundings(Picture(640, 360), Fraction(30), 2)
+    captions = plain_scenario("one", seconds=2, plugin="slide")
+
+    def kinds() -> set[str]:
+        inspection = asyncio.run(inspect(captions, "captions.json", around, browser=False))
+        return {finding.kind for finding in inspection.findings}
+
+    assert kinds() == {"unknown plugin slide"}
+    monkeypatch.setenv("ECG_PLUGIN_ORIGIN", origin.url)
+    assert kinds() == set()
 
 
 def test_a_job_is_rendered_and_a_plugin_that_fails_is_told(tmp_path: Path, origin: Origin) -> None:
