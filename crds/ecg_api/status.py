@@ -91,6 +91,9 @@ class PlanSummary(StatusModel):
     height: int = Field(ge=1, description="Height of the result, in pixels.")
     rate: str = Field(description="Frames per second of the result, as a fraction such as 30000/1001.")
     frames: int = Field(ge=1, description="Frames of the result.")
+    frames_to_render: int = Field(
+        default=0, ge=0, description="Frames of all results with pictures; absent or 0: those of the one result."
+    )
     distinct_frames: int = Field(default=0, ge=0, description="Different caption pictures, estimated.")
     cells: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
     cells_reused: int = Field(default=0, ge=0, description="Of these, in storage when the job was planned.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ecg_api.crd import to_yaml
 from ecg_api.renderjob import RenderJobSpec, parse_render_job
 from ecg_api.status import RenderJobStatus
 
@@ -190,6 +192,11 @@ def test_free_form_parts_keep_what_they_are_given(schema: dict[str, Any]) -> Non
         ".placement.podTemplateOverrides.metadata",
         ".placement.podTemplateOverrides.spec",
     }
+
+
+def test_names_that_kubectl_takes_for_true_are_in_quotes() -> None:
+    assert "- 'y'\n" in to_yaml()
+    assert not re.search(r"(^|\s)[yYnN](:|$)", to_yaml(), re.MULTILINE)
 
 
 def test_what_is_no_promise_says_so(schema: dict[str, Any]) -> None:

@@ -26,16 +26,22 @@ def succeed(draft: Draft) -> bool:
     if found is None or draft.status.plan is None:
         return False
     report, pod = found
-    frames = draft.status.plan.frames
+    frames = draft.status.plan.frames_to_render or draft.status.plan.frames
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
-    draft.change(output=report.output, progress=progress)
+    draft.change(output=report.output, outputs=report.outputs)
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
+    missing = next((output for output in report.outputs if output.failure is not None), None)
     # Pods may start and end between two looks; what was said of their waiting would stay for ever.
     draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
+    if missing is not None and missing.failure is not None:
+        said = f"{message} The rendition {missing.name} is missing: {missing.failure.message}"
+        fail(draft, missing.failure.model_copy(update={"message": said}), Reason.RENDITION_FAILED)
+        return True
+    draft.change(progress=progress)
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     _finish(draft, Reason.COMPLETED, message)
     draft.tell("Normal", "Succeeded", message)

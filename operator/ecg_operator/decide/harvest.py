@@ -51,7 +51,7 @@ def _take_plan(draft: Draft) -> None:
             plan=plan,
             segments=SegmentCounts(total=report.segments),
             usage=usage.model_copy(update={"cells_total": plan.cells, "cells_reused": plan.cells_reused}),
-            progress=Progress(frames_total=plan.frames),
+            progress=Progress(frames_total=plan.frames_to_render or plan.frames),
         )
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))
         draft.note(unseen_since=None)
@@ -85,7 +85,8 @@ def _take_counts(draft: Draft) -> None:
         silent = frozenset(job.segments[index] for index in job.completed - may_report)
         unreported = silent & frozenset(draft.missing)
         if unreported:
-            draft.complete(unreported, draft.status.plan.frames * len(unreported) // draft.total)
+            frames = draft.status.plan.frames_to_render or draft.status.plan.frames
+            draft.complete(unreported, frames * len(unreported) // draft.total)
 
 
 def _take_disruptions(draft: Draft) -> None:

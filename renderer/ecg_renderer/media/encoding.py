@@ -9,7 +9,7 @@ from ecg_api.plan import Target
 from ecg_renderer.errors import FfmpegError, GpuMemoryError, GpuUnavailable
 from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import NO_MEMORY, meaning_of
-from ecg_renderer.media.process import Progress, run_ffmpeg
+from ecg_renderer.media.process import Finished, Progress, run_ffmpeg
 
 STALL_SECONDS = 180
 """How long a GPU may take for a frame. Longer than FFmpeg waits for a source and a browser is waited for, which come
@@ -26,7 +26,7 @@ async def encode(
     stdin: int | None,
     on_progress: Callable[[Progress], None],
     redact: Mapping[str, str],
-) -> None:
+) -> Finished:
     """Run FFmpeg as `run_ffmpeg` does.
 
     Where a GPU encodes, raises GpuUnavailable or GpuMemoryError for what is its fault, also when no frame comes out of
@@ -34,8 +34,7 @@ async def encode(
     """
     codec = CODECS[target.encoder]
     if not codec.hardware:
-        await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=on_progress, redact=redact)
-        return
+        return await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=on_progress, redact=redact)
     loop, frames = asyncio.get_running_loop(), 0
 
     def note(progress: Progress) -> None:
@@ -48,7 +47,7 @@ async def encode(
 
     try:
         async with asyncio.timeout(STALL_SECONDS) as limit:
-            await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=note, redact=redact)
+            return await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=note, redact=redact)
     except TimeoutError:
         raise GpuUnavailable(f"No frame came out of NVENC for {STALL_SECONDS} s while {action}.", hint=_HINT) from None
     except FfmpegError as error:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import SEGMENTS_ANNOTATION, Role
+from ecg_api.pods import MergeReport
 from ecg_api.ranges import format_ranges
-from ecg_api.status import Phase, Progress, WorkFilesState
+from ecg_api.status import Phase, Progress, RenditionStatus, WorkFilesState
 from ecg_operator.model import CreateJob, DeleteChildren, SetParallelism, Verdict
 from observations import (
     condition,
@@ -225,3 +227,39 @@ def test_an_encoder_that_is_not_the_gpus_is_told_once_with_its_reason(
     assert f"by {report['encoder']} ({report['encoder_reason']})" in condition(decision.status, "Rendered").message
     second = later(first, 3, pods=(*first.pods, ended_pod(Role.SEGMENTS, segment_report(2, **report), 2)))
     assert decided(second).events == ()
+
+
+def with_outputs(*outputs: RenditionStatus) -> MergeReport:
+    return merge_report().model_copy(update={"outputs": list(outputs)})
+
+
+MAIN = RenditionStatus(name="main", content="video", uri="s3://videos/out.mp4", size_bytes=1, frames=100, sha256="a")
+
+
+def test_all_results_of_a_job_with_renditions_stand_on_its_status() -> None:
+    words = RenditionStatus(name="words.srt", content="subtitles", uri="s3://videos/words.srt", size_bytes=9)
+    done = ended_pod(Role.MERGE, report=with_outputs(MAIN, words))
+    decision = decided(replace(merging(), pods=(*merging().pods, done)))
+    assert decision.status.phase is Phase.SUCCEEDED
+    assert [output.name for output in decision.status.outputs] == ["main", "words.srt"]
+
+
+def test_a_rendition_that_is_missing_fails_the_job_and_loses_nothing() -> None:
+    failure = Failure(code=FailureCode.FFMPEG_ERROR, message="It broke.", retryable=True)
+    alone = RenditionStatus(name="alone.mov", content="captions", uri="s3://videos/alone.mov", failure=failure)
+    done = ended_pod(Role.MERGE, report=with_outputs(MAIN, alone))
+    status = decided(replace(merging(), pods=(*merging().pods, done))).status
+    assert (status.phase, status.reason) == (Phase.FAILED, "RenditionFailed")
+    assert status.output is not None
+    assert [output.failure is None for output in status.outputs] == [True, False]
+    assert status.failure is not None
+    assert "The rendition alone.mov is missing: It broke." in status.failure.message
+
+
+def test_progress_counts_the_frames_of_all_sizes() -> None:
+    report = plan_report(4)
+    plan = report.plan.model_copy(update={"frames_to_render": 3 * report.plan.frames})
+    done = ended_pod(Role.PLAN, report=report.model_copy(update={"plan": plan}))
+    status = decided(replace(planning(), pods=(done,))).status
+    assert status.progress is not None
+    assert status.progress.frames_total == 3 * report.plan.frames
