@@ -185,16 +185,7 @@ async def prepare_job(
     encoding, bit_depth = encoding_of(source_facts, spec.options)
     width, height, _ = output_size(source_facts, spec.options)
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
-    grid, _ = output_grid(source_facts, spec.options)
-    written = _draft(raw.result(), source_facts, job, grid)
-    fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
-    there = set(fetched.modules) if origin else None
-    rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
-    scenario = written.prepared(rules)
-    longer, _ = output_grid(source_facts, spec.options, captions_end=scenario.latest)
-    if longer != grid:  # for captions in the sound's last moments
-        scenario = _draft(raw.result(), source_facts, job, longer).prepared(rules)
-    scenario = await with_web_fonts(scenario)
+    scenario, fetched = await _scenario(raw.result(), source_facts, job, origin)
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -216,6 +207,23 @@ async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
     from ecg_renderer.origin.fetching import fetch_plugins
 
     return await fetch_plugins(origin, keys)
+
+
+async def _scenario(
+    raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, origin: Origin | None
+) -> tuple[Scenario, Fetched]:
+    """Return the scenario prepared for the length of the result, which may follow from it, and its plugins."""
+    options = job.spec.options
+    grid, _ = output_grid(source, options)
+    written = _draft(raw, source, job, grid)
+    fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
+    there = set(fetched.modules) if origin else None
+    rules = PluginRules(known_plugins(), options.unknown_plugins, there)
+    scenario = written.prepared(rules)
+    longer, _ = output_grid(source, options, captions_end=scenario.latest)
+    if longer != grid:  # for captions in the sound's last moments
+        scenario = _draft(raw, source, job, longer).prepared(rules)
+    return await with_web_fonts(scenario), fetched
 
 
 def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:
