@@ -55,7 +55,12 @@ class Focus(ManifestModel):
     """A point of the source's picture, in percent of its width and height."""
 
     x: int = Field(default=50, ge=0, le=100, description="From the left, 0 to 100 percent.")
-    y: int = Field(default=50, ge=0, le=100, description="From the top, 0 to 100 percent.")
+    y: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="From the top, 0 to 100 percent. In YAML for kubectl in quotes, 'y': a bare y is read as true.",
+    )
 
 
 class Options(ManifestModel):

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ecg_api.base import ApiModel
-from ecg_api.options import EncoderName, Fit, Format, Preset
+from ecg_api.options import EncoderName, Fit, Focus, Format, Preset
 from ecg_api.rational import PositiveRational, Rational
 
 Matrix = Literal["bt709", "bt601", "bt2020"]
@@ -177,6 +177,7 @@ class Target(ApiModel):
     quality: int = Field(ge=10, le=100)
     preset: Preset
     fit: Fit
+    focus: Focus | None = Field(default=None, description="Point of the source that cover keeps; null is the middle.")
     format: Format = Field(description="Container of the result.")
 
     @property
@@ -194,6 +195,9 @@ class CellPlan(ApiModel):
     """About ten seconds of the target: the unit in which finished video is kept, reused and joined."""
 
     key: str = Field(min_length=1, description="Hash of all that its pictures depend on, but for the encoder.")
+    captions_key: str = Field(
+        default="", description="Hash of all that its captions alone depend on; empty where nobody asks for them."
+    )
     seek: float | None = Field(description="Where the source is read from, on its clock; null is its beginning.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
     reused: bool = Field(default=False, description="It was in the store when the job was planned.")

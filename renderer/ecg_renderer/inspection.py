@@ -2,7 +2,8 @@
 
 1. facts     the video's size, rate and length; without a video, a common size and the captions' own length
 2. prepare   as for a render: every finding with its path, cue and word
-3. look      fonts asked of Chromium, each cue laid out at rest: what leaves the picture, what lies on another caption
+3. read      as subtitles: lines too long, changes too fast, two at one place
+4. look      fonts asked of Chromium, each cue laid out at rest: what leaves the picture, what lies on another caption
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
 from ecg_renderer.storage import Storage, opened_source
-from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)
@@ -78,7 +79,7 @@ async def inspect(
     )
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around) if browser and scenario.cues else ()
-    return Inspection(scenario, (*scenario.findings, *seen), browser)
+    return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)
 
 
 async def _seen(scenario: Scenario, around: Surroundings) -> tuple[Finding, ...]:

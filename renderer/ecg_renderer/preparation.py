@@ -127,6 +127,10 @@ class PreparedJob:
         frames = len(self.frames_of(range(number, number + 1)))
         return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
 
+    def captions_cell(self, number: int) -> Cell:
+        """Return what a cell of captions alone is called in a store, and its frames."""
+        return Cell.of_captions(self.plan.cells[number].captions_key, self.cell(number).frames)
+
     def sound(self, number: int) -> Cell:
         """Return what the sound of a cell is called in a store, as live streams have it."""
         source, frames = self.source, self.frames_of(range(number, number + 1))
@@ -166,11 +170,13 @@ async def prepare_job(
     store: CellStore,
     reader: ScenarioReader | None = None,
     chooser: EncoderChooser = choose_encoder,
+    alone: bool = False,
 ) -> PreparedJob:
     """Read and check the inputs of `job` and plan it as if `store` had no cell; relative paths start at `base`.
 
     `store` remembers what was found out about sources. `reader` returns the scenario of a reference, and `chooser`
-    decides on the encoder, where that is done otherwise than on one machine. Raises a RenderError that says which input
+    decides on the encoder, where that is done otherwise than on one machine. `alone`: captions alone are wanted of it
+    too. Raises a RenderError that says which input
     is at fault.
     """
     spec = job.spec
@@ -195,6 +201,7 @@ async def prepare_job(
         encoder=encoder.encoder,
         versions=named.result(),
         cores=cores(),
+        alone=alone,
         fetched=fetched,
     )
     if damage := read_damage(await store.recall(damage_note(source_facts))):

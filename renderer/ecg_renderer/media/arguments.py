@@ -107,6 +107,10 @@ class CellFiles:
         """Return the file of a cell."""
         return self.folder / f"cell-{number}.mp4"
 
+    def captions_path(self, number: int) -> Path:
+        """Return the file of a cell of captions alone."""
+        return self.folder / f"captions-{number}.zip"
+
     @property
     def pattern(self) -> str:
         """The files' names as FFmpeg's muxer takes them."""
@@ -121,6 +125,8 @@ class Merge:
     source: SourceFacts
     url: str
     output: Path
+    subtitles: Path | None = None
+    """An .srt file that becomes a track which players can switch on."""
 
 
 def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DEFAULT_THREADS) -> list[str]:
@@ -198,6 +204,12 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
     # The muxer of FFmpeg 5 calls FLAC in MP4 an experiment; it has been a standard since 2018.
     options |= {"strict": "experimental"} if any(track.facts.codec == "flac" for track in tracks) else {}
     maps = [word for track, _ in numbered for word in ("-map", f"1:{track.facts.index}")]
+    texts = []
+    if job.subtitles:
+        place = f"s:{next(numbers['s'])}"
+        texts = ["-f", "srt", "-itsoffset", decimal(job.source.start), "-i", f"file:{job.subtitles}"]
+        maps += ["-map", "2:s:0"]
+        options |= {f"c:{place}": "mov_text", f"metadata:s:{place}": "title=Captions"}
     named = [(track.facts, place) for track, place in numbered]
     if job.source.video:
         named.insert(0, (job.source.video, "v:0"))
@@ -205,6 +217,7 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
         "-copyts",
         *(*_words(pictures), "-i", "pipe:0"),
         *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
+        *texts,
         *("-map", "0:v:0", *maps, *_words(options | coding)),
         *(word for facts, place in named for word in _naming(facts, place, job.target)),
         *("-f", job.target.format, f"file:{job.output}"),
@@ -266,7 +279,7 @@ def _composed(job: Pictures) -> Any:
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
     pictures = _chained(pictures, [*steady_filters(job.source), *opaque_filters(job.source)])
     pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
-    pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit))
+    pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit, target.focus))
     if job.tone_map:
         pictures = _chained(pictures, tone_map_filters(job.source, job.tone_map))
     tags = colour_filters(job.source, target.colour)

@@ -16,7 +16,7 @@ from math import ceil, gcd
 from pathlib import Path
 from typing import Any
 
-from ecg_api.options import Fit
+from ecg_api.options import Fit, Focus
 from ecg_api.plan import Matrix, OutputColour, SourceFacts, Target
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
@@ -126,7 +126,7 @@ def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
     return common if common.denominator <= _LARGEST_DENOMINATOR else tick
 
 
-def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit) -> list[Filter]:
+def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit, focus: Focus | None = None) -> list[Filter]:
     """Return the filters that bring a source, already turned upright, to `width` x `height` square pixels."""
     stored = source.coded_width, source.coded_height
     upright = stored if source.rotation in {0, 180} else stored[::-1]
@@ -136,7 +136,7 @@ def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit) -> lis
         return [*filters, *_to_yuv(source)]
     scaled = _scaled_size(shown, (width, height), fit)
     scale = [Filter("scale", (), (("w", scaled[0]), ("h", scaled[1]), *_yuv_options(source)))]
-    return [*scale, *_yuv_format(source), *_fitted(scaled, width, height), Filter("setsar", (1,))]
+    return [*scale, *_yuv_format(source), *_fitted(scaled, width, height, focus or Focus()), Filter("setsar", (1,))]
 
 
 def _is_rounding(shown: tuple[int, int], wanted: tuple[int, int]) -> bool:
@@ -160,12 +160,22 @@ def _scaled_size(shown: tuple[int, int], wanted: tuple[int, int], fit: Fit) -> t
     return max(2, min(width, wanted[0])), max(2, min(height, wanted[1]))
 
 
-def _fitted(scaled: tuple[int, int], width: int, height: int) -> list[Filter]:
+def _fitted(scaled: tuple[int, int], width: int, height: int, focus: Focus) -> list[Filter]:
     if scaled == (width, height):
         return []
-    # Even offsets: chroma has half the resolution.
-    x, y = abs(scaled[0] - width) // 4 * 2, abs(scaled[1] - height) // 4 * 2
-    return [Filter("crop" if scaled[0] > width or scaled[1] > height else "pad", (width, height, x, y))]
+    if scaled[0] > width or scaled[1] > height:
+        return [Filter("crop", (width, height, _cut(scaled[0], width, focus.x), _cut(scaled[1], height, focus.y)))]
+    x, y = (width - scaled[0]) // 4 * 2, (height - scaled[1]) // 4 * 2
+    return [Filter("pad", (width, height, x, y))]
+
+
+def _cut(side: int, wanted: int, percent: int) -> int:
+    """Return what is cut off before a point at `percent` of `side`, which comes as near to the middle as can be.
+
+    Even: chroma has half the resolution.
+    """
+    offset = (side * percent // 50 - wanted) // 4 * 2
+    return max(0, min(offset, side - wanted))
 
 
 def _yuv_options(source: SourceFacts) -> tuple[tuple[str, Any], ...]:
@@ -253,6 +263,15 @@ def _guessed(source: SourceFacts) -> dict[str, str]:
     curve = "bt709" if source.matrix == "bt2020" else name
     primaries = "bt2020" if source.matrix == "bt2020" else name
     return {"colorspace": name, "color_primaries": primaries, "color_trc": curve}
+
+
+def colour_names(source: SourceFacts, colour: OutputColour) -> dict[str, str]:
+    """Return what a file made of a result's colours is tagged with: the source's tags, or what fits its matrix."""
+    if colour.tone_mapped:
+        return {name: _SDR[name] for name in ("colorspace", "color_primaries", "color_trc")}
+    names = {**_guessed(source), "colorspace": source.color_space or _COLOUR_NAMES[source.matrix]}
+    primaries = source.primaries or names["color_primaries"]
+    return {**names, "color_primaries": primaries, "color_trc": source.transfer or names["color_trc"]}
 
 
 def rate_text(rate: Fraction) -> str:

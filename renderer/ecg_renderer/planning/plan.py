@@ -25,7 +25,7 @@ from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
 _SCHEMA = 4
-_LOOK = {"width", "height", "rate", "lead_frames", "deinterlace", "quality", "preset", "fit"}
+_LOOK = {"width", "height", "rate", "lead_frames", "deinterlace", "quality", "preset", "fit", "focus"}
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 # Who watches sees the first second when the first cell is finished, and waits for each further one.
@@ -104,11 +104,13 @@ def make_plan(
     versions: Mapping[str, str],
     cores: int,
     fetched: Fetched = NOTHING_FETCHED,
+    alone: bool = False,
 ) -> Plan:
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
     `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
-    a pixel; `cores` is the number of CPU cores for which time is estimated. Raises OptionsError for a size that cannot
+    a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for
+    their captions alone too. Raises OptionsError for a size that cannot
     be rendered.
     """
     grid, rate_warnings = output_grid(source, options, captions_end=scenario.latest)
@@ -130,6 +132,7 @@ def make_plan(
         quality=options.quality,
         preset=options.preset,
         fit=options.fit,
+        focus=options.focus,
         format=options.format,
     )
     ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
@@ -139,7 +142,7 @@ def make_plan(
         source=source,
         target=target,
         cell_frames=cell_frames,
-        cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
+        cells=[_cell(planner, frames, target, source, options, versions, alone=alone) for frames in ranges],
         segments=[],
         plugins=[_plugin(module) for module in fetched.modules.values()],
         captioned_frames=activity.captioned_frames(whole),
@@ -214,12 +217,28 @@ def cell_key(
             "film": film.contents(),
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
-            "target": target.model_dump(include=_LOOK),
+            "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
             "versions": dict(versions),
+        }
+    )
+
+
+def captions_key(
+    film: Film, frames: FrameRange, target: Target, source: SourceFacts, versions: Mapping[str, str]
+) -> str:
+    """Return the key of a cell of captions alone: no encoder, and of the source only its colours, play a part."""
+    return canonical_hash(
+        {
+            "schema": _SCHEMA,
+            "film": film.contents(),
+            "frames": [frames.start, frames.end],
+            "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
+            "fullRange": source.full_range,
+            "versions": {name: version for name, version in versions.items() if name != "ffmpeg"},
         }
     )
 
@@ -231,10 +250,13 @@ def _cell(
     source: SourceFacts,
     options: Options,
     versions: Mapping[str, str],
+    *,
+    alone: bool,
 ) -> CellPlan:
     seek = Placing.of(source, target).seek(source, frames.start)
+    film = planner.film(frames)
     key = cell_key(
-        planner.film(frames),
+        film,
         frames,
         target,
         source=source,
@@ -243,7 +265,8 @@ def _cell(
         versions=versions,
     )
     captioned = planner.activity.captioned_frames(frames)
-    return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+    of_captions = captions_key(film, frames, target, source, versions) if alone else ""
+    return CellPlan(key=key, captions_key=of_captions, seek=seek, captioned_frames=captioned)
 
 
 def _plugin(module: PluginModule) -> PluginPlan:
