@@ -36,7 +36,7 @@ from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_en
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.origin import PluginOrigins, fetch
+from ecg_renderer.origin import Origin, PluginOrigins, fetch
 from ecg_renderer.planning import (
     Cutting,
     Planner,
@@ -47,7 +47,7 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.plugin_modules import Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
@@ -191,16 +191,7 @@ async def prepare_job(
     encoding, bit_depth = encoding_of(source_facts, spec.options)
     width, height, _ = output_size(source_facts, spec.options)
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
-    grid, _ = output_grid(source_facts, spec.options)
-    written = _draft(raw.result(), source_facts, job, grid)
-    fetched = await fetch(origin, written.plugin_keys)
-    there = set(fetched.modules) if origin else None
-    rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
-    scenario = written.prepared(rules)
-    longer, _ = output_grid(source_facts, spec.options, captions_end=scenario.latest)
-    if longer != grid:  # for captions in the sound's last moments
-        scenario = _draft(raw.result(), source_facts, job, longer).prepared(rules)
-    scenario = await with_web_fonts(scenario)
+    scenario, fetched = await _scenario(raw.result(), source_facts, job, origin)
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -216,6 +207,23 @@ async def prepare_job(
     if damage := read_damage(await store.recall(damage_note(source_facts))):
         plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
     return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
+
+
+async def _scenario(
+    raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, origin: Origin | None
+) -> tuple[Scenario, Fetched]:
+    """Return the scenario prepared for the length of the result, which may follow from it, and its plugins."""
+    options = job.spec.options
+    grid, _ = output_grid(source, options)
+    written = _draft(raw, source, job, grid)
+    fetched = await fetch(origin, written.plugin_keys)
+    there = set(fetched.modules) if origin else None
+    rules = PluginRules(known_plugins(), options.unknown_plugins, there)
+    scenario = written.prepared(rules)
+    longer, _ = output_grid(source, options, captions_end=scenario.latest)
+    if longer != grid:  # for captions in the sound's last moments
+        scenario = _draft(raw, source, job, longer).prepared(rules)
+    return await with_web_fonts(scenario), fetched
 
 
 def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:
