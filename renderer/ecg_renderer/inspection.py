@@ -24,7 +24,7 @@ from ecg_renderer.planning import alive_frames, output_grid, output_size
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
 from ecg_renderer.scenario.flat import FLAT_NODE
-from ecg_renderer.storage import Storage
+from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 
 COMMON_RATE = Fraction(30)
@@ -54,7 +54,7 @@ class Inspection:
 
 async def surroundings_of(video: Storage) -> Surroundings:
     """Return size, rate and length of a video. Raises a RenderError that says what is wrong with it."""
-    url = await asyncio.to_thread(video.source_url)
+    url = await opened_source(video)
     facts = await probe_source(url, display=video.name, identity=await asyncio.to_thread(video.identity))
     options = Options()
     grid, _ = output_grid(facts, options)

@@ -24,7 +24,7 @@ from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
 from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.metering import RenderMeter
-from ecg_renderer.preparation import PreparedJob, prepare_job
+from ecg_renderer.preparation import PreparedJob, prepare_job, same_source
 from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.rendering import Surroundings, render
 from ecg_renderer.request import RunRequest
@@ -130,16 +130,11 @@ class _LocalRun:
                 [files.path(number) for number in range(len(plan.cells))],
                 target=plan.target,
                 source=plan.source,
-                url=await self._source_url(),
+                url=await same_source(open_storage(self._request.job.spec.source.uri, self._request.base), plan.source),
                 output=output.path,
             )
         self._warn(merged.warnings)
         return merged.verified
-
-    async def _source_url(self) -> str:
-        """Ask for the source's address anew: one that was signed before the render may have ended with it."""
-        source = open_storage(self._request.job.spec.source.uri, self._request.base)
-        return await asyncio.to_thread(source.source_url)
 
     def _result(
         self, prepared: PreparedJob, meter: RenderMeter, verified: Verified, memory: MemoryMeter, final: str

@@ -29,7 +29,7 @@ from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
+from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from ecg_renderer.media.probe import probe_source
@@ -50,7 +50,7 @@ from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
-from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
+from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 
 # Raise when a source is looked at otherwise than before.
@@ -234,7 +234,7 @@ def _picture(source: SourceFacts, options: Options) -> Picture:
 
 
 async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
-    url = await asyncio.to_thread(source.source_url)
+    url = await opened_source(source)
     identity = await asyncio.to_thread(source.identity)
     note = f"probes/{canonical_hash([identity, _PROBE_SCHEMA, program_identity('ffprobe')])}.json"
     if raw := await store.recall(note):
@@ -244,6 +244,19 @@ async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
     # Without its address, which may carry a signature and is not the source's own.
     await store.note(note, facts.model_copy(update={"uri": ""}).model_dump_json().encode())
     return url, facts
+
+
+async def same_source(source: Storage, facts: SourceFacts) -> str:
+    """Return what FFmpeg opens as the source, asked for anew: an address that was signed earlier may have expired.
+
+    Raises SourceMissing, and SourceInvalid if it is not what was planned any more.
+    """
+    if await asyncio.to_thread(source.identity) != facts.identity:
+        raise SourceInvalid(
+            f"{source.name} was changed after the job was planned.",
+            hint="Render once more, and leave the video alone meanwhile; for a new video, make a new job.",
+        )
+    return await opened_source(source)
 
 
 def read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
