@@ -92,6 +92,7 @@ class Rules:
     """What this service accepts.
 
     Attributes:
+        layout: how captions are laid out where a request does not say.
         lookup: requests without a video are accepted; its address is looked up later.
     """
 
@@ -99,6 +100,7 @@ class Rules:
     callbacks: AddressPolicy
     max_cues: int = 10_000
     gpu_encoding: bool = True
+    layout: str = "viewport"
     lookup: bool = False
 
 
@@ -286,7 +288,7 @@ def _options(value: object, rules: Rules) -> RequestOptions:
     if value is not None and not isinstance(value, dict):
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, "options is not an object with width, height and so on.")
     try:
-        return render_options(value or {}, gpu_encoding=rules.gpu_encoding)
+        return render_options(value or {}, gpu_encoding=rules.gpu_encoding, layout=rules.layout)
     except InvalidOptions as error:
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, f"{error}.") from error
 

@@ -21,15 +21,15 @@ class InvalidOptions(ValueError):
     """Options that no render can have; the text names each one and its bounds."""
 
 
-def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True) -> RequestOptions:
-    """Return what to render with: what the client gave, the service's defaults for the rest.
+def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True, layout: str = "viewport") -> RequestOptions:
+    """Return what to render with: what the client gave, the service's defaults, such as `layout`, for the rest.
 
     Names may be in camelCase or snake_case; unknown ones and nulls are passed over. Numbers may be text. Odd sizes
     become even, as the pixel format of most players needs. Raises InvalidOptions.
     """
     named = {_field(name): value for name, value in given.items() if value is not None}
     known = {name: _value(name, value) for name, value in named.items() if name in RequestOptions.model_fields}
-    values = {**DEFAULTS, **known}
+    values = {**DEFAULTS, "layout": layout, **known}
     if not gpu_encoding:
         values["encoder"] = "cpu"
     try:

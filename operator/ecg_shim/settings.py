@@ -72,6 +72,10 @@ class Settings:
     gpu_encoding: bool = variable(
         "ENABLE_GPU_ENCODING", flag, "true", "false: the CPU encodes, also where NVENC would work."
     )
+    layout: str = variable(
+        "ECG_LAYOUT", words("viewport", "preview"), "viewport",
+        "How captions are laid out where a request has no options.layout: preview is the editor's own proportions.",
+    )  # fmt: skip
     rendering_timeout: float = variable(
         "RENDERING_TIMEOUT", seconds(1, 86_400), "1800", "Seconds after which a render is stopped as failed."
     )
@@ -81,6 +85,12 @@ class Settings:
     keep_days: int = variable(
         "ECG_KEEP_DAYS", whole(1, 3650), "7", "Days for which ended jobs and local videos are kept."
     )
+
+    plugin_origin: str = variable(
+        "ECG_PLUGIN_ORIGIN", address("http", "https"), "",
+        "Server of the caption editor's own plugins, such as https://plugins.example.com. Empty: ours. In Kubernetes "
+        "mode the operator's setting of that name counts.",
+    )  # fmt: skip
 
     namespace: str = variable(
         "ECG_NAMESPACE", matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "the name of a namespace"), "",

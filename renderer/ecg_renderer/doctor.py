@@ -237,6 +237,7 @@ def _machine() -> list[Check]:
     return [
         _font("Latin font", "Arial", ("Arial", "Liberation Sans", "Arimo"), "fonts-liberation"),
         _font("CJK font", "sans:lang=ko", ("CJK", "Noto Sans KR", "Nanum", "Un"), "fonts-noto-cjk"),
+        _font("Other scripts", "sans:lang=hi", ("Noto", "Lohit"), "fonts-noto-core"),
         _font("Emoji font", "emoji", ("Emoji",), "fonts-noto-color-emoji"),
         _memory_files(),
         _disk(),

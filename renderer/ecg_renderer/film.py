@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
+from ecg_renderer.fonts import FontUse, faces_of
 from ecg_renderer.model import Block, Box, FrameRange
 from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.served import ServedFile
@@ -27,6 +30,7 @@ class Film:
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
         modules: plugins among them that an origin gave, by their names; all others are our own.
+        fonts: what its texts ask for, which the scenario says too.
     """
 
     scenario: dict[str, Any]
@@ -37,6 +41,7 @@ class Film:
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
     modules: Mapping[str, PluginModule] = field(default_factory=dict)
+    fonts: tuple[FontUse, ...] = ()
 
     @property
     def whole(self) -> Box:
@@ -46,10 +51,12 @@ class Film:
     def contents(self) -> dict[str, Any]:
         """Return everything, for hashing."""
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
+        briefly = {name: _digest(url) for name, url in self._own_fonts.items()}
+        scenario = {**self.scenario, "define": {**self.scenario.get("define", {}), **briefly}}
         layout = [self.width, self.height, str(self.rate), self.preview_layout]
         modules = {name: module.digest for name, module in self.modules.items()}
         plugins = [self.plugins, modules] if modules else self.plugins
-        return {"scenario": self.scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
+        return {"scenario": scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
 
     def served(self) -> dict[str, ServedFile]:
         """Return what the page gets besides its own files, by path."""
@@ -57,10 +64,13 @@ class Film:
 
     def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
         """Return the argument of the page's `ecg.load`."""
+        own = self._own_fonts
+        define = {name: value for name, value in self.scenario.get("define", {}).items() if name not in own}
         return {
-            "scenario": self.scenario,
+            "scenario": {**self.scenario, "define": define},
             "plugins": [name for name in self.plugins if _unnumbered(name) not in self.modules],
             "modules": self._modules_config(),
+            "fonts": {**faces_of(self.fonts), "own": own},
             "width": self.width,
             "height": self.height,
             "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
@@ -77,6 +87,16 @@ class Film:
         by_key = {module.key: module for module in self.modules.values()}
         return [by_key[key].page_config(together) for key, together in names.items()]
 
+    @property
+    def _own_fonts(self) -> dict[str, str]:
+        """The fonts inside the scenario, as data: addresses by the family that they make."""
+        entries = self.scenario.get("define", {}).items()
+        return {
+            name: value["url"]
+            for name, value in entries
+            if isinstance(value, dict) and value.get("type") == "font" and "url" in value
+        }
+
     def even_box(self, bounds: list[float] | None) -> Box | None:
         """Return page bounds [left, top, right, bottom] as a box on even pixels inside the picture."""
         if bounds is None:
@@ -85,6 +105,12 @@ class Film:
         right = min(self.width, ceil(bounds[2] / 2) * 2)
         bottom = min(self.height, ceil(bounds[3] / 2) * 2)
         return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+@lru_cache(maxsize=64)
+def _digest(url: str) -> str:
+    """Return what stands for the bytes of a font, which are hashed again for each cell."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:

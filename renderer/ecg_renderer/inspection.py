@@ -2,7 +2,7 @@
 
 1. facts     the video's size, rate and length; without a video, a common size and the captions' own length
 2. prepare   as for a render: every finding with its path, cue and word
-3. look      each cue laid out by the real stage, at rest: what leaves the picture, what lies on another caption
+3. look      fonts asked of Chromium, each cue laid out at rest: what leaves the picture, what lies on another caption
 """
 
 from __future__ import annotations
@@ -15,23 +15,19 @@ from typing import Any
 
 from ecg_api.options import Options
 from ecg_api.renderjob import Look
-from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.errors import BrowserError
 from ecg_renderer.film import Film
+from ecg_renderer.looking import Looker
 from ecg_renderer.media.probe import probe_source
-from ecg_renderer.model import FrameGrid
-from ecg_renderer.planning import alive_frames, output_grid, output_size
+from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
-from ecg_renderer.scenario.flat import FLAT_NODE
 from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)
 # Longer than any video: without one, captions end when they say.
 ENDLESS = 1e6
-LOOK_SECONDS = 300.0
-_WIDE_HINT = "Shorten it, make it smaller, or let its line break: give the whole sentence as one text, or a flat cue."
 
 
 @dataclass(frozen=True)
@@ -77,92 +73,16 @@ async def inspect(
         picture=around.picture,
         origin=name,
     )
+    scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around) if browser and scenario.cues else ()
     return Inspection(scenario, (*scenario.findings, *seen), browser)
 
 
 async def _seen(scenario: Scenario, around: Surroundings) -> tuple[Finding, ...]:
-    rate = around.rate
     width, height = around.picture.width, around.picture.height
-    still = {**scenario.data, "cues": [{**cue, "root": _at_rest(cue["root"])} for cue in scenario.data["cues"]]}
-    film = Film(still, (), width, height, rate)
-    browser = await BrowserLauncher().start()
-    try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            page = await browser.open_page(width, height)
-            await page.evaluate("config => ecg.load(config)", film.page_config(stages=1, canvas=False))
-            request = {"frames": _frames(scenario, rate), "width": width, "height": height}
-            answer = await page.evaluate("request => ecg.look(request)", request)
-    except TimeoutError:
-        raise BrowserError(f"The browser did not lay all captions out within {LOOK_SECONDS:g} s.") from None
-    finally:
-        await browser.close()
-    return (*_outside(answer["outside"], scenario), *_overlaps(answer["overlaps"], scenario, rate))
-
-
-def _at_rest(node: dict[str, Any]) -> dict[str, Any]:
-    children = {"children": [_at_rest(child) for child in node["children"]]} if "children" in node else {}
-    return {**{key: value for key, value in node.items() if key != "pluginChain"}, **children}
-
-
-def _frames(scenario: Scenario, rate: Fraction) -> list[int]:
-    """Return frames at which all is seen: in the middle of each cue, and at its end, when all words are there."""
-    last = max(cue.end for cue in scenario.cues)
-    grid = FrameGrid(rate, max(1, int(Fraction(last) * rate) + 1))
-    frames: set[int] = set()
-    for cue in scenario.cues:
-        span = alive_frames(cue.start, cue.end, grid)
-        if len(span):
-            frames |= {(span.start + span.end) // 2, span.end - 1}
-    return sorted(frames)
-
-
-def _outside(seen: Iterable[dict[str, Any]], scenario: Scenario) -> Iterable[Finding]:
-    places = _Places(scenario)
-    for item in seen:
-        sides = [f"{item[side]:.0f} px {words}" for side, words in _SIDES.items() if item[side] > 0.5]
-        yield places.finding(
-            "outside the picture", item["root"], item["node"], f"leaves the picture: {', '.join(sides)}", _WIDE_HINT
-        )
-
-
-_SIDES = {"left": "on the left", "top": "at the top", "right": "on the right", "bottom": "at the bottom"}
-
-
-def _overlaps(seen: Iterable[dict[str, Any]], scenario: Scenario, rate: Fraction) -> Iterable[Finding]:
-    places = _Places(scenario)
-    for item in seen:
-        other = places.cue(item["other"])
-        done = f'lies on the text of cue "{other}" at {float(item["frame"] / rate):.2f} s'
-        hint = "Let one end before the other begins, or put it elsewhere."
-        yield places.finding("overlapping captions", item["root"], "", done, hint)
-
-
-class _Places:
-    """Where cues and nodes stand in the user's own file."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        placed = zip(scenario.origins, scenario.data["cues"], strict=True)
-        self._cues = {cue["root"]["id"]: (index, cue) for index, cue in placed}
-
-    def cue(self, root_id: str) -> str:
-        return str(self._cues[root_id][1]["id"])
-
-    def finding(self, kind: str, root_id: str, node_id: str, problem: str, hint: str) -> Finding:
-        index, cue = self._cues[root_id]
-        path, word = _path_to(cue["root"], node_id, f"cues[{index}].root") or (f"cues[{index}]", "")
-        flat = node_id.startswith(FLAT_NODE)
-        return Finding(kind, f"cues[{index}]" if flat else path, problem, hint, cue["id"], word[:40])
-
-
-def _path_to(node: dict[str, Any], node_id: str, path: str) -> tuple[str, str] | None:
-    if node_id and node["id"] == node_id:
-        return path, str(node.get("text", ""))
-    for index, child in enumerate(node.get("children", ())):
-        found = _path_to(child, node_id, f"{path}.children[{index}]")
-        if found:
-            return found
-    return None
+    film = Film(scenario.data, (), width, height, around.rate, fonts=scenario.fonts)
+    async with Looker(None, {}) as looker:
+        return (*await looker.fonts(film, scenario), *await looker.layout(film, scenario))
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:

@@ -52,6 +52,7 @@ from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
 _PROBE_SCHEMA = 2
@@ -193,7 +194,8 @@ async def prepare_job(
     )
     fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
     there = set(fetched.modules) if origin else None
-    scenario = written.prepared(PluginRules(known_plugins(), spec.options.unknown_plugins, there))
+    rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
+    scenario = await with_web_fonts(written.prepared(rules))
     plan = make_plan(
         job.metadata.name,
         source_facts,

@@ -25,6 +25,7 @@ from ecg_renderer.drawing import draw, sample_frames
 from ecg_renderer.errors import BrowserError, plain_failures
 from ecg_renderer.film import Film
 from ecg_renderer.frames import CaptionFrame, FrameQueue
+from ecg_renderer.looking import look_along, look_outside
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.process import Progress, run_ffmpeg
@@ -72,6 +73,8 @@ async def render(
                 choice = await stack.enter_async_context(opened)
             meter.capture_by(choice)
             capture = choice.capture
+            for line in await look_along(prepared, films, here.verdicts, capture.page):
+                meter.warn(line)
         for number, (cells, film) in enumerate(zip(segments, films, strict=True)):
             meter.begin(number)
             if capture and film.blocks:
@@ -127,7 +130,19 @@ class _CellStream:
         if self._capture is None:
             return None
         box = await self._capture.measure(list(sample_frames(self._film.blocks, self._film.rate)))
+        await self._look(self._capture)
         return _with_margin(box or Box(0, 0, 2, 2), self._film.whole)
+
+    async def _look(self, capture: Capture) -> None:
+        """Say what was measured outside of the picture."""
+        if not capture.page:
+            return
+        outside = await look_outside(self._prepared, self._film, self._here.verdicts, capture.page)
+        if outside is None:
+            return
+        await capture.lay_out()
+        for line in outside:
+            self._meter.warn(line)
 
     async def _run(self, cells: range, box: Box | None) -> AsyncGenerator[int, None]:
         """Yield the numbers of `cells` as they are finished and found good."""

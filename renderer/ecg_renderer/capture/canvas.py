@@ -61,6 +61,11 @@ class CanvasCapture(RestartingCapture):
         self._page: Page | None = None
         self._whole_boxes = False
 
+    @property
+    def page(self) -> Page | None:
+        """The page that captions are laid out in."""
+        return self._page
+
     async def _open(self) -> None:
         self._browser = await self._launcher.start()
         self.browser_version = self._browser.version
@@ -74,7 +79,7 @@ class CanvasCapture(RestartingCapture):
         assert self._browser is not None
         self._browser.fetched = self.film.served()
         config = self.film.page_config(stages=self._stages, canvas=True)
-        await self._call("config => ecg.load(config)", config)
+        await self._call("config => ecg.load(config)", config, LOAD_SECONDS)
 
     async def _close(self) -> None:
         if self._ring:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_renderer.browser import Page
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
 
@@ -73,8 +74,17 @@ class Capture(Protocol):
     way: CaptureWay
     statistics: CaptureStatistics
 
+    @property
+    def page(self) -> Page | None:
+        """Where captions are laid out, for whoever wants to look closer; None where nobody else may."""
+        ...
+
     async def show(self, film: Film) -> None:
         """Lay out another film of the same size in place of the one that is shown."""
+        ...
+
+    async def lay_out(self) -> None:
+        """Lay out the film anew, after something else was shown in the page."""
         ...
 
     async def measure(self, frames: list[int]) -> Box | None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
+from ecg_renderer.browser import Page
 from ecg_renderer.capture.order import BlockOrder
 from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
@@ -66,7 +67,16 @@ class RestartingCapture(ABC):
         """Lay out another film of the same size in place of the one that is shown."""
         if film is not self.film:
             self.film = film
-            await self._persist(self._load)
+            await self.lay_out()
+
+    async def lay_out(self) -> None:
+        """Lay out the film anew, after something else was shown in the page."""
+        await self._persist(self._load)
+
+    @property
+    def page(self) -> Page | None:
+        """The page that captions are laid out in, where it can be asked more."""
+        return None
 
     async def measure(self, frames: list[int]) -> Box | None:
         """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""

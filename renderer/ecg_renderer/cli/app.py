@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli import burn, cells, doctor, frames, plan, run, scenario, serve, still, worker
+from ecg_renderer.cli import burn, cells, doctor, frames, plan, preview, run, scenario, serve, still, worker
 
 PURPOSE = """Burn animated, word-timed captions into a video.
 
@@ -27,6 +27,8 @@ Examples:
   ecg-render scenario check talk.json what would look wrong, and what to do about it
 
   ecg-render plan job.yaml            what will be rendered, how long it takes
+
+  ecg-render preview job.yaml         play it in a browser, captions over it
 
   ecg-render still job.yaml --at 3.2 -o look.png
 
@@ -69,7 +71,7 @@ def _options(
     pass
 
 
-for command in (burn, run, plan, still, frames, cells, doctor):
+for command in (burn, run, plan, preview, still, frames, cells, doctor):
     app.command(command.NAME, epilog=command.EXAMPLES)(command.command)
 app.command(serve.NAME, context_settings=serve.SETTINGS)(serve.command)
 app.add_typer(scenario.app)

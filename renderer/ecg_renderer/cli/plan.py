@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from ecg_renderer.cli.ending import ending, put
 from ecg_renderer.cli.options import Assignments, Cells, Job, Json, Segments
+
+if TYPE_CHECKING:
+    from ecg_renderer.preparation import PreparedJob
 
 NAME = "plan"
 EXAMPLES = """
@@ -17,19 +24,35 @@ Examples:
 
 
 def command(
-    job: Job, assignments: Assignments = None, segments: Segments = None, cells: Cells = None, as_json: Json = False
+    job: Job,
+    assignments: Assignments = None,
+    segments: Segments = None,
+    cells: Cells = None,
+    browser: Annotated[
+        bool, typer.Option(help="Ask the browser which fonts are missing, and which text leaves the picture.")
+    ] = True,
+    as_json: Json = False,
 ) -> None:
     """Show what would be rendered: source, size, cells, segments, pictures, time, warnings.
 
-    Checks everything that can be checked without rendering. Writes no video and starts no browser.
+    Checks everything that can be checked without rendering. Writes no video.
     """
     with ending(as_json=as_json):
         from ecg_renderer.cli.requests import run_request
         from ecg_renderer.cli.signals import run_interruptible
+        from ecg_renderer.looking import look_ahead
         from ecg_renderer.preparation import planned_here
+        from ecg_renderer.storage import CellStore
 
         request = run_request(job, assignments or [], segments=segments, cells=cells)
-        prepared = run_interruptible(planned_here(request))
+
+        async def plan() -> tuple[PreparedJob, float]:
+            prepared = await planned_here(request)
+            if not browser:
+                return prepared, 0.0
+            return await look_ahead(prepared, CellStore(request.cells.as_uri()))
+
+        prepared, looked = run_interruptible(plan())
         if as_json:
             from ecg_renderer.cli.planned import plan_json
 
@@ -37,4 +60,4 @@ def command(
         else:
             from ecg_renderer.cli.planned import print_plan
 
-            print_plan(prepared)
+            print_plan(prepared, looked if browser else None)

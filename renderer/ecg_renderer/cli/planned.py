@@ -20,14 +20,17 @@ def plan_json(prepared: PreparedJob) -> str:
     return json.dumps({**prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}}), **encoder})
 
 
-def print_plan(prepared: PreparedJob) -> None:
-    """Print the plan on standard output."""
+def print_plan(prepared: PreparedJob, looked: float | None = None) -> None:
+    """Print the plan on standard output; its captions were looked at up to the second `looked`, if at all."""
     console = Console(highlight=False)
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
     for name, words in plan_facts(prepared):
         facts.add_row(name, words)
+    if looked is not None and looked < float(prepared.plan.target.duration):
+        rest = "`ecg-render scenario check` looks at all of it"
+        facts.add_row("looked at", f"the layout of the first {length(looked)}; {rest}")
     console.print(facts, markup=False)
     console.print()
     console.print(_segments(prepared.plan))

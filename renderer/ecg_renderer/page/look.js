@@ -1,4 +1,5 @@
-/* Where texts stand at rest: what leaves the picture, and what lies on another caption. */
+/* Where texts stand at rest: what leaves the picture, and what lies on another caption. Which letters have no font. */
+import { loadFonts } from '/fonts.js';
 
 /** In px: what is cut off by less than this nobody misses. */
 const NOTICED = 2;
@@ -18,16 +19,25 @@ export async function lookAt(stage, frames, { width, height }) {
   for (const frame of frames) {
     await stage.seek(frame);
     const texts = shownTexts(stage.captions);
-    for (const { root, node, box } of texts) {
-      const beyond = { left: -box.left, top: -box.top, right: box.right - width, bottom: box.bottom - height };
-      if (Math.max(...Object.values(beyond)) > NOTICED && !outside.has(node)) outside.set(node, { root, node, ...beyond });
-    }
+    for (const text of leaving(texts, { width, height })) if (!outside.has(text.node)) outside.set(text.node, text);
     for (const [root, other] of overlapping(texts)) {
       const pair = `${root}\n${other}`;
       if (!overlaps.has(pair)) overlaps.set(pair, { root, other, frame });
     }
   }
   return { outside: [...outside.values()], overlaps: [...overlaps.values()] };
+}
+
+/** Ids of the root nodes of cues that have text beyond the edges as `stage` stands, moved by plugins or not. */
+export function rootsOutside(stage) {
+  return [...leaving(shownTexts(stage.captions), stage.size)].map(({ root }) => root);
+}
+
+function* leaving(texts, { width, height }) {
+  for (const { root, node, box } of texts) {
+    const beyond = { left: -box.left, top: -box.top, right: box.right - width, bottom: box.bottom - height };
+    if (Math.max(...Object.values(beyond)) > NOTICED) yield { root, node, ...beyond };
+  }
 }
 
 function shownTexts(captions) {
@@ -56,4 +66,77 @@ function* overlapping(texts) {
       if (across > 0 && down > 0 && across * down > OVERLAP * smaller) yield [a.root, b.root];
     }
   }
+}
+
+/** No letter has this number. */
+const NOBODY = '\u0378';
+/** In px: the size at which letters are compared. */
+const SAMPLE = 24;
+/** Drawn as nothing by right. */
+const BLANK = /^[\p{Z}\p{Cc}\p{Cf}\p{M}\u115f\u1160\u2800\u3164\uffa0]$/u;
+
+/** The fonts that the film in the page has. */
+let before = null;
+
+const listed = (families) => families.map((name) => JSON.stringify(name)).join(', ');
+
+/**
+ * Write down what `uses` ({families, first, weight, text}) write, for the debugging protocol to ask about: three spans in
+ * #ecg-fonts each, the text, and two probes of the first family.
+ *
+ * @returns for each use the characters that no font has.
+ */
+export async function askFonts({ fonts, uses }) {
+  before = await loadFonts(fonts);
+  const page = document.createElement('div');
+  page.id = 'ecg-fonts';
+  page.style.cssText = 'position:absolute;visibility:hidden;white-space:pre;font-size:16px';
+  for (const { families, first, weight, text } of uses) {
+    const probe = first ?? 'serif';
+    page.append(
+      written(text, families.length ? cssList(families) : '', weight),
+      written('Hamburg', `${listed([probe])}, monospace`, weight),
+      written('Hamburg', `${listed([probe])}, serif`, weight),
+    );
+  }
+  document.body.append(page);
+  return uses.map(({ text, families, weight }) => withoutFont(text, families.length ? cssList(families) : 'serif', weight));
+}
+
+export async function forgetFonts() {
+  document.querySelector('#ecg-fonts')?.remove();
+  if (before) await loadFonts(before);
+}
+
+/** Generic families are words of CSS, all others names. */
+function cssList(families) {
+  return families.map((name) => (/^[a-z-]+$/.test(name) ? name : JSON.stringify(name))).join(', ');
+}
+
+function written(text, families, weight) {
+  const span = document.createElement('span');
+  span.style.fontFamily = families;
+  span.style.fontWeight = weight;
+  span.textContent = text;
+  return span;
+}
+
+/** The characters of `text` that look as one that does not exist. */
+function withoutFont(text, families, weight) {
+  const canvas = new OffscreenCanvas(SAMPLE * 2, SAMPLE * 2);
+  const pen = canvas.getContext('2d', { willReadFrequently: true });
+  pen.font = `${weight} ${SAMPLE}px ${families}`;
+  pen.textBaseline = 'middle';
+  const picture = (character) => {
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.fillText(character, SAMPLE / 2, SAMPLE);
+    return new Uint32Array(pen.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  };
+  const width = pen.measureText(NOBODY).width;
+  const box = picture(NOBODY);
+  // Most are told apart by their width alone.
+  return [...text].filter(
+    (character) => !BLANK.test(character) && pen.measureText(character).width === width &&
+      picture(character).every((pixel, at) => pixel === box[at]),
+  );
 }

@@ -1,7 +1,8 @@
 /* The page's side of the conversation with the renderer: load, measure, capture. */
 import { CanvasCapture } from '/canvas-capture.js';
+import { loadFonts } from '/fonts.js';
 import { runningPlugin, stopGsap, takeFailures } from '/foreign.js';
-import { lookAt } from '/look.js';
+import { askFonts, forgetFonts, lookAt, rootsOutside } from '/look.js';
 import { loadPlugins } from '/plugin-host.js';
 import { ProtocolSink, RingSink } from '/sinks.js';
 import { Stage } from '/stage.js';
@@ -14,6 +15,7 @@ let stages = [];
 let capture = null;
 let moving = false;
 let sink = null;
+const suspects = new Set();
 
 const realFrame = () => new Promise((resolve) => clock.real.requestAnimationFrame(resolve));
 
@@ -21,14 +23,14 @@ window.ecg = {
   /**
    * Lay out `stages` instances of the scenario.
    *
-   * @param config {scenario, plugins: [names], modules: plugins of an origin, width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   * @param config {scenario, plugins: [names], modules: plugins of an origin, fonts: see fonts.js, width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
    */
-  async load({ scenario, plugins, modules = [], width, height, scale, rate, stages: count, canvas }) {
+  async load({ scenario, plugins, modules = [], fonts, width, height, scale, rate, stages: count, canvas }) {
     if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
       throw new Error('this Chromium cannot draw elements into a canvas');
     }
     stopGsap();
-    await loadPlugins(plugins, modules);
+    await Promise.all([loadPlugins(plugins, modules), loadFonts(fonts)]);
     for (const stage of stages) stage.remove();
     if (surface && canvas) surface.remove();
     surface = canvas ? document.createElement('canvas') : document.body;
@@ -59,6 +61,10 @@ window.ecg = {
       await stages[0].seek(frame);
       const box = stages[0].paintedBox();
       if (!box) continue;
+      const { width, height } = stages[0].size;
+      if (box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height) {
+        for (const root of rootsOutside(stages[0])) suspects.add(root);
+      }
       bounds = bounds
         ? [Math.min(bounds[0], box[0]), Math.min(bounds[1], box[1]), Math.max(bounds[2], box[2]), Math.max(bounds[3], box[3])]
         : box;
@@ -66,11 +72,20 @@ window.ecg = {
     return bounds;
   },
 
+  /** Ids of the root nodes of cues whose text was outside of the picture while they were measured since the last call. */
+  takeSuspects() {
+    const roots = [...suspects];
+    suspects.clear();
+    return roots;
+  },
+
   /** What stands outside of the picture, and what overlaps, at any of `frames` (ascending); see look.js. */
   look({ frames, width, height }) {
     return lookAt(stages[0], frames, { width, height });
   },
 
+  askFonts,
+  forgetFonts,
   /** The plugin of an origin that runs now; see foreign.js. */
   runningPlugin,
 
@@ -106,6 +121,11 @@ window.ecg = {
     stage.remember();
     moving = stage.movesByItself();
     return stage.paintedBox();
+  },
+
+  /** Go to `frame` from the one before: for whoever shows the stage to a person. */
+  async seek(frame) {
+    await stages[0].seek(frame);
   },
 
   /**

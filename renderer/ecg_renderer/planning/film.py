@@ -9,7 +9,7 @@ from ecg_renderer.film import Film, plugins_in
 from ecg_renderer.model import Block, FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity, replay_before
 from ecg_renderer.plugin_modules import PluginModule
-from ecg_renderer.scenario import CueSpan, Scenario, plugin_key
+from ecg_renderer.scenario import CueSpan, Scenario, font_uses, plugin_key
 
 LONGEST_BLOCK = 90
 # To seek a frame without capturing it costs about this share of capturing it: a block must be long enough
@@ -45,7 +45,7 @@ def film_of(
     fetched = {
         name.partition("#")[0]: modules[key] for name in plugins if modules and (key := plugin_key(name)) in modules
     }
-    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, fetched)
+    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, fetched, font_uses(data))
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.canonical import canonical_hash
 from ecg_renderer.scenario.defines import adopt_definitions, inline_defines
 from ecg_renderer.scenario.fonts import font_uses
 from ecg_renderer.scenario.load import load
 from ecg_renderer.scenario.migrate import is_legacy, migrate
-from ecg_renderer.scenario.model import PICTURE, CueSpan, FontUse, Picture, Scenario
+from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario
 from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, plugin_key, plugin_keys, repair_plugins
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
@@ -34,7 +35,7 @@ from ecg_renderer.scenario.writing import check_writing, repair_writing
 
 __all__ = [
     "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Scenario", "canonical_hash", "draft",
-    "plugin_key", "prepare",
+    "font_uses", "plugin_key", "prepare",
 ]  # fmt: skip
 
 

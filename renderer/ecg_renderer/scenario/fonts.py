@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.css import split_families
-from ecg_renderer.scenario.model import FontUse
 from ecg_renderer.scenario.tree import Node, cues_of
 
 # Text without any size gets MotionText's own look, which is bold.
@@ -20,21 +20,27 @@ DEFAULT_WEIGHT = "normal"
 def font_uses(data: dict[str, Any]) -> tuple[FontUse, ...]:
     """Return every font that a text of `data` asks for, sorted, with the characters written in it."""
     written: dict[tuple[tuple[str, ...], str], set[str]] = {}
-    tracks = {track["id"]: track for track in data["tracks"]}
-    for _, cue in cues_of(data):
-        style = _as_style(tracks[cue["track"]].get("defaultStyle"))
-        for text, used in _texts(cue["root"], style):
-            written.setdefault((families(used.get("fontFamily")), _weight(used)), set()).update(text)
+    for _, _, text, names, weight in texts_of(data):
+        written.setdefault((names, weight), set()).update(text)
     return tuple(
         FontUse(names, weight, "".join(sorted(characters))) for (names, weight), characters in sorted(written.items())
     )
 
 
-def _texts(node: Node, inherited: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def texts_of(data: dict[str, Any]) -> Iterator[tuple[Node, Node, str, tuple[str, ...], str]]:
+    """Yield every text: its cue's root node, its node, what is written, and the families and the weight it asks for."""
+    tracks = {track["id"]: track for track in data["tracks"]}
+    for _, cue in cues_of(data):
+        style = _as_style(tracks[cue["track"]].get("defaultStyle"))
+        for node, used in _texts(cue["root"], style):
+            yield cue["root"], node, str(node.get("text", "")), families(used.get("fontFamily")), _weight(used)
+
+
+def _texts(node: Node, inherited: dict[str, Any]) -> Iterator[tuple[Node, dict[str, Any]]]:
     style = {**inherited, **_as_style(node.get("style"))}
-    if node["eType"] == "text":
-        yield str(node.get("text", "")), style
-    if node["eType"] == "group":
+    if node.get("eType") == "text":
+        yield node, style
+    if node.get("eType") == "group":
         for child in node.get("children", ()):
             if child is not None:
                 yield from _texts(child, style)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.report import Finding
 
 # How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. Times are rounded to
@@ -51,19 +52,6 @@ class CueSpan:
     end: float
     animated: tuple[Window, ...]
     changes: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class FontUse:
-    """A font as captions ask for it, and what they write in it.
-
-    `families` is the CSS list, best first, and empty where the scenario names none. `weight` is a CSS weight.
-    `characters` are the distinct characters, sorted.
-    """
-
-    families: tuple[str, ...]
-    weight: str
-    characters: str
 
 
 @dataclass(frozen=True)

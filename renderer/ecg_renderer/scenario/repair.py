@@ -52,7 +52,13 @@ def repair_frame(data: dict[str, Any], report: Report) -> None:
             report.warn("aspect", "stage.baseAspect", f'"{aspect}" was replaced by "auto", the video sets it')
     for name, value in data["define"].items():
         if isinstance(value, dict) and value.get("type") in ASSET_TYPES:
-            _take_offline(value, ("url", "src"), f"define.{name}", report)
+            is_font = value["type"] == "font"
+            _take_offline(value, ("src",) if is_font and _is_https(value) else ("url", "src"), f"define.{name}", report)
+
+
+def _is_https(asset: dict[str, Any]) -> bool:
+    """Tell whether an asset has an address that is read while planning: https, or http of this machine for tests."""
+    return str(asset.get("url", "")).lower().startswith(("https://", "http://127.0.0.1"))
 
 
 def _take_offline(fields: dict[str, Any], names: tuple[str, ...], path: str, report: Report) -> None:
@@ -60,7 +66,7 @@ def _take_offline(fields: dict[str, Any], names: tuple[str, ...], path: str, rep
         url = fields.get(name)
         if isinstance(url, str) and url and not url.lower().startswith("data:"):
             del fields[name]
-            said = f'"{url[:100]}" was removed: only data: URLs are loaded while rendering'
+            said = f'"{url[:100]}" was removed: only data: URLs, and fonts of https://, are loaded'
             report.warn("file to load", f"{path}.{name}", said)
 
 

@@ -11,7 +11,17 @@ import pytest
 from command_line import Ended, ecg_render
 
 NEEDED = ("Python", "FFmpeg", "Encoders", "npm packages", "Chromium", "Capture")
-WANTED = ("NVENC", "Shared memory", "Beginframe", "Latin font", "CJK font", "Emoji font", "/dev/shm", "Disk")
+WANTED = (
+    "NVENC",
+    "Shared memory",
+    "Beginframe",
+    "Latin font",
+    "CJK font",
+    "Emoji font",
+    "Other scripts",
+    "/dev/shm",
+    "Disk",
+)
 
 
 @pytest.fixture(scope="module")

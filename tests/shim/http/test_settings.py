@@ -180,6 +180,12 @@ def test_options_out_of_range_are_named_with_their_bounds(given, words):
         render_options(given)
 
 
+def test_the_service_may_lay_captions_out_as_the_editor_does_where_a_request_does_not_say():
+    assert render_options({}).layout == "viewport"
+    assert render_options({}, layout="preview").layout == "preview"
+    assert render_options({"layout": "viewport"}, layout="preview").layout == "viewport"
+
+
 def test_without_gpu_encoding_the_cpu_encodes_whatever_the_client_wants():
     assert render_options({"encoder": "nvenc"}, gpu_encoding=False).encoder == "cpu"
     assert render_options({"encoder": "nvenc"}).encoder == "nvenc"

@@ -1,0 +1,39 @@
+/* The families that come with the renderer: all that is needed of them is here before the first frame. */
+
+/** Faces that were made, by family and address: each file is fetched once. */
+const made = new Map();
+let shown = [];
+let last = null;
+
+function faceOf({ family, installed, url, weight, range }) {
+  const key = `${family}\n${url}`;
+  if (!made.has(key)) {
+    const source = `${installed ? `local(${JSON.stringify(installed)}), ` : ''}url(${JSON.stringify(url)})`;
+    made.set(key, new FontFace(family, source, range ? { weight, unicodeRange: range } : {}));
+  }
+  return made.get(key);
+}
+
+/**
+ * Load those of `faces` that `texts` are written in (see fonts.py for both), and `own`, the scenario's: {family: data:
+ * address}, in place of those of the last call.
+ *
+ * @returns what the last call was given, or null. The others are not left for Chromium to fetch: they would come in the middle of a film.
+ */
+export async function loadFonts(fonts) {
+  const { faces, texts, own } = fonts;
+  for (const face of shown) document.fonts.delete(face);
+  const brought = Object.entries(own).map(([family, url]) => faceOf({ family, url }));
+  // A broken file stands for nothing: the next family of the list stands in.
+  await Promise.all(brought.map((face) => face.load().catch(() => null)));
+  shown = [...brought, ...faces.map(faceOf)];
+  for (const face of shown) document.fonts.add(face);
+  const loaded = await Promise.all(
+    texts.map(({ family, weight, text }) => document.fonts.load(`${weight} 16px ${JSON.stringify(family)}`, text)),
+  );
+  const needed = new Set([...brought, ...loaded.flat()]);
+  for (const face of shown) if (!needed.has(face)) document.fonts.delete(face);
+  const before = last;
+  last = fonts;
+  return before;
+}

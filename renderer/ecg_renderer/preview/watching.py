@@ -1,0 +1,181 @@
+"""The job of a preview: planned, looked at, and done so again whenever its manifest or its scenario changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecg_renderer.errors import BrowserError, RenderError
+from ecg_renderer.film import Film
+from ecg_renderer.looking import Looker
+from ecg_renderer.model import FrameRange
+from ecg_renderer.preparation import PreparedJob, prepare_job, versions
+from ecg_renderer.request import RunRequest
+from ecg_renderer.scenario import Finding
+from ecg_renderer.scenario.fonts import texts_of
+from ecg_renderer.storage import CellStore
+
+LOOK_AGAIN_SECONDS = 0.4
+MOST_FINDINGS = 2_000
+
+Json = dict[str, Any]
+RequestMaker = Callable[[], RunRequest]
+
+
+@dataclass
+class Watched:
+    """What a preview shows.
+
+    Attributes:
+        revision: grows with everything that changes below.
+        request: the job as its manifest says; the last one that could be read.
+        prepared: the last that could be planned; None before the first.
+        failure: why the newest could not be, in words: message and hint.
+        looked: whether Chromium has been asked about it.
+    """
+
+    make: RequestMaker
+    request: RunRequest
+    manifest: Path | None
+    revision: int = 0
+    prepared: PreparedJob | None = None
+    failure: Json | None = None
+    findings: list[Finding] = field(default_factory=list)
+    looked: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def store(self) -> CellStore:
+        """Where answers of earlier looks are."""
+        return CellStore(self.request.cells.as_uri())
+
+    async def changes(self) -> AsyncIterator[int]:
+        """Yield the revision, now and whenever it has grown."""
+        while True:
+            yield self.revision
+            await self._changed.wait()
+
+    async def follow(self) -> None:
+        """Plan the job now and whenever a file that it is made of changes; never returns."""
+        seen: list[object] = []
+        looking: asyncio.Task[None] | None = None
+        try:
+            while True:
+                now = await asyncio.to_thread(self._state)
+                if now != seen:
+                    seen = now
+                    if looking:
+                        looking.cancel()
+                        await asyncio.gather(looking, return_exceptions=True)
+                    await self._plan()
+                    if self.prepared and not self.failure:
+                        looking = asyncio.create_task(self._look(self.prepared))
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        finally:
+            if looking:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+
+    async def _plan(self) -> None:
+        try:
+            self.request = self.make()
+            request = self.request
+            self.prepared = await prepare_job(request.job, request.base, request.cutting, store=self.store)
+            self.failure = None
+            self.findings, self.looked = list(self.prepared.scenario.findings), False
+        except RenderError as error:
+            self.failure = {"message": error.message, "hint": error.hint}
+        self._grow()
+
+    async def _look(self, prepared: PreparedJob) -> None:
+        """Ask Chromium what would look wrong, cell by cell: what an edit did not touch is known already."""
+        found = dict.fromkeys(prepared.scenario.findings)
+        try:
+            async with Looker(self.store, versions()) as looker:
+                whole = whole_film(prepared)
+                found |= dict.fromkeys(await looker.fonts(whole, prepared.scenario))
+                for number in range(len(prepared.plan.cells)):
+                    film = prepared.film(prepared.frames_of(range(number, number + 1)))
+                    found |= dict.fromkeys(await looker.layout(film, prepared.scenario))
+        except BrowserError as error:
+            found[Finding("no look", "", f"fonts and layout were not looked at: {error}")] = None
+        self.findings, self.looked = list(found), True
+        self._grow()
+
+    def _grow(self) -> None:
+        self.revision += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _state(self) -> list[object]:
+        """Return what changes when a file does that the job is made of."""
+        uri = self.request.job.spec.scenario.uri
+        local = (
+            Path(uri.removeprefix("file://")).expanduser() if uri and "://" not in uri.removeprefix("file://") else None
+        )
+        files = [self.manifest, self.request.base / local if local else None]
+        return [_stamp(file) for file in files if file]
+
+
+def _stamp(file: Path) -> object:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def whole_film(prepared: PreparedJob) -> Film:
+    """Return all captions as one film."""
+    return prepared.film(FrameRange(0, prepared.plan.target.frames))
+
+
+def described(watched: Watched) -> Json:
+    """Return what the page shows: the job, its captions for the stage, its cues with their findings."""
+    prepared = watched.prepared
+    base: Json = {"revision": watched.revision, "failure": watched.failure, "looked": watched.looked, "job": None}
+    if prepared is None:
+        return base
+    target, film = prepared.plan.target, whole_film(prepared)
+    rate = target.exact_rate
+    base["job"] = {
+        "name": prepared.job.metadata.name,
+        "source": prepared.source.uri,
+        "identity": prepared.source.identity,
+        "fit": target.fit,
+        "width": target.width,
+        "height": target.height,
+        "rate": [rate.numerator, rate.denominator],
+        "frames": target.frames,
+        "stage": film.page_config(stages=1, canvas=False),
+        "cues": _cues(prepared),
+        "findings": [_finding(finding) for finding in watched.findings[:MOST_FINDINGS]],
+        "warnings": list(prepared.plan.warnings[len(prepared.scenario.warnings) :]),
+    }
+    return base
+
+
+def _cues(prepared: PreparedJob) -> list[Json]:
+    texts: dict[str, list[str]] = {}
+    for root, _, text, _, _ in texts_of(prepared.scenario.data):
+        texts.setdefault(root["id"], []).append(text)
+    cues = []
+    for span, origin in zip(prepared.scenario.cues, prepared.scenario.origins, strict=True):
+        words = texts.get(prepared.scenario.data["cues"][span.index]["root"]["id"], [])
+        said = " ".join(" ".join(words).split())
+        cues.append({"id": span.id, "index": origin, "start": span.start, "end": span.end, "text": said[:200]})
+    return cues
+
+
+def _finding(finding: Finding) -> Json:
+    return {
+        "kind": finding.kind,
+        "path": finding.path,
+        "problem": finding.problem,
+        "hint": finding.hint,
+        "cue": finding.cue,
+        "word": finding.word,
+    }
