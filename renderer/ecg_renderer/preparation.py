@@ -31,7 +31,7 @@ from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
-from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
+from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
@@ -66,8 +66,8 @@ ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
 class EncoderChooser(Protocol):
     """Decides on the encoder, as `choose_encoder` does."""
 
-    async def __call__(self, options: Options, *, bit_depth: int = 8) -> EncoderChoice:
-        """Return the encoder for what is asked and a source's bit depth."""
+    async def __call__(self, options: Options, *, bit_depth: int = 8, size: Size = TEST_SIZE) -> EncoderChoice:
+        """Return the encoder for what is asked, a source's bit depth and the result's size in pixels."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ async def prepare_job(
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
     encoding, bit_depth = encoding_of(source_facts, spec.options)
-    encoder = await chooser(encoding, bit_depth=bit_depth)
+    width, height, _ = output_size(source_facts, spec.options)
+    encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     grid, _ = output_grid(source_facts, spec.options)
     picture = _picture(source_facts, spec.options)
     written = draft(

@@ -17,7 +17,7 @@ from ecg_api.renderjob import RenderJob
 from ecg_api.status import PlanSummary
 from ecg_renderer.errors import BrowserError, OptionsError
 from ecg_renderer.looking import look_ahead
-from ecg_renderer.media.encoder import EncoderChoice, cpu_codec, hardware_codec, settled_encoder
+from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import cutting_of
@@ -91,7 +91,7 @@ def _candidates(prepared: PreparedJob) -> list[EncoderName]:
     return both[:1] if options.encoder == "nvenc" else both
 
 
-async def presumed_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice:
+async def presumed_encoder(options: Options, *, bit_depth: int = 8, size: Size = TEST_SIZE) -> EncoderChoice:
     """Return the encoder to plan with; which one it will be shows on the node of the first segment.
 
     Cuts and estimate follow it, and so would the content keys; a segment's name says its real encoder. For `auto` it

@@ -70,7 +70,9 @@ class _Segment:
         say = f"Segment {self._number} of {len(prepared.plan.segments)}: {_frames_of(segment)}."
         self._live.stage(Stage.STARTING, say)
         options, bit_depth = prepared.encoding
-        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth)
+        target = prepared.plan.target
+        size = target.width, target.height
+        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth, size=size)
         self._live.encode_with(choice)
         prepared = prepared.encoded_by(choice)
         with scratch_folder() as folder:
