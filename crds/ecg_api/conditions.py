@@ -58,6 +58,7 @@ class Reason(StrEnum):
     MERGING = "Merging"
     OUTPUT_WRITTEN = "OutputWritten"
     MERGE_FAILED = "MergeFailed"
+    RENDITION_FAILED = "RenditionFailed"
 
     COMPLETED = "Completed"
     INVALID_INPUT = "InvalidInput"

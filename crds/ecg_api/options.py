@@ -30,6 +30,7 @@ Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
 UnknownPlugins = Literal["fail", "static"]
+Deinterlace = Literal["auto", "off"]
 
 
 def _checked_rate(value: object) -> object:
@@ -54,7 +55,12 @@ class Focus(ManifestModel):
     """A point of the source's picture, in percent of its width and height."""
 
     x: int = Field(default=50, ge=0, le=100, description="From the left, 0 to 100 percent.")
-    y: int = Field(default=50, ge=0, le=100, description="From the top, 0 to 100 percent.")
+    y: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="From the top, 0 to 100 percent. In YAML for kubectl in quotes, 'y': a bare y is read as true.",
+    )
 
 
 class Options(ManifestModel):
@@ -111,6 +117,11 @@ class Options(ManifestModel):
         default=None,
         description="Point of the source that cover keeps in the picture, as near to its middle as the edges allow. "
         "Omitted: the middle.",
+    )
+    deinterlace: Deinterlace = Field(
+        default="auto",
+        description="auto makes whole pictures of a source whose pictures are two fields each, one a frame; off leaves "
+        "the fields as they are, combed where something moves.",
     )
     layout: Layout = Field(
         default="viewport",

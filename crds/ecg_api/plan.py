@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from ecg_api.base import ApiModel
-from ecg_api.options import EncoderName, Fit, Format, Preset
+from ecg_api.options import EncoderName, Fit, Focus, Format, Preset
 from ecg_api.rational import PositiveRational, Rational
 
 Matrix = Literal["bt709", "bt601", "bt2020"]
@@ -91,10 +91,20 @@ class SourceFacts(ApiModel):
     time_base: PositiveRational = Field(description="Length of one tick of the stream's clock, in seconds.")
     start_seconds: Rational = Field(description="Time of the first frame on the file's clock, in seconds.")
     frames: int = Field(ge=1, description="Frames that can be decoded, as counted.")
-    duration_seconds: float = Field(gt=0)
+    duration_seconds: float = Field(gt=0, description="From the first frame to the end of the last.")
+    other_shapes: list[str] = Field(
+        default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
+    )
+    interlaced: bool = Field(default=False, description="Its pictures are two fields, taken one after the other.")
+    telecined: bool = Field(default=False, description="Its fields are those of a film at fewer pictures a second.")
+    held_seconds: float = Field(default=0, ge=0, description="How much longer than a frame the last one is shown.")
+    sound_end_seconds: float | None = Field(
+        default=None, description="End of the last sound on the file's clock, in seconds; null without sound."
+    )
     variable_rate: bool
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
+    alpha: bool = Field(default=False, description="Pixels have an opacity; they are shown on black.")
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
     color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
@@ -160,11 +170,14 @@ class Target(ApiModel):
     height: int = Field(ge=2, description="In pixels, even.")
     rate: PositiveRational = Field(description="Frames per second.")
     frames: int = Field(ge=1)
+    lead_frames: int = Field(default=0, ge=0, description="Black frames before the source's first picture.")
+    deinterlace: bool = Field(default=False, description="Whole pictures are made of the source's fields.")
     colour: OutputColour
     encoder: EncoderName = Field(description="In a cluster the presumed one, until a node has tried it.")
     quality: int = Field(ge=10, le=100)
     preset: Preset
     fit: Fit
+    focus: Focus | None = Field(default=None, description="Point of the source that cover keeps; null is the middle.")
     format: Format = Field(description="Container of the result.")
 
     @property
@@ -182,6 +195,9 @@ class CellPlan(ApiModel):
     """About ten seconds of the target: the unit in which finished video is kept, reused and joined."""
 
     key: str = Field(min_length=1, description="Hash of all that its pictures depend on, but for the encoder.")
+    captions_key: str = Field(
+        default="", description="Hash of all that its captions alone depend on; empty where nobody asks for them."
+    )
     seek: float | None = Field(description="Where the source is read from, on its clock; null is its beginning.")
     captioned_frames: int = Field(ge=0, description="Frames that show a caption.")
     reused: bool = Field(default=False, description="It was in the store when the job was planned.")

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ecg_api.failures import Failure
-from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, StatusModel
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, StatusModel
 
 REPORT_BYTES = 4096
 
@@ -31,6 +31,12 @@ class WorkFiles:
     PLUGINS = "plugins"
     """Folder of the files of fetched plugins, each called by its SHA-256."""
 
+    @staticmethod
+    def of_take(name: str, take: int) -> str:
+        """Return what `name`, such as plan.json, is called of the `take`th size of a job; the main one is 0."""
+        stem, _, suffix = name.rpartition(".")
+        return f"{stem}-{take}.{suffix}" if take else name
+
 
 class PlanReport(StatusModel):
     """The plan is in storage."""
@@ -45,6 +51,9 @@ class MergeReport(StatusModel):
 
     kind: Literal["merge"] = "merge"
     output: OutputStatus
+    outputs: list[RenditionStatus] = Field(
+        default_factory=list, description="All results of a job with renditions, failed ones included."
+    )
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -73,6 +82,7 @@ class FailureReport(StatusModel):
 
     kind: Literal["failure"] = "failure"
     failure: Failure
+    plan_again: bool = Field(default=False, description="Pieces in storage that the plan counts on are gone.")
 
 
 Report = PlanReport | SegmentReport | MergeReport | CleanReport | FailureReport
@@ -124,7 +134,17 @@ def _dumped(report: Report) -> str:
 
 
 def _shortened_merge(report: MergeReport) -> MergeReport:
-    return report.model_copy(update={"warnings": _shortened(report.warnings, 800)})
+    """Return a report that fits: with fewer warnings, and without addresses that can be signed anew."""
+    shortened = report.model_copy(update={"warnings": _shortened(report.warnings, 800 if not report.outputs else 0)})
+    outputs = [
+        output.model_copy(update={"url": None, "failure": _in_brief(output.failure)}) for output in report.outputs
+    ]
+    return shortened.model_copy(update={"outputs": outputs})
+
+
+def _in_brief(failure: Failure | None) -> Failure | None:
+    changes = {"message": _cut(failure.message, 120), "hint": "", "log_tail": []} if failure else {}
+    return failure.model_copy(update=changes) if failure else None
 
 
 def _shortened_failure(report: FailureReport) -> FailureReport:

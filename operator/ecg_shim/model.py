@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import quote
 
 from pydantic import Field
@@ -19,16 +19,17 @@ from pydantic import Field
 from ecg_api.failures import Failure
 from ecg_api.live import MASTER
 from ecg_api.options import Options
-from ecg_api.status import RenderMetrics
+from ecg_api.renditions import MOST_RENDITIONS, Rendition
+from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.tasks import Tasks
 
 if TYPE_CHECKING:
     from ecg_shim.snapshot import Snapshot
 
 
-def download_path(job_id: str) -> str:
-    """Return the path under which the service hands out the video of a job, or leads to it."""
-    return f"/api/render/{quote(job_id, safe='')}/download"
+def download_path(job_id: str, name: str = "") -> str:
+    """Return the path under which the service hands out the video of a job, or its rendition `name`, or leads to it."""
+    return f"/api/render/{quote(job_id, safe='')}/download{f'/{quote(name)}' if name else ''}"
 
 
 def live_path(job_id: str) -> str:
@@ -41,10 +42,21 @@ class RequestOptions(Options):
 
     live: bool = Field(default=False, description="Lets people watch what is finished while the rest renders.")
 
-    def spec(self) -> dict[str, Any]:
-        """Return the parts of a RenderJob's spec that say so."""
+    renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
+        default_factory=list, description="What else to make, as files beside the video."
+    )
+
+    def spec(self, output: str) -> dict[str, Any]:
+        """Return the parts of a RenderJob's spec that say so; renditions lie beside `output`."""
+        folder = output.rpartition("/")[0]
         options = self.model_dump(mode="json", exclude_none=True, include=set(Options.model_fields))
-        return {"options": options, **({"live": {}} if self.live else {})}
+        placed = [one.model_copy(update={"uri": f"{folder}/{one.uri}"}) for one in self.renditions]
+        renditions = [one.model_dump(mode="json", exclude_none=True) for one in placed]
+        return {
+            "options": options,
+            **({"live": {}} if self.live else {}),
+            **({"renditions": renditions} if renditions else {}),
+        }
 
 
 class JobStatus(StrEnum):
@@ -137,6 +149,7 @@ class JobState:
     Attributes:
         progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
         eta_seconds: seconds to go, None while unknown.
+        outputs: all results of a job with renditions, the video first, failed ones included; empty for other jobs.
         live: it can be watched while it renders.
     """
 
@@ -148,6 +161,7 @@ class JobState:
     message: str = ""
     eta_seconds: int | None = None
     output: Output | None = None
+    outputs: tuple[RenditionStatus, ...] = ()
     failure: Failure | None = None
     metrics: RenderMetrics = field(default_factory=RenderMetrics)
     streaming: Streaming | None = None
@@ -215,6 +229,9 @@ class Backend(Protocol):
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a finished video with an address that works from now on; as it is if its address lasts."""
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return one of a job's results as something to hand out, with an address that works from now on."""
 
     async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
         """Return what a job's live stream has under `path` (see `ecg_api.live`): the text of a playlist, or a piece.

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from ecg_shim.model import JobState, JobStatus, QueueState, live_path
+from ecg_shim.renditions import told_output
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
 
@@ -59,6 +60,16 @@ class StatusReply(Reply):
     live_url: str | None = Field(
         default=None, description="Playlist (HLS) by which it can be watched while it renders, if options.live said so."
     )
+    outputs: list[dict[str, Any]] = Field(
+        default_factory=list, description="All results of a job with renditions; absent for other jobs."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        if not self.outputs:
+            told.pop("outputs", None)
+        return told
 
     @classmethod
     def of(cls, state: JobState, base: str = "") -> StatusReply:
@@ -80,6 +91,7 @@ class StatusReply(Reply):
             drop_rate=metrics.drop_rate,
             memory_peak_mb=metrics.memory_peak_mb,
             memory_trend=metrics.memory_trend,
+            outputs=[told_output(output) for output in state.outputs],
             live_url=f"{base.rstrip('/')}{live_path(state.job_id)}" if state.live else None,
         )
 
@@ -233,8 +245,9 @@ RENDER_REQUEST: dict[str, Any] = {
         "scenario": {"description": "MotionText scenario, at most 5 MB of JSON: 2.0, 1.3 or a flat list of cues."},
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
-            "also fit, layout, preset, codec, encoder, dynamicRange, framePolicy, unknownPlugins; live "
-            "(true: it can be watched meanwhile)."
+            "also fit, focus, layout, preset, codec, encoder, deinterlace, dynamicRange, framePolicy, softSubtitles, "
+            "unknownPlugins; live (true: it can be watched meanwhile); and renditions, a list of {name, content, "
+            "width, height, fit, focus, codec, quality} with file names such as vertical.mp4."
         },
         "callbackUrl": {"description": "Where the job's progress and end are posted to: http:// or https://."},
         "callback_url": _SAME,

@@ -2,7 +2,8 @@
 
 1. facts     the video's size, rate and length; without a video, a common size and the captions' own length
 2. prepare   as for a render: every finding with its path, cue and word
-3. look      fonts asked of Chromium, each cue laid out at rest: what leaves the picture, what lies on another caption
+3. read      as subtitles: lines too long, changes too fast, two at one place
+4. look      fonts asked of Chromium, each cue laid out at rest: what leaves the picture, what lies on another caption
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 from ecg_api.options import Options
@@ -22,7 +24,7 @@ from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
 from ecg_renderer.storage import Storage, opened_source
-from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)
@@ -37,6 +39,7 @@ class Surroundings:
     picture: Picture
     rate: Fraction
     seconds: Fraction | float
+    first: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ async def surroundings_of(video: Storage) -> Surroundings:
     url = await opened_source(video)
     facts = await probe_source(url, display=video.name, identity=await asyncio.to_thread(video.identity))
     options = Options()
-    grid, _ = output_grid(facts, options)
+    grid, _ = output_grid(facts, options, captions_end=inf)
     width, height, _ = output_size(facts, options)
-    return Surroundings(Picture(width, height), grid.rate, grid.seconds(grid.frames))
+    return Surroundings(Picture(width, height), grid.rate, grid.end, grid.start)
 
 
 async def inspect(
@@ -69,13 +72,14 @@ async def inspect(
         as_scenario(raw, name, around.picture, look),
         duration=around.seconds,
         rate=around.rate,
+        first=around.first,
         known_plugins=known_plugins(),
         picture=around.picture,
         origin=name,
     )
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around) if browser and scenario.cues else ()
-    return Inspection(scenario, (*scenario.findings, *seen), browser)
+    return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)
 
 
 async def _seen(scenario: Scenario, around: Surroundings) -> tuple[Finding, ...]:

@@ -1,53 +1,63 @@
-"""A whole job on this machine.
+"""One size of a job on this machine: its video, and the captions alone of that size.
 
 1. plan        probe, scenario, encoder, cells; which of them are in the store     (Chromium starts meanwhile)
 2. claim       the output's name, before any work is done
 3. render      the cells that are missing, each kept, and shown to those who watch, as soon as it is finished
 4. merge       all cells and the source's audio into a temporary file, read back and checked
-5. commit      the final name; then the store is brought down to its limit
+5. commit      the final name
+6. alone       captions alone, made of what was drawn for the video
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from ecg_api.rendering import RenderResult
+from ecg_api.renditions import Rendition
+from ecg_api.status import RenditionStatus
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.event_stream import Publish, live_folder, nobody, watched
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
-from ecg_renderer.memory import MemoryMeter, keep_freed_memory
+from ecg_renderer.memory import MemoryMeter
 from ecg_renderer.metering import RenderMeter
+from ecg_renderer.planning import alike
 from ecg_renderer.preparation import PreparedJob, prepare_job, same_source
 from ecg_renderer.progress import Observer, ProgressReport, Stage
-from ecg_renderer.rendering import Surroundings, render
+from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import RunRequest
+from ecg_renderer.results import result_of, soft_subtitles, write_captions
 from ecg_renderer.scenario import canonical_hash
-from ecg_renderer.storage import CellStore, Output, limit_cells, open_storage, run_folder
+from ecg_renderer.storage import CellStore, Output, open_storage, run_folder
 
 
-async def run_job(request: RunRequest, observer: Observer, launcher: BrowserLauncher) -> RenderResult:
-    """Render the job; the output has its final name when this returns.
+class LocalRun:
+    """Renders `request`, and of the same pictures the captions `alone`; without `video` only those.
 
-    `launcher` stays the caller's to close. Raises a RenderError; then nothing is left under the final name, and
-    finished cells stay for the next run.
+    Attributes:
+        outputs: what was made, failed ones included; each is added as soon as that is certain.
     """
-    keep_freed_memory()
-    gc.freeze()  # what was imported stays: looking through it again and again would cost 1 percent of the run
-    return await _LocalRun(request, observer, launcher).run()
 
-
-class _LocalRun:
-    def __init__(self, request: RunRequest, observer: Observer, launcher: BrowserLauncher) -> None:
+    def __init__(
+        self,
+        request: RunRequest,
+        observer: Observer,
+        launcher: BrowserLauncher,
+        *,
+        alone: Sequence[Rendition] = (),
+        video: str = "main",
+    ) -> None:
         self._request = request
         self._observer = observer
         self._launcher = launcher
+        self._alone = alone
+        self._video = video
+        self.outputs: list[RenditionStatus] = []
         self._store = CellStore(request.cells.as_uri())
         self._reuses = request.job.spec.reuse
         self._began = time.monotonic()
@@ -55,12 +65,17 @@ class _LocalRun:
         self._warnings: list[str] = []
 
     async def run(self) -> RenderResult:
-        """Render the job from beginning to end."""
+        """Render from beginning to end; the output has its final name when this returns.
+
+        Raises a RenderError; then nothing is left under the final name, and finished cells stay for the next run.
+        """
         request = self._request
         self._observer.report(ProgressReport(Stage.PLANNING))
         async with MemoryMeter().running() as memory:
             with self._timed(Stage.PLANNING):
-                prepared = await prepare_job(request.job, request.base, request.cutting, store=self._store)
+                prepared = await prepare_job(
+                    request.job, request.base, request.cutting, store=self._store, alone=bool(self._alone)
+                )
             self._warn(prepared.plan.warnings)
             destination = open_storage(request.job.spec.output.uri, request.base)
             # Outlives edits of scenario and options: a second run of the same video waits, or is refused.
@@ -68,13 +83,27 @@ class _LocalRun:
             with destination.output(key, source=prepared.source_url) as output, run_folder(request.cells) as folder:
                 files = CellFiles(folder, 0, prepared.plan.cell_frames)
                 async with self._watched(prepared, folder) as publish:
-                    prepared = await self._reuse(prepared, files, publish)
-                    meter = await self._render(prepared, files, publish)
+                    prepared, parts = await self._reuse(prepared, files)
+                    for number in range(len(prepared.plan.cells)):
+                        if files.path(number).exists():
+                            await publish(number, files.path(number))
+                    meter = await self._render(prepared, parts, files, publish)
                     verified = await self._merge(prepared, files, output)
                     # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
                     final = await asyncio.to_thread(output.commit)
-        await asyncio.to_thread(limit_cells, request.cells, request.settings.cells_bytes)
+                self.outputs.append(result_of(request.job, self._video, "video", destination, final, verified))
+                await self._make_alone(prepared, files)
         return self._result(prepared, meter, verified, memory, final)
+
+    async def run_captions(self) -> None:
+        """Draw and write captions alone, without a video; raises a RenderError if they cannot be drawn."""
+        request = self._request
+        prepared = await prepare_job(request.job, request.base, request.cutting, store=self._store, alone=True)
+        with run_folder(request.cells) as folder:
+            files = CellFiles(folder, 0, prepared.plan.cell_frames)
+            prepared, parts = await self._reuse(prepared, files, video=False)
+            await self._render(prepared, parts, files, nobody)
+            await self._make_alone(prepared, files)
 
     @asynccontextmanager
     async def _watched(self, prepared: PreparedJob, folder: Path) -> AsyncIterator[Publish]:
@@ -88,39 +117,55 @@ class _LocalRun:
         async with watched(live, prepared, scratch, self._store if self._reuses else None, self._say) as publish:
             yield publish
 
-    async def _reuse(self, prepared: PreparedJob, files: CellFiles, publish: Publish) -> PreparedJob:
-        """Take what is in the store into the folder; return the job with the rest to be rendered."""
-        if not self._reuses:
-            return prepared
-        wanted = {files.path(number): prepared.cell(number) for number in range(len(prepared.plan.cells))}
-        found = await self._store.fetch(wanted)
-        kept = {number for number, path in enumerate(wanted) if path in found}
-        for number in sorted(kept):
-            await publish(number, files.path(number))
-        return prepared.reusing(kept, self._request.cutting)
+    async def _reuse(
+        self, prepared: PreparedJob, files: CellFiles, *, video: bool = True
+    ) -> tuple[PreparedJob, list[Part]]:
+        """Take what is in the store into the folder; return the job with the rest to be rendered, and its parts."""
+        numbers = range(len(prepared.plan.cells))
+        of_video = {files.path(number): prepared.cell(number) for number in numbers if video}
+        of_alone = {files.captions_path(number): prepared.captions_cell(number) for number in numbers if self._alone}
+        found = await self._store.fetch({**of_video, **of_alone}) if self._reuses else set()
+        missing = {number for number in numbers if video and files.path(number) not in found}
+        missing_alone = {number for number in numbers if self._alone and files.captions_path(number) not in found}
+        prepared = prepared.reusing(set(numbers) - missing - missing_alone, self._request.cutting)
+        segments = map(prepared.plan.cells_of, prepared.plan.segments)
+        return prepared, [Part(*run) for cells in segments for run in alike(cells, missing, missing_alone)]
 
-    async def _render(self, prepared: PreparedJob, files: CellFiles, publish: Publish) -> RenderMeter:
+    async def _render(
+        self, prepared: PreparedJob, parts: list[Part], files: CellFiles, publish: Publish
+    ) -> RenderMeter:
         plan = prepared.plan
-        segments = [plan.cells_of(segment) for segment in plan.segments]
         meter = RenderMeter(
             self._observer,
             encoder=plan.target.encoder,
             frames=plan.target.frames,
             before=plan.target.frames - sum(segment.frames for segment in plan.segments),
-            segments=len(segments),
+            segments=len(parts),
             began=self._began,
         )
         here = Surroundings(self._request.settings, files.folder, self._launcher, self._store)
         with self._timed(Stage.RENDERING):
-            async with aclosing(render(prepared, segments, here, meter)) as cells:
-                async for number, path in cells:
+            async with aclosing(render(prepared, parts, here, meter)) as pieces:
+                async for number, path, alone in pieces:
                     if self._reuses:
-                        await self._store.keep(prepared.cell(number), path)
-                    await publish(number, path)
+                        cell = prepared.captions_cell(number) if alone else prepared.cell(number)
+                        await self._store.keep(cell, path)
+                    if not alone:
+                        await publish(number, path)
         self._seconds[Stage.STARTING] = meter.starting_seconds
         self._seconds[Stage.RENDERING] -= meter.starting_seconds
         self._warnings += meter.warnings
         return meter
+
+    async def _make_alone(self, prepared: PreparedJob, files: CellFiles) -> None:
+        """Write the captions alone of what was drawn; one that fails does not keep the others from being written."""
+        cells = [
+            (files.captions_path(number), prepared.frames_of(range(number, number + 1)))
+            for number in range(len(prepared.plan.cells))
+        ]
+        for rendition in self._alone:
+            made = await write_captions(prepared, rendition, cells, self._request.base)
+            self.outputs.append(made)
 
     async def _merge(self, prepared: PreparedJob, files: CellFiles, output: Output) -> Verified:
         plan, frames = prepared.plan, prepared.plan.target.frames
@@ -132,6 +177,7 @@ class _LocalRun:
                 source=plan.source,
                 url=await same_source(open_storage(self._request.job.spec.source.uri, self._request.base), plan.source),
                 output=output.path,
+                subtitles=soft_subtitles(prepared),
             )
         self._warn(merged.warnings)
         return merged.verified

@@ -40,11 +40,15 @@ class Manifest:
 
 
 def read_manifest(
-    path: str, assignments: Iterable[str] = (), values: Mapping[tuple[str, ...], str] | None = None
+    path: str,
+    assignments: Iterable[str] = (),
+    values: Mapping[tuple[str, ...], str] | None = None,
+    renditions: Iterable[Mapping[str, Any]] = (),
 ) -> Manifest:
     """Read the manifest at `path`, or from standard input for "-".
 
-    `assignments` look like `spec.options.quality=80`; `values` are set after them, by their path, as they are.
+    `assignments` look like `spec.options.quality=80`; `values` are set after them, by their path, as they are;
+    `renditions` are added to those of the manifest.
     Raises ManifestError, which names the place in the file, or OptionsError if only options are out of range.
     """
     name = "standard input" if path == STDIN else path
@@ -54,6 +58,8 @@ def read_manifest(
             data = set_path(_mapping(data), assignment)
         for keys, value in (values or {}).items():
             _put(data, keys, value)
+        for rendition in renditions:
+            _append(data, ("spec", "renditions"), dict(rendition))
         job = parse_render_job(data)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems
@@ -245,7 +251,19 @@ def _mapping(data: object) -> dict[str, Any]:
     raise ManifestProblems(["manifest: must be a mapping with apiVersion, kind, metadata and spec"])
 
 
+def _append(data: object, keys: tuple[str, ...], value: object) -> None:
+    parent = _parent(data, keys)
+    there = parent.get(keys[-1]) or []
+    if not isinstance(there, list):
+        raise ManifestProblems([f"{'.'.join(keys)}: must be a list"])
+    parent[keys[-1]] = [*there, value]
+
+
 def _put(data: object, keys: tuple[str, ...], value: str) -> None:
+    _parent(data, keys)[keys[-1]] = value
+
+
+def _parent(data: object, keys: tuple[str, ...]) -> dict[str, Any]:
     parent = _mapping(data)
     for depth, key in enumerate(keys[:-1]):
         if parent.get(key) is None:
@@ -253,7 +271,7 @@ def _put(data: object, keys: tuple[str, ...], value: str) -> None:
         if not isinstance(parent[key], dict):
             raise ManifestProblems([f"{'.'.join(keys[: depth + 1])}: must be a mapping"])
         parent = parent[key]
-    parent[keys[-1]] = value
+    return parent
 
 
 def _refusal(problems: list[str], name: str) -> RenderError:

@@ -31,6 +31,7 @@ from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
+from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
@@ -49,13 +50,13 @@ from ecg_renderer.planning import (
 from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
+from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 2
+_PROBE_SCHEMA = 3
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
@@ -126,6 +127,10 @@ class PreparedJob:
         frames = len(self.frames_of(range(number, number + 1)))
         return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
 
+    def captions_cell(self, number: int) -> Cell:
+        """Return what a cell of captions alone is called in a store, and its frames."""
+        return Cell.of_captions(self.plan.cells[number].captions_key, self.cell(number).frames)
+
     def sound(self, number: int) -> Cell:
         """Return what the sound of a cell is called in a store, as live streams have it."""
         source, frames = self.source, self.frames_of(range(number, number + 1))
@@ -165,11 +170,13 @@ async def prepare_job(
     store: CellStore,
     reader: ScenarioReader | None = None,
     chooser: EncoderChooser = choose_encoder,
+    alone: bool = False,
 ) -> PreparedJob:
     """Read and check the inputs of `job` and plan it as if `store` had no cell; relative paths start at `base`.
 
     `store` remembers what was found out about sources. `reader` returns the scenario of a reference, and `chooser`
-    decides on the encoder, where that is done otherwise than on one machine. Raises a RenderError that says which input
+    decides on the encoder, where that is done otherwise than on one machine. `alone`: captions alone are wanted of it
+    too. Raises a RenderError that says which input
     is at fault.
     """
     spec = job.spec
@@ -185,18 +192,15 @@ async def prepare_job(
     width, height, _ = output_size(source_facts, spec.options)
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     grid, _ = output_grid(source_facts, spec.options)
-    picture = _picture(source_facts, spec.options)
-    written = draft(
-        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look or "karaoke"),
-        duration=grid.seconds(grid.frames),
-        rate=grid.rate,
-        picture=picture,
-        origin=_origin(spec.scenario),
-    )
+    written = _draft(raw.result(), source_facts, job, grid)
     fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
     there = set(fetched.modules) if origin else None
     rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
-    scenario = await with_web_fonts(written.prepared(rules))
+    scenario = written.prepared(rules)
+    longer, _ = output_grid(source_facts, spec.options, captions_end=scenario.latest)
+    if longer != grid:  # for captions in the sound's last moments
+        scenario = _draft(raw.result(), source_facts, job, longer).prepared(rules)
+    scenario = await with_web_fonts(scenario)
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -206,8 +210,11 @@ async def prepare_job(
         encoder=encoder.encoder,
         versions=named.result(),
         cores=cores(),
+        alone=alone,
         fetched=fetched,
     )
+    if damage := read_damage(await store.recall(damage_note(source_facts))):
+        plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
     return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
 
 
@@ -216,6 +223,18 @@ async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
     from ecg_renderer.origin.fetching import fetch_plugins
 
     return await fetch_plugins(origin, keys)
+
+
+def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:
+    reference, picture = job.spec.scenario, _picture(source, job.spec.options)
+    return draft(
+        as_scenario(raw, _origin(reference), picture, reference.look or "karaoke"),
+        duration=grid.end,
+        rate=grid.rate,
+        first=grid.start,
+        picture=picture,
+        origin=_origin(reference),
+    )
 
 
 async def planned_here(request: RunRequest) -> PreparedJob:

@@ -1,6 +1,7 @@
 """A segment as a stream of cells: capture -> queue -> FFmpeg, all at once, no frame on disk.
 
-    Chromium --patches--> draw --pictures--> FrameQueue --> NUT on a pipe --> FFmpeg --> cell, cell, cell ...
+    Chromium --patches--> draw --pictures-+-> FrameQueue --> NUT on a pipe --> FFmpeg --> cell, cell, cell ...
+                                          +-> caption_cells --------------------------> captions alone, cell by cell
 
 `render` is what a whole job, a pod and everything that follows a render share. It owns the browser while it runs, and
 tells a `RenderMeter` how far it is and what it took.
@@ -17,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.caption_cells import CaptionCellWriter
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.drawing import draw, sample_frames
@@ -28,7 +31,9 @@ from ecg_renderer.frames import CaptionFrame, FrameQueue
 from ecg_renderer.looking import look_along, look_outside
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
+from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
 from ecg_renderer.media.encoding import encode
+from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
 from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
@@ -56,15 +61,31 @@ class Surroundings:
     verdicts: Verdicts
 
 
-async def render(
-    prepared: PreparedJob, segments: Sequence[range], here: Surroundings, meter: RenderMeter
-) -> AsyncGenerator[tuple[int, Path], None]:
-    """Render the cells of `segments`, runs of consecutive ones; yield number and file of each when it is finished.
+class Part(NamedTuple):
+    """Consecutive cells to render, and what is made of them: the video, the captions alone, or both."""
 
-    One FFmpeg writes the cells of a segment; all segments share a browser. What has been yielded was checked, and stays
+    cells: range
+    video: bool = True
+    alone: bool = False
+
+
+class Piece(NamedTuple):
+    """A finished cell: its number and file, of the video or of the captions alone."""
+
+    number: int
+    path: Path
+    alone: bool = False
+
+
+async def render(
+    prepared: PreparedJob, parts: Sequence[Part], here: Surroundings, meter: RenderMeter
+) -> AsyncGenerator[Piece, None]:
+    """Render the cells of `parts`; yield each when it is finished, captions alone before the video's of that number.
+
+    One FFmpeg writes the cells of a part; all parts share a browser. What has been yielded was checked, and stays
     good whatever happens later. Raises a RenderError. Close it (`aclosing`) to stop.
     """
-    films = [prepared.film(prepared.frames_of(cells)) for cells in segments]
+    films = [prepared.film(prepared.frames_of(part.cells)) for part in parts]
     first = next((film for film in films if film.blocks), None)
     async with AsyncExitStack() as stack:
         capture: Capture | None = None
@@ -76,15 +97,25 @@ async def render(
             capture = choice.capture
             for line in await look_along(prepared, films, here.verdicts, capture.page):
                 meter.warn(line)
-        for number, (cells, film) in enumerate(zip(segments, films, strict=True)):
+        for number, (part, film) in enumerate(zip(parts, films, strict=True)):
             meter.begin(number)
             if capture and film.blocks:
                 await capture.show(film)
             stream = _CellStream(prepared, film, capture if film.blocks else None, here, meter)
-            async with aclosing(stream.cells(cells)) as finished:
-                async for cell in finished:
-                    yield cell
+            async with aclosing(stream.pieces(part)) as finished:
+                async for piece in finished:
+                    yield piece
             meter.note_capture()
+        await _tell_damage(prepared, here, meter)
+
+
+async def _tell_damage(prepared: PreparedJob, here: Surroundings, meter: RenderMeter) -> None:
+    """Tell what the source's damage is, and note it for runs that find the cells in the store, unless that is known."""
+    name = damage_note(prepared.source)
+    known = read_damage(await here.verdicts.recall(name)) if meter.damage else set()
+    if meter.damage - known:
+        meter.warn(damage_words(meter.damage))
+        await here.verdicts.note(name, write_damage(known | meter.damage))
 
 
 class _CellStream:
@@ -100,7 +131,7 @@ class _CellStream:
         self._meter = meter
         self._files = CellFiles(here.folder, 0, prepared.plan.cell_frames)
 
-    async def cells(self, cells: range) -> AsyncGenerator[tuple[int, Path], None]:
+    async def pieces(self, part: Part) -> AsyncGenerator[Piece, None]:
         """Yield the finished cells in order.
 
         A caption that reaches out of the box starts the unfinished rest again, first with a box around both, then with
@@ -109,13 +140,17 @@ class _CellStream:
         whole = self._film.whole
         box = await self._measure()
         grown = False
-        while cells:
+        while part.cells:
             try:
-                async with aclosing(self._run(cells, box)) as finished:
-                    async for number in finished:
+                async with aclosing(self._run(part, box)) as finished:
+                    async for number, alone in finished:
+                        if alone and part.video:  # the captions of a cell whose video is yet to come
+                            yield Piece(number, self._files.captions_path(number), alone=True)
+                            continue
                         self._meter.finished(len(self._prepared.frames_of(range(number, number + 1))))
-                        yield number, self._files.path(number)
-                        cells = cells[1:]
+                        path = self._files.captions_path(number) if alone else self._files.path(number)
+                        yield Piece(number, path, alone)
+                        part = part._replace(cells=part.cells[1:])
             except BoxOutgrownError as outgrown:
                 if box is None or box == whole:
                     raise BrowserError(
@@ -145,19 +180,21 @@ class _CellStream:
         for line in outside:
             self._meter.warn(line)
 
-    async def _run(self, cells: range, box: Box | None) -> AsyncGenerator[int, None]:
-        """Yield the numbers of `cells` as they are finished and found good."""
-        written: asyncio.Queue[int | None] = asyncio.Queue()
-        run = _Run(self._prepared, self._film, self._capture, box, cells, self._here, self._meter, written)
+    async def _run(self, part: Part, box: Box | None) -> AsyncGenerator[tuple[int, bool], None]:
+        """Yield the numbers of cells as they are finished and found good, and whether it is the captions alone."""
+        written: asyncio.Queue[tuple[int, bool] | None] = asyncio.Queue()
+        run = _Run(self._prepared, self._film, self._capture, box, part, self._here, self._meter, written)
         running = asyncio.create_task(run.run())
         try:
-            while (number := await written.get()) is not None:
+            while (finished := await written.get()) is not None:
+                number, alone = finished
                 frames = self._prepared.frames_of(range(number, number + 1))
-                # FFmpeg's success is not believed: it ends well on a truncated source too.
-                await asyncio.to_thread(
-                    check_cell, self._files.path(number), self._prepared.plan.target, frames.start, frames.end
-                )
-                yield number
+                if not alone:
+                    # FFmpeg's success is not believed: it ends well on a truncated source too.
+                    await asyncio.to_thread(
+                        check_cell, self._files.path(number), self._prepared.plan.target, frames.start, frames.end
+                    )
+                yield number, alone
             await running
         finally:
             running.cancel()
@@ -165,7 +202,7 @@ class _CellStream:
 
 
 class _Run:
-    """One run of FFmpeg, and of what feeds it."""
+    """One run of FFmpeg, and of what feeds it; or without a video, of what draws captions alone."""
 
     def __init__(
         self,
@@ -173,36 +210,47 @@ class _Run:
         film: Film,
         capture: Capture | None,
         box: Box | None,
-        cells: range,
+        part: Part,
         here: Surroundings,
         meter: RenderMeter,
-        written: asyncio.Queue[int | None],
+        written: asyncio.Queue[tuple[int, bool] | None],
     ) -> None:
         self._prepared = prepared
         self._capture = capture
         self._box = box
-        self._cells = list(cells)
+        self._cells = list(part.cells) if part.video else []
+        self._alone = list(part.cells) if part.alone else []
         self._here = here
         self._meter = meter
         self._written = written
-        self._frames = prepared.frames_of(cells)
+        self._frames = prepared.frames_of(part.cells)
         self._blocks = [block for block in film.blocks if block.frames.start >= self._frames.start]
-        self._files = CellFiles(here.folder, cells[0], prepared.plan.cell_frames)
+        self._files = CellFiles(here.folder, part.cells[0], prepared.plan.cell_frames)
 
     async def run(self) -> None:
         """Write all cells; their numbers go to `written`, and None in the end, also after a failure."""
         for cell in self._cells:  # left by a run that was given up
             self._files.path(cell).unlink(missing_ok=True)
         try:
-            if self._box is None or self._capture is None:
-                await self._encode(None, None)
-            else:
-                await self._stream(self._capture, self._box)
+            async with self._captions() as captions:
+                if self._box is None or self._capture is None:
+                    self._note_alone(await captions.finish())
+                    if self._cells:
+                        await self._encode(None, None)
+                elif self._cells:
+                    await self._stream(self._capture, self._box, captions)
+                else:
+                    await self._produce(None, self._capture, self._box, captions)
             self._note_written(all_of_them=True)
         finally:
             self._written.put_nowait(None)
 
-    async def _stream(self, capture: Capture, box: Box) -> None:
+    def _captions(self) -> CaptionCellWriter:
+        paths = [self._files.captions_path(cell) for cell in self._alone]
+        ranges = [self._prepared.frames_of(range(cell, cell + 1)) for cell in self._alone]
+        return CaptionCellWriter(paths, ranges, self._box or Box(0, 0, 2, 2))
+
+    async def _stream(self, capture: Capture, box: Box, captions: CaptionCellWriter) -> None:
         settings = self._here.settings
         policy = self._prepared.job.spec.options.frame_policy
         queue = FrameQueue(settings.queue_frames, settings.memory_bytes, policy)
@@ -210,19 +258,27 @@ class _Run:
         with plain_failures(BoxOutgrownError):
             async with asyncio.TaskGroup() as tasks:
                 reader, writer = _pipe()
-                tasks.create_task(self._produce(queue, capture, box))
+                tasks.create_task(self._produce(queue, capture, box, captions))
                 tasks.create_task(_write(queue, NutWriter(writer, box, self._prepared.grid.rate)))
                 tasks.create_task(self._encode(box, reader))
 
-    async def _produce(self, queue: FrameQueue, capture: Capture, box: Box) -> None:
+    async def _produce(self, queue: FrameQueue | None, capture: Capture, box: Box, captions: CaptionCellWriter) -> None:
         picture = YuvaPicture(box.width, box.height, self._prepared.conversion)
         async with aclosing(
             draw(capture, self._blocks, box, picture, end=self._frames.end, on_distrust=self._meter.distrust)
         ) as frames:
             async for frame in frames:
                 self._meter.distinct_frames += 1
-                await queue.put(CaptionFrame(LEAD_FRAMES + frame, picture.to_bytes()))
-        await queue.close()
+                planes = picture.to_bytes()
+                if self._alone:
+                    self._note_alone(await captions.put(frame, planes))
+                if queue:
+                    await queue.put(CaptionFrame(LEAD_FRAMES + frame, planes))
+                else:
+                    self._meter.encoding(frame - self._frames.start)
+        self._note_alone(await captions.finish())
+        if queue:
+            await queue.close()
 
     async def _encode(self, box: Box | None, pipe: int | None) -> None:
         plan = self._prepared.plan
@@ -237,7 +293,7 @@ class _Run:
             tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:
-            await encode(
+            finished = await encode(
                 segment_arguments(pictures, self._files, threads=encoder_threads(cores())),
                 plan.target,
                 action=f"encoding frames {pictures.start} to {pictures.end - 1}",
@@ -248,6 +304,13 @@ class _Run:
         finally:
             if pipe is not None:
                 os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
+        if finished.damaged:
+            placing, rate = Placing.of(plan.source, plan.target), plan.target.exact_rate
+            start, end = (
+                placing.source_frame(pictures.start) / rate,
+                (placing.source_frame(pictures.end - 1) + 1) / rate,
+            )
+            self._meter.damage |= set(await damaged_pictures(plan.source, pictures.url, start, end))
 
     def _note_progress(self, progress: Progress) -> None:
         self._meter.encoding(min(progress.frame, len(self._frames)))
@@ -256,7 +319,12 @@ class _Run:
     def _note_written(self, *, all_of_them: bool = False) -> None:
         """Hand on the cells that are complete: FFmpeg opens the next file when it has closed one."""
         while self._cells and (all_of_them or (self._cells[1:] and self._files.path(self._cells[1]).exists())):
-            self._written.put_nowait(self._cells.pop(0))
+            self._written.put_nowait((self._cells.pop(0), False))
+
+    def _note_alone(self, finished: int) -> None:
+        """Hand on so many more cells of captions alone."""
+        for _ in range(finished):
+            self._written.put_nowait((self._alone.pop(0), True))
 
 
 async def _write(queue: FrameQueue, nut: NutWriter) -> None:

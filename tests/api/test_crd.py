@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ecg_api.crd import to_yaml
 from ecg_api.renderjob import RenderJobSpec, parse_render_job
 from ecg_api.status import RenderJobStatus
 
@@ -192,6 +194,11 @@ def test_free_form_parts_keep_what_they_are_given(schema: dict[str, Any]) -> Non
     }
 
 
+def test_names_that_kubectl_takes_for_true_are_in_quotes() -> None:
+    assert "- 'y'\n" in to_yaml()
+    assert not re.search(r"(^|\s)[yYnN](:|$)", to_yaml(), re.MULTILINE)
+
+
 def test_what_is_no_promise_says_so(schema: dict[str, Any]) -> None:
     assert "Internal" in at(schema, ".status.run")["description"]
 
@@ -199,3 +206,9 @@ def test_what_is_no_promise_says_so(schema: dict[str, Any]) -> None:
 def test_only_the_name_is_restricted_in_metadata(schema: dict[str, Any]) -> None:
     assert list(schema["properties"]["metadata"]["properties"]) == ["name"]
     assert at(schema, ".metadata.name")["maxLength"] == 48
+
+
+def test_no_name_is_a_boolean_to_readers_of_yaml_1_1() -> None:
+    """Kubernetes' tools read y, n, on and off as booleans where they are not quoted."""
+    lines = [line.strip().removeprefix("- ").partition(":")[0] for line in WRITTEN.read_text().splitlines()]
+    assert not {"y", "Y", "n", "N", "yes", "no", "on", "off"} & {line.lower() for line in lines}

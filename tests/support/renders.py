@@ -11,9 +11,9 @@ from pathlib import Path
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.local import run_job
 from ecg_renderer.model import SelfCheck
 from ecg_renderer.progress import Observer, SilentObserver
+from ecg_renderer.renditions import run_job
 from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings
 

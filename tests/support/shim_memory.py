@@ -21,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ecg_api.failures import Failure
+from ecg_api.status import RenditionStatus
 from ecg_shim.app import create_app
 from ecg_shim.intake import Rules
 from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, StoredPiece, Submission
@@ -71,6 +72,10 @@ class MemoryBackend:
 
     async def signed_anew(self, output: Output) -> Output:
         return output
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return a result as the file that it is."""
+        return Output(result.url or "", result.size_bytes, 0.0, Path(result.uri))
 
     async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
         return self.streams.get(state.job_id, {}).get(path)

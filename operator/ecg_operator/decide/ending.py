@@ -26,18 +26,25 @@ def succeed(draft: Draft) -> bool:
     if found is None or draft.status.plan is None:
         return False
     report, pod = found
-    frames = draft.status.plan.frames
+    frames = draft.status.plan.frames_to_render or draft.status.plan.frames
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
-    draft.change(output=report.output, progress=progress)
+    draft.change(output=report.output, outputs=report.outputs)
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
+    missing = next((output for output in report.outputs if output.failure is not None), None)
     # Pods may start and end between two looks; what was said of their waiting would stay for ever.
     draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
+    if missing is not None and missing.failure is not None:
+        said = f"{message} The rendition {missing.name} is missing: {missing.failure.message}"
+        fail(draft, missing.failure.model_copy(update={"message": said}), Reason.RENDITION_FAILED)
+        return True
+    draft.change(progress=progress)
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     _finish(draft, Reason.COMPLETED, message)
+    _price_the_minute(draft, report.output.duration_seconds)
     draft.tell("Normal", "Succeeded", message)
     return True
 
@@ -87,6 +94,14 @@ def _finish(draft: Draft, reason: Reason, message: str) -> None:
         # In one call, and not only what was seen: a Job may be so new that no watch has told of it.
         grace = draft.policy.stop_grace_seconds
         draft.act(DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=grace))
+
+
+def _price_the_minute(draft: Draft, video_seconds: float) -> None:
+    usage = draft.status.usage
+    if usage is not None and usage.cost is not None and video_seconds > 0:
+        per_minute = round(usage.cost.total_micros * 60 / video_seconds)
+        cost = usage.cost.model_copy(update={"per_minute_micros": per_minute})
+        draft.change(usage=usage.model_copy(update={"cost": cost}))
 
 
 def _names_segment(found: Failure | None) -> bool:

@@ -50,7 +50,9 @@ def measure(draft: Draft) -> bool:
     live = sum(draft.observation.progress[name].frames_done for name in unfinished & draft.observation.progress.keys())
     speed = sum(one.frames_per_second or 0.0 for one in said) or _average(draft)
     draft.change(
-        progress=_progress(draft.status.progress or Progress(), draft.run.frames + live, plan.frames, speed),
+        progress=_progress(
+            draft.status.progress or Progress(), draft.run.frames + live, plan.frames_to_render or plan.frames, speed
+        ),
         segments=counts.model_copy(update={"active": len(active), "succeeded": len(done)}),
         attempts=attempts(draft),
     )

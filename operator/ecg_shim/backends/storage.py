@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
+from ecg_api.status import RenditionStatus
 from ecg_shim.model import Output, download_path
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,22 @@ class SignedOutput(Output):
         if not public_url:
             return self
         return replace(self, url=f"{public_url.rstrip('/')}{download_path(job_id)}", signed=self.url)
+
+
+def signed_result(result: RenditionStatus) -> Output:
+    """Return one of a job's results as a video in S3; as it is where its address is none that was signed."""
+    url = result.url or ""
+    if result.uri.startswith("s3://") and (not url or "X-Amz-Signature=" in url or "/download/" in url):
+        return SignedOutput(url, result.size_bytes, 0.0, uri=result.uri, signed=url)
+    return Output(url, result.size_bytes, 0.0)
+
+
+def told_under(public_url: str, job_id: str, result: RenditionStatus) -> RenditionStatus:
+    """Return a result under an address of the service at `public_url`; as it is if that is empty, or if it failed."""
+    if not public_url or result.failure:
+        return result
+    path = download_path(job_id, "" if result.name == "main" else result.name)
+    return result.model_copy(update={"url": f"{public_url.rstrip('/')}{path}"})
 
 
 class Presigner:

@@ -122,6 +122,32 @@ function showJob(entry, job) {
   find(".cancel", entry).hidden = !busy;
   setText(find(".facts", entry), facts(job));
   find(".actions", entry).hidden = !busy && !done;
+  showOutputs(find(".outputs", entry), job);
+}
+
+// What a job made besides its video, the failed ones too.
+function showOutputs(list, job) {
+  const outputs = (job.outputs ?? []).filter((output) => output.name !== "main");
+  list.hidden = !outputs.length;
+  const told = JSON.stringify(outputs);
+  if (list.dataset.told === told) return;
+  list.dataset.told = told;
+  list.replaceChildren(
+    ...outputs.map((output) => {
+      const item = document.createElement("li");
+      const name = document.createElement(output.failure ? "span" : "a");
+      name.textContent = output.name;
+      if (output.failure) {
+        item.append(name, `: ${output.failure.message}`);
+      } else {
+        name.href = `${address(job.job_id)}/${encodeURIComponent(output.name)}`;
+        name.download = "";
+        name.className = "download";
+        item.append(name, ` ${size(output.size)}`);
+      }
+      return item;
+    }),
+  );
 }
 
 function facts(job) {

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from ecg_api.failures import FailureCode
 from ecg_shim.model import JobState, JobStatus
+from ecg_shim.renditions import told_output
 
 LONGEST_CODE = 50
 LONGEST_STATUS = 20
@@ -66,6 +67,7 @@ def _completion(state: JobState) -> dict[str, Any]:
         "final_drop_rate": metrics.drop_rate,
         "peak_memory_mb": metrics.memory_peak_mb,
     }
+    told |= _outputs(state)
     if state.started_at and state.finished_at:
         seconds = (state.finished_at - state.started_at).total_seconds()
         told["average_fps"] = round(metrics.frames_processed / seconds, 2) if seconds > 0 else 0.0
@@ -80,7 +82,13 @@ def _failure(state: JobState) -> dict[str, Any]:
     places = {"segment": failure.segment, "frame": failure.frame}
     details = {name: place for name, place in places.items() if place is not None}
     told: dict[str, Any] = {"error_code": _text(failure.code, LONGEST_CODE), "error_message": said, "message": said}
+    told |= _outputs(state)
     return {**told, "details": details} if details else told
+
+
+def _outputs(state: JobState) -> dict[str, Any]:
+    """Return all results of a job with renditions; nothing for others, whose backends need not know of them."""
+    return {"outputs": [told_output(output) for output in state.outputs]} if state.outputs else {}
 
 
 def _metrics(state: JobState) -> dict[str, Any]:

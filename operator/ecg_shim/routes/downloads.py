@@ -19,7 +19,9 @@ from ecg_shim.services import Services
 from ecg_shim.wire import ErrorReply
 
 PATH = "/api/render/{job_id}/download"
+RENDITION_PATH = f"{PATH}/{{name}}"
 MEDIA_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
+OTHER_TYPES = {".zip": "application/zip", ".srt": "application/x-subrip", ".vtt": "text/vtt", ".ass": "text/x-ssa"}
 EXPOSED = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag"
 REPLIES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The video.", "content": {kind: {} for kind in MEDIA_TYPES.values()}},
@@ -47,13 +49,29 @@ def download_routes(services: Services) -> APIRouter:
         response.headers.update(cors(request.headers.get("origin", ""), origins))
         return response
 
-    async def preflight(request: Request, job_id: str) -> Response:
+    @router.get(RENDITION_PATH, summary="One of its renditions", response_class=FileResponse, responses=REPLIES)
+    async def rendition(request: Request, job_id: str, name: str) -> Response:
+        """Return a rendition, or where it is."""
+        state = await services.backend.get(job_id)
+        found = next((one for one in state.outputs if one.name == name and not one.failure), None) if state else None
+        if state is None or found is None:
+            return not_found() if state is None else JSONResponse({"detail": f"The job has no result {name}."}, 404)
+        state = replace(state, output=await services.backend.handed_out(found))
+        response = _response(state, request.url.path)
+        response.headers.update(cors(request.headers.get("origin", ""), origins))
+        return response
+
+    async def preflight(request: Request, job_id: str, name: str = "") -> Response:
         """Answer a browser that asks before it sends Range."""
         allowed = {"Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Allow-Headers": "Range, If-Range"}
         headers = cors(request.headers.get("origin", ""), origins)
         more = {**allowed, "Access-Control-Max-Age": "86400"} if "Access-Control-Allow-Origin" in headers else {}
         return Response(status_code=204, headers={**headers, **more, "Allow": "GET, HEAD, OPTIONS"})
 
+    router.add_api_route(
+        RENDITION_PATH, rendition, methods=["HEAD"], include_in_schema=False, response_class=FileResponse
+    )
+    router.add_api_route(RENDITION_PATH, preflight, methods=["OPTIONS"], include_in_schema=False)
     router.add_api_route(PATH, download, methods=["HEAD"], include_in_schema=False, response_class=FileResponse)
     router.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema=False)
     return router
@@ -81,7 +99,7 @@ def _response(state: JobState | None, own_path: str) -> Response:
 def _file(job_id: str, path: Path) -> Response:
     if not path.is_file():
         return JSONResponse({"detail": "The video is no longer kept."}, 404)
-    kind = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+    kind = (MEDIA_TYPES | OTHER_TYPES).get(path.suffix, "application/octet-stream")
     return FileResponse(
         path,
         media_type=kind,

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -62,6 +62,12 @@ def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[N
         failure = failure_of(error)
         _print_failure(failure, as_json)
         sys.exit(_exit_code(failure))
+
+
+def end_failed(failure: Failure) -> NoReturn:
+    """End with the words and the exit status of a failure; what there is to say on standard output was said."""
+    _print_failure(failure, as_json=False)
+    sys.exit(_exit_code(failure))
 
 
 def failure_of(error: Exception) -> Failure:

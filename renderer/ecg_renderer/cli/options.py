@@ -28,6 +28,16 @@ Assignments = Annotated[
         help="Change a value of the manifest, such as spec.options.quality=80; may be given several times.",
     ),
 ]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[CONTENT=]PATH[:WxH]",
+        show_default=False,
+        help="Make one more result of the same: a video of another size (vertical.mp4:1080x1920), the captions alone "
+        "with alpha (captions.mov, pictures.zip, pictures/), or subtitles (.srt, .vtt, .ass). CONTENT is video, "
+        "captions or subtitles, where the suffix does not tell (captions=over.webm). May be given several times.",
+    ),
+]
 Segments = Annotated[
     int | None,
     typer.Option(

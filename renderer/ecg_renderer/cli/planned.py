@@ -12,12 +12,15 @@ from ecg_api.plan import AudioFacts, Plan, SourceFacts
 from ecg_api.rational import rate_words
 from ecg_renderer.cli.summary import length, size_words
 from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.results import described
 
 
 def plan_json(prepared: PreparedJob) -> str:
     """Return the plan as one JSON object, with the encoder that was decided on."""
     encoder = {"encoder": prepared.encoder.encoder, "encoderReason": prepared.encoder.reason}
-    return json.dumps({**prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}}), **encoder})
+    renditions = described(prepared.job, prepared.source)
+    plan = prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}})
+    return json.dumps({**plan, **encoder, **({"renditions": renditions} if renditions else {})})
 
 
 def print_plan(prepared: PreparedJob, looked: float | None = None) -> None:
@@ -47,6 +50,9 @@ def plan_facts(prepared: PreparedJob) -> Iterator[tuple[str, str]]:
         f"{target.width}x{target.height}, {rate_words(target.rate)} frames/s, {target.frames:,} frames, "
         f"{length(float(target.duration))}, {target.format}",
     )
+    for number, made in enumerate(described(prepared.job, prepared.source)):
+        size = f", {made['width']}x{made['height']}" if "width" in made else ""
+        yield "" if number else "also", f"{made['uri']}: {made['content']}{size}, {made['format']}"
     yield "encoder", f"{prepared.encoder.encoder} ({prepared.encoder.reason})"
     yield (
         "captions",

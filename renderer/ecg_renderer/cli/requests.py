@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ from ecg_renderer.request import RunRequest
 from ecg_renderer.settings import Settings
 from ecg_renderer.storage.cells import default_cells
 
+_ALSO = re.compile(
+    r"(?:(?P<content>video|captions|subtitles)=)?(?P<path>.*?[^:])(?::(?P<width>\d{1,6})[xX](?P<height>\d{1,6}))?",
+    re.DOTALL,
+)
+
 
 def run_request(
     job: str,
     assignments: Iterable[str],
     *,
     output: str | None = None,
+    also: Iterable[str] = (),
     live: Path | None = None,
     encoder: str | None = None,
     segments: int | None = None,
@@ -39,11 +46,21 @@ def run_request(
         values["spec", "live", "uri"] = _located(str(live))
     if encoder is not None:
         values["spec", "options", "encoder"] = encoder
-    manifest = read_manifest(job, assignments, values)
+    manifest = read_manifest(job, assignments, values, [_rendition(text) for text in also])
     settings = Settings.from_environment()
     chosen = {"capture": capture, "stages": stages}
     settings = Settings(**{**dict(settings), **{name: value for name, value in chosen.items() if value is not None}})
     return RunRequest(manifest.job, manifest.base, settings, (cells or default_cells()).absolute(), segments)
+
+
+def _rendition(text: str) -> dict[str, Any]:
+    """Return what `[CONTENT=]PATH[:WxH]` says, as a manifest would; raises OptionsError for no path."""
+    match = _ALSO.fullmatch(text)
+    if not match:
+        raise OptionsError(f"--also {text!r} names no file.", hint="Write it as vertical.mp4:1080x1920.")
+    size = {"width": int(match["width"]), "height": int(match["height"])} if match["width"] else {}
+    place = _located(match["path"]) + ("/" if match["path"].endswith("/") and "://" not in match["path"] else "")
+    return {"uri": place, **({"content": match["content"]} if match["content"] else {}), **size}
 
 
 def burn_request(video: str, captions: str, output: str | None, look: str, assignments: Iterable[str]) -> RunRequest:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_renderer.cli.ending import ending, put
+from ecg_renderer.cli.ending import end_failed, ending, put
 from ecg_renderer.cli.options import (
+    Also,
     Assignments,
     Capture,
     Cells,
@@ -38,6 +39,8 @@ Examples:
 
   ecg-render run job.yaml --output draft.mp4 --set spec.options.height=540
 
+  ecg-render run job.yaml --also vertical.mp4:1080x1920 --also captions.mov --also subtitles.srt
+
   video=$(ecg-render run job.yaml --quiet)
 
   ecg-render run job.yaml --json | jq .seconds.total
@@ -61,6 +64,7 @@ def command(
             help="Where to write the video, instead of spec.output.uri; relative to the current folder.",
         ),
     ] = None,
+    also: Also = None,
     live: Annotated[
         Path | None,
         typer.Option(
@@ -87,8 +91,9 @@ def command(
 ) -> None:
     """Render the video of a RenderJob.
 
-    Progress and a summary go to standard error; the only line on standard output
-    is the video's path. The video gets its name when it is complete and checked.
+    Progress and a summary go to standard error; on standard output is the video's
+    path, then those of its renditions. A result gets its name when it is complete
+    and checked. If a rendition fails, the others are made all the same.
     """
     with ending(as_json=as_json, after_interruption=GO_ON):
         from ecg_renderer.cli.requests import run_request
@@ -98,6 +103,7 @@ def command(
             job,
             assignments or [],
             output=output,
+            also=also or [],
             live=live,
             encoder=encoder,
             segments=segments,
@@ -121,7 +127,11 @@ def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json
 
         typer.echo(summary(result, time.monotonic() - began), err=True)
     if not as_json:
-        put(result.output)
+        for path in [output.uri for output in result.outputs if output.failure is None] or [result.output]:
+            put(path)
+    failure = next((output.failure for output in result.outputs if output.failure), None)
+    if failure:
+        end_failed(failure)
 
 
 def _render(request: RunRequest, display: Display) -> RenderResult:
@@ -156,6 +166,6 @@ def _playlist(request: RunRequest) -> Path | None:
 
 
 def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:
-    from ecg_renderer.local import run_job
+    from ecg_renderer.renditions import run_job
 
     return run_job

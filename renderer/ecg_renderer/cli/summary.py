@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecg_api.rational import rate_words
 from ecg_api.rendering import RenderResult
+from ecg_api.status import RenditionStatus
 from ecg_renderer.cli.display import clock_time
 
 
@@ -18,9 +19,23 @@ def summary(result: RenderResult, seconds: float) -> str:
         f"  reused    {_cells(result)}",
         f"  warnings  {_warnings(result)}",
     ]
+    lines += [
+        f"  {'also' if not number else '':<9} {_also(output)}" for number, output in enumerate(result.outputs[1:])
+    ]
     if result.frames_dropped:
         lines.append(f"  dropped   {result.frames_dropped:,} caption pictures (options.framePolicy: drop)")
     return "\n".join(lines)
+
+
+def _also(output: RenditionStatus) -> str:
+    if output.failure:
+        return f"{output.name}: failed, {output.failure.code}"
+    words = [output.name, f"{output.content}, {size_words(output.size_bytes)}"]
+    if output.box:
+        box = output.box
+        seen = f"seen in {box.width}x{box.height} at {box.x},{box.y}" if box.width else "nothing is ever seen"
+        words.append(seen)
+    return ": ".join(words[:2]) + "".join(f", {word}" for word in words[2:])
 
 
 def _captions(result: RenderResult) -> str:

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
-from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
+from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.boxes import HEADER, boxes, disable_subtitles, header_of
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.tracks import Track, kept_tracks
 from ecg_renderer.media.verify import Verified, check_result
@@ -34,19 +36,33 @@ class MergeResult:
     warnings: tuple[str, ...]
 
 
-async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, url: str, output: Path) -> MergeResult:
+async def merge(
+    cells: Sequence[Path],
+    *,
+    target: Target,
+    source: SourceFacts,
+    url: str,
+    output: Path,
+    subtitles: str = "",
+) -> MergeResult:
     """Write the result of a whole job, joined of all its `cells`, to `output` (a temporary name) and verify it.
 
-    `url` is what FFmpeg opens for the source's sound. Raises FfmpegError when cells do not agree or the result is
+    `url` is what FFmpeg opens for the source's sound; `subtitles`, the text of an .srt file, becomes a track that
+    players can switch on. Raises FfmpegError when cells do not agree or the result is
     not as planned, ResourceError when the disk is full.
     """
     await asyncio.to_thread(_check_headers, cells)
-    job = Merge(target, source, url, output)
-    tracks, warnings = await _joined(job, cells)
+    with TemporaryDirectory(prefix="ecg-render-") as folder:
+        text = Path(folder) / "subtitles.srt" if subtitles else None
+        if text:
+            text.write_text(subtitles, encoding="utf-8")
+        tracks, warnings = await _joined(Merge(target, source, url, output, text), cells)
     texts = [track.facts for track in tracks if track.kind == "s"]
-    if texts and target.format != "webm" and not any("default" in facts.dispositions for facts in texts):
+    shown = any("default" in facts.dispositions for facts in texts)
+    if (texts or subtitles) and target.format != "webm" and not shown:
         await asyncio.to_thread(disable_subtitles, output)
-    start, sounds = source.start - output_start(source), len(tracks) - len(texts)
+    rate, lead = target.exact_rate, target.lead_frames
+    start, sounds = source.start - lead / rate - output_start(source, rate, lead), len(tracks) - len(texts)
     verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
     return MergeResult(verified, warnings)
 

@@ -74,9 +74,13 @@ def check_result(path: Path, target: Target, *, start: Fraction, sounds: int) ->
         with path.open("rb") as file:
             order = [kind for kind, _, _ in boxes(file) if kind in {b"moov", b"mdat"}]
         _expect(order[:1] == [b"moov"], "The result's table of contents is not at its start.")
+    return Verified(target.frames, duration, path.stat().st_size, sha256_of(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Verified(target.frames, duration, path.stat().st_size, digest)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _opened(path: Path, name: str) -> av.container.InputContainer:

@@ -21,7 +21,7 @@ from ecg_renderer.planning.plan import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
+from ecg_renderer.planning.segments import alike, cell_length, cut_segments, runs_of
 
 __all__ = [
     "CELL_SECONDS",
@@ -30,6 +30,7 @@ __all__ = [
     "Cutting",
     "FrameCosts",
     "Planner",
+    "alike",
     "alive_frames",
     "cell_key",
     "cell_length",

@@ -11,7 +11,7 @@ from ecg_api.options import EncoderName, Options
 from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
-from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
@@ -24,7 +24,8 @@ from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
-_SCHEMA = 3
+_SCHEMA = 4
+_LOOK = {"width", "height", "rate", "lead_frames", "deinterlace", "quality", "preset", "fit", "focus"}
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 # Who watches sees the first second when the first cell is finished, and waits for each further one.
@@ -65,11 +66,13 @@ class Planner:
     @classmethod
     def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
         """Return that of a plan which was made before."""
-        grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
+        target = plan.target
+        start = start_seconds(plan.source, target.exact_rate, target.lead_frames)
+        grid = FrameGrid(target.exact_rate, target.frames, start, target.lead_frames)
         return cls(
             scenario,
             grid,
-            (plan.target.width, plan.target.height),
+            (target.width, target.height),
             plan.cell_frames,
             options.layout == "preview",
             Activity.of(scenario.cues, grid),
@@ -101,14 +104,16 @@ def make_plan(
     versions: Mapping[str, str],
     cores: int,
     fetched: Fetched = NOTHING_FETCHED,
+    alone: bool = False,
 ) -> Plan:
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
     `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
-    a pixel; `cores` is the number of CPU cores for which time is estimated. Raises OptionsError for a size that cannot
+    a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for
+    their captions alone too. Raises OptionsError for a size that cannot
     be rendered.
     """
-    grid, rate_warnings = output_grid(source, options)
+    grid, rate_warnings = output_grid(source, options, captions_end=scenario.latest)
     width, height, size_warnings = output_size(source, options)
     longest = round(min(cutting.cell_seconds, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
@@ -120,11 +125,14 @@ def make_plan(
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
+        lead_frames=grid.lead,
+        deinterlace=source.interlaced and options.deinterlace == "auto",
         colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
         encoder=encoder,
         quality=options.quality,
         preset=options.preset,
         fit=options.fit,
+        focus=options.focus,
         format=options.format,
     )
     ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
@@ -134,7 +142,7 @@ def make_plan(
         source=source,
         target=target,
         cell_frames=cell_frames,
-        cells=[_cell(planner, frames, target, source, options, versions) for frames in ranges],
+        cells=[_cell(planner, frames, target, source, options, versions, alone=alone) for frames in ranges],
         segments=[],
         plugins=[_plugin(module) for module in fetched.modules.values()],
         captioned_frames=activity.captioned_frames(whole),
@@ -145,6 +153,7 @@ def make_plan(
             *fetched.warnings,
             *rate_warnings,
             *size_warnings,
+            *source_warnings(source, options),
             *colour_warnings(source, options),
             *track_warnings(source, options.format),
         ],
@@ -208,12 +217,28 @@ def cell_key(
             "film": film.contents(),
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
-            "target": target.model_dump(include={"width", "height", "rate", "quality", "preset", "fit"}),
+            "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
             "seek": seek,
             "versions": dict(versions),
+        }
+    )
+
+
+def captions_key(
+    film: Film, frames: FrameRange, target: Target, source: SourceFacts, versions: Mapping[str, str]
+) -> str:
+    """Return the key of a cell of captions alone: no encoder, and of the source only its colours, play a part."""
+    return canonical_hash(
+        {
+            "schema": _SCHEMA,
+            "film": film.contents(),
+            "frames": [frames.start, frames.end],
+            "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
+            "fullRange": source.full_range,
+            "versions": {name: version for name, version in versions.items() if name != "ffmpeg"},
         }
     )
 
@@ -225,10 +250,13 @@ def _cell(
     source: SourceFacts,
     options: Options,
     versions: Mapping[str, str],
+    *,
+    alone: bool,
 ) -> CellPlan:
-    seek = seek_before(source, frames.start, planner.grid.rate)
+    seek = Placing.of(source, target).seek(source, frames.start)
+    film = planner.film(frames)
     key = cell_key(
-        planner.film(frames),
+        film,
         frames,
         target,
         source=source,
@@ -237,7 +265,8 @@ def _cell(
         versions=versions,
     )
     captioned = planner.activity.captioned_frames(frames)
-    return CellPlan(key=key, seek=seek, captioned_frames=captioned)
+    of_captions = captions_key(film, frames, target, source, versions) if alone else ""
+    return CellPlan(key=key, captions_key=of_captions, seek=seek, captioned_frames=captioned)
 
 
 def _plugin(module: PluginModule) -> PluginPlan:
@@ -254,3 +283,24 @@ def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixe
         work=activity.distinct_frames(frames) * pixels,
         captioned_frames=activity.captioned_frames(frames),
     )
+
+
+def source_warnings(source: SourceFacts, options: Options) -> list[str]:
+    """Return what is unusual about a source and is met in a way that a person should know of."""
+    warnings = []
+    if source.alpha and source.codec != "gif":  # those nearly always say that they have
+        warnings.append("The source has an alpha channel: what is transparent is shown on black.")
+    if source.other_shapes:
+        warnings.append(
+            f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
+            f"{', '.join(source.other_shapes)} later; those are fitted into the first size, with black bars."
+        )
+    if source.interlaced:
+        done = "made whole again; set options.deinterlace to off to leave them"
+        done = done if options.deinterlace == "auto" else "left as they are, as asked"
+        warnings.append(f"The source is interlaced: its pictures are two fields each, which are {done}.")
+    if source.telecined:
+        warnings.append(
+            "The source seems to be a film of 23.976 pictures a second that was telecined to 29.97; that is not undone."
+        )
+    return warnings

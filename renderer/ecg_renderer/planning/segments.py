@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +48,21 @@ def runs_of(cells: Collection[int]) -> list[range]:
         else:
             runs.append(range(cell, cell + 1))
     return runs
+
+
+def alike(
+    cells: Iterable[int], missing: Collection[int], missing_alone: Collection[int]
+) -> list[tuple[range, bool, bool]]:
+    """Return runs of `cells` of which the same is to be made: the video, the captions alone.
+
+    A cell of which nothing is missing lies between others of its segment: what they lack is made of it once more.
+    """
+    wanted = {cell: (cell in missing, cell in missing_alone) for cell in cells}
+    others = (any(video for video, _ in wanted.values()), not any(video for video, _ in wanted.values()))
+    wanted = {cell: kind if any(kind) else others for cell, kind in wanted.items()}
+    kinds = ((True, False), (True, True), (False, True))
+    runs = [(run, *kind) for kind in kinds for run in runs_of([cell for cell in wanted if wanted[cell] == kind])]
+    return sorted(runs, key=lambda run: run[0].start)
 
 
 def _shares(work: list[int], cells: list[int], wished: int) -> list[int]:

@@ -15,8 +15,9 @@ present, fetch, keep   finished pieces of video that later renders use again
 from ecg_renderer.storage.address import UrlPolicy
 from ecg_renderer.storage.base import Output, Storage, TransferProgress
 from ecg_renderer.storage.cells import Cell, CellStore, default_cells, limit_cells, run_folder
+from ecg_renderer.storage.folder import FolderStorage
 from ecg_renderer.storage.local import FileStorage
-from ecg_renderer.storage.open import SUPPORTED, open_storage, opened_source
+from ecg_renderer.storage.open import SUPPORTED, open_result, open_storage, opened_source
 from ecg_renderer.storage.output import OutputFile, check_writable
 from ecg_renderer.storage.s3_check import ask_s3, s3_is_set_up
 from ecg_renderer.storage.work import Work
@@ -27,6 +28,7 @@ __all__ = [
     "Cell",
     "CellStore",
     "FileStorage",
+    "FolderStorage",
     "Output",
     "OutputFile",
     "Storage",
@@ -38,6 +40,7 @@ __all__ = [
     "check_writable",
     "default_cells",
     "limit_cells",
+    "open_result",
     "open_storage",
     "open_work_store",
     "opened_source",

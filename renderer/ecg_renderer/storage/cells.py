@@ -1,5 +1,6 @@
 """Finished pieces of video that later renders use again, whole or not at all, shared by everybody who may see them.
 
+    KEY-captions.zip        a cell of captions alone, sealed likewise
     KEY-ENCODER.mp4         a cell; its last box is a seal: name, frames, and the SHA-256 of all that comes before
     probes/KEY.json         what was found out about a source
     selfcheck/KEY.json      that a way to capture gives the reference's pictures
@@ -48,6 +49,11 @@ class Cell:
     def of(cls, key: str, encoder: str, frames: int) -> Cell:
         """Return the cell with the key of its plan, made by `encoder`."""
         return cls(f"{key}-{encoder}.mp4", frames)
+
+    @classmethod
+    def of_captions(cls, key: str, frames: int) -> Cell:
+        """Return the cell of captions alone with the key of its plan."""
+        return cls(f"{key}-captions.zip", frames)
 
 
 class CellStore:
@@ -248,6 +254,6 @@ def clear_cells(store: Path) -> Kept:
 
 
 def _cells(store: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for path in store.glob("*.mp4"):
+    for path in (*store.glob("*.mp4"), *store.glob("*.zip")):
         with suppress(OSError):
             yield path, path.stat()

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from ecg_renderer.errors import StorageError
 from ecg_renderer.storage.address import UrlPolicy, printable
 from ecg_renderer.storage.base import Storage
+from ecg_renderer.storage.folder import FolderStorage
 from ecg_renderer.storage.local import FileStorage
 
 SUPPORTED = "plain paths, file:// and s3:// (read and write), https:// (read)"
@@ -43,6 +44,13 @@ def open_storage(uri: str, base: Path, policy: UrlPolicy | None = None) -> Stora
         f"{printable(uri)} cannot be opened: {scheme}:// is not supported.",
         hint=f"Supported are {SUPPORTED}.",
     )
+
+
+def open_result(uri: str, base: Path) -> Storage | FolderStorage:
+    """Return the storage that a result at `uri` is written to: as `open_storage`, or a folder where it ends in one."""
+    if not uri.endswith("/"):
+        return open_storage(uri, base)
+    return FolderStorage(_file_uri_path(uri) if uri.lower().startswith("file://") else base / Path(uri).expanduser())
 
 
 async def opened_source(storage: Storage) -> str:

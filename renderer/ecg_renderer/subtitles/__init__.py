@@ -4,6 +4,8 @@
     JSON                       transcripts    Whisper, whisper.cpp, WhisperX, Amazon Transcribe
     captions -> pages -> data  pages, looks   two balanced lines at a time; plain, karaoke, pop, loud
 
+And back: spoken, a scenario's text; writing, files of subtitles; readability, what people cannot read in them.
+
 Which of them a file is, its content says; its name only where the content could be either.
 """
 
@@ -16,9 +18,12 @@ from ecg_renderer.scenario import Picture
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.pages import frame_of, paginated
+from ecg_renderer.subtitles.readability import hard_to_read
+from ecg_renderer.subtitles.spoken import spoken_of
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
+from ecg_renderer.subtitles.writing import written_subtitles
 
-__all__ = ["as_scenario", "is_subtitles", "subtitle_scenario"]
+__all__ = ["as_scenario", "hard_to_read", "is_subtitles", "spoken_of", "subtitle_scenario", "written_subtitles"]
 
 
 def is_subtitles(raw: bytes | dict[str, Any]) -> bool:

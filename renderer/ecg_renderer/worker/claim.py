@@ -28,15 +28,17 @@ from ecg_renderer.storage import Work
 _CLAIM: TypeAdapter[EncoderChoice] = TypeAdapter(EncoderChoice)
 
 
-async def agree_on_encoder(work: Work, options: Options, *, bit_depth: int, size: Size = TEST_SIZE) -> EncoderChoice:
+async def agree_on_encoder(
+    work: Work, options: Options, *, bit_depth: int, size: Size = TEST_SIZE, take: int = 0
+) -> EncoderChoice:
     """Return the encoder of the job, and why it is that one, after making sure that it works here.
 
     Raises GpuUnavailable if it does not, OptionsError if the job asks for what cannot be.
     """
-    claim = await read_claim(work)
+    claim = await read_claim(work, take)
     if claim is None:
         own = settled_encoder(options, bit_depth=bit_depth) or await _tested(options, bit_depth, size)
-        claim = await claim_encoder(work, own)
+        claim = await claim_encoder(work, own, take)
     codec = CODECS[claim.encoder]
     if codec.hardware and (problem := await nvenc_problem(codec, size=size, bit_depth=bit_depth)):
         raise GpuUnavailable(
@@ -46,15 +48,16 @@ async def agree_on_encoder(work: Work, options: Options, *, bit_depth: int, size
     return claim
 
 
-async def claim_encoder(work: Work, wish: EncoderChoice) -> EncoderChoice:
-    """Claim the encoder for the job; return the one that was claimed first, by whomever."""
+async def claim_encoder(work: Work, wish: EncoderChoice, take: int = 0) -> EncoderChoice:
+    """Claim the encoder for the job, or the `take`th size of it; return the one that was claimed first, by whomever."""
     raw = _CLAIM.dump_json(wish)
-    return _decoded(await work.do(lambda store: store.put_if_absent(WorkFiles.ENCODER, raw)))
+    name = WorkFiles.of_take(WorkFiles.ENCODER, take)
+    return _decoded(await work.do(lambda store: store.put_if_absent(name, raw)))
 
 
-async def read_claim(work: Work) -> EncoderChoice | None:
+async def read_claim(work: Work, take: int = 0) -> EncoderChoice | None:
     """Return the encoder that was claimed, or None before the first segment pod came so far."""
-    raw = await work.get(WorkFiles.ENCODER)
+    raw = await work.get(WorkFiles.of_take(WorkFiles.ENCODER, take))
     return None if raw is None else _decoded(raw)
 
 

@@ -3,32 +3,36 @@
 1. did an earlier try come as far as the output? then only its report is missing
 2. fetch the cells, a few at a time, each checked by its seal
 3. join them with the source's sound, into a temporary file, read back and checked
-4. the output's final name, then a note that it has it
+4. the output's final name, then files of subtitles, then a note of both
 5. the work files go; cells that the namespace shares stay
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ecg_api.plan import Plan
 from ecg_api.pods import MergeReport, decode_report, encode_report
 from ecg_api.ranges import format_ranges
-from ecg_api.status import OutputStatus
-from ecg_renderer.errors import RenderError
+from ecg_api.renditions import content_of
+from ecg_api.status import OutputStatus, RenditionStatus
+from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
-from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import Stage
+from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, write_captions, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
 from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import read_claim
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.scratch import scratch_folder
+from ecg_renderer.worker.takes import PlannedTake, load_takes, segments_of
 from ecg_renderer.worker.watching import watched
-from ecg_renderer.worker.work import load_job, open_source
+from ecg_renderer.worker.work import open_source
 
 MERGED = "merged.json"
 """Note among the work files that the output has its final name: the merge's report."""
@@ -45,74 +49,158 @@ async def merge_job(assignment: Assignment, live: Live, announce: Callable[[Merg
     if report:
         live.say("An earlier try has finished the output already.")
     else:
-        prepared = await load_job(work, assignment)
-        claim = await read_claim(work)
-        prepared = prepared.encoded_by(claim) if claim else prepared
+        takes = [await _as_claimed(work, take) for take in await load_takes(work, assignment)]
         with scratch_folder() as folder:
-            report = await _merge(assignment, work, prepared, folder, live)
+            report = await _merge(assignment, work, takes, folder, live)
     announce(report)
     return await clean_up(work, report, live)
 
 
-async def _merge(assignment: Assignment, work: Work, prepared: PreparedJob, folder: Path, live: Live) -> MergeReport:
-    if prepared.plan.segments:
-        return await merge_cells(assignment, work, prepared, folder, live)
-    # No other pod has had to do with the job: there was nothing to render.
-    async with watched(assignment, prepared, None, folder, live):
-        return await merge_cells(assignment, work, prepared, folder, live)
+async def _as_claimed(work: Work, planned: PlannedTake) -> PlannedTake:
+    claim = await read_claim(work, planned.number)
+    return replace(planned, prepared=planned.prepared.encoded_by(claim)) if claim else planned
 
 
-async def merge_cells(
-    assignment: Assignment, work: Work, prepared: PreparedJob, folder: Path, live: Live
+async def _merge(
+    assignment: Assignment, work: Work, takes: Sequence[PlannedTake], folder: Path, live: Live
 ) -> MergeReport:
-    """Write the output from the job's cells; those that lie in `folder` already need not be fetched."""
-    plan = prepared.plan
-    frames = plan.target.frames
-    live.count(0, frames)
-    live.stage(Stage.MERGING, f"Merging {len(plan.cells)} pieces, {frames} frames.")
-    files = CellFiles(folder, 0, plan.cell_frames)
-    await _fetch(assignment, prepared, files, live)
-    paths = [files.path(number) for number in range(len(plan.cells))]
-    destination = open_storage(assignment.job.spec.output.uri, assignment.base)
-    needed = sum(path.stat().st_size for path in paths)
-    url = await open_source(assignment, plan)
-    with destination.output(assignment.output_key, source=url, needed_bytes=needed) as output:
-        merged = await merge(paths, target=plan.target, source=plan.source, url=url, output=output.path)
-        live.stage(UPLOADING, f"Writing the output, {merged.verified.size_bytes / 1e6:.1f} MB.")
-        # Leaving the context ends an upload; so it need not be waited for when the pod is stopped.
-        final = await asyncio.to_thread(output.commit, live.transferred)
-    status = await asyncio.to_thread(_status, assignment, destination, final, plan, merged)
-    report = MergeReport(output=status, warnings=list(merged.warnings))
+    if segments_of(takes):
+        return await merge_takes(assignment, work, takes, folder, live)
+    # No other pod has had to do with the job: there was nothing to render.
+    async with watched(assignment, takes[0].prepared, None, takes[0].folder(folder), live):
+        return await merge_takes(assignment, work, takes, folder, live)
+
+
+async def merge_takes(
+    assignment: Assignment, work: Work, takes: Sequence[PlannedTake], folder: Path, live: Live
+) -> MergeReport:
+    """Write all of a job's results from its cells; those that lie below `folder` already need not be fetched.
+
+    A rendition that fails does not keep the others from being written: it is listed with its failure.
+    """
+    job, (main, *others) = assignment.job, takes
+    live.count(0, main.prepared.plan.target.frames)
+    made = _Merging(assignment, folder, live)
+    status, warnings = await made.main(main)
+    outputs = [*made.outputs]
+    for planned in others:
+        made = _Merging(assignment, folder, live)
+        await made.other(planned)
+        outputs += made.outputs
+    for rendition in job.spec.renditions:
+        if content_of(rendition) == "subtitles":
+            outputs.append(await write_subtitles(job, rendition, main.prepared.scenario, assignment.base))
+    order = [MAIN, *(rendition.title for rendition in job.spec.renditions)]
+    outputs.sort(key=lambda output: order.index(output.name))
+    report = MergeReport(output=status, outputs=outputs if job.spec.renditions else [], warnings=warnings)
     await work.put(MERGED, encode_report(report).encode())
     live.say(f"The output is {status.uri}.")
     return report
 
 
-async def _fetch(assignment: Assignment, prepared: PreparedJob, files: CellFiles, live: Live) -> None:
-    """Fetch what is missing; raises RenderError, which another try may mend, if a cell is not in the store, or damaged.
+class _Merging:
+    """Writes the results of one take; `outputs` are those that are made, or have failed."""
+
+    def __init__(self, assignment: Assignment, folder: Path, live: Live) -> None:
+        self._assignment = assignment
+        self._folder = folder
+        self._live = live
+        self.outputs: list[RenditionStatus] = []
+
+    async def main(self, planned: PlannedTake) -> tuple[OutputStatus, list[str]]:
+        """Write the job's own video, and the captions alone of its size; return its status, and warnings."""
+        files = await self._fetched(planned)
+        destination, final, merged = await self._video(planned, files)
+        plan = planned.prepared.plan
+        status = await asyncio.to_thread(_status, self._assignment, destination, final, plan, merged)
+        values = status.model_dump(include={"uri", "url", "size_bytes", "frames", "sha256"}, by_alias=False)
+        self.outputs.append(RenditionStatus(name=MAIN, content="video", **values))
+        await self._alone(planned, files)
+        return status, list(merged.warnings)
+
+    async def other(self, planned: PlannedTake) -> None:
+        """Write the results of another size. Raises PiecesGone."""
+        files = await self._fetched(planned)
+        if planned.take.video:
+            wanted = self._assignment.job.spec.renditions
+            rendition = next(one for one in wanted if one.uri == planned.take.job.spec.output.uri)
+            try:
+                destination, final, merged = await self._video(planned, files)
+                job, verified = planned.take.job, merged.verified
+                result = await asyncio.to_thread(result_of, job, rendition.title, "video", destination, final, verified)
+            except RenderError as error:
+                result = failed(rendition, error)
+            self.outputs.append(result)
+        await self._alone(planned, files)
+        await asyncio.to_thread(shutil.rmtree, files.folder, ignore_errors=True)
+
+    async def _fetched(self, planned: PlannedTake) -> CellFiles:
+        plan = planned.prepared.plan
+        frames = plan.target.frames
+        self._live.stage(Stage.MERGING, f"Merging {len(plan.cells)} pieces, {frames} frames.")
+        files = CellFiles(planned.folder(self._folder), 0, plan.cell_frames)
+        await _fetch(self._assignment, planned, files, self._live)
+        return files
+
+    async def _video(self, planned: PlannedTake, files: CellFiles) -> tuple[Storage, str, MergeResult]:
+        prepared, assignment, plan = planned.prepared, self._assignment, planned.prepared.plan
+        paths = [files.path(number) for number in range(len(plan.cells))]
+        destination = open_storage(planned.take.job.spec.output.uri, assignment.base)
+        needed = sum(path.stat().st_size for path in paths)
+        url = await open_source(assignment, plan)
+        with destination.output(assignment.output_key, source=url, needed_bytes=needed) as output:
+            merged = await merge(
+                paths,
+                target=plan.target,
+                source=plan.source,
+                url=url,
+                output=output.path,
+                subtitles=soft_subtitles(prepared),
+            )
+            self._live.stage(UPLOADING, f"Writing the output, {merged.verified.size_bytes / 1e6:.1f} MB.")
+            # Leaving the context ends an upload; so it need not be waited for when the pod is stopped.
+            final = await asyncio.to_thread(output.commit, self._live.transferred)
+        return destination, final, merged
+
+    async def _alone(self, planned: PlannedTake, files: CellFiles) -> None:
+        prepared = planned.prepared
+        numbers = range(len(prepared.plan.cells))
+        cells = [(files.captions_path(cell), prepared.frames_of(range(cell, cell + 1))) for cell in numbers]
+        for rendition in planned.take.alone:
+            self.outputs.append(await write_captions(prepared, rendition, cells, self._assignment.base))
+
+
+async def _fetch(assignment: Assignment, planned: PlannedTake, files: CellFiles, live: Live) -> None:
+    """Fetch what is missing; raises PiecesGone if a cell is not in the store, or damaged.
 
     A damaged one is gone from the store then.
     """
-    plan = prepared.plan
-    numbers = [number for number in range(len(plan.cells)) if not files.path(number).exists()]
-    wanted = {files.path(number): prepared.cell(number) for number in numbers}
-    fetched = plan.target.frames - sum(cell.frames for cell in wanted.values())
+    prepared, plan = planned.prepared, planned.prepared.plan
+    numbers = range(len(plan.cells))
+    of_video = {files.path(cell): (cell, prepared.cell(cell)) for cell in numbers if planned.take.video}
+    of_alone = {
+        files.captions_path(cell): (cell, prepared.captions_cell(cell)) for cell in numbers if planned.take.alone
+    }
+    wanted = {path: named for path, named in {**of_video, **of_alone}.items() if not path.exists()}
+    total = plan.target.frames * (bool(of_video) + bool(of_alone))
+    fetched = total - sum(cell.frames for _, cell in wanted.values())
 
     def count(frames: int) -> None:
         nonlocal fetched
         fetched += frames
-        live.count(fetched, plan.target.frames)
+        live.count(fetched * plan.target.frames // total, plan.target.frames)
 
-    found = await CellStore(assignment.cells_uri).fetch(wanted, count)
-    missing = [number for number in numbers if files.path(number) not in found]
+    found = await CellStore(assignment.cells_uri).fetch({path: cell for path, (_, cell) in wanted.items()}, count)
+    missing = {number: cell for path, (number, cell) in wanted.items() if path not in found}
     if not missing:
         return
-    segment = next((part.index for part in plan.segments if missing[0] in plan.cells_of(part)), None)
-    raise RenderError(
-        f"The pieces {format_ranges(missing)} of {len(plan.cells)} are not in the store, or were damaged: "
-        f"{prepared.cell(missing[0]).name} is the first.",
+    first = min(missing)
+    segment = next((part.index for part in plan.segments if first in plan.cells_of(part)), None)
+    raise PiecesGone(
+        f"The pieces {format_ranges(set(missing))} of {len(plan.cells)} are not in the store, or were damaged: "
+        f"{missing[first].name} is the first.",
         hint="Render the job once more; and see that nothing removes pieces before their jobs are done.",
-        segment=segment,
+        segment=None if segment is None else planned.first + segment,
     )
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from ecg_api.options import EncoderName, Options
@@ -21,6 +22,7 @@ from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import cutting_of
+from ecg_renderer.results import Take, check_results, takes_of
 from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.address import printable
 from ecg_renderer.worker.assignment import Assignment
@@ -43,43 +45,61 @@ async def plan_job(
     live.stage("planning", f"Planning {job.metadata.name}.")
     _check_encoder(job)
     store, cutting = CellStore(assignment.cells_uri), cutting_of(job, most=most_segments)
-    prepared = await prepare_job(
-        job,
-        assignment.base,
-        cutting,
-        store=store,
-        reader=scenario_reader(scenario_file),
-        chooser=presumed_encoder,
-    )
+    reader = scenario_reader(scenario_file)
+
+    async def prepared_for(wanted: RenderJob, *, alone: bool) -> PreparedJob:
+        return await prepare_job(
+            wanted, assignment.base, cutting, store=store, reader=reader, chooser=presumed_encoder, alone=alone
+        )
+
+    prepared = await prepared_for(job, alone=bool(job.spec.renditions))
     await asyncio.to_thread(_check_output, assignment, prepared)
-    prepared = await _reuse(work, store, prepared, cutting)
+    takes = takes_of(job, prepared.source)
+    planned = [await _reuse(work, store, prepared, cutting, takes[0])]
+    for number, take in enumerate(takes[1:], 1):
+        other = await prepared_for(take.job, alone=bool(take.alone))
+        planned.append(await _reuse(work, store, other, cutting, take, number))
+    planned = [await _looked_at(one, store, live) for one in planned]
+    for number, one in reversed(list(enumerate(planned))):
+        await store_job(work, one, number)
+    for warning in dict.fromkeys(warning for one in planned for warning in one.plan.warnings):
+        live.warn(warning)
+    return _report(assignment, planned)
+
+
+async def _looked_at(prepared: PreparedJob, store: CellStore, live: Live) -> PreparedJob:
     try:
-        prepared, _ = await look_ahead(prepared, store)
+        return (await look_ahead(prepared, store))[0]
     except BrowserError as error:
         live.say(f"Fonts and layout were not looked at: {error}")
-    await store_job(work, prepared)
-    for warning in prepared.plan.warnings:
-        live.warn(warning)
-    return _report(assignment, prepared)
+        return prepared
 
 
-async def _reuse(work: Work, store: CellStore, prepared: PreparedJob, cutting: Cutting) -> PreparedJob:
+async def _reuse(
+    work: Work, store: CellStore, prepared: PreparedJob, cutting: Cutting, take: Take, number: int = 0
+) -> PreparedJob:
     """Return the job with what is in the store left out of its segments.
 
     Where a node is yet to decide on the encoder, that of the cells counts if they are at least half of the job: the
     rest follows it.
     """
+    numbers = range(len(prepared.plan.cells))
+    there = set(numbers)
+    if take.alone:
+        there = await store.present([prepared.captions_cell(number) for number in numbers])
+    if not take.video:
+        return prepared.reusing(there, cutting)
     found: dict[EncoderName, set[int]] = {}
     for encoder in _candidates(prepared):
         with_it = prepared.encoded_by(EncoderChoice(encoder, "as the pieces in the store"))
-        found[encoder] = await store.present([with_it.cell(number) for number in range(len(prepared.plan.cells))])
+        found[encoder] = await store.present([with_it.cell(number) for number in numbers])
     encoder = max(found, key=lambda name: len(found[name]))
     if 2 * len(found[encoder]) < len(prepared.plan.cells):
         return prepared
     choice = EncoderChoice(encoder, "as the pieces in the store")
-    if len(found) > 1 and (await claim_encoder(work, choice)).encoder != encoder:
+    if len(found) > 1 and (await claim_encoder(work, choice, number)).encoder != encoder:
         return prepared  # an earlier try of this plan, and a segment of it, came before
-    return prepared.encoded_by(choice).reusing(found[encoder], cutting)
+    return prepared.encoded_by(choice).reusing(found[encoder] & there, cutting)
 
 
 def _candidates(prepared: PreparedJob) -> list[EncoderName]:
@@ -116,10 +136,12 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
     destination = open_storage(assignment.job.spec.output.uri, assignment.base)
     with destination.output(assignment.output_key, source=prepared.source_url):
         pass  # entering proves it; leaving removes what that took
+    check_results(assignment.job, assignment.base, prepared.source, prepared.source_url)
 
 
-def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
-    plan, target = prepared.plan, prepared.plan.target
+def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanReport:
+    plans = [one.plan for one in planned]
+    plan, target = plans[0], plans[0].target
     live = f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}" if assignment.job.spec.live else None
     summary = PlanSummary(
         uri=f"{printable(assignment.work_uri).rstrip('/')}/{WorkFiles.PLAN}",
@@ -127,11 +149,12 @@ def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
         height=target.height,
         rate=target.rate,
         frames=target.frames,
-        cells=len(plan.cells),
-        cells_reused=plan.reused_cells,
+        frames_to_render=target.frames * len(plans) if len(plans) > 1 else 0,
+        cells=sum(len(one.cells) for one in plans),
+        cells_reused=sum(one.reused_cells for one in plans),
         distinct_frames=plan.distinct_frames_estimate,
-        estimated_seconds=plan.estimated_seconds,
+        estimated_seconds=sum(one.estimated_seconds for one in plans),
         warnings=plan.warnings,
         live_uri=live,
     )
-    return PlanReport(plan=summary, segments=len(plan.segments))
+    return PlanReport(plan=summary, segments=sum(len(one.segments) for one in plans))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ecg_api.plan import SegmentPlan
@@ -19,24 +21,23 @@ from ecg_api.pods import MergeReport, SegmentReport
 from ecg_api.status import MemoryTrend, RenderMetrics
 from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.errors import ManifestError, RenderError
+from ecg_renderer.errors import RenderError
 from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.metering import RenderMeter
-from ecg_renderer.planning import runs_of
-from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.planning import alike
 from ecg_renderer.progress import Stage
-from ecg_renderer.rendering import Surroundings, render
+from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.settings import Settings
-from ecg_renderer.storage import CellStore, Work
+from ecg_renderer.storage import Cell, CellStore, Work
 from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import agree_on_encoder
 from ecg_renderer.worker.live import Live
-from ecg_renderer.worker.merge import clean_up, done_before, merge_cells
+from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.scratch import scratch_folder
+from ecg_renderer.worker.takes import PlannedTake, load_takes, segments_of, take_with
 from ecg_renderer.worker.watching import watched
-from ecg_renderer.worker.work import load_job
 
 
 async def render_segment(
@@ -64,48 +65,64 @@ class _Segment:
         self._store = CellStore(assignment.cells_uri)
 
     async def run(self, announce: Callable[[SegmentReport], None]) -> SegmentReport:
-        prepared = await load_job(self._work, self._assignment)
-        segment = _segment(prepared, self._number)
-        self._live.begin_segment(segment)
-        say = f"Segment {self._number} of {len(prepared.plan.segments)}: {_frames_of(segment)}."
-        self._live.stage(Stage.STARTING, say)
-        options, bit_depth = prepared.encoding
-        target = prepared.plan.target
-        size = target.width, target.height
-        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth, size=size)
-        self._live.encode_with(choice)
-        prepared = prepared.encoded_by(choice)
+        takes = await load_takes(self._work, self._assignment)
+        planned = take_with(takes, self._number)
+        segment = planned.segment(self._number)
+        self._live.begin_segment(segment.model_copy(update={"index": self._number}))
+        self._live.stage(Stage.STARTING, f"Segment {self._number} of {segments_of(takes)}: {_frames_of(segment)}.")
+        planned, choice = await self._with_encoder(planned)
         with scratch_folder() as folder:
-            async with watched(self._assignment, prepared, self._number, folder, self._live):
-                report = await self._render(prepared, segment, folder, choice)
-            if len(prepared.plan.segments) > 1:
+            async with self._watched(planned, folder):
+                report = await self._render(planned, segment, folder, choice)
+            if segments_of(takes) > 1:
                 return report
-            merged = await done_before(self._work) or await self._merge(prepared, folder)
+            takes[planned.number] = planned
+            merged = await done_before(self._work) or await self._merge(takes, folder)
         report = report.model_copy(update={"merged": merged})
         announce(report)
         merged = await clean_up(self._work, merged, self._live)
         return report.model_copy(update={"merged": merged})
 
-    async def _merge(self, prepared: PreparedJob, folder: Path) -> MergeReport:
-        return await merge_cells(self._assignment, self._work, prepared, folder, self._live)
+    async def _with_encoder(self, planned: PlannedTake) -> tuple[PlannedTake, EncoderChoice]:
+        """Agree on the encoder of a take; captions alone need none. The job's own is the one that its status names."""
+        prepared = planned.prepared
+        if not planned.take.video:
+            return planned, EncoderChoice(prepared.plan.target.encoder, "")
+        options, depth = prepared.encoding
+        size = prepared.plan.target.width, prepared.plan.target.height
+        choice = await agree_on_encoder(self._work, options, bit_depth=depth, size=size, take=planned.number)
+        if planned.number == 0:
+            self._live.encode_with(choice)
+        return replace(planned, prepared=prepared.encoded_by(choice)), choice
+
+    def _watched(self, planned: PlannedTake, folder: Path) -> AbstractAsyncContextManager[None]:
+        """Let people watch the job's own video; nobody watches its renditions."""
+        if planned.number:
+            return nullcontext()
+        return watched(self._assignment, planned.prepared, self._number, planned.folder(folder), self._live)
+
+    async def _merge(self, takes: list[PlannedTake], folder: Path) -> MergeReport:
+        return await merge_takes(self._assignment, self._work, takes, folder, self._live)
 
     async def _render(
-        self, prepared: PreparedJob, segment: SegmentPlan, folder: Path, choice: EncoderChoice
+        self, planned: PlannedTake, segment: SegmentPlan, folder: Path, choice: EncoderChoice
     ) -> SegmentReport:
-        plan, live = prepared.plan, self._live
-        cells = plan.cells_of(segment)
-        there = await self._store.present([prepared.cell(number) for number in cells])
-        missing = [cell for place, cell in enumerate(cells) if place not in there]
+        prepared, live = planned.prepared, self._live
+        plan, cells = prepared.plan, prepared.plan.cells_of(segment)
+        of_video = await self._missing({cell: prepared.cell(cell) for cell in cells if planned.take.video})
+        of_alone = await self._missing({cell: prepared.captions_cell(cell) for cell in cells if planned.take.alone})
+        missing = of_video | of_alone
+        report = partial(_report, self._number, segment, choice if planned.number == 0 else None)
         if not missing:
-            live.say(f"Segment {segment.index} is in the store already; nothing to render.")
+            live.say(f"Segment {self._number} is in the store already; nothing to render.")
             live.count(segment.frames, segment.frames)
-            return _report(segment, choice, RenderMetrics(), reused=True)
+            return report(RenderMetrics(), reused=True)
         keep_freed_memory()
         gc.freeze()  # what was imported stays, and need not be looked through
         left = sum(prepared.cell(cell).frames for cell in missing)
         meter = RenderMeter(
             live,
-            encoder=choice.encoder,
+            encoder=choice.encoder if planned.take.video else "",
             frames=segment.frames,
             before=segment.frames - left,
             segments=len(plan.segments),
@@ -118,22 +135,21 @@ class _Segment:
         try:
             async with MemoryMeter().running() as memory:
                 live.memory = memory
-                here = Surroundings(self._settings, folder, launcher, self._store)
-                async with aclosing(render(prepared, runs_of(missing), here, meter)) as finished:
-                    async for number, path in finished:
-                        await self._store.keep(prepared.cell(number), path, live.transferred)
+                here = Surroundings(self._settings, planned.folder(folder), launcher, self._store)
+                parts = [Part(*run) for run in alike(sorted(missing), of_video, of_alone)]
+                async with aclosing(render(prepared, parts, here, meter)) as finished:
+                    async for piece in finished:
+                        cell = (prepared.captions_cell if piece.alone else prepared.cell)(piece.number)
+                        await self._store.keep(cell, piece.path, live.transferred)
                 # Short segments end before the first sample.
                 peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
         finally:
             await launcher.close()
-        return _report(segment, choice, _metrics(meter, left, peak, memory.trend))
+        return report(_metrics(meter, left, peak, memory.trend))
 
-
-def _segment(prepared: PreparedJob, number: int) -> SegmentPlan:
-    segments = prepared.plan.segments
-    if number >= len(segments):
-        raise ManifestError(f"There is no segment {number}: the plan has {len(segments)}, from 0 on.")
-    return segments[number]
+    async def _missing(self, cells: Mapping[int, Cell]) -> set[int]:
+        there = await self._store.present(list(cells.values()))
+        return {number for place, number in enumerate(cells) if place not in there}
 
 
 def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend) -> RenderMetrics:
@@ -148,13 +164,13 @@ def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend
 
 
 def _report(
-    segment: SegmentPlan, choice: EncoderChoice, metrics: RenderMetrics, *, reused: bool = False
+    number: int, segment: SegmentPlan, choice: EncoderChoice | None, metrics: RenderMetrics, *, reused: bool = False
 ) -> SegmentReport:
     return SegmentReport(
-        segment=segment.index,
+        segment=number,
         frames=segment.frames,
-        encoder=choice.encoder,
-        encoder_reason=choice.reason,
+        encoder=choice.encoder if choice else "",
+        encoder_reason=choice.reason if choice else "",
         reused=reused,
         metrics=metrics,
     )

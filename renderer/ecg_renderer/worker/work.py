@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
+from ecg_api.renderjob import RenderJob
 from ecg_renderer.errors import StorageError
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.origin.pictures import with_pictures
@@ -33,15 +34,18 @@ _TRANSFERS = 8
 _PLAN_AGAIN = "Run `ecg-render worker plan` again, with the same image."
 
 
-async def store_job(work: Work, prepared: PreparedJob) -> None:
-    """Write plugins, scenario and plan; the plan last, so that where a plan is the rest is too."""
+async def store_job(work: Work, prepared: PreparedJob, take: int = 0) -> None:
+    """Write plugins, scenario and plan; the plan last, so that where a plan is the rest is too.
+
+    `take` is its number among those of a job; the main one is written last.
+    """
     bodies = {
         digest: module.files[path] for module in prepared.modules.values() for path, digest in module.hashes.items()
     }
     puts = [partial(_put_plugin_file, digest, body) for digest, body in bodies.items()]
     await work.do_all(puts, at_once=_TRANSFERS)
-    await work.put(WorkFiles.SCENARIO, _SCENARIO.dump_json(prepared.scenario))
-    await work.put(WorkFiles.PLAN, prepared.plan.model_dump_json().encode())
+    await work.put(WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.dump_json(prepared.scenario))
+    await work.put(WorkFiles.of_take(WorkFiles.PLAN, take), prepared.plan.model_dump_json().encode())
 
 
 async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
@@ -50,12 +54,16 @@ async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
     Raises StorageError if plan or scenario is missing or cannot be understood, SourceMissing, and SourceInvalid if the
     source is not the one that was planned.
     """
-    plan = await load_plan(work)
-    scenario = await _load(work, WorkFiles.SCENARIO, _SCENARIO.validate_json)
-    url = await open_source(assignment, plan)
+    url = await open_source(assignment, await load_plan(work))
+    return await load_prepared(work, assignment.job, url)
+
+
+async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> PreparedJob:
+    """Return a take as it was prepared, with the source's address `url`; raises StorageError."""
+    plan = await _load(work, WorkFiles.of_take(WorkFiles.PLAN, take), Plan.model_validate_json)
+    scenario = await _load(work, WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.validate_json)
     modules = await _load_plugins(work, plan)
-    choice = EncoderChoice(plan.target.encoder, "as planned")
-    return PreparedJob(assignment.job, url, scenario, choice, plan, modules)
+    return PreparedJob(job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan, modules)
 
 
 async def load_plan(work: Work) -> Plan:

@@ -15,6 +15,7 @@ from command_line import ecg_render
 
 SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello there\n\n2\n00:00:00,500 --> 00:00:01,000\nand you\n"
 TOO_WIDE = "x" * 300
+UNREADABLE = ["long subtitle lines", "read too fast"]
 
 
 def caption(text: str, **word: Any) -> dict[str, Any]:
@@ -44,13 +45,13 @@ def written(folder: Path, name: str, content: Any) -> Path:
     ("content", "kinds"),
     [
         (caption("short"), []),
-        (caption(TOO_WIDE), ["outside the picture"]),
+        (caption(TOO_WIDE), [*UNREADABLE, "outside the picture"]),
         (caption("short", pluginChain=[{"name": "wave"}]), ["unknown plugin wave"]),
-        ({"cues": [{"text": TOO_WIDE, "start": 0, "end": 1}]}, ["flat cue", "version", "missing track"]),
-        (SRT, []),
+        ({"cues": [{"text": TOO_WIDE, "start": 0, "end": 1}]}, ["flat cue", "version", "missing track", *UNREADABLE]),
+        (SRT, ["read too fast"]),
         (
             {**caption("one"), "cues": [{**caption("one")["cues"][0], "id": name} for name in ("c1", "c2")]},
-            ["id", "overlapping captions"],
+            ["id", "subtitles at one time", "overlapping captions"],
         ),
     ],
     ids=["good", "too wide", "unknown plugin", "flat fits", "subtitles", "on each other"],
@@ -71,7 +72,7 @@ def test_check_names_cue_and_word_and_what_to_do(tmp_path: Path) -> None:
     assert "cues[0].root.children[0]: leaves the picture: " in done.out
     assert f'(cue "c1", "{"x" * 40}")' in done.out
     assert "-> Shorten it" in done.out
-    assert done.out.splitlines()[-1] == "It can be rendered: 1 cue, 1 finding."
+    assert done.out.splitlines()[-1] == "It can be rendered: 1 cue, 3 findings of 3 kinds."
 
 
 def test_check_ends_with_the_failure_of_what_cannot_be_rendered(tmp_path: Path) -> None:

@@ -19,8 +19,11 @@ import clips
 import command_line
 import processes
 from ecg_api.failures import FailureCode
+from ecg_api.renditions import Rendition
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
 from ecg_shim.model import JobState, JobStatus, RenderOrder, RequestOptions
+from ecg_shim.relay.payloads import payload
+from ecg_shim.wire import StatusReply
 from s3 import S3Server
 from shim_standalone import ended, eventually, until
 
@@ -158,6 +161,32 @@ def test_a_render_that_is_broken_off_goes_on_from_its_finished_segments(tmp_path
     assert done.output
     assert done.output.path
     assert [numbers.source for numbers in clips.read_counters(done.output.path)] == list(range(120))
+
+
+def test_renditions_lie_beside_the_video_and_are_told(tmp_path: Path) -> None:
+    wanted = [Rendition(uri="small.mp4", width=160, height=90), Rendition(uri="words.srt")]
+
+    async def work() -> tuple[JobState, list[Path | None]]:
+        async with StandaloneBackend(settings(tmp_path)).running() as backend:
+            captions = command_line.scenario("one", seconds=1)
+            await backend.submit(order(clips.counter(command_line.CLIP), captions, renditions=wanted))
+            done = await ended(backend, "job", SECONDS)
+            return done, [(await backend.handed_out(output)).path for output in done.outputs]
+
+    done, paths = asyncio.run(work())
+    assert done.status is JobStatus.COMPLETED, done.failure
+    told = payload(done, time.time())["outputs"]
+    assert told == StatusReply.of(done).model_dump()["outputs"]
+    assert isinstance(told, list)
+    assert [(output["name"], output["content"]) for output in told if isinstance(output, dict)] == [
+        ("main", "video"), ("small.mp4", "video"), ("words.srt", "subtitles"),
+    ]  # fmt: skip
+    assert [output.url and output.url.partition("/api/")[2] for output in done.outputs] == [
+        "render/job/download", "render/job/download/small.mp4", "render/job/download/words.srt",
+    ]  # fmt: skip
+    for output, path in zip(done.outputs, paths, strict=True):
+        assert path is not None
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == output.sha256
 
 
 def test_with_a_bucket_the_video_is_there_and_its_address_opens_it(

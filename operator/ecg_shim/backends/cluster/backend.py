@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from ecg_api.failures import Failure
+from ecg_api.status import RenditionStatus
 from ecg_cluster.client import CONFIG_MAPS
 from ecg_cluster.connection import load_connection, own_namespace
 from ecg_cluster.election import Election
@@ -28,7 +29,7 @@ from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
 from ecg_shim.backends.cluster.tickets import Stage, Ticket, object_name, ticket_name
-from ecg_shim.backends.storage import Presigner
+from ecg_shim.backends.storage import Presigner, signed_result
 from ecg_shim.model import (
     Admission,
     JobState,
@@ -91,8 +92,8 @@ class ClusterBackend:
         self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
         self._stack.callback(self._live.close)
-        self.tasks.spawn("the watch of RenderJobs", self._cache.jobs.run())
-        self.tasks.spawn("the watch of tickets", self._cache.tickets.run())
+        for what, reflector in zip(("RenderJobs", "tickets"), self._cache.reflectors, strict=True):
+            self.tasks.spawn(f"the watch of {what}", reflector.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
                 await self._cache.synced()
@@ -147,6 +148,10 @@ class ClusterBackend:
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
         return await self._presigner.renewed(output)
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return one of a job's results as something to hand out, with an address that works from now on."""
+        return await self._presigner.renewed(signed_result(result))
 
     async def live(self, state: JobState, path: str, *, here: bool = False) -> str | StoredPiece | None:
         """Return a playlist, or a piece, of a job's live stream; None if that is not there (yet), or not in S3."""

@@ -19,7 +19,7 @@ from ecg_api.conditions import Condition, ConditionType
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
 from ecg_api.renderjob import API_VERSION, KIND
-from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, SegmentCounts
+from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, RenditionStatus, SegmentCounts
 from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
@@ -85,6 +85,7 @@ class Job:
     eta_seconds: int | None = None
     segments: tuple[int, int] = (0, 0)
     output: Output | None = None
+    outputs: tuple[RenditionStatus, ...] = ()
     metrics: RenderMetrics = NO_METRICS
     failure: Failure | None = None
     told: Told = NOTHING_TOLD
@@ -121,6 +122,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         live_uri=str((status.get("plan") or {}).get("liveUri") or ""),
         live_url=str((status.get("live") or {}).get("url") or ""),
         output=_output(spec.get("output") or {}, status.get("output")),
+        outputs=tuple(found for raw in status.get("outputs") or () if (found := _part(RenditionStatus, raw))),
         metrics=_metrics(status.get("metrics")),
         failure=_failure(status.get("failure")),
         told=_told(status),
@@ -211,6 +213,7 @@ def _time(text: object) -> datetime | None:
 def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
     """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
     options = RequestOptions.model_validate(ticket.options)
+    output = _wanted_output(ticket.job_id, options.format, settings)
     notes = {
         JOB_ID: ticket.job_id,
         SUBMITTED: ticket.submitted_at.isoformat(),
@@ -227,8 +230,8 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
         "spec": {
             "source": {"uri": video_url},
             "scenario": ticket.scenario,
-            **options.spec(),
-            "output": _wanted_output(ticket.job_id, options.format, settings),
+            **options.spec(output["uri"]),
+            "output": output,
             "callback": {"url": ticket.callback_url},
             "placement": {"gpus": 0 if options.encoder in ("cpu", "x264") else settings.gpus},
             "deadlines": {"activeSeconds": settings.active_seconds},

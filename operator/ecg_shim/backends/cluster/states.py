@@ -31,7 +31,7 @@ from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackState, CallbackStatus, LiveStatus, Phase
 from ecg_shim.backends.cluster.render_jobs import Job, callback_values
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
-from ecg_shim.backends.storage import SignedOutput
+from ecg_shim.backends.storage import SignedOutput, told_under
 from ecg_shim.model import JobState, JobStatus, Output, live_path
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
@@ -102,11 +102,17 @@ def _standing(job: Job, public_url: str) -> dict[str, Any]:
 def _end(job: Job, public_url: str) -> dict[str, Any]:
     status = _ENDS[Phase(job.phase)]
     if status is JobStatus.COMPLETED:
-        return {"status": status, "progress": 100, "message": COMPLETED, "output": _output(job, public_url)}
+        return {"status": status, "progress": 100, "message": COMPLETED, **_results(job, public_url)}
     if status is JobStatus.FAILED:
         message = job.failure.message if job.failure else "Rendering failed."
-        return {"status": status, "progress": _percent(job), "message": message, "failure": job.failure}
+        said = {"status": status, "progress": _percent(job), "message": message, "failure": job.failure}
+        return said | (_results(job, public_url) if job.outputs else {})
     return {"status": status, "progress": _percent(job), "message": CANCELLED}
+
+
+def _results(job: Job, public_url: str) -> dict[str, Any]:
+    outputs = tuple(told_under(public_url, job.job_id, output) for output in job.outputs)
+    return {"output": _output(job, public_url), "outputs": outputs}
 
 
 def _output(job: Job, public_url: str) -> Output | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_api.failures import Failure
+from ecg_api.status import RenditionStatus
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.cache import JobCache
 from ecg_shim.backends.standalone.context import Context
@@ -126,6 +127,10 @@ class StandaloneBackend:
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
         return await self._context.outputs.signed_anew(output)
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return one of a job's results as something to hand out, with an address that works from now on."""
+        return await self._context.outputs.handed_out(result)
 
     async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | None:
         """Return the text of a playlist, or the file of a piece, of a job's live stream; None if it is not there."""

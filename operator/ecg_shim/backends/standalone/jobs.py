@@ -10,14 +10,14 @@ Clients name a job by its id; renderers by its `seq`, which a later job of the s
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any
 
 from ecg_api.failures import Failure
-from ecg_api.status import RenderMetrics
-from ecg_shim.backends.standalone.rows import Job, dump_output, job_of, next_version, row_of, state_of
+from ecg_api.status import RenderMetrics, RenditionStatus
+from ecg_shim.backends.standalone.rows import Job, dump_output, dump_outputs, job_of, next_version, row_of, state_of
 from ecg_shim.model import Conflict, JobState, JobStatus, Output
 
 WAITING = "Waiting for a free renderer"
@@ -170,10 +170,19 @@ def hand_back(connection: Connection, seq: int, spent: float) -> JobState | None
 
 
 def complete(
-    connection: Connection, seq: int, output: Output, metrics: RenderMetrics, seconds: float | None
+    connection: Connection,
+    seq: int,
+    output: Output,
+    metrics: RenderMetrics,
+    seconds: float | None,
+    outputs: Sequence[RenditionStatus] = (),
 ) -> JobState | None:
     """Note a finished video and, if measured, the seconds it took; None if the job has ended otherwise."""
-    values = {"output": dump_output(output), "metrics": metrics.model_dump_json()}
+    values = {
+        "output": dump_output(output),
+        "outputs": dump_outputs(outputs),
+        "metrics": metrics.model_dump_json(),
+    }
     status = {"status": JobStatus.COMPLETED, "progress": 100, "message": COMPLETED}
     done = _change(connection, seq, **status, **values, **_over())
     if done and seconds is not None:
@@ -182,10 +191,17 @@ def complete(
     return done
 
 
-def fail(connection: Connection, seq: int, failure: Failure) -> JobState | None:
-    """Note why a job has failed; None if it has ended otherwise."""
+def fail(
+    connection: Connection,
+    seq: int,
+    failure: Failure,
+    output: Output | None = None,
+    outputs: Sequence[RenditionStatus] = (),
+) -> JobState | None:
+    """Note why a job has failed, and which of its results are there; None if it has ended otherwise."""
     status = {"status": JobStatus.FAILED, "message": failure.message}
-    return _change(connection, seq, **status, failure=failure.model_dump_json(), **_over())
+    there = {"output": dump_output(output) if output else None, "outputs": dump_outputs(outputs)}
+    return _change(connection, seq, **status, **there, failure=failure.model_dump_json(), **_over())
 
 
 def everything(connection: Connection) -> list[JobState]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from ecg_api.status import RenditionStatus
 from ecg_shim.backends.standalone.settings import S3Target, StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
-from ecg_shim.backends.storage import Presigner, SignedOutput
+from ecg_shim.backends.storage import Presigner, SignedOutput, signed_result, told_under
 from ecg_shim.model import Output, download_path
 
 
@@ -20,6 +21,12 @@ class Outputs(Protocol):
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
         """Return the video that a renderer wrote to `location`; None if it is not there. Raises OSError."""
+
+    def listed(self, job_id: str, result: RenditionStatus) -> RenditionStatus:
+        """Return one of a job's results with the address under which clients fetch it. Raises OSError."""
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return a result with an address that works from now on."""
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
@@ -50,6 +57,14 @@ class FolderOutputs:
             return None
         return Output(f"{self._public_url}{download_path(job_id)}", size_bytes, seconds, path)
 
+    def listed(self, job_id: str, result: RenditionStatus) -> RenditionStatus:
+        """Return a result with its address on the service's download page."""
+        return told_under(self._public_url, job_id, result)
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return a result as the file that it is."""
+        return Output(result.url or "", result.size_bytes, 0.0, Path(result.uri))
+
     async def signed_anew(self, output: Output) -> Output:
         """Return the video as it is."""
         return output
@@ -79,6 +94,21 @@ class BucketOutputs:
     async def signed_anew(self, output: Output) -> Output:
         """Return the video with an address that works from now on; as it is if its address does not expire."""
         return await self._presigner.renewed(output)
+
+    def listed(self, job_id: str, result: RenditionStatus) -> RenditionStatus:
+        """Return a result with an address that lasts, else a presigned one. Raises OSError if none can be signed."""
+        if result.failure:
+            return result
+        if base := self._target.public_base_url:
+            key = result.uri.removeprefix(f"s3://{self._target.bucket}/")
+            return result.model_copy(update={"url": f"{base.rstrip('/')}/{quote(key)}"})
+        if self._target.public_url:
+            return told_under(self._target.public_url, job_id, result)
+        return result.model_copy(update={"url": self._presigner.signed(result.uri)})
+
+    async def handed_out(self, result: RenditionStatus) -> Output:
+        """Return a result with an address that works from now on."""
+        return await self._presigner.renewed(signed_result(result))
 
     def _key(self, job_id: str, suffix: str) -> str:
         return f"rendered/{quote(job_id, safe='')}/output.{suffix}"

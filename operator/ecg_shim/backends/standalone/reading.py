@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.rendering import Line, MessageLine, ProgressLine, RenderResult
-from ecg_api.status import RenderMetrics
+from ecg_api.status import RenderMetrics, RenditionStatus
 
 # Share of a whole job at which its stages begin, in percent, and up to which rendering leads.
 READING, STARTING, RENDERING, MERGING = 1, 10, 20, 80
@@ -48,6 +48,15 @@ def metrics_of(result: RenderResult) -> RenderMetrics:
         memory_peak_mb=result.peak_memory_mb,
         memory_trend=result.memory_trend,
     )
+
+
+def failure_among(outputs: Iterable[RenditionStatus]) -> Failure | None:
+    """Return the failure of the first result that is missing, in words that name it; None if all are there."""
+    for output in outputs:
+        if output.failure:
+            said = f"The rendition {output.name} is missing: {output.failure.message}"
+            return output.failure.model_copy(update={"message": said})
+    return None
 
 
 class EndedBy(StrEnum):
@@ -100,7 +109,7 @@ def judge(ended: Ended, limit_seconds: float) -> RenderResult | Failure:
             retryable=False,
         )
     said = read_result(ended.printed)
-    if isinstance(said, RenderResult) and ended.code == 0:
+    if isinstance(said, RenderResult) and (ended.code == 0 or failure_among(said.outputs)):
         return said
     if isinstance(said, Failure) and said.code is not FailureCode.JOB_CANCELLED:
         return said

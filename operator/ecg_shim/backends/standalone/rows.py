@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ecg_api.failures import Failure
-from ecg_api.status import RenderMetrics
+from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import JobState, JobStatus, Output
+
+_OUTPUTS: TypeAdapter[list[RenditionStatus]] = TypeAdapter(list[RenditionStatus])
 
 MIGRATIONS = (
     """
@@ -43,6 +48,7 @@ MIGRATIONS = (
     CREATE TABLE tombstones (job_id TEXT PRIMARY KEY, until REAL NOT NULL);
     CREATE TABLE renders (id INTEGER PRIMARY KEY, seconds REAL NOT NULL)
     """,
+    "ALTER TABLE jobs ADD COLUMN outputs TEXT",
 )
 
 
@@ -85,6 +91,7 @@ def state_of(row: Row) -> JobState:
         message=row["message"],
         eta_seconds=None if row["eta"] is None else round(row["eta"]),
         output=load_output(row["output"]) if row["output"] else None,
+        outputs=tuple(_OUTPUTS.validate_json(row["outputs"])) if row["outputs"] else (),
         failure=Failure.model_validate_json(row["failure"]) if row["failure"] else None,
         metrics=RenderMetrics.model_validate_json(row["metrics"]) if row["metrics"] else RenderMetrics(),
         callback_url=row["callback_url"],
@@ -105,6 +112,11 @@ def dump_output(output: Output) -> str:
     path = str(output.path) if output.path else None
     uri, signed = (output.uri, output.signed) if isinstance(output, SignedOutput) else (None, "")
     return json.dumps({**value, "path": path, "uri": uri, "signed": signed})
+
+
+def dump_outputs(outputs: Sequence[RenditionStatus]) -> str | None:
+    """Return all results of a job with renditions as text for their column."""
+    return _OUTPUTS.dump_json(list(outputs)).decode() if outputs else None
 
 
 def load_output(text: str) -> Output:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
-from ecg_api.status import RenderMetrics
+from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.context import Context
 from ecg_shim.backends.standalone.jobs import Moment
@@ -27,6 +27,7 @@ from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, s
 from ecg_shim.backends.standalone.process import Child, Order
 from ecg_shim.backends.standalone.reading import (
     EndedBy,
+    failure_among,
     judge,
     message_of,
     metrics_of,
@@ -236,8 +237,11 @@ class Run:
             except OSError as error:
                 outcome = failure(FailureCode.S3_UPLOAD_ERROR, f"{error}.", "Give the service AWS credentials.")
             else:
-                if output is not None:
+                if output is not None and not failure_among(outcome.outputs):
                     await self._complete(outcome, output)
+                    return
+                if output is not None:
+                    await self._end_in_part(outcome, output)
                     return
                 said = f"The renderer named {outcome.output}, but there is no such file."
                 outcome = failure(FailureCode.RENDER_ERROR, said)
@@ -255,10 +259,27 @@ class Run:
         # A video that an earlier try had begun says nothing about how long one takes.
         measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
         state = await self._noted(
-            lambda: context.database.call(jobs.complete, self._job.seq, output, metrics, measured)
+            lambda: context.database.call(
+                jobs.complete, self._job.seq, output, metrics, measured, self._told_outputs(result)
+            )
         )
         context.cache.publish(state)
         await context.measure()
+
+    async def _end_in_part(self, result: RenderResult, output: Output) -> None:
+        """Try again what is missing, or note a job that has failed with the results that are there."""
+        found = failure_among(result.outputs)
+        assert found is not None
+        say_failure(self._job.state.job_id, self._tries, found)
+        if found.retryable and self._tries < self._context.settings.attempts:
+            await self._postpone(found)
+            return
+        outputs = self._told_outputs(result)
+        state = await self._noted(lambda: self._context.database.call(jobs.fail, self._job.seq, found, output, outputs))
+        self._context.cache.publish(state)
+
+    def _told_outputs(self, result: RenderResult) -> list[RenditionStatus]:
+        return [self._context.outputs.listed(self._job.state.job_id, one) for one in result.outputs]
 
     async def _fail(self, failure: Failure) -> None:
         self._context.cache.publish(

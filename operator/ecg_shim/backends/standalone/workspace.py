@@ -127,7 +127,7 @@ class Workspace:
                 "source": {"uri": order.video_url},
                 "scenario": {"uri": scenario.name},
                 "output": {"uri": output},
-                **order.options.spec(),
+                **order.options.spec(output),
             },
         }
         if order.options.live:

@@ -1,0 +1,203 @@
+"""What one job makes, besides its main video: which captions share a size, how each result is written and described."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecg_api.options import Options
+from ecg_api.plan import SourceFacts
+from ecg_api.renderjob import RenderJob
+from ecg_api.renditions import Rendition, content_of, format_of, options_of
+from ecg_api.status import CaptionsBox, RenditionStatus
+from ecg_renderer.errors import Cancelled, ManifestError, RenderError
+from ecg_renderer.media.alone import Alone, write_alone
+from ecg_renderer.media.verify import Verified, sha256_of
+from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.planning import output_size
+from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.scenario import Scenario, canonical_hash
+from ecg_renderer.storage import FolderStorage, Storage, open_result
+from ecg_renderer.subtitles import written_subtitles
+
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Take:
+    """Results of one size, which share their caption pictures: at most one video, and captions alone.
+
+    `video` is what the video is called, empty for none; `job` has the options, and the output, of that video.
+    """
+
+    job: RenderJob
+    video: str
+    alone: tuple[Rendition, ...] = ()
+
+
+def takes_of(job: RenderJob, source: SourceFacts) -> list[Take]:
+    """Return the takes of a job, that of its main video first; raises OptionsError for a size that is impossible."""
+    bare = job.model_copy(update={"spec": job.spec.model_copy(update={"renditions": []})})
+    takes = [Take(bare, MAIN)]
+    pictured = [rendition for rendition in job.spec.renditions if content_of(rendition) != "subtitles"]
+    takes += [Take(_of(bare, one), one.title) for one in pictured if content_of(one) == "video"]
+    for rendition in pictured:
+        if content_of(rendition) == "captions":
+            _join(takes, Take(_of(bare, rendition), "", (rendition,)), source)
+    return takes
+
+
+def described(job: RenderJob, source: SourceFacts) -> list[dict[str, str | int]]:
+    """Return for each rendition what will be made: name, content, uri, format, and of pictures width and height."""
+    told: list[dict[str, str | int]] = []
+    for rendition in job.spec.renditions:
+        values: dict[str, str | int] = {"name": rendition.title, "content": content_of(rendition), "uri": rendition.uri}
+        values["format"] = format_of(rendition)
+        if content_of(rendition) != "subtitles":
+            width, height = _size(options_of(rendition, job.spec.options), source)
+            values |= {"width": width, "height": height}
+        told.append(values)
+    return told
+
+
+def _of(job: RenderJob, rendition: Rendition) -> RenderJob:
+    output = job.spec.output.model_copy(update={"uri": rendition.uri})
+    changes = {"options": options_of(rendition, job.spec.options), "output": output, "live": None}
+    return job.model_copy(update={"spec": job.spec.model_copy(update=changes)})
+
+
+def _join(takes: list[Take], more: Take, source: SourceFacts) -> None:
+    """Add captions alone to the first take of their size, or as a take of their own."""
+    for number, take in enumerate(takes):
+        if _size(take.job.spec.options, source) == _size(more.job.spec.options, source):
+            takes[number] = Take(take.job, take.video, (*take.alone, *more.alone))
+            return
+    takes.append(more)
+
+
+def _size(options: Options, source: SourceFacts) -> tuple[int, int]:
+    return output_size(source, options)[:2]
+
+
+def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: str) -> None:
+    """Prove that every rendition can be written, and leave no trace.
+
+    Raises StorageError and its kin, ManifestError for two at one place, OptionsError for a size that is impossible.
+    """
+    names = {open_result(job.spec.output.uri, base).name: "spec.output"}
+    for number, rendition in enumerate(job.spec.renditions):
+        place, field = open_result(rendition.uri, base), f"spec.renditions[{number}]"
+        if place.name in names:
+            raise ManifestError(
+                f"{field}.uri is {place.name}, where {names[place.name]} is written too.",
+                hint="Give each result an address of its own.",
+            )
+        names[place.name] = field
+        try:
+            if content_of(rendition) != "subtitles":
+                _size(options_of(rendition, job.spec.options), source)
+            with place.output(_key(job, place), source=source_url):
+                pass
+        except RenderError as error:
+            error.message = f"{field}: {error.message}"
+            error.args = (error.message,)
+            raise
+
+
+def _key(job: RenderJob, place: Storage | FolderStorage) -> str:
+    return canonical_hash([job.metadata.name, place.name])
+
+
+async def write_captions(
+    prepared: PreparedJob, rendition: Rendition, cells: Sequence[tuple[Path, FrameRange]], base: Path
+) -> RenditionStatus:
+    """Write captions alone, made of `cells`; return the result, or with a failure what keeps it from being there."""
+    job, place = prepared.job, open_result(rendition.uri, base)
+    try:
+        with place.output(_key(job, place), source=prepared.source_url) as output:
+            made = await _in_thread(
+                lambda stopped: write_alone(
+                    cells,
+                    written=format_of(rendition),
+                    quality=options_of(rendition, job.spec.options).quality,
+                    target=prepared.plan.target,
+                    source=prepared.source,
+                    output=output.path,
+                    stopped=stopped,
+                )
+            )
+            final = await asyncio.to_thread(output.commit)
+        return result_of(job, rendition.title, "captions", place, final, made.verified, made.box)
+    except Cancelled:
+        raise
+    except RenderError as error:
+        return failed(rendition, error)
+
+
+async def _in_thread(work: Callable[[Callable[[], bool]], Alone]) -> Alone:
+    """Do `work` in a thread; when it is no longer waited for it is told to stop, and has before the caller goes on."""
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(work, stop.is_set))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+def soft_subtitles(prepared: PreparedJob) -> str:
+    """Return the .srt text that the video carries as a track; empty where none is wanted, or nothing is said."""
+    wanted = prepared.job.spec.options.soft_subtitles
+    return written_subtitles(prepared.scenario, "srt") if wanted else ""
+
+
+async def write_subtitles(job: RenderJob, rendition: Rendition, scenario: Scenario, base: Path) -> RenditionStatus:
+    """Write a file of subtitles from a prepared scenario; return the result, or what keeps it from being there."""
+    place = open_result(rendition.uri, base)
+    try:
+        with place.output(_key(job, place)) as output:
+            text = written_subtitles(scenario, format_of(rendition))
+            await asyncio.to_thread(output.path.write_text, text, encoding="utf-8")
+            verified = Verified(0, 0.0, output.path.stat().st_size, sha256_of(output.path))
+            final = await asyncio.to_thread(output.commit)
+        return result_of(job, rendition.title, "subtitles", place, final, verified)
+    except RenderError as error:
+        return failed(rendition, error)
+
+
+def result_of(
+    job: RenderJob,
+    name: str,
+    content: str,
+    place: Storage | FolderStorage,
+    final: str,
+    verified: Verified,
+    box: Box | None = None,
+) -> RenditionStatus:
+    """Return what there is to say about a finished result; `final` is the name that it was given."""
+    wanted = job.spec.output
+    uri = place.name if place.name.startswith("s3://") else final
+    seen = box or Box(0, 0, 0, 0)
+    return RenditionStatus(
+        name=name,
+        content=content,
+        uri=uri,
+        url=place.public_url(wanted.public_base_url, wanted.presign_seconds),
+        size_bytes=verified.size_bytes,
+        frames=verified.frames,
+        sha256=verified.sha256,
+        box=CaptionsBox(x=seen.x, y=seen.y, width=seen.width, height=seen.height) if content == "captions" else None,
+    )
+
+
+def failed(rendition: Rendition, error: RenderError) -> RenditionStatus:
+    """Return what there is to say about a rendition that could not be made."""
+    return RenditionStatus(
+        name=rendition.title, content=content_of(rendition), uri=rendition.uri, failure=error.failure()
+    )

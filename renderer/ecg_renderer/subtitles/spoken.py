@@ -1,0 +1,162 @@
+"""From a prepared scenario back to what is said: lines of words with times, for files of subtitles and their checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ecg_renderer.scenario import Scenario
+from ecg_renderer.subtitles.captions import Place
+
+_COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?|#([0-9a-fA-F]{3})")
+_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A piece of a line as one node writes it, with the spaces beside it; times in seconds, None where it has none."""
+
+    text: str
+    start: float | None
+    end: float | None
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One cue as text: its lines, from `start` to `end` in seconds of the video.
+
+    `colour` is `#rrggbb`, empty for the usual; `place` is where on the picture it stands. `index` is the cue's place in
+    the user's own file.
+    """
+
+    index: int
+    id: str
+    start: float
+    end: float
+    lines: tuple[tuple[SpokenWord, ...], ...]
+    speaker: str = ""
+    colour: str = ""
+    place: Place = "bottom"
+
+    @property
+    def text_lines(self) -> list[str]:
+        """The lines without times."""
+        return ["".join(word.text for word in line).strip() for line in self.lines]
+
+
+def spoken_of(scenario: Scenario) -> list[Spoken]:
+    """Return what the cues of a prepared scenario say, in the order of their starts; cues without text are left out."""
+    places = scenario.origins or range(len(scenario.cues))
+    cues = [
+        spoken
+        for span in scenario.cues
+        if (spoken := _spoken(scenario.data["cues"][span.index], places[span.index], span.start, span.end))
+    ]
+    return sorted(cues, key=lambda cue: (cue.start, cue.index))
+
+
+def _spoken(cue: dict[str, Any], index: int, start: float, end: float) -> Spoken | None:
+    root = cue["root"]
+    lines = tuple(tuple(line) for line in _lines(root) if "".join(word.text for word in line).strip())
+    if not lines:
+        return None
+    words = [word for line in lines for word in line]
+    colours = {word.colour for word in words}
+    speaker = str(cue.get("speaker") or next((found for node in _nodes(root) if (found := _speaker(node))), ""))
+    colour = colours.pop() if len(colours) == 1 else ""
+    return Spoken(index, str(cue["id"]), start, end, lines, speaker, colour, _place(root))
+
+
+def _lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
+    """Yield the lines of a node: a group whose children are groups with text has one or more for each of them."""
+    if node.get("eType") == "text":
+        yield from _text_lines(node)
+        return
+    children = node.get("children", ())
+    if any(child.get("children") for child in children):
+        for child in children:
+            yield from _lines(child)
+        return
+    line: list[SpokenWord] = []
+    for child in children:
+        parts = list(_lines(child))
+        for number, part in enumerate(parts):
+            if number:
+                yield line
+                line = []
+            line = _joined(line, part)
+    yield line
+
+
+def _joined(line: list[SpokenWord], more: list[SpokenWord]) -> list[SpokenWord]:
+    """Return a line with more words, a space between where the nodes have none: a gap parts them on the picture."""
+    spaced = not line or not more or line[-1].text[-1:].isspace() or more[0].text[:1].isspace()
+    if spaced:
+        return [*line, *more]
+    return [*line, SpokenWord(f" {more[0].text}", more[0].start, more[0].end, more[0].colour), *more[1:]]
+
+
+def _text_lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
+    start, end = _times(node)
+    colour = _colour_of(node)
+    for text in _MARKS.sub("", str(node.get("text", ""))).split("\n"):
+        yield [SpokenWord(text, start, end, colour)]
+
+
+def _times(node: dict[str, Any]) -> tuple[float | None, float | None]:
+    base = node.get("baseTime")
+    if isinstance(base, dict):
+        base = [base.get("start"), base.get("end")]
+    if isinstance(base, list) and len(base) == 2 and all(isinstance(bound, int | float) for bound in base):
+        return float(base[0]), float(base[1])
+    return None, None
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("children", ()):
+        yield from _nodes(child)
+
+
+def _params(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for plugin in node.get("pluginChain", ()):
+        if isinstance(plugin.get("params"), dict):
+            yield plugin["params"]
+
+
+def _speaker(node: dict[str, Any]) -> str:
+    return next((str(params["speaker"]) for params in _params(node) if params.get("speaker")), "")
+
+
+def _colour_of(node: dict[str, Any]) -> str:
+    """Return the colour that a word takes as it is spoken, else that of its style; empty for none that is plain."""
+    for params in _params(node):
+        palette = params.get("palette")
+        spoken = palette.get(params.get("speaker")) if isinstance(palette, dict) else None
+        if colour := _plain_colour(params.get("color") or spoken):
+            return colour
+    style = node.get("style")
+    return _plain_colour(style.get("color")) if isinstance(style, dict) else ""
+
+
+def _plain_colour(value: object) -> str:
+    match = _COLOUR.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return ""
+    digits = match[1] or "".join(digit * 2 for digit in match[2])
+    return f"#{digits.lower()}"
+
+
+def _place(root: dict[str, Any]) -> Place:
+    """Return where on the picture a cue stands, by the layout of its root."""
+    layout = root.get("layout")
+    layout = layout if isinstance(layout, dict) else {}
+    position = layout.get("position")
+    y = position.get("y") if isinstance(position, dict) else None
+    if isinstance(y, int | float):
+        return "top" if y < 1 / 3 else "middle" if y < 2 / 3 else "bottom"
+    anchor = str(layout.get("anchor", ""))
+    return "top" if anchor.startswith("t") else "middle" if anchor in ("cc", "cl", "cr") else "bottom"

@@ -1,0 +1,59 @@
+"""`--also`: more results of one run, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from command_line import ecg_render, files, workplace
+
+
+def test_more_results_are_made_and_listed(tmp_path: Path) -> None:
+    before = files(workplace(tmp_path))
+    options = ["--also", "out/small.mp4:160x90", "--also", "captions=out/over.webm", "--also", "out/words.vtt"]
+    ended = ecg_render("run", "job.yaml", *options, cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    names = ["captioned.mp4", "small.mp4", "over.webm", "words.vtt"]
+    assert ended.out.splitlines() == [f"{tmp_path}/out/{name}" for name in names]
+    assert files(tmp_path) - before == {f"out/{name}" for name in names}
+    assert "also      small.mp4: video, " in ended.err
+    assert "over.webm: captions, " in ended.err
+
+
+def test_a_size_that_is_impossible_is_refused_with_its_field(tmp_path: Path) -> None:
+    before = files(workplace(tmp_path))
+    # The other side would be 36 pixels.
+    wanted = "spec.renditions=[{uri: out/b.mp4, width: 64}]"
+    ended = ecg_render("run", "job.yaml", "--set", wanted, "--json", cwd=tmp_path)
+    assert ended.code == 68
+    assert "spec.renditions[0]: With the other side as given" in ended.err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("also", "words"),
+    [
+        ("out/a.mkv", "uri ends in none of"),
+        ("out/a.mp4:10x10", "is below 64"),
+        ("captions=out/a.mp4", "captions alone need an alpha channel"),
+        ("out/captioned.mp4", "where spec.output is written too"),
+        ("", "names no file"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_rendered(tmp_path: Path, also: str, words: str) -> None:
+    before = files(workplace(tmp_path))
+    ended = ecg_render("run", "job.yaml", "--also", also, cwd=tmp_path)
+    assert ended.code in (64, 68)
+    assert words in ended.err
+    assert files(tmp_path) == before
+
+
+def test_the_plan_lists_what_will_be_made(tmp_path: Path) -> None:
+    workplace(tmp_path)
+    wanted = "spec.renditions=[{uri: a.mp4, width: 160, height: 90}, {uri: b.srt}]"
+    ended = ecg_render("plan", "job.yaml", "--json", "--set", wanted, cwd=tmp_path)
+    assert [(made["name"], made["content"], made.get("width")) for made in ended.json["renditions"]] == [
+        ("a.mp4", "video", 160),
+        ("b.srt", "subtitles", None),
+    ]
