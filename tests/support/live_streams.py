@@ -11,6 +11,7 @@ import functools
 import re
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from captions import render_job, talk
@@ -36,7 +37,9 @@ def watched() -> Path:
     directory = tempfile.TemporaryDirectory(prefix="ecg-watched-")
     atexit.register(directory.cleanup)
     folder = Path(directory.name)
-    rendered(watched_job(folder), folder, segments=PIECES)
+    # In a thread of its own: in that of a test, Playwright may count as a running event loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: rendered(watched_job(folder), folder, segments=PIECES)).result()
     return folder / "watch"
 
 

@@ -2,6 +2,7 @@
 
 const DURATION = "dev.ecg.render.duration";
 const WAIT_SECONDS = 1;
+const MOST_RECOVERIES = 2;
 
 // Plays `address` in `video` from the beginning. `said` gets what is there of the whole, in words; `failed` is called
 // when it cannot be played. Returns { stop }.
@@ -30,9 +31,11 @@ export function follow(address, video, { said, failed }) {
     let whole = 0;
     player.on(Hls.Events.MANIFEST_LOADED, (_, { sessionData }) => { whole = Number(sessionData?.[DURATION]?.VALUE ?? 0); });
     player.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => said(words(details.totalduration, whole, !details.live)));
+    let recoveries = 0;
     player.on(Hls.Events.ERROR, (_, error) => {
-      if (!error.fatal) return;
-      if (error.type === Hls.ErrorTypes.MEDIA_ERROR) player.recoverMediaError();
+      if (/codec/i.test(error.details)) failed(error); // this browser has none for it
+      else if (!error.fatal) return;
+      else if (error.type === Hls.ErrorTypes.MEDIA_ERROR && recoveries++ < MOST_RECOVERIES) player.recoverMediaError();
       else if (error.type === Hls.ErrorTypes.NETWORK_ERROR) setTimeout(() => stopped.signal.aborted || player.startLoad(), WAIT_SECONDS * 1000);
       else failed(error);
     });

@@ -47,6 +47,23 @@ async def test_how_far_telling_has_come_is_seen_on_the_render_job(place: Place) 
 
 
 @on_a_loop
+async def test_where_a_job_can_be_watched_stands_on_it_beside_what_is_told(place: Place) -> None:
+    public = "https://render.example"
+    async with place, place.replica(public_url=public) as backend:
+        job_id = await place.post(backend, live=True)
+        assert (await place.made(job_id))["spec"]["live"] == {}
+        await place.says(job_id, "Rendering", plan={**PLAN, "liveUri": "s3://work/cells/live/0.json"})
+        wanted = {"url": f"{public}/api/render/{job_id}/live.m3u8"}
+        await place.until(job_id, lambda job: (job.get("status") or {}).get("live") == wanted)
+        state = await backend.get(job_id)
+        assert state
+        assert state.live
+        await place.succeeds(job_id)
+        told = await place.until(job_id, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
+        assert told["status"]["live"] == wanted
+
+
+@on_a_loop
 async def test_an_end_that_cannot_be_told_is_dead_and_is_told_when_it_is_asked_for(place: Place) -> None:
     async with place, place.replica() as backend:
         place.client.fault = lambda body: (418, {}) if body["status"] == "completed" else None

@@ -130,8 +130,9 @@ def test_a_request_asks_for_it(served, given, live):
     assert served.client.post("/render", json=body).status_code == 200
     options = served.backend.orders[f"asked-{given}"].options
     assert options.live is live
-    assert "live" not in options.spec()["options"]
-    assert ("live" in options.spec()) is live
+    spec = options.spec("out/video.mp4")
+    assert "live" not in spec["options"]
+    assert ("live" in spec) is live
 
 
 def followed(served: Served) -> subprocess.Popen[str]:
