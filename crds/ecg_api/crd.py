@@ -6,6 +6,7 @@ cluster only, are CEL expressions below, each with a message for the person whos
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -90,6 +91,7 @@ CEL_RULES = (
     ),
     ("options", "self.format != 'webm' || !has(self.codec) || self.codec == 'av1'", WEBM_CODECS),
     ("options", "self.dynamicRange != 'hdr' || !has(self.codec) || self.codec != 'h264'", HDR_CODECS),
+    # Rules are also tried on the default of options, {}, before that has got its own defaults.
     ("options", "!has(self.softSubtitles) || !self.softSubtitles || self.format != 'webm'", NO_SOFT_SUBTITLES),
     ("renditions", "self.all(one, self.exists_one(other, other.uri == one.uri))", ONE_ADDRESS),
     ("renditions.uri", *WRITABLE),
@@ -237,21 +239,16 @@ def _column(name: str, kind: str, json_path: str, priority: int) -> dict[str, An
     return {**column, "priority": priority} if priority else column
 
 
-class _Dumper(yaml.SafeDumper):
-    """Puts what kubectl's YAML takes for true and false into quotes, such as the name `y`."""
+class _Yaml11(yaml.SafeDumper):
+    """Quotes what readers of YAML 1.1 take for true and false: kubectl's does so with a property called y."""
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    style = "'" if value.lower() in ("y", "n") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
+_Yaml11.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$"), list("yYnN"))
 
 
 def to_yaml() -> str:
     """Return the definition as the text of `crds/renderjob.yaml`."""
-    return HEADER + yaml.dump(custom_resource_definition(), Dumper=_Dumper, sort_keys=False, width=110)
+    return HEADER + yaml.dump(custom_resource_definition(), Dumper=_Yaml11, sort_keys=False, width=110)
 
 
 if __name__ == "__main__":

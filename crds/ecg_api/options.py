@@ -30,6 +30,7 @@ Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
 UnknownPlugins = Literal["fail", "static"]
+Deinterlace = Literal["auto", "off"]
 
 
 def _checked_rate(value: object) -> object:
@@ -116,6 +117,11 @@ class Options(ManifestModel):
         default=None,
         description="Point of the source that cover keeps in the picture, as near to its middle as the edges allow. "
         "Omitted: the middle.",
+    )
+    deinterlace: Deinterlace = Field(
+        default="auto",
+        description="auto makes whole pictures of a source whose pictures are two fields each, one a frame; off leaves "
+        "the fields as they are, combed where something moves.",
     )
     layout: Layout = Field(
         default="viewport",

@@ -91,10 +91,20 @@ class SourceFacts(ApiModel):
     time_base: PositiveRational = Field(description="Length of one tick of the stream's clock, in seconds.")
     start_seconds: Rational = Field(description="Time of the first frame on the file's clock, in seconds.")
     frames: int = Field(ge=1, description="Frames that can be decoded, as counted.")
-    duration_seconds: float = Field(gt=0)
+    duration_seconds: float = Field(gt=0, description="From the first frame to the end of the last.")
+    other_shapes: list[str] = Field(
+        default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
+    )
+    interlaced: bool = Field(default=False, description="Its pictures are two fields, taken one after the other.")
+    telecined: bool = Field(default=False, description="Its fields are those of a film at fewer pictures a second.")
+    held_seconds: float = Field(default=0, ge=0, description="How much longer than a frame the last one is shown.")
+    sound_end_seconds: float | None = Field(
+        default=None, description="End of the last sound on the file's clock, in seconds; null without sound."
+    )
     variable_rate: bool
     pixel_format: str
     bit_depth: int = Field(ge=1, le=16)
+    alpha: bool = Field(default=False, description="Pixels have an opacity; they are shown on black.")
     matrix: Matrix = Field(description="How RGB was turned into YUV.")
     color_space: str | None = Field(default=None, description="Matrix as tagged; null when the file does not say.")
     full_range: bool = Field(description="Luma uses 0 to 255 (scaled to the bit depth) instead of 16 to 235.")
@@ -160,6 +170,8 @@ class Target(ApiModel):
     height: int = Field(ge=2, description="In pixels, even.")
     rate: PositiveRational = Field(description="Frames per second.")
     frames: int = Field(ge=1)
+    lead_frames: int = Field(default=0, ge=0, description="Black frames before the source's first picture.")
+    deinterlace: bool = Field(default=False, description="Whole pictures are made of the source's fields.")
     colour: OutputColour
     encoder: EncoderName = Field(description="In a cluster the presumed one, until a node has tried it.")
     quality: int = Field(ge=10, le=100)

@@ -82,6 +82,7 @@ class FailureReport(StatusModel):
 
     kind: Literal["failure"] = "failure"
     failure: Failure
+    plan_again: bool = Field(default=False, description="Pieces in storage that the plan counts on are gone.")
 
 
 Report = PlanReport | SegmentReport | MergeReport | CleanReport | FailureReport

@@ -157,6 +157,24 @@ class RenderMetrics(StatusModel):
     memory_trend: MemoryTrend = Field(default="unknown", description="How memory moved during the render.")
 
 
+class Cost(StatusModel):
+    """What the nodes of a job's pods cost while they ran, by the operator's table of prices; arithmetic, no bill."""
+
+    currency: str = Field(default="USD", description="Of all amounts, three letters.")
+    total_micros: int = Field(default=0, ge=0, description="All pods together, in millionths of the currency.")
+    wasted_micros: int = Field(default=0, ge=0, description="Part of it for pods whose result was lost.")
+    per_minute_micros: int | None = Field(
+        default=None, ge=0, description="The total by minutes of the finished video. Absent: there is none."
+    )
+    unpriced_pods: int = Field(default=0, ge=0, description="Pods whose node has no price; they are not in the total.")
+
+    @computed_field(description="The total, for people: 0.0123 USD.")  # type: ignore[prop-decorator]
+    @property
+    def total(self) -> str:
+        """The total for people, such as `0.0123 USD`."""
+        return f"{self.total_micros / 1_000_000:.4f} {self.currency}"
+
+
 class Usage(StatusModel):
     """What the job cost."""
 
@@ -164,6 +182,7 @@ class Usage(StatusModel):
     cells_reused: int = Field(default=0, ge=0, description="Of these, found in storage instead of rendered.")
     gpu_seconds: float = Field(default=0, ge=0, description="GPUs held times seconds, all pods together.")
     wasted_gpu_seconds: float = Field(default=0, ge=0, description="Part of it spent in pods whose result was lost.")
+    cost: Cost | None = Field(default=None, description="In money. Absent: the operator knows no prices.")
 
 
 class CallbackStatus(StatusModel):
@@ -212,6 +231,9 @@ class Run(StatusModel):
     disrupted: list[LostPod] = Field(default_factory=list, description="Pods lost to evictions and lost nodes.")
     redone: list[str] = Field(
         default_factory=list, description="Jobs run again because a report or a node was lost, by uid."
+    )
+    superseded: list[str] = Field(
+        default_factory=list, description="Jobs of earlier plans, which counted on pieces that are gone, by uid."
     )
     unseen_since: datetime | None = Field(
         default=None, description="Since when a Job is over, but what its pod reported was not seen."

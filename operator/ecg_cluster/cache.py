@@ -104,11 +104,21 @@ class Cache(Generic[V]):
     def forget(self, obj: dict[str, Any]) -> None:
         """Take in that an object is gone; a list that was asked for before does not bring it back."""
         meta = obj["metadata"]
-        self._forget(meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
+        self.forget_uid(meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
 
     def deleted_by_us(self, record: Record[V]) -> None:
         """Remove what we have deleted; events from before that are passed over from now on."""
-        self._forget(record.namespace, record.name, record.uid)
+        self.forget_uid(record.namespace, record.name, record.uid)
+
+    def forget_uid(self, namespace: str, name: str, uid: str) -> None:
+        """Take in that the object of this uid is gone, whoever has its name now."""
+        self._deleted[uid] = None  # uids never come again
+        while len(self._deleted) > REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        known = self._records.get((namespace, name))
+        if known is not None and known.uid == uid:  # else another one has the name already
+            self._remove(known)
+            self._gone(known)
 
     def remove_if_missing(self, record: Record[V], listed: Set[str], version: int) -> None:
         """Remove a record whose uid is not among those of a list that was made at `version`."""
@@ -117,15 +127,6 @@ class Cache(Generic[V]):
         if is_current and record.uid not in listed and record.version <= version:
             self._remove(record)
             self._gone(record)
-
-    def _forget(self, namespace: str, name: str, uid: str) -> None:
-        self._deleted[uid] = None  # uids never come again
-        while len(self._deleted) > REMEMBERED_DELETIONS:
-            del self._deleted[next(iter(self._deleted))]
-        known = self._records.get((namespace, name))
-        if known is not None and known.uid == uid:  # else another one has the name already
-            self._remove(known)
-            self._gone(known)
 
     def _put(self, record: Record[V], known: Record[V] | None) -> None:
         place = (record.namespace, record.name)

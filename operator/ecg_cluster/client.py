@@ -40,6 +40,7 @@ RENDER_JOBS = Resource("/apis/render.ecg.dev/v1alpha1", "renderjobs")
 JOBS = Resource("/apis/batch/v1", "jobs")
 PODS = Resource("/api/v1", "pods")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")
+DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
 EVENTS = Resource("/api/v1", "events")
 NODES = Resource("/api/v1", "nodes")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
@@ -116,6 +117,10 @@ class Client:
             except (TimeoutError, aiohttp.ClientError, ValueError) as error:
                 raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
             return parsed
+
+    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+        """Return one page of a list."""
+        return await self.call("list", resource, namespace, params=params)
 
     @asynccontextmanager
     async def watch(

@@ -30,7 +30,9 @@ T = TypeVar("T")
 PAGE = 100
 """A RenderJob may have 64 KiB of scenario in it, twice: a page of these is parsed in a tenth of a second."""
 FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 10.0
+LONGEST_PAUSE = 5.0
+LIVE_SECONDS = 90.0
+"""With nothing heard for so long, not even a bookmark, what is known is old."""
 LONGEST_STRETCH = 0.01
 """Seconds of work without giving others their turn."""
 
@@ -66,10 +68,15 @@ class Reflector:
 
     Args:
         watches: False only lists, every `resync_seconds`.
-        resync_seconds: after so long without one there is a new list, which mends whatever was missed.
+        resync_seconds: after so long without one there is a new list, which mends whatever was missed; infinite where
+            the list at the beginning and after a version that is too old is enough.
         listed: called after each list but the first, with the source's namespace.
         gate: who takes in a list holds it. With many sources, all of them at once would block the event loop, however
             short the turn of each is.
+
+    Attributes:
+        synced: set when everything was listed once.
+        problem: why nothing is heard now, a sentence; empty while all is well.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class Reflector:
     ) -> None:
         self.source = source
         self.synced = asyncio.Event()
+        self.problem = ""
         self._lister = lister
         self._cache = cache
         self._watches = watches
@@ -99,6 +107,16 @@ class Reflector:
     def staleness(self) -> float:
         """Seconds since the API server has last said something here: a list, an event or a bookmark."""
         return time.monotonic() - self._heard_at
+
+    @property
+    def live(self) -> bool:
+        """Whether changes are heard of within moments now."""
+        return self.synced.is_set() and not self.problem and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing was heard for longer than an API server that is replaced is away."""
+        return self.staleness() >= LIVE_SECONDS
 
     @property
     def longest_silence(self) -> float:
@@ -122,7 +140,8 @@ class Reflector:
                 self._version = None
                 await asyncio.sleep(FIRST_PAUSE)
             except ApiError as error:
-                log.warning("%s: %s; trying again in %.1f s", self.source.resource.plural, error, self._pause)
+                self.problem = f"{self.source.resource.plural} cannot be watched: {error}"
+                log.warning("%s; trying again in %.1f s", self.problem, self._pause)
                 await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, no secret
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
@@ -153,6 +172,7 @@ class Reflector:
         seconds = max(1, round(min(300.0, self._until_resync())))
         params = {**self.source.params, "resourceVersion": str(self._version), "timeoutSeconds": str(seconds)}
         async with self._lister.watch(self.source.resource, self.source.namespace, params) as events:
+            self._heard()
             async for event in events:
                 self._heard()
                 self._take(event)
@@ -172,6 +192,7 @@ class Reflector:
     def _heard(self) -> None:
         self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
+        self.problem = ""
 
     def _until_resync(self) -> float:
         return max(0.0, self._listed_at + self._resync_seconds - time.monotonic())

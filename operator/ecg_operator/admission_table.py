@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ecg_api.names import Role
 from ecg_api.ranges import parse_ranges
 from ecg_cluster.cache import Key, Record
 from ecg_operator.admission import Budget, Claim, admit
+from ecg_operator.capacity import Load
 from ecg_operator.model import (
     JobView,
     Verdict,
@@ -36,7 +38,8 @@ class AdmissionTable:
 
     def __init__(self, world: World, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self._world = world
-        self._budget = budget
+        self._most = self._budget = budget
+        self._changed = False
         self._clock = clock
         self._claims: dict[Key, Claim] = {}
         self._stale: set[Key] = set()
@@ -60,14 +63,28 @@ class AdmissionTable:
         self._told[key] = verdict.position
         return verdict
 
+    def load(self) -> Load:
+        """Return how many segments are being rendered, and how many of unfinished jobs have no place yet."""
+        claims = [claim for claim in self._claims.values() if not claim.held]
+        busy = sum(min(claim.holds, claim.wants) for claim in claims)
+        return Load(busy=busy, waiting=sum(claim.wants for claim in claims) - busy)
+
+    def limit_segments(self, places: int) -> None:
+        """Allow so many segments at a time, but no more than the settings do."""
+        budget = replace(self._most, segments=min(places, self._most.segments))
+        if budget != self._budget:
+            self._budget = budget
+            self._changed = True
+
     def pause(self) -> float:
         """Return for how many seconds the table is not to be made anew."""
         return max(0.0, self._due_at - self._clock())
 
     def make(self) -> None:
         """Make the table anew, and have those jobs looked at for which that changes something."""
-        if not self._stale:
+        if not self._stale and not self._changed:
             return
+        self._changed = False
         started = self._clock()
         for key in self._stale:
             claim = self._claim(key)

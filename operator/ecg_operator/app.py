@@ -39,11 +39,13 @@ from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
 from ecg_operator.job_events import JobEvents
 from ecg_operator.metrics import Metrics
+from ecg_operator.nodes import Nodes
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
 from ecg_operator.reconcile import Reconciler
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.settings import Settings
+from ecg_operator.warm_places import WarmPlaces
 from ecg_operator.world import World
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class Operator:
         self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
         self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
         self.admission = AdmissionTable(self.world, settings.budget)
+        self.warm_places = self._warm_places()
         self.leader = self._leader() if self.options.elects else None
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
@@ -131,6 +134,8 @@ class Operator:
         self.health.acting = True
         listing = (reflector.run() for reflector in self.reflectors)
         background = [*listing, self.admission.run(), self.poller.run(), self.events.run()]
+        if self.warm_places is not None:
+            background.append(self._keep_warm(self.warm_places))
         await _together(self._reconcile(stop), *background)
         self.health.acting = False
 
@@ -157,9 +162,21 @@ class Operator:
         for reflector in self.reflectors:
             await reflector.synced.wait()
 
+    async def _keep_warm(self, warm_places: WarmPlaces) -> None:
+        await self._all_listed()  # before, everything would look idle
+        await warm_places.run()
+
     def _after_call(self, call: Call) -> None:
         self.metrics.count_call(call)
         self.options.after_call(call)
+
+    def _warm_places(self) -> WarmPlaces | None:
+        settings = self.settings
+        if settings.capacity is None:
+            return None
+        namespace = settings.lease_namespace or own_namespace()
+        deployment = (namespace, settings.warm_deployment) if settings.warm_deployment else None
+        return WarmPlaces(self.cluster, self.admission, settings.capacity, deployment, self.metrics)
 
     def _leader(self) -> Election:
         settings = self.settings
@@ -193,9 +210,10 @@ class Operator:
 
     def _reconciler(self) -> Reconciler:
         job_events = JobEvents(self.cluster, self.settings.policy.start_seconds)
-        observer = Observer(self.world, self.admission, ScenarioCheck(self.cluster), job_events, self.poller.said)
+        policy, scenarios = self.settings.policy, ScenarioCheck(self.cluster)
+        nodes = Nodes(self.cluster, policy.gpu_resource) if policy.prices is not None else None
+        observer = Observer(self.world, self.admission, scenarios, job_events, self.poller.said, nodes)
         actor = Actor(self.cluster, self.world, self.metrics)
-        policy = self.settings.policy
         return Reconciler(self.cluster, self.world, observer, actor, self.events, self.metrics, policy)
 
 

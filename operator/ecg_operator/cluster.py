@@ -47,8 +47,8 @@ class Cluster:
         """Close all connections."""
         await self.client.close()
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        """Return one object."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        """Return one object; namespace None for one of no namespace."""
         return await self._read("get", resource, namespace, name)
 
     async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ecg_api.status import Phase, RenderJobStatus
+from ecg_api.status import Cost, Phase, RenderJobStatus
 from ecg_cluster.client import Call
+from ecg_operator.prices import MICROS
 
 RECONCILE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 FIRST_JOB_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -40,7 +43,22 @@ class Metrics:
         self.dropped = self._counter("ecg_frames_dropped", "Frames that repeat the previous caption picture.")
         self.gpu_seconds = self._counter("ecg_gpu_seconds", "GPUs held times seconds.")
         self.wasted_gpu_seconds = self._counter("ecg_wasted_gpu_seconds", "Part of it in pods whose result was lost.")
+        self.cost = Counter("ecg_cost", "What pods cost, by the table of prices.", ["currency"], registry=registry)
+        self.wasted_cost = Counter(
+            "ecg_wasted_cost", "Part of it for pods whose result was lost.", ["currency"], registry=registry
+        )
+        self.unpriced_pods = self._counter("ecg_unpriced_pods", "Pods whose node has no price in the table.")
+        self.video_seconds = self._counter("ecg_video_seconds", "Length of the videos that were finished.")
         self.events_dropped = self._counter("ecg_events_dropped", "Events that were not posted: too many at once.")
+        self.places = Gauge(
+            "ecg_capacity_places",
+            "Places for segments: floor and ceiling of the schedule, allowed, busy, warm (wanted) and warm_ready.",
+            ["kind"],
+            registry=registry,
+        )
+        self.waiting_segments = Gauge(
+            "ecg_capacity_waiting_segments", "Segments of unfinished jobs that have no place.", registry=registry
+        )
         self.leader = Gauge("ecg_leader", "1 while this replica is the one that acts.", registry=registry)
         self.silence = Gauge(
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
@@ -59,6 +77,12 @@ class Metrics:
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)
 
+    def show_capacity(self, places: Mapping[str, int], waiting: int) -> None:
+        """Show how many places there are of each kind, and how many segments wait for one."""
+        for kind, number in places.items():
+            self.places.labels(kind).set(number)
+        self.waiting_segments.set(waiting)
+
     def count_call(self, call: Call) -> None:
         """Count one answered request."""
         self.api_calls.labels(call.verb, call.resource, str(call.status)).inc()
@@ -71,8 +95,17 @@ class Metrics:
             _grow(self.dropped, old.frames_dropped if old else 0, after.metrics.frames_dropped)
         if after.usage is not None:
             spent = before.usage
+            self._count_cost(spent.cost if spent and spent.cost else Cost(), after.usage.cost or Cost())
             _grow(self.gpu_seconds, spent.gpu_seconds if spent else 0, after.usage.gpu_seconds)
             _grow(self.wasted_gpu_seconds, spent.wasted_gpu_seconds if spent else 0, after.usage.wasted_gpu_seconds)
+
+        if after.output is not None and before.output is None:
+            self.video_seconds.inc(after.output.duration_seconds)
+
+    def _count_cost(self, before: Cost, after: Cost) -> None:
+        _grow(self.cost.labels(after.currency), before.total_micros / MICROS, after.total_micros / MICROS)
+        _grow(self.wasted_cost.labels(after.currency), before.wasted_micros / MICROS, after.wasted_micros / MICROS)
+        _grow(self.unpriced_pods, before.unpriced_pods, after.unpriced_pods)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -15,6 +15,7 @@ from ecg_api.pods import PodProgress
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenderJobStatus
 from ecg_cluster.cache import Key
+from ecg_operator.prices import NodeView
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class PodView:
         said: Kubernetes' word and sentence about the whole pod, such as `Evicted: The node was low on memory`, which
             is all that there is of pods that a node has refused; empty for most.
         unschedulable: the scheduler's sentence while no node takes the pod, else empty.
+        cpu_millis: CPU that it asks for, in thousandths.
         disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
         deleting: somebody deleted the pod; it may still run.
         gone_by: when a pod that is deleted should have ended (its deletionTimestamp, grace period included).
@@ -59,6 +61,7 @@ class PodView:
     ip: str = ""
     node: str = ""
     gpus: int = 0
+    cpu_millis: int = 0
     job_uid: str = ""
 
 
@@ -123,6 +126,7 @@ class Observation:
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
         progress: what running pods last said, by pod name.
         obstacles: what keeps a Job without pods from having any (quota, PodSecurity, Kueue), by the Job's name.
+        nodes: on which its pods are, by name, as far as they are known; empty where nothing has a price.
         refusal: what the API server said when it last refused to create a child Job (rights, quota, a wrong override);
             empty if it did not. Creating is tried again with growing pauses.
     """
@@ -144,6 +148,7 @@ class Observation:
     rival: str = ""
     scenario_problem: str = ""
     obstacles: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
     refusal: str = ""
 
 

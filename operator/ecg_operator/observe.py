@@ -18,6 +18,7 @@ from ecg_operator.model import (
     PodView,
     Verdict,
 )
+from ecg_operator.nodes import Nodes
 from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.views import AnyJob, RenderJobView
 from ecg_operator.world import World
@@ -31,6 +32,7 @@ class Observer:
     """Looks at RenderJobs.
 
     Args:
+        nodes: asked for what pods run on; None where nothing has a price.
         progress: what pods last said, by namespace and name.
         now: the time, with a time zone.
     """
@@ -42,6 +44,7 @@ class Observer:
         scenarios: ScenarioCheck,
         job_events: JobEvents,
         progress: Mapping[tuple[str, str], PodProgress],
+        nodes: Nodes | None = None,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._world = world
@@ -49,6 +52,7 @@ class Observer:
         self._scenarios = scenarios
         self._job_events = job_events
         self._progress = progress
+        self._nodes = nodes
         self._now = now
 
     async def observe(self, record: Record[RenderJobView], departed: bool = False) -> Observation:
@@ -78,6 +82,7 @@ class Observer:
             rival=self._rival(record),
             scenario_problem="" if gone else await self._scenario_problem(view, key),
             obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
+            nodes=await self._nodes.named(pod.node for pod in pods) if self._nodes is not None else {},
             refusal=self._world.refusals.get(view.uid, ""),
         )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ecg_operator.prices import Prices
+
 GPU_RESOURCE = "nvidia.com/gpu"
 
 Resources = Mapping[str, Mapping[str, str]]
@@ -44,6 +46,7 @@ class Policy:
         ttl_failed_seconds: the same for one that has failed or was cancelled.
         most_segments: a plan makes at most so many segments, if the manifest does not say less.
         progress_seconds: progress alone is written at most every so many seconds.
+        prices: what nodes cost; None: nobody knows.
         stop_grace_seconds: how long pods of cancelled and failed jobs may take to end.
         start_seconds: for so long a starting pod is nothing to talk about.
         reference_seconds: for so long a ConfigMap may be missing after its RenderJob was created.
@@ -79,6 +82,7 @@ class Policy:
     ttl_failed_seconds: int | None = None
     most_segments: int = 64
     progress_seconds: float = 3.0
+    prices: Prices | None = None
     stop_grace_seconds: int = 2
     start_seconds: float = 7.0
     reference_seconds: float = 5.0

@@ -7,12 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_operator.admission import Budget
+from ecg_operator.capacity import Schedule
 from ecg_operator.errors import SettingsProblem
 from ecg_operator.policy import GPU_RESOURCE, Policy
+from ecg_operator.prices import Prices
+
+M = TypeVar("M", bound=BaseModel)
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
@@ -42,6 +49,8 @@ class Settings:
     Attributes:
         namespaces: that are served; empty for all.
         controller_name: RenderJobs of another spec.managedBy are left alone.
+        capacity: how many segments may be rendered when; None: always as many as the budget says.
+        warm_deployment: Deployment of placeholder pods, beside the Lease; empty: none.
         lease_namespace: of the Lease; empty for the operator's own.
         identity: of this replica; empty for one made up of host name and chance.
     """
@@ -51,6 +60,8 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     controller_name: str = DEFAULT_MANAGER
     health_port: int = 8080
+    capacity: Schedule | None = None
+    warm_deployment: str = ""
     lease_name: str = "ecg-operator"
     lease_namespace: str = ""
     identity: str = ""
@@ -89,6 +100,8 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         namespaces=values["OPERATOR_NAMESPACES"],
         controller_name=values["CONTROLLER_NAME"],
         health_port=values["HEALTH_PORT"],
+        capacity=values["CAPACITY"],
+        warm_deployment=values["WARM_DEPLOYMENT"],
         lease_name=values["LEASE_NAME"],
         lease_namespace=values["LEASE_NAMESPACE"],
         identity=values["POD_NAME"],
@@ -119,6 +132,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         scratch_size=values["SCRATCH_SIZE"],
         scratch_request=values["SCRATCH_REQUEST"],
         gpu_resource=values["GPU_RESOURCE"],
+        prices=values["PRICES"],
         user_id=values["RUN_AS_USER"],
         ttl_succeeded_seconds=values["TTL_SUCCEEDED_SECONDS"],
         ttl_failed_seconds=values["TTL_FAILED_SECONDS"],
@@ -194,6 +208,16 @@ def _number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
 def _number_or_nothing(least: int, most: int) -> Callable[[str], int | None]:
     def read(text: str) -> int | None:
         return _number(least, most)(text) if text else None
+
+    return read
+
+
+def _json_of(model: type[M]) -> Callable[[str], M | None]:
+    def read(text: str) -> M | None:
+        try:
+            return model.model_validate_json(text) if text else None
+        except ValidationError as error:
+            raise ValueError(f"{model.__name__.lower()} as JSON ({'; '.join(describe(error, model))})") from None
 
     return read
 
@@ -290,6 +314,18 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MAX_CONCURRENT_JOBS", "50", _number(1), "RenderJobs that may have pods at a time; others wait"),
     Variable("MAX_ACTIVE_SEGMENTS", "100", _number(1), "segment pods of all jobs together"),
     Variable("MAX_JOBS_PER_NAMESPACE", "0", _number(0), "RenderJobs of one namespace at a time; 0: no limit"),
+    Variable(
+        "CAPACITY",
+        "",
+        _json_of(Schedule),
+        "when how many segments may be rendered at a time, a JSON object; empty: always MAX_ACTIVE_SEGMENTS",
+    ),
+    Variable(
+        "WARM_DEPLOYMENT",
+        "",
+        _name_or_nothing,
+        "Deployment of placeholder pods, in the Lease's namespace, that keeps places of CAPACITY warm; empty: none",
+    ),
     Variable("MAX_SEGMENTS_PER_JOB", "64", _number(1, 1000), "segments of a plan, if the RenderJob does not say fewer"),
     *_resource_variables("PLAN", "a plan's pod", "500m", "512Mi", "2Gi"),
     *_resource_variables("SEGMENT", "a segment's pod", "2", "3Gi", "6Gi"),
@@ -316,6 +352,12 @@ VARIABLES: tuple[Variable, ...] = (
         "how long a RenderJob that has succeeded is kept if its spec.ttl does not say; set but empty: for ever",
     ),
     Variable("TTL_FAILED_SECONDS", "604800", _number_or_nothing(0, 31_536_000), "the same after failure or cancel"),
+    Variable(
+        "PRICES",
+        "",
+        _json_of(Prices),
+        "what nodes cost an hour by instance type, a JSON object; empty: the cost of jobs is not told",
+    ),
     Variable("RUN_AS_USER", "10001", _number(1), "user and group of the pods' processes"),
     Variable(
         "ON_DEMAND_NODE_SELECTOR",

@@ -203,10 +203,20 @@ def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | N
         gone_by=_time_or_none(meta.get("deletionTimestamp")),
         ip=status.get("podIP", ""),
         node=(obj.get("spec") or {}).get("nodeName", ""),
-        gpus=_gpus(obj.get("spec") or {}, gpu_resource),
+        gpus=int(_asked(obj.get("spec") or {}, "limits").get(gpu_resource, 0)),
+        cpu_millis=millis(_asked(obj.get("spec") or {}, "requests").get("cpu", "0")),
         job_uid=_job_uid(meta),
     )
     return _record(obj, key, view, _owner(meta))
+
+
+def millis(quantity: str | int) -> int:
+    """Return a number of CPUs, such as 500m, 2 or 1.5, in thousandths; 0 for what is no such number."""
+    text = str(quantity)
+    try:
+        return round(float(text[:-1])) if text.endswith("m") else round(1000 * float(text))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _key(obj: Json) -> Key:
@@ -307,12 +317,11 @@ def _unschedulable(scheduled: Json) -> str:
     return ""
 
 
-def _gpus(spec: Json, resource: str) -> int:
+def _asked(spec: Json, part: str) -> Json:
     for container in spec.get("containers") or ():
         if container["name"] == CONTAINER:
-            limits = (container.get("resources") or {}).get("limits") or {}
-            return int(limits.get(resource, 0))
-    return 0
+            return cast(Json, (container.get("resources") or {}).get(part) or {})
+    return {}
 
 
 def _time(text: str) -> datetime:

@@ -245,7 +245,7 @@ RENDER_REQUEST: dict[str, Any] = {
         "scenario": {"description": "MotionText scenario, at most 5 MB of JSON: 2.0, 1.3 or a flat list of cues."},
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
-            "also fit, focus, layout, preset, codec, encoder, dynamicRange, framePolicy, softSubtitles, "
+            "also fit, focus, layout, preset, codec, encoder, deinterlace, dynamicRange, framePolicy, softSubtitles, "
             "unknownPlugins; live (true: it can be watched meanwhile); and renditions, a list of {name, content, "
             "width, height, fit, focus, codec, quality} with file names such as vertical.mp4."
         },

@@ -29,6 +29,7 @@ from ecg_renderer.browser import (
     Browser,
     BrowserLauncher,
     find_chromium,
+    sandbox_problem,
 )
 from ecg_renderer.capture.ring import Ring
 from ecg_renderer.capture.ways import open_capture
@@ -174,7 +175,21 @@ async def _browser(*, with_page: bool) -> list[Check]:
         shared = [await _shared_memory(browser)] if with_page else []
     finally:
         await browser.close()
-    return [chromium, *shared, await _automatic_capture(), await _beginframe()] if with_page else [chromium]
+    return (
+        [chromium, _sandbox(), *shared, await _automatic_capture(), await _beginframe()]
+        if with_page
+        else [chromium, _sandbox()]
+    )
+
+
+def _sandbox() -> Check:
+    name = "Sandbox"
+    meaning = "Keeps the page's process from files and network, should plugins of an origin break out of the page."
+    problem = sandbox_problem()
+    if not problem:
+        return Check(name, State.OK, "Chromium's own, tried", meaning)
+    fix = "Render as another user than root, where user namespaces are allowed; without, take plugins you trust."
+    return Check(name, State.NOTE, f"off: {problem}", meaning, fix)
 
 
 async def _shared_memory(browser: Browser) -> Check:

@@ -1,6 +1,7 @@
 """What can go wrong in a render.
 
     RenderError                        base: carries code, message, hint, segment, frame, log tail
+     ├─ PiecesGone                     RENDER_ERROR             finished pieces are gone: plan again
      ├─ ManifestError                  VALIDATION_ERROR         the job file itself
      ├─ OptionsError                   INVALID_RENDER_OPTIONS   a value that cannot be rendered
      ├─ ScenarioError                  SCENARIO_PARSE_ERROR     JSON, structure, times, tracks, plugins
@@ -67,6 +68,10 @@ class RenderError(Exception):
             frame=self.frame,
             log_tail=self.log_tail,
         )
+
+
+class PiecesGone(RenderError):
+    """Finished pieces that the plan counts on are not in the store any more; a new plan does without them."""
 
 
 class ManifestError(RenderError):

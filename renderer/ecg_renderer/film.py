@@ -27,6 +27,7 @@ class Film:
         plugins: names of the caption plugins in it, ascending.
         width, height: of the output, px, even.
         rate: of the output, frames per second.
+        start: presentation time of frame 0, seconds.
         blocks: the stretches of frames in which captions can be alive, ascending.
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
         modules: plugins among them that an origin gave, by their names; all others are our own.
@@ -40,6 +41,7 @@ class Film:
     rate: Fraction
     blocks: tuple[Block, ...] = ()
     preview_layout: bool = False
+    start: Fraction = Fraction(0)
     modules: Mapping[str, PluginModule] = field(default_factory=dict)
     fonts: tuple[FontUse, ...] = ()
 
@@ -53,7 +55,7 @@ class Film:
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
         briefly = {name: _digest(url) for name, url in self._own_fonts.items()}
         scenario = {**self.scenario, "define": {**self.scenario.get("define", {}), **briefly}}
-        layout = [self.width, self.height, str(self.rate), self.preview_layout]
+        layout = [self.width, self.height, str(self.rate), str(self.start), self.preview_layout]
         modules = {name: module.digest for name, module in self.modules.items()}
         plugins = [self.plugins, modules] if modules else self.plugins
         return {"scenario": scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
@@ -75,6 +77,7 @@ class Film:
             "height": self.height,
             "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
             "rate": [self.rate.numerator, self.rate.denominator],
+            "start": float(self.start),
             "stages": stages,
             "canvas": canvas,
         }

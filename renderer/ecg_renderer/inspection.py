@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 from ecg_api.options import Options
@@ -38,6 +39,7 @@ class Surroundings:
     picture: Picture
     rate: Fraction
     seconds: Fraction | float
+    first: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ async def surroundings_of(video: Storage) -> Surroundings:
     url = await opened_source(video)
     facts = await probe_source(url, display=video.name, identity=await asyncio.to_thread(video.identity))
     options = Options()
-    grid, _ = output_grid(facts, options)
+    grid, _ = output_grid(facts, options, captions_end=inf)
     width, height, _ = output_size(facts, options)
-    return Surroundings(Picture(width, height), grid.rate, grid.seconds(grid.frames))
+    return Surroundings(Picture(width, height), grid.rate, grid.end, grid.start)
 
 
 async def inspect(
@@ -70,6 +72,7 @@ async def inspect(
         as_scenario(raw, name, around.picture, look),
         duration=around.seconds,
         rate=around.rate,
+        first=around.first,
         known_plugins=known_plugins(),
         picture=around.picture,
         origin=name,

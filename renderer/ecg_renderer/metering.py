@@ -30,6 +30,7 @@ class RenderMeter:
         capture: how pictures leave the browser; empty if there is nothing to capture.
         first_frame_seconds: from the start to the first encoded frame; None if none was.
         starting_seconds: what it took until browsers were ready.
+        damage: presentation times, in seconds, of the source's pictures that turned out damaged or missing.
         warnings: what a person should know, each once told to the observer.
     """
 
@@ -51,6 +52,7 @@ class RenderMeter:
         self.first_frame_seconds: float | None = None
         self.starting_seconds = 0.0
         self.warnings: list[str] = []
+        self.damage: set[float] = set()
 
     @property
     def queue(self) -> FrameQueue | None:

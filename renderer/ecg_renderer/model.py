@@ -41,18 +41,28 @@ class Box:
 
 @dataclass(frozen=True)
 class FrameGrid:
-    """The output's frames: integer indices on an exact rate. Seconds exist only at the edges."""
+    """The output's frames: integer indices on an exact rate. Seconds exist only at the edges.
+
+    `start` is the presentation time of frame 0, in seconds; `lead` how many frames are black before the source's first.
+    """
 
     rate: Fraction
     frames: int
+    start: Fraction = Fraction(0)
+    lead: int = 0
 
     def seconds(self, frame: int) -> Fraction:
         """Return the presentation time of `frame`, in seconds."""
-        return frame / self.rate
+        return self.start + frame / self.rate
+
+    @property
+    def end(self) -> Fraction:
+        """When the last frame is over: presentation time, in seconds."""
+        return self.seconds(self.frames)
 
     def first_at_or_after(self, seconds: Fraction) -> int:
         """Return the first frame shown at or after `seconds`, within 0 to `frames`."""
-        return min(max(ceil(seconds * self.rate), 0), self.frames)
+        return min(max(ceil((seconds - self.start) * self.rate), 0), self.frames)
 
 
 @dataclass(frozen=True)

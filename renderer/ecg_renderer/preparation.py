@@ -31,6 +31,7 @@ from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
+from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
@@ -49,13 +50,13 @@ from ecg_renderer.planning import (
 from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
+from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 2
+_PROBE_SCHEMA = 3
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
@@ -191,18 +192,15 @@ async def prepare_job(
     width, height, _ = output_size(source_facts, spec.options)
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     grid, _ = output_grid(source_facts, spec.options)
-    picture = _picture(source_facts, spec.options)
-    written = draft(
-        as_scenario(raw.result(), _origin(spec.scenario), picture, spec.scenario.look or "karaoke"),
-        duration=grid.seconds(grid.frames),
-        rate=grid.rate,
-        picture=picture,
-        origin=_origin(spec.scenario),
-    )
+    written = _draft(raw.result(), source_facts, job, grid)
     fetched = await _fetch(origin, written.plugin_keys) if origin else NOTHING_FETCHED
     there = set(fetched.modules) if origin else None
     rules = PluginRules(known_plugins(), spec.options.unknown_plugins, there)
-    scenario = await with_web_fonts(written.prepared(rules))
+    scenario = written.prepared(rules)
+    longer, _ = output_grid(source_facts, spec.options, captions_end=scenario.latest)
+    if longer != grid:  # for captions in the sound's last moments
+        scenario = _draft(raw.result(), source_facts, job, longer).prepared(rules)
+    scenario = await with_web_fonts(scenario)
     plan = make_plan(
         job.metadata.name,
         source_facts,
@@ -215,6 +213,8 @@ async def prepare_job(
         alone=alone,
         fetched=fetched,
     )
+    if damage := read_damage(await store.recall(damage_note(source_facts))):
+        plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
     return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
 
 
@@ -223,6 +223,18 @@ async def _fetch(origin: Origin, keys: Collection[str]) -> Fetched:
     from ecg_renderer.origin.fetching import fetch_plugins
 
     return await fetch_plugins(origin, keys)
+
+
+def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:
+    reference, picture = job.spec.scenario, _picture(source, job.spec.options)
+    return draft(
+        as_scenario(raw, _origin(reference), picture, reference.look or "karaoke"),
+        duration=grid.end,
+        rate=grid.rate,
+        first=grid.start,
+        picture=picture,
+        origin=_origin(reference),
+    )
 
 
 async def planned_here(request: RunRequest) -> PreparedJob:

@@ -31,7 +31,9 @@ from ecg_renderer.frames import CaptionFrame, FrameQueue
 from ecg_renderer.looking import look_along, look_outside
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
+from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
 from ecg_renderer.media.encoding import encode
+from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
 from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
@@ -104,6 +106,16 @@ async def render(
                 async for piece in finished:
                     yield piece
             meter.note_capture()
+        await _tell_damage(prepared, here, meter)
+
+
+async def _tell_damage(prepared: PreparedJob, here: Surroundings, meter: RenderMeter) -> None:
+    """Tell what the source's damage is, and note it for runs that find the cells in the store, unless that is known."""
+    name = damage_note(prepared.source)
+    known = read_damage(await here.verdicts.recall(name)) if meter.damage else set()
+    if meter.damage - known:
+        meter.warn(damage_words(meter.damage))
+        await here.verdicts.note(name, write_damage(known | meter.damage))
 
 
 class _CellStream:
@@ -281,7 +293,7 @@ class _Run:
             tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:
-            await encode(
+            finished = await encode(
                 segment_arguments(pictures, self._files, threads=encoder_threads(cores())),
                 plan.target,
                 action=f"encoding frames {pictures.start} to {pictures.end - 1}",
@@ -292,6 +304,13 @@ class _Run:
         finally:
             if pipe is not None:
                 os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
+        if finished.damaged:
+            placing, rate = Placing.of(plan.source, plan.target), plan.target.exact_rate
+            start, end = (
+                placing.source_frame(pictures.start) / rate,
+                (placing.source_frame(pictures.end - 1) + 1) / rate,
+            )
+            self._meter.damage |= set(await damaged_pictures(plan.source, pictures.url, start, end))
 
     def _note_progress(self, progress: Progress) -> None:
         self._meter.encoding(min(progress.frame, len(self._frames)))

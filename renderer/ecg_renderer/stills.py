@@ -27,8 +27,8 @@ from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import CaptionFrame
 from ecg_renderer.hashes import normalised
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
+from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.media.seeking import seek_before
 from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
@@ -89,10 +89,11 @@ def frame_at(seconds: float, grid: FrameGrid) -> int:
 
     The time is taken as it was written: 0.3 is meant to be exactly three tenths, where frame 9 of 30 begins.
     """
-    frame = floor(Fraction(repr(seconds)) * grid.rate) if isfinite(seconds) else -1
+    frame = floor((Fraction(repr(seconds)) - grid.start) * grid.rate) if isfinite(seconds) else -1
+    frame = 0 if 0 <= seconds < grid.start else frame
     if not 0 <= frame < grid.frames:
         raise OptionsError(
-            f"--at {seconds:g} is outside of the video, which is {float(grid.seconds(grid.frames)):.3f} s long.",
+            f"--at {seconds:g} is outside of the video, which is {float(grid.end):.3f} s long.",
             hint=f"Its last frame is shown from {float(grid.seconds(grid.frames - 1)):.3f} s on.",
         )
     return frame
@@ -137,7 +138,7 @@ async def _compose(prepared: PreparedJob, frame: int, captions: bytes | None, ou
         target=target,
         start=frame,
         end=frame + 1,
-        seek=seek_before(source, frame, target.exact_rate),
+        seek=Placing.of(source, target).seek(source, frame),
         overlay=None if captions is None else Overlay(whole, "pipe:0"),
     )
     with tempfile.TemporaryFile() as nut, tempfile.TemporaryDirectory() as folder:

@@ -206,3 +206,9 @@ def test_what_is_no_promise_says_so(schema: dict[str, Any]) -> None:
 def test_only_the_name_is_restricted_in_metadata(schema: dict[str, Any]) -> None:
     assert list(schema["properties"]["metadata"]["properties"]) == ["name"]
     assert at(schema, ".metadata.name")["maxLength"] == 48
+
+
+def test_no_name_is_a_boolean_to_readers_of_yaml_1_1() -> None:
+    """Kubernetes' tools read y, n, on and off as booleans where they are not quoted."""
+    lines = [line.strip().removeprefix("- ").partition(":")[0] for line in WRITTEN.read_text().splitlines()]
+    assert not {"y", "Y", "n", "N", "yes", "no", "on", "off"} & {line.lower() for line in lines}

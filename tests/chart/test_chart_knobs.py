@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
 from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
+from ecg_operator.settings import read_settings
 
 TLS = "service.ingress.tls[0].hosts={c.d}"
 
@@ -68,6 +70,9 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([WORK, "operator.env.WORK_URI=s3://other"], "WORK_URI"),
         ([WORK, "networkPolicy.apiServer={10.0.0.1}"], "/networkPolicy/apiServer"),
         ([WORK, "priorityClasses.a.valu=1"], "valu"),
+        ([WORK, "capacity.otherwise.floor=9"], "capacity: floor 9 is above ceiling 6"),
+        ([WORK, "capacity.inBelow=11"], "inBelow (11) is above outAbove (10)"),
+        ([WORK, "capacity.windows[0].from=9"], "from"),
     ],
 )  # fmt: skip
 def test_values_that_do_not_go_together_are_refused_in_a_sentence(settings: list[str], words: str) -> None:
@@ -249,3 +254,45 @@ def test_the_test_of_helm_runs_where_jobs_do_with_their_access_to_storage(settin
     assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["ecg-render-test"]]
     made = [one for one in of_kind(found, "ServiceAccount", account) if one["metadata"]["namespace"] == "videos"]
     assert len(made) == (0 if account == "s3" else 1)
+
+
+def test_capacity_is_told_to_the_operator_in_words_that_it_reads() -> None:
+    found = objects(WORK, "capacity.enabled=true", "capacity.inAfterSeconds=300")
+    told = {one["name"]: one.get("value") for one in container(found)["env"]}
+    schedule = read_settings({"RENDERER_IMAGE": "r", "WORK_URI": "s3://w", "CAPACITY": told["CAPACITY"]}).capacity
+    assert schedule is not None and schedule.in_after_seconds == 300
+    assert schedule.limits_at(datetime(2026, 12, 1, 3, tzinfo=UTC)) == schedule.windows[0]  # noon in Seoul
+    (warm,) = of_kind(found, "Deployment", told["WARM_DEPLOYMENT"])
+    assert "replicas" not in warm["spec"], "an upgrade would take away what the operator has set"
+
+
+def test_warm_places_ask_for_what_a_segment_asks_for_and_make_room_at_once() -> None:
+    settings = (WORK, "capacity.enabled=true", "operator.env.GPU_RESOURCE=nvidia.com/gpu.shared")
+    found = objects(*settings)
+    spec = pod(found, "-warm")
+    assert spec["terminationGracePeriodSeconds"] == 0
+    assert {one["key"] for one in spec["tolerations"]} == {"nvidia.com/gpu", "nvidia.com/gpu.shared"}
+    resources = container(found, "-warm")["resources"]
+    assert resources["requests"] == {"cpu": "2", "memory": "3Gi"}
+    assert resources["limits"] == {"memory": "3Gi", "nvidia.com/gpu.shared": "1"}
+    (priority,) = of_kind(found, "PriorityClass", spec["priorityClassName"])
+    assert priority["value"] == -10 and priority["preemptionPolicy"] == "Never"
+    assert "nvidia.com/gpu" not in str(
+        container(objects(WORK, "capacity.enabled=true", "capacity.warm.gpus=0"), "-warm")
+    )
+
+
+def test_without_warm_places_only_the_limit_follows_the_clock() -> None:
+    found = objects(WORK, "capacity.enabled=true", "capacity.warm.enabled=false")
+    assert not of_kind(found, "PriorityClass") and len(of_kind(found, "Deployment")) == 1
+    assert {"name": "WARM_DEPLOYMENT", "value": ""} in container(found)["env"]
+
+
+def test_prices_are_told_to_the_operator_with_the_right_to_ask_for_nodes() -> None:
+    found = objects(WORK, "prices.enabled=true", "namespaces={a}")
+    told = {one["name"]: one.get("value") for one in container(found)["env"]}
+    prices = read_settings({"RENDERER_IMAGE": "r", "WORK_URI": "s3://w", "PRICES": told["PRICES"]}).policy.prices
+    assert prices is not None and str(prices.hourly["g6.2xlarge"]) == "0.978" and prices.otherwise is None
+    (role,) = of_kind(found, "ClusterRole", "render-ecg-render-operator-nodes")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
+    assert not of_kind(objects(WORK, "namespaces={a}"), "ClusterRole", "render-ecg-render-operator-nodes")

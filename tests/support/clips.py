@@ -46,7 +46,7 @@ class Clip:
 
 
 @functools.cache
-def _directory() -> Path:
+def folder() -> Path:
     directory = tempfile.TemporaryDirectory(prefix="ecg-clips-")
     atexit.register(directory.cleanup)
     return Path(directory.name)
@@ -55,7 +55,7 @@ def _directory() -> Path:
 @functools.cache
 def counter(clip: Clip = Clip()) -> Path:
     """Return a video whose frame n shows n, with a tone that changes (so that every moment sounds different)."""
-    path = _directory() / f"counter-{abs(hash(clip)):x}{clip.suffix}"
+    path = folder() / f"counter-{abs(hash(clip)):x}{clip.suffix}"
     # The numbers are in the upper half; the lower is grey, for captions.
     picture = f"color=gray:s={CELLS}x2:r={clip.rate},format=gray,"
     picture += f"geq=lum='if(lt(Y,1),235*mod(floor(N/pow(2,X)),2),128)',scale={clip.width}:{clip.height}:flags=neighbor"
@@ -80,7 +80,7 @@ def counter(clip: Clip = Clip()) -> Path:
 @functools.cache
 def derived(source: Path, options: tuple[str, ...], suffix: str, *, before: tuple[str, ...] = ()) -> Path:
     """Return a file made from `source` by FFmpeg; `before` are options of the input, `options` of the output."""
-    path = _directory() / f"derived-{abs(hash((source, options, before))):x}{suffix}"
+    path = folder() / f"derived-{abs(hash((source, options, before))):x}{suffix}"
     ffmpeg(*before, "-i", str(source), *options, str(path))
     return path
 
@@ -88,7 +88,7 @@ def derived(source: Path, options: tuple[str, ...], suffix: str, *, before: tupl
 @functools.cache
 def turned(source: Path) -> Path:
     """Return the MP4 `source` with a note for players to turn it by 90 degrees clockwise."""
-    path = _directory() / f"turned-{source.name}"
+    path = folder() / f"turned-{source.name}"
     content = bytearray(source.read_bytes())
     # Track header, version 0: its matrix stands 44 bytes after the box's name; 16.16 and, in the last column, 2.30.
     matrix = content.index(b"tkhd") + 44

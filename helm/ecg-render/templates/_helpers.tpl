@@ -9,6 +9,10 @@
 {{- printf "%s-operator" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- define "ecg-render.warm.name" -}}
+{{- printf "%s-warm" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
 {{- define "ecg-render.selector" -}}
 app.kubernetes.io/name: ecg-operator
 app.kubernetes.io/instance: {{ .Release.Name }}

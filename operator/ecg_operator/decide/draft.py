@@ -99,7 +99,13 @@ class Draft:
     def current(self) -> JobView | None:
         """Return the Job of the current stage if it is ours and stays."""
         job = self.child(self.stage)
-        return job if job is not None and job.owned and not job.deleting else None
+        stays = job is not None and job.owned and not job.deleting and job.uid not in self.run.superseded
+        return job if stays else None
+
+    def pods_that_count(self, role: Role) -> list[PodView]:
+        """Return the pods of `role` but for those of plans that were given up."""
+        superseded = frozenset(self.run.superseded)
+        return [pod for pod in self.observation.pods if pod.role is role and pod.job_uid not in superseded]
 
     def pods_of(self, job: JobView) -> tuple[PodView, ...]:
         """Return the pods of `job`; those of an earlier Job of the same name are not."""

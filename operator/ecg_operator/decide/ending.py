@@ -44,6 +44,7 @@ def succeed(draft: Draft) -> bool:
     draft.change(progress=progress)
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     _finish(draft, Reason.COMPLETED, message)
+    _price_the_minute(draft, report.output.duration_seconds)
     draft.tell("Normal", "Succeeded", message)
     return True
 
@@ -93,6 +94,14 @@ def _finish(draft: Draft, reason: Reason, message: str) -> None:
         # In one call, and not only what was seen: a Job may be so new that no watch has told of it.
         grace = draft.policy.stop_grace_seconds
         draft.act(DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=grace))
+
+
+def _price_the_minute(draft: Draft, video_seconds: float) -> None:
+    usage = draft.status.usage
+    if usage is not None and usage.cost is not None and video_seconds > 0:
+        per_minute = round(usage.cost.total_micros * 60 / video_seconds)
+        cost = usage.cost.model_copy(update={"per_minute_micros": per_minute})
+        draft.change(usage=usage.model_copy(update={"cost": cost}))
 
 
 def _names_segment(found: Failure | None) -> bool:

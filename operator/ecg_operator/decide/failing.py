@@ -1,5 +1,6 @@
 """When a running job has to be given up, in the order in which the reasons are looked for.
 
+0. pieces that were in storage are gone         no failure: a new plan, three times
 1. a pod failed in a way that would repeat      at once, whatever the Job controller does
 2. a pod failed too often                       retry.perSegment
 3. the Job controller gave up                   in words of the pod that failed, or its own
@@ -16,15 +17,23 @@ from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
 from ecg_operator.decide.failures import failure_of, never_again, segment_of
 from ecg_operator.decide.jobs import out_of_time
-from ecg_operator.decide.pods import failed
-from ecg_operator.model import JobView, PodView
+from ecg_operator.decide.pods import failed, reported_failure
+from ecg_operator.decide.usage import settle_all
+from ecg_operator.model import DeleteJob, JobView, PodView
 
 Ending = tuple[Failure, Reason]
+
+_MOST_SUPERSEDED = 9
+"""Jobs of plans that were given up: a plan has about three."""
+_SOON = 2.0
 
 
 def give_up(draft: Draft) -> bool:
     """Fail the job if something has happened that cannot be mended; tell of tries that are repeated."""
     job = draft.current()
+    if job is not None and _pieces_are_gone(draft, job):
+        _plan_again(draft)
+        return True
     found = (_from_pods(draft, job) or _from_job(draft, job)) if job is not None else None
     found = found or _disruptions(draft) or _deadlines(draft)
     if found is not None:
@@ -33,6 +42,30 @@ def give_up(draft: Draft) -> bool:
     for pod in draft.newly_failed:
         _tell_retry(draft, pod)
     return False
+
+
+def _pieces_are_gone(draft: Draft, job: JobView) -> bool:
+    """Tell whether a pod misses pieces in storage that the plan counts on; not if that happens again and again."""
+    if len(draft.run.superseded) >= _MOST_SUPERSEDED:
+        return False
+    reports = (reported_failure(pod) for pod in _failed_pods(draft, job))
+    return any(report is not None and report.plan_again for report in reports)
+
+
+def _plan_again(draft: Draft) -> None:
+    """Begin with a new plan: it finds what is still in storage, and only what is gone is rendered."""
+    settle_all(draft)
+    jobs = [job for job in draft.observation.jobs if job.owned and job.role is not Role.CLEAN]
+    superseded = dict.fromkeys((*draft.run.superseded, *(job.uid for job in jobs)))
+    nothing_done = {"completed": "", "frames": 0, "unseen_since": None, "waiting_since": None}
+    draft.note(superseded=list(superseded), round=draft.run.round + 1, **nothing_done)
+    draft.change(plan=None, segments=None)
+    message = "Finished pieces that were in storage are gone; the job is planned again."
+    for condition, _ in STAGE_CONDITIONS.values():
+        draft.condition(condition, "False", Reason.PLANNING, message)
+    draft.act(*(DeleteJob(job.name) for job in jobs if not job.deleting))
+    draft.tell("Warning", "PlannedAgain", message)
+    draft.look_again(_SOON)
 
 
 def _from_pods(draft: Draft, job: JobView) -> Ending | None:

@@ -38,8 +38,8 @@ def use_encoder(draft: Draft, encoder: str, reason: str) -> None:
 def _take_plan(draft: Draft) -> None:
     if draft.status.plan is not None:
         return
-    for pod in draft.observation.pods:
-        report = decode_report(pod.message) if pod.role is Role.PLAN and succeeded(pod) else None
+    for pod in draft.pods_that_count(Role.PLAN):
+        report = decode_report(pod.message) if succeeded(pod) else None
         if not isinstance(report, PlanReport):
             continue
         plan = report.plan
@@ -51,7 +51,9 @@ def _take_plan(draft: Draft) -> None:
             plan=plan,
             segments=SegmentCounts(total=report.segments),
             usage=usage.model_copy(update={"cells_total": plan.cells, "cells_reused": plan.cells_reused}),
-            progress=Progress(frames_total=plan.frames_to_render or plan.frames),
+            progress=(draft.status.progress or Progress()).model_copy(
+                update={"frames_total": plan.frames_to_render or plan.frames}
+            ),
         )
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))
         draft.note(unseen_since=None)
@@ -61,8 +63,8 @@ def _take_plan(draft: Draft) -> None:
 
 def _take_segments(draft: Draft) -> None:
     missing = set(draft.missing)
-    for pod in draft.observation.pods:
-        report = decode_report(pod.message) if pod.role is Role.SEGMENTS and succeeded(pod) else None
+    for pod in draft.pods_that_count(Role.SEGMENTS):
+        report = decode_report(pod.message) if succeeded(pod) else None
         if not isinstance(report, SegmentReport) or report.segment not in missing:
             continue
         missing.remove(report.segment)
@@ -79,7 +81,8 @@ def _take_counts(draft: Draft) -> None:
     if draft.status.plan is None:
         return
     for job in draft.observation.jobs:
-        if job.role is not Role.SEGMENTS or not job.owned or not job.completed <= set(range(len(job.segments))):
+        ours = job.role is Role.SEGMENTS and job.owned and job.uid not in draft.run.superseded
+        if not ours or not job.completed <= set(range(len(job.segments))):
             continue
         may_report = {pod.index for pod in draft.pods_of(job) if not ended(pod)}
         silent = frozenset(job.segments[index] for index in job.completed - may_report)

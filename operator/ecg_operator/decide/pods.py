@@ -39,12 +39,11 @@ def live(pod: PodView, now: datetime, patience: float) -> bool:
     return not ended(pod) and not lost(pod, now, patience)
 
 
-def gpu_seconds(pod: PodView, now: datetime) -> float:
-    """Return how long the pod held GPUs until it ended or, if it still runs, until `now`, times their number."""
+def seconds(pod: PodView, now: datetime) -> float:
+    """Return for how long the pod ran until it ended or, if it still runs, until `now`."""
     if pod.started_at is None:
         return 0.0
-    until = pod.finished_at or now
-    return pod.gpus * max((until - pod.started_at).total_seconds(), 0.0)
+    return max(((pod.finished_at or now) - pod.started_at).total_seconds(), 0.0)
 
 
 def reported_failure(pod: PodView) -> FailureReport | None:

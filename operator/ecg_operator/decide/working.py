@@ -46,7 +46,7 @@ def _run_job(draft: Draft, role: Role, build: Callable[[Owner, RenderJob, Policy
         draft.act(CreateJob(build(draft.owner, draft.job, draft.policy)))
     if job is None or job.deleting or not job.owned:
         return
-    if job.uid in draft.run.redone:
+    if job.uid in draft.run.redone or job.uid in draft.run.superseded:
         draft.act(DeleteJob(job.name))
     elif report_is_lost(draft, job) or pod_is_lost(draft, job) or out_of_time(job):
         _repeat(draft, job)

@@ -15,6 +15,7 @@ from ecg_renderer.browser.chromium import (
     find_chromium,
     make_profile,
     remove_profile,
+    sandbox_problem,
 )
 from ecg_renderer.browser.driven import Browser, Page
 from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, page_file, page_hash
@@ -37,4 +38,5 @@ __all__ = [
     "page_file",
     "page_hash",
     "remove_profile",
+    "sandbox_problem",
 ]

@@ -17,6 +17,7 @@ from ecg_renderer.browser.chromium import (
     find_chromium,
     make_profile,
     remove_profile,
+    sandbox_problem,
 )
 from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
@@ -58,6 +59,7 @@ class PlaywrightBrowser:
                 str(profile),
                 executable_path=executable,
                 headless=True,
+                chromium_sandbox=not await asyncio.to_thread(sandbox_problem),
                 env={**short_environment()},
                 args=[*COMMON_ARGUMENTS, *arguments],
                 service_workers="block",

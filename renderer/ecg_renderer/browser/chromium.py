@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -18,9 +20,9 @@ from ecg_renderer.errors import BrowserError
 PROFILE_PREFIX = "ecg-profile-"
 MEMORY_FILES = Path("/dev/shm")  # noqa: S108  a memory file system: the ring file in it is plain memory
 MINIMUM_MEMORY_FILES_BYTES = 256 * 1024 * 1024
+SANDBOX_SECONDS = 5.0
 
 COMMON_ARGUMENTS = (
-    "--no-sandbox",  # containers and root have no user namespaces to build a sandbox from
     "--disable-gpu",
     "--hide-scrollbars",
     "--font-render-hinting=none",  # glyphs keep their shape at every size and position
@@ -99,6 +101,29 @@ def _playwrights_own() -> Iterator[Path]:
 def _revision(executable: Path) -> int:
     number = re.search(r"-(\d+)$", executable.parent.parent.name)
     return int(number[1]) if number else 0
+
+
+@cache
+def sandbox_problem() -> str:
+    """Return why Chromium cannot confine its pages' processes here; nothing if it can. Tried out once."""
+    if sys.platform != "linux":
+        return ""
+    if os.geteuid() == 0:
+        return "Chromium confines nothing when it runs as root"
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return "unshare (util-linux) is not there to try it with"
+    attempt = [unshare, "--user", "--map-root-user", "--pid", "--net", "--fork", "true"]
+    try:
+        tried = subprocess.run(attempt, capture_output=True, timeout=SANDBOX_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "namespaces could not be tried"
+    return "" if tried.returncode == 0 else "the kernel, or what confines this container, gives no user namespaces"
+
+
+def sandbox_arguments() -> list[str]:
+    """Return what Chromium must be told where it has no sandbox: without, it does not start there."""
+    return ["--no-sandbox"] if sandbox_problem() else []
 
 
 def make_profile() -> Path:

@@ -18,6 +18,7 @@ from ecg_renderer.browser.chromium import (
     find_chromium,
     make_profile,
     remove_profile,
+    sandbox_arguments,
     shared_memory_arguments,
 )
 from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
@@ -124,7 +125,8 @@ class Browser:
             raise BrowserError(
                 f"No browser profile can be made: {error}.", hint="Free some space in /dev/shm or TMPDIR."
             ) from (error)
-        always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *shared_memory_arguments(profile)]
+        confined = await asyncio.to_thread(sandbox_arguments)
+        always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *confined, *shared_memory_arguments(profile)]
         command = [str(executable), *always, *arguments, f"--user-data-dir={profile}"]
         devtools = None
         try:

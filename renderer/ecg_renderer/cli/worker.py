@@ -272,8 +272,9 @@ def _step(log: str | None) -> Iterator[Callable[[Report], None]]:
             raise  # stopped on request, or not listened to: no failure of the step
         except Exception as error:
             from ecg_api.pods import FailureReport
+            from ecg_renderer.errors import PiecesGone
 
-            _end(FailureReport(failure=failure_of(error)), log)
+            _end(FailureReport(failure=failure_of(error), plan_again=isinstance(error, PiecesGone)), log)
             raise
 
 

@@ -27,9 +27,10 @@ from ecg_api.renditions import RenditionFormat
 from ecg_renderer.caption_cells import ShownPicture, box_of, pictures_of
 from ecg_renderer.errors import Cancelled, FfmpegError
 from ecg_renderer.media import prores
-from ecg_renderer.media.arguments import movie_timescale, output_start
+from ecg_renderer.media.arguments import movie_timescale
 from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import colour_names
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.verify import Verified, check_result, sha256_of
 from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.storage.failures import refusal
@@ -80,7 +81,8 @@ def write_alone(
     before each cell. Raises FfmpegError if the result is not as planned, StorageError, ResourceError, Cancelled.
     """
     target = target.model_copy(update={"quality": quality, "format": "webm" if written == "webm" else "mov"})
-    start = source.start - output_start(source)
+    rate, lead = target.exact_rate, target.lead_frames
+    start = source.start - lead / rate - output_start(source, rate, lead)
     seen = _Seen()
     try:
         maker = _maker(written, target, source, start, output)

@@ -21,16 +21,19 @@ from ecg_api.plan import SourceFacts, Target, TrackFacts
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
 from ecg_renderer.media.filters import (
     Filter,
+    changes_shape,
     colour_filters,
     colour_options,
     decimal,
-    end_filters,
     grid_filters,
+    opaque_filters,
     overlay_options,
     shape_filters,
+    steady_filters,
     tone_map_filters,
 )
 from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Box
 
@@ -38,6 +41,8 @@ LEAD_FRAMES = 32
 """How many frames after 0 the first one is timed while it is not merged: no decoder's delay leads below 0, where
 muxers would move the first cell but no other."""
 _CELL_FLAGS = "+frag_keyframe+empty_moov+default_base_moof+frag_discont"
+# FFmpeg's own decoders of these pass over the alpha.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Movie times (durations, offsets between sound and picture) are counted in ticks of this many a second, or a
 # little more: a multiple of the frame rate, so that a segment's length is a whole number of them.
 _MOVIE_TICKS = 90_000
@@ -185,9 +190,11 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
 
     Titles, chapters, languages and dispositions come from the source too.
     """
-    first, rate = output_start(job.source), job.target.exact_rate
-    # The source keeps its own clock, on which the video began `start` seconds in.
-    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(job.source.start - LEAD_FRAMES / rate)}
+    rate, lead = job.target.exact_rate, job.target.lead_frames
+    first = output_start(job.source, rate, lead)
+    # The source keeps its own clock, on which the first picture has its time.
+    late = job.source.start - (lead + LEAD_FRAMES) / rate
+    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(late)}
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     if first:
         options["output_ts_offset"] = decimal(-first)
@@ -229,14 +236,6 @@ def _naming(facts: TrackFacts, place: str, target: Target) -> list[str]:
     return [*words, f"-disposition:{place}", "+".join(sorted(_DISPOSITIONS.intersection(facts.dispositions))) or "0"]
 
 
-def output_start(source: SourceFacts) -> Fraction:
-    """Return the time, on the source's clock, that becomes 0 in the result: that of its first picture or sound.
-
-    Sound before 0 is what a decoder needs to get going; it is not played.
-    """
-    return min([source.start, *(max(stream.start, Fraction(0)) for stream in source.audio)])
-
-
 def _words(options: Mapping[str, Any]) -> list[str]:
     return [word for name, value in options.items() for word in (f"-{name}", str(value))]
 
@@ -273,9 +272,13 @@ def _composed(job: Pictures) -> Any:
     if CODECS[target.encoder].hardware:
         # NVDEC decodes what it can, FFmpeg the rest; frames come to memory for the overlay either way.
         options["hwaccel"] = "cuda"
+    if job.source.alpha and job.source.codec in _ALPHA_DECODERS:
+        options["c:v"] = _ALPHA_DECODERS[job.source.codec]
+    if changes_shape(job.source):
+        options["reinit_filter"] = 0  # a graph that begins anew would count its frames anew
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
-    pictures = _chained(pictures, grid_filters(job.source, job.start, target.exact_rate, lead=LEAD_FRAMES))
-    pictures = _chained(pictures, end_filters(job.source, job.end, target.exact_rate))
+    pictures = _chained(pictures, [*steady_filters(job.source), *opaque_filters(job.source)])
+    pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit, target.focus))
     if job.tone_map:
         pictures = _chained(pictures, tone_map_filters(job.source, job.tone_map))

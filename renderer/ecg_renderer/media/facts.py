@@ -25,7 +25,9 @@ _MATRICES: dict[str, Matrix] = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
+_INTERLACED = ("tt", "bb", "tb", "bt")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 # Profiles that may have pictures of a colour space of their own (IPTPQc2).
 _DOLBY_ONLY = (5, 10)
 Rotation = Literal[0, 90, 180, 270]
@@ -94,9 +96,11 @@ def source_facts(
         start_seconds=to_rational(timing.start),
         frames=timing.frames,
         duration_seconds=float(timing.duration),
+        held_seconds=float(timing.held),
         variable_rate=timing.variable,
         pixel_format=stream["pix_fmt"],
         bit_depth=bit_depth(stream["pix_fmt"]),
+        alpha=_has_alpha(stream),
         matrix=matrix,
         color_space=_tag(stream),
         full_range=_is_full_range(stream),
@@ -104,6 +108,7 @@ def source_facts(
         primaries=stream.get("color_primaries") or ("bt2020" if matrix == "bt2020" else None),
         light=light_facts(stream.get("side_data_list", [])),
         dolby_vision=_dolby_vision(stream, display),
+        interlaced=stream.get("field_order") in _INTERLACED,
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
         subtitles=[TrackFacts(**_track(each)) for each in subtitles],
@@ -187,6 +192,12 @@ def _tag(stream: dict[str, Any]) -> str | None:
 def is_rgb(pixel_format: str) -> bool:
     """Tell whether pixels are stored as red, green, blue; they become YUV of limited range before the overlay."""
     return pixel_format.startswith(_RGB)
+
+
+def _has_alpha(stream: dict[str, Any]) -> bool:
+    # FFmpeg's own decoders of VP8 and VP9 pass over the alpha, so the pixel format does not show it.
+    tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
+    return stream["pix_fmt"].startswith(_ALPHA) or tags.get("alpha_mode") == "1"
 
 
 def _is_full_range(stream: dict[str, Any]) -> bool:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ecg_api.options import Fit, Focus
-from ecg_api.plan import Matrix, OutputColour, SourceFacts
+from ecg_api.plan import Matrix, OutputColour, SourceFacts, Target
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
+from ecg_renderer.media.placing import Placing
 from ecg_renderer.model import Box
 
 _LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
@@ -38,19 +39,80 @@ class Filter:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def grid_filters(source: SourceFacts, start: int, rate: Fraction, *, lead: int) -> list[Filter]:
-    """Return the filters that put source frames on the output's grid: frame n at the time lead + n, in frames.
+_WHOLE_PICTURES = Filter("bwdif", options=(("mode", "send_frame"), ("parity", "auto"), ("deint", "all")))
 
-    Frame n of the output shows the source frame whose time is nearest to n / rate or, if there is none, the one
-    before. Times are counted in whole ticks from the source's first frame, wherever reading began: every segment
-    decides by the same numbers, so many segments show the same frames as one.
+
+def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, late: int) -> list[Filter]:
+    """Return the filters that put source frames on the output's grid: frame n at the time late + n, in frames.
+
+    Frame n of the output, counted from the first picture, shows the source frame whose time is nearest to n / rate or,
+    if there is none, the one before; frames before the first picture are black, and the last one stays to the end.
+    Times are counted in whole ticks from the source's first frame, wherever reading began: every segment decides by
+    the same numbers, so many segments show the same frames as one.
     """
+    rate = target.exact_rate
     tick = _common_tick(source.tick, 1 / rate)
-    filters = [Filter("settb", (rate_text(tick),))] if tick != source.tick else []
+    filters = [_WHOLE_PICTURES] if target.deinterlace else []
+    if tick != source.tick or target.deinterlace:  # bwdif halves the tick
+        filters.append(Filter("settb", (rate_text(tick),)))
     if source.start:
         filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
-    grid = {"fps": rate_text(rate), "start_time": decimal(start / rate), "round": "near"}
-    return [*filters, Filter("fps", options=tuple(grid.items())), Filter("setpts", (f"N+{lead + start}",))]
+    placing = Placing.of(source, target)
+    first = placing.source_frame(start)
+    grid = {"fps": rate_text(rate), "start_time": decimal(first / rate), "round": "near"}
+    filters.append(Filter("fps", options=tuple(grid.items())))
+    black = placing.lead - start
+    if black > 0:
+        filters.append(Filter("tpad", options=(("start", black), ("start_mode", "add"), ("color", "black"))))
+    # Frames on which the last picture is held follow it, wherever reading begins.
+    passed = max(0, start - placing.lead - first)
+    filters.append(Filter("setpts", (f"N+{late + start - passed}",)))
+    held = end - placing.lead - placing.pictures
+    if held >= -1:
+        # A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
+        # missing than those is a broken source, which the count of the encoded frames shows.
+        filters.append(Filter("tpad", options=(("stop", 2 + max(0, held)), ("stop_mode", "clone"))))
+    return [*filters, Filter("trim", options=(("start_frame", passed),))] if passed else filters
+
+
+def steady_filters(source: SourceFacts) -> list[Filter]:
+    """Return the filters that fit pictures of another size or shape than the first into that one, with black bars.
+
+    Those of the first shape pass as they are.
+    """
+    if not changes_shape(source):
+        return []
+    width, height = source.coded_width, source.coded_height
+    aspect = source.pixel_aspect
+    if source.rotation in {90, 270}:
+        width, height, aspect = height, width, 1 / aspect
+    shown = width * aspect / height
+    size = {
+        "w": f"min({width},2*round({width}*min(1,dar*{shown.denominator}/{shown.numerator})/2))",
+        "h": f"min({height},2*round({height}*min(1,{shown.numerator}/{shown.denominator}/dar)/2))",
+        "eval": "frame",
+    }
+    bars = {"w": width, "h": height, "x": "(ow-iw)/2", "y": "(oh-ih)/2", "eval": "frame"}
+    return [
+        Filter("scale", options=tuple(size.items())),
+        Filter("pad", options=tuple(bars.items())),
+        Filter("setsar", (rate_text(aspect),)),
+    ]
+
+
+def opaque_filters(source: SourceFacts) -> list[Filter]:
+    """Return the filters that show a source with an alpha channel on black."""
+    if not source.alpha:
+        return []
+    planes = source.pixel_format if source.pixel_format.startswith("yuv") else "gbrap"
+    opaque = planes.replace("yuva", "yuv").replace("gbrap", "gbrp")
+    given = [Filter("format", ("gbrap",))] if planes == "gbrap" else []
+    return [*given, Filter("premultiply", options=(("inplace", 1),)), Filter("format", (opaque,))]
+
+
+def changes_shape(source: SourceFacts) -> bool:
+    """Tell whether pictures may have another size or shape than the first; those of VP9 may without a key frame."""
+    return bool(source.other_shapes) or source.codec == "vp9"
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
@@ -62,16 +124,6 @@ def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
     over = tick.denominator * frame.denominator
     common = Fraction(gcd(tick.numerator * frame.denominator, frame.numerator * tick.denominator), over)
     return common if common.denominator <= _LARGEST_DENOMINATOR else tick
-
-
-def end_filters(source: SourceFacts, end: int, rate: Fraction) -> list[Filter]:
-    """Return the filters that hold the last picture where the source ends.
-
-    A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
-    missing than those is a broken source, which the count of the encoded frames shows.
-    """
-    is_last = end + 1 >= Fraction(source.duration_seconds) * rate
-    return [Filter("tpad", options=(("stop", 2), ("stop_mode", "clone")))] if is_last else []
 
 
 def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit, focus: Focus | None = None) -> list[Filter]:

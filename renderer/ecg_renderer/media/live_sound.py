@@ -47,12 +47,13 @@ def sound_arguments(pieces: SoundPieces, files: CellFiles) -> list[str]:
     cuts = [border + lead for border in [*borders, end] if 0 < border < plan.target.duration]
     cuts = cuts or [plan.target.duration + lead + 1]  # nothing to cut: there is no word for that
     source = plan.source
+    begins = source.start - plan.target.lead_frames / plan.target.exact_rate
     options: dict[str, object] = dict(source_options(pieces.url, insist=True))
     if start:
-        sought = max(source.start + start - _SEEK_MARGIN, Fraction(0))
+        sought = max(begins + start - _SEEK_MARGIN, Fraction(0))
         options |= {"ss": decimal(sought), "seek_timestamp": 1}
     chain = [
-        f"asetpts=PTS-({decimal(source.start + first)})/TB",
+        f"asetpts=PTS-({decimal(begins + first)})/TB",
         # Silence where there is no sound, from the beginning on.
         f"aresample={_RATE}:async=1:first_pts=0",
         "aformat=sample_fmts=fltp:channel_layouts=stereo",

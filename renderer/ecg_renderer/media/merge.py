@@ -17,8 +17,9 @@ from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
-from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
+from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.boxes import HEADER, boxes, disable_subtitles, header_of
+from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.tracks import Track, kept_tracks
 from ecg_renderer.media.verify import Verified, check_result
@@ -60,7 +61,8 @@ async def merge(
     shown = any("default" in facts.dispositions for facts in texts)
     if (texts or subtitles) and target.format != "webm" and not shown:
         await asyncio.to_thread(disable_subtitles, output)
-    start, sounds = source.start - output_start(source), len(tracks) - len(texts)
+    rate, lead = target.exact_rate, target.lead_frames
+    start, sounds = source.start - lead / rate - output_start(source, rate, lead), len(tracks) - len(texts)
     verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
     return MergeResult(verified, warnings)
 

@@ -14,27 +14,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.media.changes import later_shapes
 from ecg_renderer.media.facts import light_facts, source_facts, video_stream
 from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
-from ecg_renderer.media.process import Finished, run_ffprobe
+from ecg_renderer.media.process import Finished, run_ffmpeg, run_ffprobe
 from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
     FrameTimes,
     PacketReader,
+    SoundReader,
     Timing,
     breaks_off,
     clock_jumps,
+    declared_sound_end,
     declared_timing,
     timing_of,
 )
 from ecg_renderer.media.tracks import is_copied_somewhere
+
+_T = TypeVar("_T")
 
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
@@ -42,6 +49,11 @@ COUNT_SECONDS = 300
 LARGEST_COUNTED_BYTES = 4 << 30
 # The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
 LARGEST_FETCHED_BYTES = 1 << 30
+# Sound that is said to end this long after the pictures makes the result longer.
+_BELIEVED_SECONDS = 0.5
+_TELECINED_RATE = 30
+_FIELDS_SECONDS = 6
+_REPEATED = re.compile(r"Repeated Fields: Neither: *(\d+) Top: *(\d+) Bottom: *(\d+)")
 # How far the first picture is looked for behind a key frame: the longest that encoders refresh a picture little by
 # little, with room.
 _REFRESH_PACKETS = 600
@@ -70,29 +82,75 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     if not is_remote(url):
         _check_file(local_path(url), display)
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
-    counting = asyncio.create_task(_frame_times(url, display)) if counted else None
-    try:
+    async with AsyncExitStack() as beside:
+        counting = await beside.enter_async_context(_beside(_frame_times(url, display))) if counted else None
         headers = await _ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
         report = _report(headers, url, display)
         stream = video_stream(report, display)
+        read = counted or _is_worth_fetching(report)
+        shapes = await beside.enter_async_context(_beside(later_shapes(url, stream))) if read else None
         recovery = await _recovery_seconds(url, report, stream)
-        container = report["format"]["format_name"]
-        timing = None if counting or _is_worth_fetching(report) else declared_timing(stream)
+        timing = None if read else declared_timing(stream)
         times = None
         if timing is None:
             times, log = await (counting or _frame_times(url, display))
-            _check_clock(stream, times, container, display)
+            _check_clock(stream, times, report["format"]["format_name"], display)
             timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
+        facts = source_facts(report, stream, timing, display=display, identity=identity)
+        found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
+    facts = await _lit(url, await _heard(facts))
+    found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
+    if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
+        found["telecined"] = await _is_telecined(url, facts)
+    if times is not None:
+        points = seek_points(times, timing, tick=facts.tick, container=facts.container, recovery=recovery)
+        found["seek_points"] = points
+    return facts.model_copy(update=found)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, _T]) -> AsyncIterator[asyncio.Task[_T]]:
+    """Do `work` meanwhile; it ends with the block at the latest."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
     finally:
-        if counting:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
-    facts = await _lit(url, source_facts(report, stream, timing, display=display, identity=identity))
-    facts = await _heard(facts)
-    if times is None:
-        return facts.model_copy(update={"recovery_seconds": recovery})
-    points = seek_points(times, timing, tick=facts.tick, container=container, recovery=recovery)
-    return facts.model_copy(update={"recovery_seconds": recovery, "seek_points": points})
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _is_telecined(url: str, facts: SourceFacts) -> bool:
+    """Tell whether fields repeat as in a film that was telecined: of each ten, two are those of the picture before."""
+    options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
+    middle = ["-ss", f"{facts.duration_seconds / 2:.3f}", "-t", str(_FIELDS_SECONDS)]
+    sampled = ["-map", "0:V:0", "-vf", "idet", "-f", "null", "-"]
+    try:
+        async with asyncio.timeout(HEADER_SECONDS):
+            seen = await run_ffmpeg(["-loglevel", "info", *options, *middle, "-i", input_name(url), *sampled])
+    except (RenderError, TimeoutError):
+        return False
+    counts = [list(map(int, found.groups())) for line in seen.log if (found := _REPEATED.search(line))]
+    neither, top, bottom = counts[-1] if counts else (1, 0, 0)
+    return min(top, bottom) > neither / 8
+
+
+async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, counted: bool) -> float | None:
+    """Return when the last sound ends on the file's clock, in seconds, or None where there is none.
+
+    Headers are believed only while it makes no difference: sound that is said to go on long after the last picture is
+    read, where the pictures were.
+    """
+    if not facts.audio:
+        return None
+    pictures = float(facts.start) + facts.duration_seconds
+    said = declared_sound_end(report)
+    if said is not None and (said < pictures + _BELIEVED_SECONDS or not counted):
+        return said
+    reader = SoundReader()
+    entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
+    with contextlib.suppress(TimeoutError):
+        await _read(url, entries, COUNT_SECONDS, reader.line, insist=True)
+    return reader.end
 
 
 async def _lit(url: str, facts: SourceFacts) -> SourceFacts:

@@ -29,6 +29,11 @@ _ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "
 
 _INSTALL_HINT = "Install FFmpeg 5.1 or newer: apt-get install ffmpeg, or brew install ffmpeg."
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+# What FFmpeg of any version says about pictures that it cannot decode, or not wholly.
+_DAMAGED = (
+    *(b"corrupt decoded frame", b"corrupt input packet"),
+    *(b"Error while decoding stream", b"Error submitting packet to decoder"),
+)
 # What may carry a password or a signature: user@ before the host, and all behind the path.
 _URL_SECRETS = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 
@@ -53,6 +58,9 @@ class Finished:
     output: bytes
     log: list[str]
     """Last lines of its log, secrets replaced."""
+
+    damaged: bool = False
+    """FFmpeg said that pictures of its input are damaged or missing."""
 
 
 def tool_path(tool: str) -> str:
@@ -91,6 +99,23 @@ async def run_ffmpeg(
     if finished.code != 0 or _disk_was_full(finished.log):
         raise failure(finished, action)
     return finished
+
+
+async def read_ffmpeg(
+    arguments: list[str],
+    *,
+    seconds: float,
+    on_line: Callable[[bytes], None] | None = None,
+    on_log: Callable[[bytes], None] | None = None,
+) -> Finished:
+    """Run ffmpeg on a source to find something out.
+
+    `on_line` gets each line of its standard output, `on_log` its log in parts. What they raise ends ffmpeg and is
+    passed on. Raises TimeoutError after `seconds`, FfmpegError when ffmpeg is not installed.
+    """
+    command = [*ending_with_us(), tool_path("ffmpeg"), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error"]
+    async with asyncio.timeout(seconds):
+        return await _run([*command, *arguments], on_line=on_line, on_log=on_log)
 
 
 async def run_ffprobe(
@@ -169,6 +194,7 @@ async def _run(
     *,
     stdin: int | None = None,
     on_line: Callable[[bytes], None] | None = None,
+    on_log: Callable[[bytes], None] | None = None,
     redact: Mapping[str, str] | None = None,
 ) -> Finished:
     child = await asyncio.create_subprocess_exec(
@@ -183,12 +209,13 @@ async def _run(
     try:
         with plain_failures():
             async with asyncio.TaskGroup() as readers:
-                errors = readers.create_task(_tail(child.stderr))
+                errors = readers.create_task(_tail(child.stderr, on_log))
                 output = readers.create_task(_read(child.stdout, on_line))
         code = await child.wait()
     finally:
         await _end(child)
-    return Finished(code, output.result(), _log_lines(errors.result(), redact or {}))
+    tail, damaged = errors.result()
+    return Finished(code, output.result(), _log_lines(tail, redact or {}), damaged)
 
 
 async def _read(stream: asyncio.StreamReader, on_line: Callable[[bytes], None] | None) -> bytes:
@@ -199,12 +226,18 @@ async def _read(stream: asyncio.StreamReader, on_line: Callable[[bytes], None] |
     return b""
 
 
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    """Read to the end, keeping the last bytes: a damaged source can fill a log with warnings."""
-    tail = b""
+async def _tail(stream: asyncio.StreamReader, on_log: Callable[[bytes], None] | None) -> tuple[bytes, bool]:
+    """Read to the end, keeping the last bytes: a damaged source can fill a log with warnings.
+
+    Tell too whether there were warnings of damage.
+    """
+    tail, damaged = b"", False
     while chunk := await stream.read(_LOG_BYTES):
         tail = (tail + chunk)[-_LOG_BYTES:]
-    return tail
+        damaged = damaged or any(words in tail for words in _DAMAGED)
+        if on_log:
+            on_log(chunk)
+    return tail, damaged
 
 
 def _log_lines(log: bytes, redact: Mapping[str, str]) -> list[str]:

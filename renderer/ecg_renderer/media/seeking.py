@@ -76,7 +76,9 @@ def seek_seconds(source: SourceFacts, seconds: float | Fraction) -> float | None
 
 
 def seek_before(source: SourceFacts, frame: int, rate: Fraction) -> float | None:
-    """Return where to put the decoder so that output frame `frame` and all later ones are right; see `seek_seconds`.
+    """Return where to put the decoder so that frame `frame` and all later ones are right; see `seek_seconds`.
+
+    Frames of `rate` count from the first picture.
 
     What is on screen at a frame may have begun half a frame before it, where the output's rounds to it.
     """

@@ -5,9 +5,10 @@ Containers lie about rates and durations, so where the packets have been counted
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -23,6 +24,12 @@ STANDARD_RATES = tuple(
 # A frame that is further from its place in the grid than this share of a frame makes the rate variable.
 LARGEST_JITTER = Fraction(45, 100)
 HIGHEST_GUESSED_RATE = Fraction(60)
+# No camera is faster; what is said beyond that is a clock's rate.
+HIGHEST_RATE = Fraction(1000)
+# Rates that are this close to a standard one mean it.
+_SAME_RATE = Fraction(1, 1000)
+# A last frame that is said to be this much longer than the others is held; less is rounding, or a field.
+LEAST_HELD = Fraction(3, 4)
 # Tables of contents are off by a frame or two now and then; less than this is not worth refusing a video.
 LARGEST_MISSING_SECONDS = Fraction(1, 4)
 # FFmpeg's own bound between a pause and a new clock, for containers whose clock may start anew.
@@ -31,6 +38,7 @@ RESTARTING_CLOCKS = ("mpegts", "mpeg")
 # 18 hours at 60 frames a second. A file of 100 MB can hold more, and each costs memory and time.
 LARGEST_PACKETS = 4_000_000
 _UNKNOWN = -(2**63)
+_SECONDS = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -86,13 +94,17 @@ class FrameTimes:
 
 @dataclass(frozen=True)
 class Timing:
-    """When frames are shown: exact rate, seconds of the first frame and of the whole."""
+    """When frames are shown: exact rate, seconds of the first frame and of the whole.
+
+    `held` is how much longer than a frame the last one is shown.
+    """
 
     rate: Fraction
     variable: bool
     start: Fraction
     frames: int
     duration: Fraction
+    held: Fraction = Fraction(0)
 
 
 def _moved(ticks: array[int], shift: int) -> array[int]:
@@ -171,6 +183,38 @@ class PacketReader:
         return KeyFrames(shown, decoded, self._in_order if times is self._shown else array("b", [1] * len(shown)))
 
 
+class SoundReader:
+    """Finds when the last packet of sound ends, from ffprobe's `pts_time,duration_time` lines."""
+
+    def __init__(self) -> None:
+        self.end: float | None = None
+        """On the file's clock, in seconds; None while there is none."""
+
+    def line(self, line: bytes) -> None:
+        """Take one packet. Other lines are passed over."""
+        time, duration, *_ = [*line.decode(errors="replace").strip().split(","), "", ""]
+        if _SECONDS.fullmatch(time):
+            end = float(time) + (float(duration) if _SECONDS.fullmatch(duration) else 0)
+            self.end = end if self.end is None else max(self.end, end)
+
+
+def declared_sound_end(report: dict[str, Any]) -> float | None:
+    """Return when the headers say that the last sound ends, or None where they do not say it of every stream.
+
+    What is said of the whole file is no less than that.
+    """
+    ends = [_declared_end(each) for each in report["streams"] if each.get("codec_type") == "audio"]
+    whole = _declared_end(report["format"])
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else whole
+
+
+def _declared_end(part: dict[str, Any]) -> float | None:
+    if "duration" not in part:
+        return None
+    return float(part.get("start_time") or 0) + float(part["duration"])
+
+
 def _ticks(word: str) -> int:
     return int(word) if word.lstrip("-").isdigit() else _UNKNOWN
 
@@ -200,8 +244,9 @@ def timing_of(stream: dict[str, Any], times: FrameTimes) -> Timing:
     if rate is None:
         rate = _typical_rate(ticks, tick)
     last = times.last_duration * tick or 1 / rate
-    duration = (ticks[-1] - ticks[0]) * tick + last if variable else len(ticks) / rate
-    return Timing(rate, variable, ticks[0] * tick, len(ticks), duration)
+    held = last - 1 / rate if last * rate >= 1 + LEAST_HELD else Fraction(0)
+    duration = (ticks[-1] - ticks[0]) * tick + last if variable else len(ticks) / rate + held
+    return Timing(rate, variable, ticks[0] * tick, len(ticks), duration, held)
 
 
 def declared_timing(stream: dict[str, Any]) -> Timing | None:
@@ -221,7 +266,7 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
         return None
     variable = average != real
     return Timing(
-        rate=standard_rate(rate) if variable else rate,
+        rate=standard_rate(rate) if variable else _meant(rate),
         variable=variable,
         start=int(stream.get("start_pts", 0)) * tick,
         frames=max(1, frames),
@@ -230,18 +275,41 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
 
 
 def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction) -> Fraction | None:
-    """Return the rate whose grid all frames lie on, the best of those that container and times suggest."""
-    suggestions = [fraction(stream.get("r_frame_rate")), fraction(stream.get("avg_frame_rate"))]
-    if ticks[-1] > ticks[0]:
-        mean = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * tick)
-        suggestions += [*STANDARD_RATES, mean.limit_denominator(1001)]
+    """Return the rate whose grid all frames lie on, the best of those that container and times suggest.
+
+    Where frames are about their places only, a standard rate is likelier than the broken one that their mean gives,
+    which fits them better by chance.
+    """
+    said, average = (fraction(stream.get(f"{kind}_frame_rate")) for kind in ("r", "avg"))
+    suggestions = [_meant(rate) for rate in (said, average) if rate]
+    if ticks[-1] == ticks[0]:
+        return next((rate for rate in suggestions if rate <= HIGHEST_GUESSED_RATE), None)
+    mean = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * tick)
+    best = _best_rate([*suggestions, *STANDARD_RATES, _meant(mean.limit_denominator(1001))], ticks, tick)
+    if best and best[0] <= tick * best[1]:  # to the tick
+        return best[1]
+    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate([_meant(said)] if said else [], ticks, tick)
+    return best[1] if best else None
+
+
+def _best_rate(rates: Iterable[Fraction], ticks: Sequence[int], tick: Fraction) -> tuple[Fraction, Fraction] | None:
+    """Return the largest distance from its place in frames, and the rate at which it is least."""
     best: tuple[Fraction, Fraction] | None = None
-    for rate in filter(None, suggestions):
+    for rate in (rate for rate in rates if rate <= HIGHEST_RATE):
         jitter = _jitter(ticks, tick * rate)
         # Rates that differ by less than the clock can show are the same: the container's word comes first.
         if jitter < LARGEST_JITTER and (best is None or jitter + tick * rate < best[0]):
             best = jitter, rate
-    return best[1] if best else None
+    return best
+
+
+def _meant(rate: Fraction) -> Fraction:
+    """Return the standard rate that a rate is within a thousandth of, or the rate as it is.
+
+    30 and 29.97 are a thousandth apart.
+    """
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    return nearest if abs(nearest - rate) < nearest * _SAME_RATE else rate
 
 
 def _jitter(ticks: Sequence[int], tick_in_frames: Fraction) -> Fraction:

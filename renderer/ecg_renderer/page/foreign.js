@@ -14,7 +14,8 @@ const FOREVER = 1e7;
 const runsOf = new Map();
 const failures = new Map();
 const sheets = new Map();
-const preloaded = [];
+/** Pictures by their addresses: as long as they are held, an <img> with that address shows them at once. */
+const preloaded = new Map();
 const ticks = new WeakMap();
 /** The run of each plugin on a text's root, by its name. */
 const runsAt = new WeakMap();
@@ -118,6 +119,10 @@ class Run {
   #adoptTweens() {
     const { globalTimeline } = window.gsap;
     for (const tween of globalTimeline.getChildren(false, true, true)) {
+      if (this.off) {
+        tween.kill();
+        continue;
+      }
       if (!this.timeline) {
         this.timeline = window.gsap.timeline({ paused: true, autoRemoveChildren: true, smoothChildTiming: true });
         globalTimeline.remove(this.timeline);
@@ -256,9 +261,10 @@ function channels(plugin, work) {
 }
 
 async function preload(url) {
+  if (preloaded.has(url)) return;
   const image = new Image();
   image.src = url;
-  preloaded.push(image);
+  preloaded.set(url, image);
   await image.decode().catch(() => {});
 }
 

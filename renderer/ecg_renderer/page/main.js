@@ -23,9 +23,10 @@ window.ecg = {
   /**
    * Lay out `stages` instances of the scenario.
    *
-   * @param config {scenario, plugins: [names], modules: plugins of an origin, fonts: see fonts.js, width, height, scale, rate: [num, den], stages, canvas: draw into a canvas?}
+   * @param config {scenario, plugins: [names], modules: plugins of an origin, fonts: see fonts.js, width, height, scale, rate: [num, den],
+   *   start: s, stages, canvas: draw into a canvas?}
    */
-  async load({ scenario, plugins, modules = [], fonts, width, height, scale, rate, stages: count, canvas }) {
+  async load({ scenario, plugins, modules = [], fonts, width, height, scale, rate, start = 0, stages: count, canvas }) {
     if (canvas && !CanvasRenderingContext2D.prototype.drawElementImage) {
       throw new Error('this Chromium cannot draw elements into a canvas');
     }
@@ -43,7 +44,7 @@ window.ecg = {
     }
     stages = [];
     for (let k = 0; k < count; k++) {
-      const stage = new Stage(surface, { width, height, scale }, rate, modules.length > 0);
+      const stage = new Stage(surface, { width, height, scale }, rate, modules.length > 0, start);
       await stage.load(structuredClone(scenario));
       stages.push(stage);
     }

@@ -33,9 +33,11 @@ export class Stage {
    * @param size    {width, height} of the output in px, and {scale}: output px per layout px
    * @param rate    [numerator, denominator] of the frame rate
    * @param foreign  are there plugins of an origin?
+   * @param start   presentation time of frame 0, s
    */
-  constructor(parent, size, rate, foreign = false) {
+  constructor(parent, size, rate, foreign = false, start = 0) {
     this.rate = rate;
+    this.start = start;
     this.foreign = foreign;
     this.births = new WeakMap();
     this.root = document.createElement('div');
@@ -79,7 +81,7 @@ export class Stage {
   /** Show `frame` and return the mutation records that this made: none means the same picture. */
   async seek(frame) {
     if (!this.foreign) return this.seekAtOnce(frame);
-    clock.set((frame * this.rate[1]) / this.rate[0]);
+    clock.set(this.#secondsOf(frame));
     advanceRuns(this.root);
     const changes = this.seekAtOnce(frame);
     await settleRuns(this.root);
@@ -89,7 +91,7 @@ export class Stage {
 
   /** The same where no plugin comes from an origin. */
   seekAtOnce(frame) {
-    const seconds = (frame * this.rate[1]) / this.rate[0];
+    const seconds = this.#secondsOf(frame);
     clock.set(seconds);
     this.#showAt(seconds + SAMPLED_AFTER);
     return this.observer.takeRecords();
@@ -105,6 +107,10 @@ export class Stage {
       }
       animation.currentTime = now - this.births.get(animation);
     }
+  }
+
+  #secondsOf(frame) {
+    return this.start + (frame * this.rate[1]) / this.rate[0];
   }
 
   #showAt(seconds) {

@@ -45,7 +45,7 @@ def film_of(
     fetched = {
         name.partition("#")[0]: modules[key] for name in plugins if modules and (key := plugin_key(name)) in modules
     }
-    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, fetched, font_uses(data))
+    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, grid.start, fetched, font_uses(data))
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:

@@ -3,37 +3,74 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 from ecg_api.options import LARGEST_SIDE, SMALLEST_SIDE, Options
 from ecg_api.plan import SourceFacts
 from ecg_api.rational import rate_words
-from ecg_renderer.errors import OptionsError
+from ecg_renderer.errors import OptionsError, SourceInvalid
+from ecg_renderer.media.placing import exact, frames_in, picture_frames, presentation_zero, start_seconds
+from ecg_renderer.media.timing import LARGEST_PACKETS
 from ecg_renderer.model import FrameGrid
 
-# Durations come as doubles; no container's clock ticks finer than this.
-_FINEST_CLOCK = 10_000_000
+# Below this rate captions would be seen to jump; they get at least the other.
+LOW_RATE, SMOOTH_RATE = 15, 24
+# Picture and sound seldom begin and end together to the frame; from this on people notice.
+NOTICED_SECONDS = Fraction(1, 2)
 
 
-def output_grid(source: SourceFacts, options: Options) -> tuple[FrameGrid, list[str]]:
+def output_grid(source: SourceFacts, options: Options, *, captions_end: float = 0) -> tuple[FrameGrid, list[str]]:
     """Return the frames of the result, and warnings.
 
-    At the source's own constant rate every source frame becomes one frame. At another rate, and from a
-    variable one, there are as many frames as FFmpeg's `fps` filter gives: duration times rate, halves
-    rounded up, at least one.
+    At the source's own constant rate every source frame becomes one frame. At another rate, and from a variable one,
+    there are as many frames as FFmpeg's `fps` filter gives. The first frame is the first picture or, where that comes
+    late, black; the last picture stays for as long as the source says, and while its sound goes on, be it only for a
+    moment if there are captions until `captions_end` (presentation time, seconds).
     """
-    rate = options.rate or source.exact_rate
-    if not source.variable_rate:
-        if rate == source.exact_rate:
-            return FrameGrid(rate, source.frames), []
-        return FrameGrid(rate, _frames(source.frames / source.exact_rate, rate)), []
-    duration = Fraction(source.duration_seconds).limit_denominator(_FINEST_CLOCK)
-    chosen = "" if options.rate else "; set options.fps to choose another rate"
-    warning = (
-        f"The source's frames come at a variable rate; the result has a constant {rate_words(rate)} "
-        f"frames per second{chosen}."
-    )
-    return FrameGrid(rate, _frames(duration, rate)), [warning]
+    rate = options.rate or _moving_rate(source)
+    late = source.start - presentation_zero(source)
+    lead = floor(late * rate) if late >= NOTICED_SECONDS else 0
+    start = start_seconds(source, rate, lead)
+    pictures = picture_frames(source, rate)
+    frames = max(pictures, frames_in(exact(source.duration_seconds), rate)) if source.held_seconds else pictures
+    sound = Fraction(0) if source.sound_end_seconds is None else exact(source.sound_end_seconds) - source.start
+    shown = frames / rate
+    missed = captions_end > start + (lead + frames + 1) / rate
+    if sound - shown >= NOTICED_SECONDS or (missed and sound > shown):
+        frames = max(frames, frames_in(sound, rate))
+    grid = FrameGrid(rate, lead + frames, start, lead)
+    return grid, _grid_warnings(source, options, grid, late)
+
+
+def _moving_rate(source: SourceFacts) -> Fraction:
+    """Return the source's rate, or the multiple of a low one at which captions still move."""
+    rate = source.exact_rate
+    return rate if rate >= LOW_RATE else rate * ceil(SMOOTH_RATE / rate)
+
+
+def _grid_warnings(source: SourceFacts, options: Options, grid: FrameGrid, late: Fraction) -> list[str]:
+    if grid.frames > LARGEST_PACKETS:
+        raise SourceInvalid(
+            f"The source's last picture or sound ends after {float(grid.end):,.0f} seconds, "
+            f"which is more than can be rendered: {LARGEST_PACKETS:,} frames.",
+            hint="Cut it into parts first; or check that the file is not damaged.",
+        )
+    rate, chosen = rate_words(grid.rate), "" if options.rate else "; set options.fps to choose another rate"
+    warnings = []
+    if source.frames == 1 and grid.frames > 1 and options.rate is None:
+        warnings.append(f"The source is one picture; the result has {rate} frames per second{chosen}.")
+    elif source.variable_rate:
+        warnings.append(
+            f"The source's frames come at a variable rate; the result has a constant {rate} frames per second{chosen}."
+        )
+    elif grid.rate != source.exact_rate and options.rate is None:
+        warnings.append(
+            f"The source has {rate_words(source.rate)} pictures per second; the result has {rate}, so that captions "
+            f"move{chosen}."
+        )
+    if grid.lead:
+        warnings.append(f"The source's first picture comes after {float(late):.2f} s; until then the result is black.")
+    return warnings
 
 
 def output_size(source: SourceFacts, options: Options) -> tuple[int, int, list[str]]:
@@ -73,10 +110,6 @@ def _largest(source: SourceFacts) -> tuple[int, int]:
         max(2, 2 * round(Fraction(side * LARGEST_SIDE, 2 * longest))) for side in (source.width, source.height)
     )
     return width, height
-
-
-def _frames(duration: Fraction, rate: Fraction) -> int:
-    return max(1, floor(duration * rate + Fraction(1, 2)))
 
 
 def _following(name: str, numerator: int, denominator: int) -> int:

@@ -11,7 +11,7 @@ from ecg_api.options import EncoderName, Options
 from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import to_rational
 from ecg_renderer.film import Film
-from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.activity import Activity
@@ -24,7 +24,8 @@ from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 
 # Raise when the meaning of what is hashed below changes.
-_SCHEMA = 3
+_SCHEMA = 4
+_LOOK = {"width", "height", "rate", "lead_frames", "deinterlace", "quality", "preset", "fit", "focus"}
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
 # Who watches sees the first second when the first cell is finished, and waits for each further one.
@@ -65,11 +66,13 @@ class Planner:
     @classmethod
     def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
         """Return that of a plan which was made before."""
-        grid = FrameGrid(plan.target.exact_rate, plan.target.frames)
+        target = plan.target
+        start = start_seconds(plan.source, target.exact_rate, target.lead_frames)
+        grid = FrameGrid(target.exact_rate, target.frames, start, target.lead_frames)
         return cls(
             scenario,
             grid,
-            (plan.target.width, plan.target.height),
+            (target.width, target.height),
             plan.cell_frames,
             options.layout == "preview",
             Activity.of(scenario.cues, grid),
@@ -110,7 +113,7 @@ def make_plan(
     their captions alone too. Raises OptionsError for a size that cannot
     be rendered.
     """
-    grid, rate_warnings = output_grid(source, options)
+    grid, rate_warnings = output_grid(source, options, captions_end=scenario.latest)
     width, height, size_warnings = output_size(source, options)
     longest = round(min(cutting.cell_seconds, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
@@ -122,6 +125,8 @@ def make_plan(
         height=height,
         rate=to_rational(grid.rate),
         frames=grid.frames,
+        lead_frames=grid.lead,
+        deinterlace=source.interlaced and options.deinterlace == "auto",
         colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
         encoder=encoder,
         quality=options.quality,
@@ -148,6 +153,7 @@ def make_plan(
             *fetched.warnings,
             *rate_warnings,
             *size_warnings,
+            *source_warnings(source, options),
             *colour_warnings(source, options),
             *track_warnings(source, options.format),
         ],
@@ -211,9 +217,7 @@ def cell_key(
             "film": film.contents(),
             "frames": [frames.start, frames.end],
             "ends": frames.end == target.frames,
-            "target": target.model_dump(
-                include={"width", "height", "rate", "quality", "preset", "fit", "focus"}, exclude_none=True
-            ),
+            "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
             "source": source.model_dump(exclude={"uri", "seek_points"}),
@@ -249,7 +253,7 @@ def _cell(
     *,
     alone: bool,
 ) -> CellPlan:
-    seek = seek_before(source, frames.start, planner.grid.rate)
+    seek = Placing.of(source, target).seek(source, frames.start)
     film = planner.film(frames)
     key = cell_key(
         film,
@@ -279,3 +283,24 @@ def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixe
         work=activity.distinct_frames(frames) * pixels,
         captioned_frames=activity.captioned_frames(frames),
     )
+
+
+def source_warnings(source: SourceFacts, options: Options) -> list[str]:
+    """Return what is unusual about a source and is met in a way that a person should know of."""
+    warnings = []
+    if source.alpha and source.codec != "gif":  # those nearly always say that they have
+        warnings.append("The source has an alpha channel: what is transparent is shown on black.")
+    if source.other_shapes:
+        warnings.append(
+            f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
+            f"{', '.join(source.other_shapes)} later; those are fitted into the first size, with black bars."
+        )
+    if source.interlaced:
+        done = "made whole again; set options.deinterlace to off to leave them"
+        done = done if options.deinterlace == "auto" else "left as they are, as asked"
+        warnings.append(f"The source is interlaced: its pictures are two fields each, which are {done}.")
+    if source.telecined:
+        warnings.append(
+            "The source seems to be a film of 23.976 pictures a second that was telecined to 29.97; that is not undone."
+        )
+    return warnings

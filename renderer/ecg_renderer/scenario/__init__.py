@@ -50,6 +50,7 @@ class Draft:
     report: Report
     duration: float
     rate: Fraction | None
+    first: Fraction
 
     @property
     def plugin_keys(self) -> frozenset[str]:
@@ -64,9 +65,9 @@ class Draft:
         check_tracks(data, report)
         repair_writing(data, report)
         check_writing(data, report)
-        cues, origins = keep_visible(data, self.duration, self.rate, report)
+        cues, origins, latest = keep_visible(data, self.duration, self.rate, self.first, report)
         drop_holes(data)
-        return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins)
+        return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins, latest)
 
 
 def draft(
@@ -74,6 +75,7 @@ def draft(
     *,
     duration: Fraction | float,
     rate: Fraction | None = None,
+    first: Fraction = Fraction(0),
     picture: Picture = PICTURE,
     origin: str = "scenario",
 ) -> Draft:
@@ -88,7 +90,7 @@ def draft(
     name_types(data, legacy=legacy, report=report)
     migrate(data, legacy=legacy, picture=picture, report=report)
     repair_frame(data, report)
-    return Draft(data, report, float(duration), rate)
+    return Draft(data, report, float(duration), rate, first)
 
 
 def prepare(
@@ -96,6 +98,7 @@ def prepare(
     *,
     duration: Fraction | float,
     rate: Fraction | None = None,
+    first: Fraction = Fraction(0),
     known_plugins: Collection[str],
     unknown_plugins: UnknownPlugins = "static",
     picture: Picture = PICTURE,
@@ -103,11 +106,11 @@ def prepare(
 ) -> Scenario:
     """Return the scenario ready to be planned and rendered; `raw` is left as it is.
 
-    `duration` is that of the video in seconds, `rate` its frames a second; without it the scenario is for no frames
-    in particular, and plugins may run between them unseen. `known_plugins` are bare names; others are left out with a
-    warning, or with "fail" an error. `picture` is what captions are laid out on. `origin` is how messages call the
-    scenario, as in `captions.json: cues[3].track: ...`.
+    `duration` is when the video ends in seconds, `first` when its first frame is shown, `rate` its frames a second;
+    without it the scenario is for no frames in particular, and plugins may run between them unseen. `known_plugins` are
+    bare names; others are left out with a warning, or with "fail" an error. `picture` is what captions are laid out on.
+    `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
-    found = draft(raw, duration=duration, rate=rate, picture=picture, origin=origin)
+    found = draft(raw, duration=duration, rate=rate, first=first, picture=picture, origin=origin)
     return found.prepared(PluginRules(known_plugins, unknown_plugins))

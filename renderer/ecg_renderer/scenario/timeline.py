@@ -34,27 +34,31 @@ class _Shown(NamedTuple):
 
 
 def keep_visible(
-    data: dict[str, Any], duration: float, rate: Fraction | None, report: Report
-) -> tuple[tuple[CueSpan, ...], tuple[int, ...]]:
-    """Drop the cues never seen in a video of `duration` seconds; return when the others are, and where they stood.
+    data: dict[str, Any], duration: float, rate: Fraction | None, first: Fraction, report: Report
+) -> tuple[tuple[CueSpan, ...], tuple[int, ...], float]:
+    """Drop the cues never seen in a video that ends at `duration` seconds, with its first frame at `first`.
 
-    Plugins whose window lies between two frames of `rate` are given one, and those that are over before their text
-    is shown end as it appears.
+    Return when the others are seen, where they stood, and when the last of all is over, also where that is after the
+    video's end. Plugins whose window lies between two frames of `rate` are given one, and those that are over before
+    their text is shown end as it appears.
     """
     kept: list[Cue] = []
     spans: list[CueSpan] = []
     origins: list[int] = []
+    latest = 0.0
     for path, cue in cues_of(data):
         times, lifetime = cue.get("displayTime"), cue.get("domLifetime")
         shown = list(_shown(cue["root"], times, lifetime, f"{path}.root", report))
         settle_early_plugins(_plugins(shown), report)
         if not shown:
             report.warn("cue never shown", path, "has no time at which anything is shown, and was left out")
-        elif (alive := _alive(shown, duration, path, report)) is not None:
+            continue
+        latest = max(latest, *(item.window[1] for item in shown))
+        if (alive := _alive(shown, duration, path, report)) is not None:
             if rate is not None:
                 for running in _plugins(shown):
-                    reach_a_frame(running.plugin, running.base, rate)
-                _warn_unseen(alive, rate, path, report)
+                    reach_a_frame(running.plugin, running.base, rate, first)
+                _warn_unseen(alive, rate, first, path, report)
             animated = _merged(_plugin_windows(shown), alive)
             changes = {min(max(edge, alive[0]), alive[1]) for item in shown for edge in item.window}
             spans.append(CueSpan(len(kept), cue["id"], *alive, animated, tuple(sorted(changes))))
@@ -63,7 +67,7 @@ def keep_visible(
     data["cues"] = kept
     if not kept:
         report.warn("no cues", "cues", "nothing to show: the video is rendered without captions")
-    return tuple(spans), tuple(origins)
+    return tuple(spans), tuple(origins), latest
 
 
 def _alive(shown: list[_Shown], duration: float, path: str, report: Report) -> Window | None:
@@ -95,10 +99,10 @@ def _shown(
                 yield from _shown(child, times, lifetime, f"{path}.children[{index}]", report)
 
 
-def _warn_unseen(alive: Window, rate: Fraction, path: str, report: Report) -> None:
+def _warn_unseen(alive: Window, rate: Fraction, first: Fraction, path: str, report: Report) -> None:
     after = Fraction(SAMPLED_AFTER)
-    first = ceil((Fraction(alive[0]) - after) * rate)
-    if Fraction(alive[1]) < first / rate + after:
+    frame = max(0, ceil((Fraction(alive[0]) - after - first) * rate))
+    if Fraction(alive[1]) < first + frame / rate + after:
         done = f"is shown from {alive[0]:g} to {alive[1]:g} s, between two frames: it is not seen"
         report.warn("cue between frames", path, done, hint="Let it last at least as long as a frame.")
 

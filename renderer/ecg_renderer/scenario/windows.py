@@ -14,16 +14,16 @@ DEFAULT_OFFSET = ["0%", "100%"]
 _LEADING_NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)")
 
 
-def reach_a_frame(plugin: dict[str, Any], base: list[float], rate: Fraction) -> None:
+def reach_a_frame(plugin: dict[str, Any], base: list[float], rate: Fraction, first: Fraction) -> None:
     """Give a plugin that would run between two frames the half frame up to the later one, in place.
 
     MotionText starts a plugin when it is looked at within its window, and keeps what it leaves behind: a word of
     20 ms that no frame falls into would never take its colour. `base` is the plugin's base time, `rate` in frames
-    a second.
+    a second, `first` the time of the first frame.
     """
     start, end = plugin_window(base, plugin.get("timeOffset"))
-    frame = ceil((Fraction(start) - Fraction(SAMPLED_AFTER)) * rate)
-    sampled = float(frame / rate) + SAMPLED_AFTER
+    frame = ceil((Fraction(start) - Fraction(SAMPLED_AFTER) - first) * rate)
+    sampled = float(first + frame / rate) + SAMPLED_AFTER
     if frame >= 0 and start <= end < sampled + EDGE:
         plugin["baseTime"] = [sampled - float(1 / rate) / 2, sampled + EDGE]
         plugin["timeOffset"] = [0, 0]

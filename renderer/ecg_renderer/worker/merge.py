@@ -20,7 +20,7 @@ from ecg_api.pods import MergeReport, decode_report, encode_report
 from ecg_api.ranges import format_ranges
 from ecg_api.renditions import content_of
 from ecg_api.status import OutputStatus, RenditionStatus
-from ecg_renderer.errors import RenderError
+from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.progress import Stage
@@ -119,7 +119,7 @@ class _Merging:
         return status, list(merged.warnings)
 
     async def other(self, planned: PlannedTake) -> None:
-        """Write the results of another size. Raises RenderError only for cells that are missing."""
+        """Write the results of another size. Raises PiecesGone."""
         files = await self._fetched(planned)
         if planned.take.video:
             wanted = self._assignment.job.spec.renditions
@@ -171,7 +171,7 @@ class _Merging:
 
 
 async def _fetch(assignment: Assignment, planned: PlannedTake, files: CellFiles, live: Live) -> None:
-    """Fetch what is missing; raises RenderError, which another try may mend, if a cell is not in the store, or damaged.
+    """Fetch what is missing; raises PiecesGone if a cell is not in the store, or damaged.
 
     A damaged one is gone from the store then.
     """
@@ -196,7 +196,7 @@ async def _fetch(assignment: Assignment, planned: PlannedTake, files: CellFiles,
         return
     first = min(missing)
     segment = next((part.index for part in plan.segments if first in plan.cells_of(part)), None)
-    raise RenderError(
+    raise PiecesGone(
         f"The pieces {format_ranges(set(missing))} of {len(plan.cells)} are not in the store, or were damaged: "
         f"{missing[first].name} is the first.",
         hint="Render the job once more; and see that nothing removes pieces before their jobs are done.",

@@ -9,6 +9,7 @@ from ecg_cluster.cache import Key
 from ecg_cluster.queue import KeyedQueue
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
+from ecg_operator.capacity import Load
 from ecg_operator.world import World
 
 OVER = {"type": "Finished", "status": "True", "reason": "Completed", "lastTransitionTime": "2026-01-31T12:00:00Z"}
@@ -101,3 +102,19 @@ def test_a_deleted_job_gives_its_place_back() -> None:
     site.world.render_jobs.forget(render_job(0))
     site.table.make()
     assert site.ask(1)
+
+
+def test_the_limit_of_segments_moves_and_who_waits_is_let_in_without_an_event() -> None:
+    site = Table(0)
+    site.table = AdmissionTable(site.world, Budget(jobs=9, segments=10))
+    for number in range(3):
+        site.world.render_jobs.learn(render_job(number))
+    site.table.limit_segments(1)
+    assert [site.ask(number) for number in range(3)] == [True, False, False]
+    assert site.table.load() == Load(busy=0, waiting=3)
+    site.drain()
+    site.table.limit_segments(50)
+    asyncio.run(asyncio.sleep(site.table.pause()))
+    site.table.make()
+    assert {"clip-1", "clip-2"} <= set(site.drain())
+    assert [site.ask(number) for number in range(3)] == [True, True, True]

@@ -42,6 +42,8 @@ WRONG = {
     "LOG_FORMAT": ("xml", "text, json"),
     "ON_DEMAND_NODE_SELECTOR": ("=x", "NAME=VALUE"),
     "OPERATOR_NAMESPACES": ("a b", "names"),
+    "PRICES": ('{"hourly": {"g6.xlarge": "cheap"}}', "prices as JSON (hourly.g6.xlarge"),
+    "CAPACITY": ('{"otherwise": {"floor": 9, "ceiling": 6}}', "floor 9 is above ceiling 6"),
 }
 
 

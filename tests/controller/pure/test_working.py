@@ -9,10 +9,10 @@ import pytest
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import SEGMENTS_ANNOTATION, Role
-from ecg_api.pods import MergeReport
+from ecg_api.pods import FailureReport, MergeReport
 from ecg_api.ranges import format_ranges
 from ecg_api.status import Phase, Progress, RenditionStatus, WorkFilesState
-from ecg_operator.model import CreateJob, DeleteChildren, SetParallelism, Verdict
+from ecg_operator.model import CreateJob, DeleteChildren, DeleteJob, SetParallelism, Verdict
 from observations import (
     condition,
     decided,
@@ -263,3 +263,48 @@ def test_progress_counts_the_frames_of_all_sizes() -> None:
     status = decided(replace(planning(), pods=(done,))).status
     assert status.progress is not None
     assert status.progress.frames_total == 3 * report.plan.frames
+
+
+GONE = FailureReport(
+    failure=Failure(code=FailureCode.RENDER_ERROR, message="The pieces 1 of 3 are gone.", retryable=True),
+    plan_again=True,
+)
+
+
+@pytest.mark.parametrize("role", [Role.MERGE, Role.SEGMENTS])
+def test_pieces_that_vanish_after_the_plan_make_a_new_plan_and_no_failure(role: Role) -> None:
+    start = merging() if role is Role.MERGE else rendering(1)
+    lost = ended_pod(role, GONE, None if role is Role.MERGE else 0, seconds=30)
+    seen = replace(start, pods=(*start.pods[:-1], lost))
+    decision = decided(seen)
+    assert decision.status.phase is Phase.PLANNING and decision.status.plan is None
+    assert set(decision.actions) == {DeleteJob(job.name) for job in seen.jobs}
+    assert reasons(decision.events) == ["PlannedAgain"]
+
+    crashed = later(seen, 5)  # nothing of it was done
+    assert {DeleteJob(job.name) for job in seen.jobs if job.role is Role.PLAN} <= set(decided(crashed).actions)
+    going = later(seen, 5, jobs=(), pods=seen.pods)  # the pods go last
+    again = decided(going)
+    assert [action.name for action in again.actions if isinstance(action, CreateJob)] == ["clip-plan"]
+
+    plan = job_view(Role.PLAN, uid="uid-of-another", complete=True)
+    planned = ended_pod(Role.PLAN, plan_report(1, frames=400, cells=4, cells_reused=3), job_uid=plan.uid, tag="bbbbb")
+    replanned = decided(later(going, 9, jobs=(plan,), pods=(*seen.pods, planned)))
+    assert replanned.status.segments is not None and replanned.status.segments.total == 1
+    assert replanned.status.run is not None and replanned.status.run.completed == ""
+    before = decided(seen).status.progress
+    assert before is not None and replanned.status.progress is not None
+    assert replanned.status.progress.percent >= before.percent
+    (made,) = (action for action in replanned.actions if isinstance(action, CreateJob))
+    assert made.name != "clip-segments-0" and made.manifest["spec"]["completions"] == 1
+
+
+def test_a_store_that_loses_pieces_again_and_again_is_a_failure_in_its_words() -> None:
+    start = merging()
+    run = start.status.run
+    assert run is not None
+    often = start.status.model_copy(update={"run": run.model_copy(update={"superseded": [str(n) for n in range(9)]})})
+    tries = tuple(ended_pod(Role.MERGE, GONE, tag=f"try{n}", seconds=n) for n in range(9))
+    status = decided(replace(start, status=often, pods=(*start.pods[:-1], *tries))).status
+    assert status.phase is Phase.FAILED and status.failure is not None
+    assert "The pieces 1 of 3 are gone." in status.failure.message

@@ -20,7 +20,8 @@ from ecg_renderer.errors import BrowserError
 async def chromium(profile: Path) -> AsyncIterator[DevTools]:
     executable = find_chromium()
     assert executable is not None
-    arguments = ["--headless", "--remote-debugging-pipe", *COMMON_ARGUMENTS, f"--user-data-dir={profile}"]
+    common = [*COMMON_ARGUMENTS, *chromium_module.sandbox_arguments()]
+    arguments = ["--headless", "--remote-debugging-pipe", *common, f"--user-data-dir={profile}"]
     devtools = await DevTools.start([str(executable), *arguments])
     try:
         yield devtools

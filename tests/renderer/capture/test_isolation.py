@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Error as PlaywrightError
 
-from captures import film, open_way
-from ecg_renderer.browser import Browser
+from captures import browser_processes, film, open_way
+from ecg_renderer.browser import Browser, sandbox_problem
 from ecg_renderer.browser.by_playwright import PlaywrightBrowser
 from ecg_renderer.errors import BrowserError
 
@@ -202,3 +205,24 @@ def test_chance_is_the_same_in_every_browser(page: str) -> None:
     assert len(set(first)) == 100
     assert all(0 <= number < 1 for number in first)
     assert 0.4 < sum(first) / 100 < 0.6
+
+
+def seccomp_mode(pid: int) -> str:
+    [mode] = re.findall(r"Seccomp:\s(\d)", Path(f"/proc/{pid}/status").read_text())
+    return str(mode)
+
+
+def test_the_pages_process_knows_no_secrets_and_is_confined_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for Chromium")
+
+    async def look() -> tuple[list[str], list[str]]:
+        async with driven_page():
+            processes = [*browser_processes(None), *browser_processes("renderer")]
+            secrets = [name for process in processes for name in process.environ() if name.startswith("AWS_")]
+            return secrets, [seccomp_mode(process.pid) for process in browser_processes("renderer")]
+
+    secrets, filters = asyncio.run(look())
+
+    assert secrets == []
+    assert set(filters) == {"0" if sandbox_problem() else "2"}
+    assert bool(sandbox_problem()) or os.geteuid() != 0

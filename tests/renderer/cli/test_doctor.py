@@ -13,6 +13,7 @@ from command_line import Ended, ecg_render
 NEEDED = ("Python", "FFmpeg", "Encoders", "npm packages", "Chromium", "Capture")
 WANTED = (
     "NVENC",
+    "Sandbox",
     "Shared memory",
     "Beginframe",
     "Latin font",

@@ -114,7 +114,7 @@ async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) 
         faulty.cut_watches()
         await eventually(lambda: bool(backend._cache.problems))
         assert backend.not_ready() == []
-        backend._cache.jobs._heard_at -= 90
+        backend._cache.reflectors[0]._heard_at -= 90
         assert "cannot be watched" in backend.not_ready()[0]
 
 

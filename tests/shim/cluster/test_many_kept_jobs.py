@@ -40,7 +40,7 @@ def render_job(number: int) -> Json:
                  "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}  # fmt: skip
     return {
         "metadata": {
-            "name": name, "uid": f"{number:08x}-1111-4000-8000-000000000000",
+            "name": name, "namespace": "render", "uid": f"{number:08x}-1111-4000-8000-000000000000",
             "resourceVersion": str(1_000_000 + number),
             "creationTimestamp": "2026-01-01T00:00:00Z",
             "annotations": {f"render.ecg.dev/{key}": value for key, value in notes.items()},
@@ -73,7 +73,8 @@ def ticket(number: int, state: JobState) -> Json:
     record = CallbackRecord(job_id=state.job_id, url=state.callback_url, created_at=MOMENT.isoformat(), version=1,
                             seen_at=1.0, state=RecordState.SETTLED, terminal=told)  # fmt: skip
     config_map = tickets.config_map(stored)
-    config_map["metadata"] |= {"uid": f"{number:08x}-2222-4000-8000-000000000000", "resourceVersion": str(number + 1),
+    config_map["metadata"] |= {"namespace": "render",
+                               "uid": f"{number:08x}-2222-4000-8000-000000000000", "resourceVersion": str(number + 1),
                                "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
     config_map["data"][OUTBOX] = record.model_dump_json()
     return config_map
@@ -83,11 +84,13 @@ class Pages:
     """An API server with those objects, page by page."""
 
     cache: Any = None
+    namespace = "render"
 
     def __init__(self) -> None:
         self.spent = 0.0
+        self.client = self
 
-    async def page(self, resource: Resource, params: dict[str, str]) -> Json:
+    async def list_page(self, resource: Resource, namespace: str, params: dict[str, str]) -> Json:
         first, size = int(params.get("continue", 0)), int(params["limit"])
         await asyncio.sleep(0)
         began = time.process_time()
@@ -112,8 +115,9 @@ async def measure() -> dict[str, float]:
     pages = Pages()
     cache = pages.cache = JobCache(cast(Api, pages), "https://render.example")
     before = memory_mb()
-    await cache.jobs._list()
-    await cache.tickets._list()
+    jobs, kept_tickets = cache.reflectors
+    await jobs.list_all()
+    await kept_tickets.list_all()
     kept = memory_mb()
     assert len(cache) == KEPT
     states = [cache.newest(50)[0].job_id, cache.newest(KEPT)[-1].job_id]
@@ -128,7 +132,7 @@ async def measure() -> dict[str, float]:
             asked()
         seconds[name] = (time.process_time() - began) / 100
     # A new list, as after a watch that was away for long; somebody asks all the time.
-    listing = asyncio.create_task(cache.jobs._list())
+    listing = asyncio.create_task(jobs.list_all())
     late = 0.0
     while not listing.done():
         began, spent = time.process_time(), pages.spent

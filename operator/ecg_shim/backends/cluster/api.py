@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubernetes.aio.client import Configuration
@@ -60,7 +59,7 @@ class Api:
 
     async def page(self, resource: Resource, params: Mapping[str, str]) -> Json:
         """Return one page of a list."""
-        return await self.client.call("list", resource, None if resource is NODES else self.namespace, params=params)
+        return await self.client.list_page(resource, None if resource is NODES else self.namespace, params)
 
     async def create(self, resource: Resource, body: Mapping[str, Any]) -> Json:
         """Create an object; return it as stored."""
@@ -90,10 +89,6 @@ class Api:
         preconditions = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
         body = delete_options(preconditions=preconditions)
         await self.client.call("delete", resource, self.namespace, name, body=body)
-
-    def watch(self, resource: Resource, params: Mapping[str, str]) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
-        """Open a watch and give its events as they come, until the server ends it."""
-        return self.client.watch(resource, self.namespace, params)
 
     async def _patiently(self, verb: str, resource: Resource, name: str, **rest: Any) -> Json:
         until = time.monotonic() + PATIENCE

@@ -92,8 +92,8 @@ class ClusterBackend:
         self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
         self._stack.callback(self._live.close)
-        self.tasks.spawn("the watch of RenderJobs", self._cache.jobs.run())
-        self.tasks.spawn("the watch of tickets", self._cache.tickets.run())
+        for what, reflector in zip(("RenderJobs", "tickets"), self._cache.reflectors, strict=True):
+            self.tasks.spawn(f"the watch of {what}", reflector.run())
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
                 await self._cache.synced()

@@ -6,14 +6,18 @@ Nothing here is the truth: it is what the API server said last, and a replica th
 from __future__ import annotations
 
 import logging
+import math
 from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
+from sys import intern
+from typing import TypeVar
 
+from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
+from ecg_cluster.reflector import Reflector, Source
 from ecg_shim.backends.cluster import render_jobs, tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.reflector import Reflector
 from ecg_shim.backends.cluster.render_jobs import Job
 from ecg_shim.backends.cluster.states import state_of
 from ecg_shim.backends.cluster.tickets import StoredTicket, name_of_ticket, object_name
@@ -21,6 +25,10 @@ from ecg_shim.backends.subscription import Subscription
 from ecg_shim.model import JobState, JobStatus
 
 log = logging.getLogger(__name__)
+
+V = TypeVar("V")
+Ticketed = StoredTicket | None
+"""None: a ConfigMap that cannot be read as a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,14 @@ class JobCache:
 
     def __init__(self, api: Api, public_url: str = "") -> None:
         self.public_url = public_url
-        self.tickets = Reflector(api, CONFIG_MAPS, tickets.SELECTOR, self._ticket_seen)
-        self.jobs = Reflector(api, RENDER_JOBS, "", self._job_seen)
+        self._namespace = api.namespace
+        self.tickets = Cache(_read_ticket, self._ticket_seen, self._ticket_gone)
+        self.jobs = Cache(_read_job, self._job_seen, self._job_gone)
+        sources = ((RENDER_JOBS, "", self.jobs), (CONFIG_MAPS, tickets.SELECTOR, self.tickets))
+        self.reflectors = [
+            Reflector(api.client, Source(resource, api.namespace, selector), cache, resync_seconds=math.inf)
+            for resource, selector, cache in sources
+        ]
         self.changed: Callable[[str], None] = lambda name: None
         self._entries: dict[str, Entry] = {}
         self._states: dict[str, JobState] = {}
@@ -67,22 +81,22 @@ class JobCache:
     @property
     def live(self) -> bool:
         """Whether changes are heard of within moments."""
-        return self.tickets.live and self.jobs.live
+        return all(reflector.live for reflector in self.reflectors)
 
     @property
     def lost(self) -> bool:
         """Whether what is known here is old."""
-        return self.tickets.lost or self.jobs.lost
+        return any(reflector.lost for reflector in self.reflectors)
 
     @property
     def problems(self) -> list[str]:
         """Why changes are not heard of."""
-        return [mirror.problem for mirror in (self.jobs, self.tickets) if mirror.problem]
+        return [reflector.problem for reflector in self.reflectors if reflector.problem]
 
     async def synced(self) -> None:
         """Wait until everything was listed once."""
-        await self.tickets.synced.wait()
-        await self.jobs.synced.wait()
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
 
     def entry(self, name: str) -> Entry:
         """Return what is known about a name."""
@@ -135,16 +149,27 @@ class JobCache:
         finally:
             self._listeners.remove(listener)
 
-    def _ticket_seen(self, config_map: str, obj: Json | None) -> None:
-        stored = tickets.read(obj) if obj is not None else None
-        if obj is not None and stored is None:
-            log.error("ConfigMap %s cannot be read as a job of this service; it is passed over", config_map)
-        name = name_of_ticket(config_map)
-        self._set(name, replace(self.entry(name), stored=stored))
+    def forget_ticket(self, config_map: str, uid: str) -> None:
+        """Note that a ticket is gone."""
+        self.tickets.forget_uid(self._namespace, config_map, uid)
 
-    def _job_seen(self, name: str, obj: Json | None) -> None:
-        job = render_jobs.read(obj) if obj is not None else None
-        self._set(name, replace(self.entry(name), job=job))
+    def forget_job(self, name: str, uid: str) -> None:
+        """Note that a RenderJob is gone."""
+        self.jobs.forget_uid(self._namespace, name, uid)
+
+    def _ticket_seen(self, record: Record[Ticketed], before: Record[Ticketed] | None) -> None:
+        name = name_of_ticket(record.name)
+        self._set(name, replace(self.entry(name), stored=record.value))
+
+    def _ticket_gone(self, record: Record[Ticketed]) -> None:
+        name = name_of_ticket(record.name)
+        self._set(name, replace(self.entry(name), stored=None))
+
+    def _job_seen(self, record: Record[Job], before: Record[Job] | None) -> None:
+        self._set(record.name, replace(self.entry(record.name), job=record.value))
+
+    def _job_gone(self, record: Record[Job]) -> None:
+        self._set(record.name, replace(self.entry(record.name), job=None))
 
     def _set(self, name: str, entry: Entry) -> None:
         if entry == NOTHING:
@@ -175,6 +200,24 @@ class JobCache:
     def _count(self, state: JobState, sign: int) -> None:
         self.processed += sign * state.metrics.frames_processed
         self.dropped += sign * state.metrics.frames_dropped
+
+
+def _read_ticket(obj: Json) -> Record[Ticketed]:
+    stored = tickets.read(obj)
+    if stored is None:
+        name = obj["metadata"]["name"]
+        log.error("ConfigMap %s cannot be read as a job of this service; it is passed over", name)
+    return _record(obj, stored)
+
+
+def _read_job(obj: Json) -> Record[Job]:
+    return _record(obj, render_jobs.read(obj))
+
+
+def _record(obj: Json, value: V) -> Record[V]:
+    meta = obj["metadata"]
+    key = Key(intern(meta["namespace"]), meta["name"])
+    return Record(key.namespace, key.name, meta["uid"], int(meta["resourceVersion"]), key, value)
 
 
 def _age(state: JobState) -> tuple[float, str]:

@@ -149,7 +149,7 @@ class ClusterOutbox:
         if found is not None:
             self._cache.tickets.learn(found)
         elif (stored := self._cache.entry(name).stored) is not None:
-            self._cache.tickets.forget(ticket_name(name), stored.uid)
+            self._cache.forget_ticket(ticket_name(name), stored.uid)
 
     async def _annotate(self, job_id: str, value: str | None) -> None:
         patch = {"metadata": {"annotations": {REPLAY: value}}}

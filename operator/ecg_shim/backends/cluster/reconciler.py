@@ -108,10 +108,10 @@ class Reconciler:
     async def _look_up(self, name: str, stored: StoredTicket) -> None:
         found = await self._tickets.look(stored.ticket.job_id)
         if found.stored is None:
-            self._cache.tickets.forget(ticket_name(name), stored.uid)
+            self._cache.forget_ticket(ticket_name(name), stored.uid)
         job = self._cache.entry(name).job
         if job is not None and await self._api.find(RENDER_JOBS, name) is None:
-            self._cache.jobs.forget(name, job.uid)
+            self._cache.forget_job(name, job.uid)
 
     async def _reconcile(self, name: str) -> float | None:
         """Do what is next; return in how many seconds to requeue it, None for when something changes."""
@@ -170,7 +170,7 @@ class Reconciler:
             await self._fail(entry, FailureCode.JOB_ALREADY_EXISTS, said)
         elif job.finished:
             await self._api.delete(RENDER_JOBS, job.name, uid=job.uid)
-            self._cache.jobs.forget(job.name, job.uid)
+            self._cache.forget_job(job.name, job.uid)
         else:
             return AGAIN_SECONDS  # it is being cancelled
         return None
@@ -203,7 +203,7 @@ class Reconciler:
             return left
         config_map = ticket_name(stored.name)
         await self._api.delete(CONFIG_MAPS, config_map, uid=stored.uid, version=stored.version)
-        self._cache.tickets.forget(config_map, stored.uid)
+        self._cache.forget_ticket(config_map, stored.uid)
         return None
 
     async def _tell_summary(self, record: CallbackRecord | None, job: Job) -> None:

@@ -36,9 +36,10 @@ class TicketStore:
         config_map, render_job = await asyncio.gather(
             self._api.find(CONFIG_MAPS, ticket_name(name)), self._api.find(RENDER_JOBS, name)
         )
-        for mirror, obj in ((self._cache.tickets, config_map), (self._cache.jobs, render_job)):
-            if obj is not None:
-                mirror.learn(obj)
+        if config_map is not None:
+            self._cache.tickets.learn(config_map)
+        if render_job is not None:
+            self._cache.jobs.learn(render_job)
         stored = tickets.read(config_map) if config_map else None
         job = render_jobs.read(render_job) if render_job else None
         if (config_map and stored is None) or (stored and stored.ticket.job_id != job_id):

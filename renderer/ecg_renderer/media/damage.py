@@ -1,0 +1,139 @@
+"""Which pictures of a source are damaged or missing, and how that is told.
+
+FFmpeg says that there are some while it renders, but not which. Only then the stretch is decoded once more, with
+FFmpeg telling the time of every packet and picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+from ecg_api.plan import SourceFacts
+from ecg_renderer.errors import RenderError
+from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero
+from ecg_renderer.media.process import read_ffmpeg
+from ecg_renderer.media.seeking import seek_seconds
+
+SECONDS = 600
+_APART_SECONDS = 1.0
+_MOST_STRETCHES = 4
+
+_PACKET = re.compile(r"demuxer -> .*type:video .*pkt_pts:(-?\d+)")
+_PICTURE = re.compile(r"decoder -> .*best_effort_ts:(-?\d+)|decoder -> pts:(-?\d+)")
+_CORRUPT = "corrupt decoded frame"
+
+
+async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: Fraction) -> list[float]:
+    """Return the presentation times (seconds) of pictures that are damaged or missing, in order.
+
+    Those are looked at that are shown from `start` to `end`, in seconds after the first picture. Empty when it cannot
+    be found out.
+    """
+    options: dict[str, Any] = dict(source_options(url, insist=True))
+    seek = seek_seconds(source, start)
+    if seek is not None:
+        options |= {"ss": seek, "seek_timestamp": 1, "noaccurate_seek": ""}
+    words = [word for name, value in options.items() for word in (f"-{name}", str(value)) if word]
+    log = ["-copyts", "-debug_ts", "-loglevel", "repeat+info"]
+    reader = _LogReader(ceil((source.start + end) / source.tick))
+    with suppress(RenderError, TimeoutError, _EndError):
+        await read_ffmpeg(
+            [*log, *words, "-threads", "1", "-i", input_name(url), "-map", "0:V:0", "-f", "null", "-"],
+            seconds=SECONDS,
+            on_log=reader.take,
+        )
+    first, last = (round((source.start + time) / source.tick) for time in (start, end))
+    lost = reader.lost(source)
+    return sorted(
+        float(tick * source.tick - presentation_zero(source)) for tick in reader.corrupt | lost if first <= tick < last
+    )
+
+
+class _EndError(Exception):
+    """Ends FFmpeg: all that was asked for has been decoded."""
+
+
+class _LogReader:
+    """Reads what FFmpeg says about packets and pictures up to tick `end`."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+        self._rest = ""
+        self._is_corrupt = False
+        self.packets: set[int] = set()
+        self.pictures: set[int] = set()
+        self.corrupt: set[int] = set()
+
+    def take(self, chunk: bytes) -> None:
+        """Take a part of the log, which may break off within a line."""
+        *lines, self._rest = (self._rest + chunk.decode(errors="replace")).split("\n")
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if found := _PACKET.search(line):
+            self.packets.add(int(found[1]))
+        elif found := _PICTURE.search(line):
+            tick = int(found[1] or found[2])
+            self.pictures.add(tick)
+            if self._is_corrupt:
+                self.corrupt.add(tick)
+            self._is_corrupt = False
+            if tick > self._end:
+                raise _EndError
+        elif _CORRUPT in line:
+            self._is_corrupt = True
+
+    def lost(self, source: SourceFacts) -> set[int]:
+        """Return the ticks at which there was a packet, or room for one, but no picture."""
+        if not self.pictures:
+            return set()
+        first, last = min(self.pictures), max(self.pictures)
+        lost = {tick for tick in self.packets - self.pictures if first < tick < last}
+        if source.container in FREE_CLOCKS:  # there whole packets vanish on the way
+            step = 1 / source.exact_rate / source.tick
+            for before, after in pairwise(sorted(self.pictures | lost)):
+                lost |= {round(before + number * step) for number in range(1, round((after - before) / step))}
+        return lost
+
+
+def damage_note(source: SourceFacts) -> str:
+    """Return the name of the note that a store has about the damage of a source."""
+    return f"probes/damage-{hashlib.sha256(source.identity.encode()).hexdigest()}.json"
+
+
+def read_damage(note: bytes | None) -> set[float]:
+    """Return the times of such a note; none if there is none."""
+    with suppress(ValueError, TypeError):
+        return {float(time) for time in json.loads(note or "[]")}
+    return set()
+
+
+def write_damage(times: Iterable[float]) -> bytes:
+    """Return a note of the times of damaged pictures."""
+    return json.dumps(sorted(times)).encode()
+
+
+def damage_words(times: Iterable[float]) -> str:
+    """Return a warning: how many pictures are damaged, and when."""
+    ordered = sorted(times)
+    stretches = [[ordered[0], ordered[0]]]
+    for time in ordered[1:]:
+        if time - stretches[-1][1] > _APART_SECONDS:
+            stretches.append([time, time])
+        stretches[-1][1] = time
+    said = [f"{first:.2f} s" if first == last else f"{first:.2f} to {last:.2f} s" for first, last in stretches]
+    shown = ", ".join(said[:_MOST_STRETCHES])
+    more = f", and {len(said) - _MOST_STRETCHES} more places" if len(said) > _MOST_STRETCHES else ""
+    count = f"{len(ordered)} picture{'s' if len(ordered) > 1 else ''}"
+    are = "are" if len(ordered) > 1 else "is"
+    return f"{count} of the source {are} damaged or missing, at {shown}{more}; the result shows what could be decoded."

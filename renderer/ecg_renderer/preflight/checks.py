@@ -1,0 +1,210 @@
+"""What is found in a cluster, judged: pure functions from what the API server and trial pods said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecg_api.crd import custom_resource_definition
+from ecg_renderer.doctor import Check, Examination, State
+
+Json = Mapping[str, Any]
+
+RIGHTS = {
+    "create jobs.batch": "run pods",
+    "deletecollection pods": "stop pods",
+    "patch renderjobs.render.ecg.dev/status": "say how far a job is",
+    "create events": "say what happened",
+}
+"""What the operator must be allowed to do, and for what."""
+_INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+_FEW_CPUS = 8
+_UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "m": 1e-3}
+_INSTALL = "helm upgrade --install ecg-render helm/ecg-render ... (helm/ecg-render/README.md)"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a pod with the renderer's image said.
+
+    Attributes:
+        storage: why WORK_URI could not be written, read and emptied; empty if it could.
+        nvenc: why a test encode on the GPU failed; None if the pod had no GPU.
+        problem: why the pod said nothing.
+    """
+
+    where: str
+    storage: str = ""
+    nvenc: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found.
+
+    Attributes:
+        crd: None if there is none.
+        operators: their Deployments.
+        rights: of the operator, by the words of RIGHTS; None where that may not be asked.
+        nodes: None if they may not be listed.
+        callbacks: of each service, why its callback address is not reached; empty if it is.
+        trials: empty if no pods were tried.
+    """
+
+    server: str
+    crd: Json | None
+    operators: Sequence[Json]
+    rights: Mapping[str, bool | None] = field(default_factory=dict)
+    may_create: bool = True
+    nodes: Sequence[Json] | None = None
+    callbacks: Mapping[str, str] = field(default_factory=dict)
+    trials: Sequence[Trial] = ()
+
+
+def settings_of(deployment: Json) -> dict[str, str]:
+    """Return the environment variables of an operator's or a service's Deployment that have plain values."""
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one.get("value", "") for one in container.get("env") or ()}
+
+
+def examine_cluster(facts: Facts) -> Examination:
+    """Return what was found in the cluster, and what to do about it."""
+    server = Check("API server", State.OK, facts.server, "Everything is asked of it.")
+    operator = settings_of(facts.operators[0]) if facts.operators else {}
+    return Examination([
+        server, _crd(facts.crd), _operator(facts.operators), *_rights(facts), *_nodes(facts.nodes, operator),
+        *_callbacks(facts.callbacks), *_trials(facts.trials),
+    ])  # fmt: skip
+
+
+def _crd(found: Json | None) -> Check:
+    meaning = "The kind RenderJob, and what the API server lets into one."
+    fix = "kubectl apply --server-side --force-conflicts -f crds/renderjob.yaml, or helm upgrade with this chart."
+    if found is None:
+        return Check("CRD", State.MISSING, "there is none", meaning, fix)
+    true = {c["type"] for c in (found.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+    if "Established" not in true:
+        return Check("CRD", State.MISSING, "is there, but the API server does not serve it", meaning, fix)
+    ours = {one["name"]: one["schema"] for one in custom_resource_definition()["spec"]["versions"]}
+    theirs = {one["name"]: one["schema"] for one in found["spec"]["versions"]}
+    versions = ", ".join(theirs)
+    if not ours.keys() <= theirs.keys():
+        wanted = ", ".join(ours)
+        return Check("CRD", State.MISSING, f"has {versions}, and this ecg-render wants {wanted}", meaning, fix)
+    if any(theirs[name] != schema for name, schema in ours.items()):
+        return Check("CRD", State.NOTE, f"{versions}, but not that of this ecg-render: another release's", meaning, fix)
+    return Check("CRD", State.OK, f"{versions}, that of this ecg-render", meaning)
+
+
+def _operator(found: Sequence[Json]) -> Check:
+    meaning = "Makes pods of RenderJobs; without it they stay as they are."
+    if not found:
+        return Check("Operator", State.MISSING, "there is none", meaning, _INSTALL)
+    said, state = [], State.OK
+    for one in found:
+        meta, status, wanted = one["metadata"], one.get("status") or {}, one["spec"].get("replicas", 1)
+        ready = status.get("readyReplicas", 0)
+        state = max(state, State.OK if ready else State.MISSING, key=_gravity)
+        version = (meta.get("labels") or {}).get("app.kubernetes.io/version", "unknown")
+        said.append(f"{meta['namespace']}/{meta['name']}: version {version}, {ready} of {wanted} ready")
+    namespace, name = found[0]["metadata"]["namespace"], found[0]["metadata"]["name"]
+    fix = "" if state is State.OK else f"kubectl -n {namespace} logs deploy/{name} says what is wrong."
+    return Check("Operator", state, "; ".join(said), meaning, fix)
+
+
+def _gravity(state: State) -> int:
+    return (State.OK, State.NOTE, State.MISSING).index(state)
+
+
+def _rights(facts: Facts) -> Iterator[Check]:
+    meaning = "What the operator may do in the namespace of the jobs."
+    refused = [f"{what} (to {RIGHTS[what]})" for what, may in facts.rights.items() if may is False]
+    if refused:
+        fix = f"Name the namespace in the chart's namespaces: {_INSTALL}."
+        yield Check("Operator's rights", State.MISSING, f"it may not {', '.join(refused)}", meaning, fix)
+    elif facts.rights and None in facts.rights.values():
+        fix = "Ask somebody who may impersonate ServiceAccounts."
+        yield Check("Operator's rights", State.NOTE, "you may not ask for another's rights", meaning, fix)
+    elif facts.rights:
+        yield Check("Operator's rights", State.OK, f"it may {', '.join(facts.rights)}", meaning)
+    yours = "What you may do yourself."
+    if facts.may_create:
+        yield Check("Your rights", State.OK, "you may create RenderJobs", yours)
+    else:
+        fix = "Have the role edit of the namespace bound to you; the chart adds RenderJobs to it (rbac.aggregateRoles)."
+        yield Check("Your rights", State.NOTE, "you may not create RenderJobs", yours, fix)
+
+
+def _nodes(nodes: Sequence[Json] | None, settings: Mapping[str, str]) -> Iterator[Check]:
+    meaning = "Where segments run; each has to fit on one."
+    if nodes is None:
+        yield Check("Nodes", State.NOTE, "you may not list them", meaning, "Ask somebody who may.")
+        return
+    gpu = settings.get("GPU_RESOURCE") or "nvidia.com/gpu"
+    cpu, memory = settings.get("SEGMENT_CPU") or "2", settings.get("SEGMENT_MEMORY") or "3Gi"
+    fitting = [
+        node for node in nodes if _amount(node, "cpu") >= amount(cpu) and _amount(node, "memory") >= amount(memory)
+    ]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(map(kind_of, nodes)).items()))
+    found = f"{len(fitting)} of {len(nodes)} have room for a segment ({cpu} CPU, {memory}): {kinds or 'none is there'}"
+    fix = "Larger nodes, or resources.segment of the chart; nodes that are yet to be started do not show here."
+    yield Check("Nodes", State.OK if fitting else State.NOTE, found, meaning, "" if fitting else fix)
+    with_gpu = [node for node in nodes if _amount(node, gpu)]
+    meaning = f"Nodes that offer {gpu}, by NVIDIA's device plugin; without, only jobs with placement.gpus: 0 run."
+    if not with_gpu:
+        fix = "Install the device plugin or the GPU operator (docs/eks.md); pools at zero nodes do not show here."
+        yield Check("GPUs", State.NOTE, f"no node offers {gpu} now", meaning, fix)
+        return
+    total = sum(int(_amount(node, gpu)) for node in with_gpu)
+    small = sorted({kind_of(node) for node in with_gpu if _amount(node, "cpu") < _FEW_CPUS - 1})
+    if small:
+        fix = f"Take nodes with at least {_FEW_CPUS} CPUs for each GPU: captions are drawn by CPUs."
+        found = f"{total} {gpu}, but {', '.join(small)} have few CPUs"
+        yield Check("GPUs", State.NOTE, found, meaning, fix)
+    else:
+        yield Check("GPUs", State.OK, f"{total} {gpu} on {len(with_gpu)} nodes", meaning)
+
+
+def _callbacks(callbacks: Mapping[str, str]) -> Iterator[Check]:
+    meaning = "Where the service tells how jobs went; tried from its own pod."
+    for service, problem in callbacks.items():
+        fix = "Check service.callbackUrl, and service.networkPolicy.egress where network policies are enforced."
+        state, found = (State.NOTE, problem) if problem else (State.OK, "it answers")
+        yield Check("Callbacks", state, f"{service}: {found}", meaning, fix if problem else "")
+
+
+def _trials(trials: Sequence[Trial]) -> Iterator[Check]:
+    for trial in trials:
+        if trial.problem:
+            fix = "kubectl describe of a RenderJob's pod says more; docs/troubleshooting.md."
+            meaning = "A pod with the renderer's image, as segments have it."
+            yield Check(f"Pod on {trial.where}", State.MISSING, trial.problem, meaning, fix)
+            continue
+        fix = "Give the pods access: worker.secret, or a role for worker.serviceAccount (docs/eks.md)."
+        found = trial.storage or "written, read and removed"
+        meaning = "WORK_URI, from a pod as those that render."
+        state = State.MISSING if trial.storage else State.OK
+        yield Check(f"Storage from {trial.where}", state, found, meaning, fix if trial.storage else "")
+        if trial.nvenc is not None:
+            fix = "Take nodes whose GPU has NVENC, and whose driver is new enough; segments use x264 until then."
+            state, found = (State.NOTE, trial.nvenc) if trial.nvenc else (State.OK, "a test encode worked")
+            yield Check(f"NVENC on {trial.where}", state, found, "Encodes on the GPU.", fix if trial.nvenc else "")
+
+
+def kind_of(node: Json) -> str:
+    """Return the instance type of a node, or its name where it has none."""
+    meta = node["metadata"]
+    return str((meta.get("labels") or {}).get(_INSTANCE_TYPE) or meta["name"])
+
+
+def _amount(node: Json, resource: str) -> float:
+    return amount(((node.get("status") or {}).get("allocatable") or {}).get(resource, "0"))
+
+
+def amount(quantity: str) -> float:
+    """Return a Kubernetes quantity as a number."""
+    digits = str(quantity).rstrip("kMGTim")
+    return float(digits) * _UNITS[str(quantity)[len(digits) :]]

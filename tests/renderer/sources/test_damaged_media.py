@@ -1,0 +1,83 @@
+"""Media that is cut, overwritten or lies: facts that can be rendered, or a code and a sentence; never a hang."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from ecg_api.options import Options
+from ecg_renderer.errors import FfmpegError, RenderError, SourceInvalid
+from ecg_renderer.media.damage import damage_words
+from ecg_renderer.media.verify import check_cell
+from ecg_renderer.planning import output_grid
+from encodes import Render
+from plan_facts import a_source
+from sources import VP8, cut, joined, marked
+
+MOST_SECONDS = 60  # of one file, on a busy machine
+
+
+def whole(kind: str) -> bytes:
+    makers = {
+        "mp4": lambda: cut(".mp4", "-movflags", "+faststart"),
+        "ts": lambda: cut(".ts"),
+        "mkv": lambda: cut(".mkv"),
+        "webm": lambda: joined(".webm", marked(1, 1, suffix=".webm", coding=VP8, audio="libopus"), live=True),
+    }
+    return makers[kind]().read_bytes()
+
+
+def spoilt(content: bytes, seed: int) -> bytes:
+    """Return `content` cut, zeroed, or with wrong bytes in its headers, as `seed` says."""
+    chance = random.Random(seed)
+    spoilt = bytearray(content)
+    way = seed % 3
+    if way == 0:
+        return content[: chance.randrange(200, len(content))]
+    if way == 1:
+        for _ in range(4):
+            start = chance.randrange(len(content) // 4, len(content) - 600)
+            spoilt[start : start + 500] = bytes(500)
+    else:
+        for _ in range(12):
+            spoilt[chance.randrange(min(3000, len(content)))] = chance.randrange(256)
+    return bytes(spoilt)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "ts", "mkv", "webm"])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_refused_with_a_sentence_or_rendered_with_the_frames_that_were_planned(
+    kind: str, seed: int, tmp_path: Path
+) -> None:
+    path = tmp_path / f"spoilt.{kind}"
+    path.write_bytes(spoilt(whole(kind), 100 * seed + seed))
+    began = time.monotonic()
+    try:
+        render = Render(path, tmp_path)
+        if render.frames < 1000:
+            segment = render.segment(0, render.frames)
+            check_cell(segment, render.target, 0, render.frames)
+    except RenderError as error:
+        assert error.message.endswith((".", ":", ")")) or isinstance(error, FfmpegError)
+        assert "Traceback" not in error.message
+    assert time.monotonic() - began < MOST_SECONDS
+
+
+def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
+    with pytest.raises(SourceInvalid, match="more than can be rendered"):
+        output_grid(a_source(held_seconds=4e6, duration_seconds=4e6 + 10), Options())
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ([1.0], "1 picture of the source is damaged or missing, at 1.00 s;"),
+        ([1.0, 1.5, 9.0], "3 pictures of the source are damaged or missing, at 1.00 to 1.50 s, 9.00 s;"),
+        ([2.0 * number for number in range(9)], "9 pictures of the source are damaged or missing, at 0.00 s, 2.00 s, "),
+    ],
+)
+def test_damage_is_told_with_its_times(times: list[float], words: str) -> None:
+    assert damage_words(times).startswith(words)
