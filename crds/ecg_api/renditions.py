@@ -110,7 +110,7 @@ class Rendition(ManifestModel):
         said = SUFFIXES.get(suffix(self.uri))
         if said is None:
             raise ValueError(f"uri {KNOWN_SUFFIXES}: {self.uri!r}")
-        if "://" in self.uri and self.uri.startswith("s3:") and self.uri.endswith("/"):
+        if self.uri.startswith("s3://") and self.uri.endswith("/"):
             raise ValueError("a folder of pictures is written on one machine only; in S3 write a .zip")
         if self.format not in (None, said):
             raise ValueError(f"format is {self.format}, but the address ends in {suffix(self.uri)}")

@@ -64,7 +64,9 @@ def described(job: RenderJob, source: SourceFacts) -> list[dict[str, str | int]]
 
 
 def _of(job: RenderJob, rendition: Rendition) -> RenderJob:
-    output = job.spec.output.model_copy(update={"uri": rendition.uri})
+    output, folder = job.spec.output, rendition.uri.rpartition("/")[0]
+    published = output.public_base_url if folder == output.uri.rpartition("/")[0] else None
+    output = output.model_copy(update={"uri": rendition.uri, "public_base_url": published})
     changes = {"options": options_of(rendition, job.spec.options), "output": output, "live": None}
     return job.model_copy(update={"spec": job.spec.model_copy(update=changes)})
 
@@ -130,7 +132,7 @@ async def write_captions(
                 )
             )
             final = await asyncio.to_thread(output.commit)
-        return result_of(job, rendition.title, "captions", place, final, made.verified, made.box)
+        return result_of(_of(job, rendition), rendition.title, "captions", place, final, made.verified, made.box)
     except Cancelled:
         raise
     except RenderError as error:
@@ -166,7 +168,7 @@ async def write_subtitles(job: RenderJob, rendition: Rendition, scenario: Scenar
             await asyncio.to_thread(output.path.write_text, text, encoding="utf-8")
             verified = Verified(0, 0.0, output.path.stat().st_size, sha256_of(output.path))
             final = await asyncio.to_thread(output.commit)
-        return result_of(job, rendition.title, "subtitles", place, final, verified)
+        return result_of(_of(job, rendition), rendition.title, "subtitles", place, final, verified)
     except RenderError as error:
         return failed(rendition, error)
 
