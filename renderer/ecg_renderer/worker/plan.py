@@ -15,7 +15,7 @@ from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import PlanSummary
-from ecg_renderer.errors import BrowserError, OptionsError
+from ecg_renderer.errors import OptionsError
 from ecg_renderer.looking import look_ahead
 from ecg_renderer.media.encoder import EncoderChoice, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
@@ -53,10 +53,7 @@ async def plan_job(
     )
     await asyncio.to_thread(_check_output, assignment, prepared)
     prepared = await _reuse(work, store, prepared, cutting)
-    try:
-        prepared, _ = await look_ahead(prepared, store)
-    except BrowserError as error:
-        live.say(f"Fonts and layout were not looked at: {error}")
+    prepared, _ = await look_ahead(prepared, store)
     await store_job(work, prepared)
     for warning in prepared.plan.warnings:
         live.warn(warning)
