@@ -17,11 +17,12 @@ from bench.errors import BenchError
 from bench.footage import SOURCE, footage
 from bench.report import page, tables
 from bench.results import Measured
-from bench.runner import Comparing, Say, capture_costs, compare, edit, plugin_costs
+from bench.runner import Comparing, Say, beside_nvenc, capture_costs, compare, edit, plugin_costs
 from bench.scenarios import DRESSES
 from ecg_renderer.plugins import known_plugins
 
-PARTS = (*DRESSES, "edit", "capture", "plugins")
+PARTS = (*DRESSES, "edit", "nvenc", "capture", "plugins")
+BESIDE_NVENC = ("typical", "busy")
 SECONDS, QUICK_SECONDS, EDIT_SECONDS, LONG_SECONDS = 30, 6, 120, 600
 RESULTS = Path(__file__).with_name("results.md")
 
@@ -50,6 +51,7 @@ def main(
     measured = _measure(
         lengths,
         edited if "edit" in parts else 0,
+        (seconds, rounds),
         renderer(program),
         source,
         against_ffmpeg=not ours_only,
@@ -76,6 +78,7 @@ def _parts(only: str) -> set[str]:
 def _measure(
     lengths: list[tuple[str, int, int]],
     edited_seconds: int,
+    usual: tuple[int, int],
     program: Renderer,
     source: Path,
     *,
@@ -92,10 +95,14 @@ def _measure(
     edits = []
     if edited_seconds:
         edits.append(edit(program, "typical", footage(edited_seconds, source), edited_seconds, say))
+    nvenc = []
+    if "nvenc" in parts:
+        seconds, rounds = usual
+        nvenc = beside_nvenc(program, BESIDE_NVENC, footage(seconds, source), seconds, rounds, say)
     clip = footage(QUICK_SECONDS, source) if parts & {"capture", "plugins"} else source
     captures = capture_costs(program, clip, QUICK_SECONDS, say) if "capture" in parts else []
     names = list(known_plugins()) if "plugins" in parts else []
-    return Measured(comparisons, edits, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say))
+    return Measured(comparisons, edits, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say), nvenc)
 
 
 if __name__ == "__main__":

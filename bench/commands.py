@@ -47,6 +47,11 @@ def transcode(clip: Path) -> list[str]:
     return [*_ffmpeg(clip), *_encoding()]
 
 
+def decode(clip: Path) -> list[str]:
+    """Return the decoding alone, in software."""
+    return [*_ffmpeg(clip), "-map", "0:v:0", "-f", "null", "-"]
+
+
 def transcode_with_libass(clip: Path, name: str, seconds: int, directory: Path) -> list[str]:
     """Return the floor with the words of scenario `name` burnt in by libass."""
     (directory / "captions.ass").write_text(ass_document(talk(name, seconds), WIDTH, HEIGHT))
@@ -54,13 +59,20 @@ def transcode_with_libass(clip: Path, name: str, seconds: int, directory: Path) 
 
 
 def render(
-    renderer: Renderer, clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False
+    renderer: Renderer,
+    clip: Path,
+    name: str,
+    seconds: int,
+    directory: Path,
+    *,
+    edited: bool = False,
+    encoder: str = "x264",
 ) -> list[str]:
     """Return our render of scenario `name`; what an earlier one left over in `directory` is used again.
 
     `edited`: a word in the middle of the video is another one.
     """
-    job = write_job(clip, name, seconds, directory, edited=edited)
+    job = write_job(clip, name, seconds, directory, edited=edited, encoder=encoder)
     return [*renderer.program, "run", str(job), "--json", "--cells", str(directory / "cells")]
 
 
@@ -72,12 +84,14 @@ def captions_only(renderer: Renderer, job: Path, frames: int, *, stages: int = 1
     ]
 
 
-def write_job(clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False) -> Path:
+def write_job(
+    clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False, encoder: str = "x264"
+) -> Path:
     """Write scenario and RenderJob for one render into `directory`; return the RenderJob's path."""
     captions = directory / "scenario.json"
     shown = scenario(name, seconds)
     captions.write_text(json.dumps(with_another_word(shown) if edited else shown))
-    options = {"fps": RATE, "quality": QUALITY, "preset": PRESET, "format": "mp4", "encoder": "x264"}
+    options = {"fps": RATE, "quality": QUALITY, "preset": PRESET, "format": "mp4", "encoder": encoder}
     job: dict[str, Any] = {
         "apiVersion": "render.ecg.dev/v1alpha1",
         "kind": "RenderJob",

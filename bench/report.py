@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from bench.results import CaptureCost, Comparison, Edit, Measured, Quantity, Run, memory_peak, spending
+from bench.results import (
+    CaptureCost,
+    Comparison,
+    Edit,
+    Measured,
+    Quantity,
+    Run,
+    memory_peak,
+    shares_of_decoding,
+    spending,
+)
 from bench.table import Table
 from bench.verdicts import verdicts
 
@@ -25,6 +35,7 @@ def tables(measured: Measured) -> list[Table]:
         _spending(comparisons),
         _stages(comparisons),
         _own_account(comparisons),
+        _beside_nvenc(measured.nvenc),
         _captures(measured.captures),
         _plugins(measured.plugins),
         _rounds(comparisons),
@@ -124,6 +135,23 @@ def _own_account(comparisons: Sequence[Comparison]) -> Table:
     rows = [(each.label, *(_stat(each, name) for name in columns.values())) for each in comparisons]
     remark = "First frame: when the first one came out of the encoder."
     return Table("What the renderer reports", remark, ("clip", *columns), rows)
+
+
+def _beside_nvenc(comparisons: Sequence[Comparison]) -> Table:
+    rows = []
+    for each in comparisons:
+        shares = shares_of_decoding(each)
+        runs = [one.ours.stats for one in each.quiet]
+        speed = fmean(stats["frames"] / stats["seconds"]["rendering"] for stats in runs)
+        rows.append((each.label, *(f"{share:.2f}" for share in shares.values()), f"{speed:.0f}"))
+    return Table(
+        "What a GPU node's CPUs do",
+        "nvenc (driver double, canned): CPU of all that is neither decoding nor encoding, as a share of decoding the "
+        "clip in software in the same round. Frames a second: of one pod that also decodes on these cores. Goals: 0.45 "
+        "for typical, 0.60 for busy, 0.05 for Python.",
+        ("clip", "ffmpeg", "chromium", "python", "together", "frames/s"),
+        rows,
+    )
 
 
 def _captures(captures: Sequence[CaptureCost]) -> Table:

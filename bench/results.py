@@ -106,6 +106,7 @@ class Measured:
     edits: list[Edit] = field(default_factory=list)
     captures: list[CaptureCost] = field(default_factory=list)
     plugins: list[CaptureCost] = field(default_factory=list)
+    nvenc: list[Comparison] = field(default_factory=list)  # against decoding alone
 
 
 def memory_peak(run: Run) -> float:
@@ -134,6 +135,15 @@ def spending(comparison: Comparison) -> dict[str, float]:
     floor = _mean_by_kind([each.floor for each in comparison.quiet if each.floor])
     parts = {kind: ours[kind] - floor.get(kind, 0.0) for kind in ours}
     return dict(sorted(parts.items(), key=lambda part: -part[1]))
+
+
+def shares_of_decoding(comparison: Comparison) -> dict[str, float]:
+    """Return what is neither decoding nor encoding, as shares of decoding: of FFmpeg, Chromium, Python, and all."""
+    decoding = fmean(each.floor.measured.cpu for each in comparison.quiet if each.floor)
+    parts = spending(comparison)
+    chromium = sum(seconds for kind, seconds in parts.items() if kind.startswith("chromium"))
+    seconds = {"ffmpeg": parts.get("ffmpeg", 0.0), "chromium": chromium, "python": parts.get("python", 0.0)}
+    return {name: part / decoding for name, part in [*seconds.items(), ("all", sum(parts.values()))]}
 
 
 def _mean_by_kind(runs: Sequence[Run]) -> dict[str, float]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.commands import Renderer, captions_only, render, transcode, transcode_with_libass, write_job
+from bench.commands import Renderer, captions_only, decode, render, transcode, transcode_with_libass, write_job
 from bench.errors import BenchError
 from bench.footage import RATE
 from bench.measure import Measurement, measure
+from bench.nvenc import canned_driver
 from bench.results import CaptureCost, Comparison, Edit, Round, Run
 
 Say = Callable[[str], None]
@@ -30,6 +31,8 @@ class Comparing:
     pairs: int
     floor: bool = True
     libass: bool = False
+    against: Callable[[Path], list[str]] = transcode
+    encoder: str = "x264"
 
 
 def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Comparison:
@@ -37,20 +40,30 @@ def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Co
     rounds = []
     for index in range(how.pairs):
         label = f"{name} {seconds} s, round {index + 1} of {how.pairs}"
-        floor = _run(lambda _: transcode(clip), f"{label}: floor", say) if how.floor else None
+        floor = _run(lambda _: how.against(clip), f"{label}: floor", say) if how.floor else None
         libass = (
             _run(lambda place: transcode_with_libass(clip, name, seconds, place), f"{label}: libass", say)
             if how.libass
             else None
         )
         ours = _run(
-            lambda place: render(how.renderer, clip, name, seconds, place),
+            lambda place: render(how.renderer, clip, name, seconds, place, encoder=how.encoder),
             f"{label}: ours",
             say,
             environment=how.renderer.environment,
         )
         rounds.append(Round(Run(ours.measured, _stats(ours.measured.stdout)), floor, libass))
     return Comparison(name, seconds, tuple(rounds))
+
+
+def beside_nvenc(
+    renderer: Renderer, names: Sequence[str], clip: Path, seconds: int, pairs: int, say: Say
+) -> list[Comparison]:
+    """Compare with decoding alone what is rendered where encoding costs nothing, as on a node with a GPU."""
+    with canned_driver() as driver:
+        with_gpu = replace(renderer, environment={**renderer.environment, **driver})
+        how = Comparing(with_gpu, pairs, against=decode, encoder="nvenc")
+        return [compare(name, clip, seconds, how, say) for name in names]
 
 
 def edit(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> Edit:

@@ -46,6 +46,7 @@ PRINTER_COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("FPS", "number", ".status.progress.framesPerSecond", 1),
     ("Output", "string", ".status.output.uri", 1),
+    ("Live", "string", ".status.live.url", 1),
 )
 
 # On one machine, without this CRD, file:// and paths are fine. A pod's own disk has nothing that a job's author put
@@ -75,6 +76,7 @@ CEL_RULES = (
     ("scenario.uri", *READABLE),
     ("output.uri", *WRITABLE),
     ("output.publicBaseUrl", *WEB),
+    ("live", "!has(self.uri)", "uri is a folder of one machine; in a cluster the HTTP service hands out the playlist"),
     ("callback.url", *WEB),
     (
         "scenario",

@@ -46,6 +46,10 @@ CELLS_VARIABLE = "ECG_CELLS_URI"
 it a job keeps them among its own work files."""
 MOST_SEGMENTS_VARIABLE = "ECG_MOST_SEGMENTS"
 """The plan makes at most so many segments, if the manifest does not say less."""
+PLUGIN_ORIGIN_VARIABLE = "ECG_PLUGIN_ORIGIN"
+"""The origin of plugins of jobs that name none; empty: the renderer's own plugins."""
+PLUGIN_ORIGINS_VARIABLE = "ECG_PLUGIN_ORIGINS"
+"""Origins of plugins that jobs may name, with commas between."""
 
 SIGTERM_EXIT_CODE = 143
 """How a pod ends that was told to stop: counted as a try, never as a failure that would repeat."""

@@ -4,6 +4,7 @@
      ├─ metadata   Metadata
      ├─ spec       RenderJobSpec
      │   ├─ source, scenario, output     what goes in, where the result goes
+     │   ├─ live                         watching it while it renders
      │   ├─ options                      size, rate, quality, format
      │   ├─ renditions                   what else is made of the same
      │   ├─ callback                     who is told
@@ -29,11 +30,11 @@ from ecg_api.problems import ManifestProblems, describe
 from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
-from ecg_api.uris import ReadableUri, Text, WebUri, WritableUri
+from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
-    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Look",
-    "ManifestProblems", "Metadata", "Options", "Output", "Placement", "Plugins", "RenderJob", "RenderJobSpec",
+    "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Live",
+    "Look", "ManifestProblems", "Metadata", "Options", "Output", "Placement", "Plugins", "RenderJob", "RenderJobSpec",
     "Rendition", "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job",
     "set_path",
 ]  # fmt: skip
@@ -176,6 +177,17 @@ class Output(ManifestModel):
     )
 
 
+class Live(ManifestModel):
+    """Watching the video while it renders: an HLS playlist of what is finished, which grows until the end."""
+
+    uri: LocalUri | None = Field(
+        default=None,
+        description="On one machine: folder for live.m3u8 and what belongs to it, file:// or a path. Omitted: beside "
+        "the output, such as talk-live for talk.mp4. In a cluster the HTTP service hands out the playlist, and this "
+        "is omitted.",
+    )
+
+
 class Callback(ManifestModel):
     """Whom to tell about progress and the result; a failing callback never changes the result."""
 
@@ -197,6 +209,10 @@ class RenderJobSpec(ManifestModel):
         default=[],
         description="What else to make in the same go, at most 16: other shapes and formats, the captions alone, files "
         "of subtitles. One that fails does not lose the others; the job then ends as failed.",
+    )
+    live: Live | None = Field(
+        default=None,
+        description="Lets people watch what is finished while the rest renders. Omitted: nobody can.",
     )
     callback: Callback | None = Field(default=None, description="Whom to tell. Omitted: nobody.")
     segments: Segments = Field(default=Segments(), description="How far the video may be cut up.")

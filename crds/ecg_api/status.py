@@ -96,6 +96,13 @@ class PlanSummary(StatusModel):
     cells_reused: int = Field(default=0, ge=0, description="Of these, in storage when the job was planned.")
     estimated_seconds: float = Field(default=0, ge=0, description="Rendering time of all segments, estimated.")
     warnings: list[str] = Field(default_factory=list, description="What was repaired or could not be kept.")
+    live_uri: str | None = Field(default=None, description="What there is to watch, for the HTTP service.")
+
+
+class LiveStatus(StatusModel):
+    """Watching the video while it renders."""
+
+    url: str = Field(description="Playlist (HLS) of what is finished, as the HTTP service hands it out.")
 
 
 class OutputStatus(StatusModel):
@@ -215,7 +222,7 @@ class Run(StatusModel):
 
 
 class RenderJobStatus(StatusModel):
-    """Where the job stands; written by the operator, but for what the HTTP service says about callbacks."""
+    """Where the job stands; written by the operator, but for what the HTTP service says of callbacks and of live."""
 
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this is about.")
     phase: Phase = Field(default=Phase.PENDING, description="Where the job stands, in one word; derived, for people.")
@@ -234,6 +241,7 @@ class RenderJobStatus(StatusModel):
     outputs: list[RenditionStatus] = Field(
         default_factory=list, description="All results of a job with renditions, the video at spec.output first."
     )
+    live: LiveStatus | None = Field(default=None, description="Where the video can be watched while it renders.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
     usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")

@@ -27,6 +27,13 @@ def _writable_uri(uri: str) -> str:
     return uri
 
 
+def _local_uri(uri: str) -> str:
+    scheme, _ = _scheme_and_host(uri)
+    if scheme not in ("", "file"):
+        raise ValueError(f"{scheme}:// is no folder of this machine; use file:// or a path")
+    return uri
+
+
 def _web_uri(uri: str) -> str:
     scheme, host = _scheme_and_host(uri)
     if scheme not in ("http", "https") or not host:
@@ -47,4 +54,5 @@ def _scheme_and_host(uri: str) -> tuple[str, str]:
 Text = Annotated[str, Field(min_length=1, max_length=253)]
 ReadableUri = Annotated[str, Field(min_length=1, max_length=URI_LENGTH), AfterValidator(_readable_uri)]
 WritableUri = Annotated[str, Field(min_length=1, max_length=URI_LENGTH), AfterValidator(_writable_uri)]
+LocalUri = Annotated[str, Field(min_length=1, max_length=URI_LENGTH), AfterValidator(_local_uri)]
 WebUri = Annotated[str, Field(min_length=1, max_length=URI_LENGTH), AfterValidator(_web_uri)]

@@ -27,6 +27,8 @@ class Policy:
         worker_secret: name of a Secret in the job's namespace whose entries become environment variables of the
             pods (AWS_ACCESS_KEY_ID, ...); empty for none.
         worker_env: further environment variables of the pods; nothing secret.
+        plugin_origin, plugin_origins: where jobs that name no origin get their plugins from, and what origins they may
+            name, as the pods that plan read it.
         service_account: ServiceAccount of the pods, for clouds that hand out storage access by it; empty for
             the namespace's default. Its token is never mounted.
         segment_resources: requests and limits of a segment's container unless the RenderJob says others. The
@@ -58,6 +60,8 @@ class Policy:
     image_pull_secrets: tuple[str, ...] = ()
     worker_secret: str = ""
     worker_env: Mapping[str, str] = field(default_factory=dict)
+    plugin_origin: str = ""
+    plugin_origins: str = ""
     service_account: str = ""
     plan_resources: Resources = field(default_factory=lambda: _resources("500m", "512Mi", "2Gi"))
     segment_resources: Resources = field(default_factory=lambda: _resources("2", "3Gi", "6Gi"))

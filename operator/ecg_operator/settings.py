@@ -107,6 +107,8 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         image_pull_secrets=values["IMAGE_PULL_SECRETS"],
         worker_secret=values["WORKER_SECRET"],
         worker_env=values["WORKER_ENV"],
+        plugin_origin=values["ECG_PLUGIN_ORIGIN"],
+        plugin_origins=values["ECG_PLUGIN_ORIGINS"],
         service_account=values["WORKER_SERVICE_ACCOUNT"],
         plan_resources=_resources(values, "PLAN"),
         segment_resources=_resources(values, "SEGMENT"),
@@ -217,6 +219,16 @@ def _work_uri(text: str) -> str:
     return text.rstrip("/")
 
 
+def _origins(most: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        parts = _parts(text)
+        if len(parts) > most or not all(re.fullmatch(r"https?://[^\s/@]+(/[^\s?#]*)?", part) for part in parts):
+            raise ValueError("an address such as https://plugins.example.com" + (", or several" if most > 1 else ""))
+        return ",".join(parts)
+
+    return read
+
+
 _quantity = _matching(_QUANTITY, "a Kubernetes quantity such as 500m or 2Gi")
 
 
@@ -255,6 +267,19 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         _variables,
         "further environment variables of the pods, NAME=VALUE with commas between, or a JSON object; nothing secret",
+    ),
+    Variable(
+        "ECG_PLUGIN_ORIGIN",
+        "",
+        _origins(1),
+        "server of the caption editor's plugins for RenderJobs that name none (spec.plugins.origin), such as "
+        "https://plugins.example.com; empty: the renderer's own plugins",
+    ),
+    Variable(
+        "ECG_PLUGIN_ORIGINS",
+        "",
+        _origins(100),
+        "servers of plugins that RenderJobs may name, besides that one, with commas between; plugins are programs",
     ),
     Variable(
         "WORKER_SERVICE_ACCOUNT",

@@ -18,6 +18,7 @@ from ecg_shim.metrics import Timed
 from ecg_shim.model import Unavailable
 from ecg_shim.routes.downloads import download_routes
 from ecg_shim.routes.jobs import job_routes, unavailable
+from ecg_shim.routes.live import live_routes
 from ecg_shim.routes.pages import page_routes
 from ecg_shim.routes.queue import probe_routes, queue_routes
 from ecg_shim.routes.render import render_routes
@@ -50,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
         probe_routes(services),
         job_routes(services),
         download_routes(services),
+        live_routes(services),
         page_routes(),
     ):
         app.include_router(router)

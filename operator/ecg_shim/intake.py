@@ -23,11 +23,10 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.options import Options
 from ecg_api.uris import ReadableUri
 from ecg_common.addresses import LONGEST_URL, AddressPolicy, AddressRefused
 from ecg_shim.failures import failure, shown
-from ecg_shim.model import RenderOrder, Submission
+from ecg_shim.model import RenderOrder, RequestOptions, Submission
 from ecg_shim.options import InvalidOptions, render_options
 from ecg_shim.wire import JOB_ID_PATTERN
 
@@ -285,7 +284,7 @@ def checked_video_url(url: str, policy: AddressPolicy) -> str:
     raise Unrenderable(FailureCode.INVALID_VIDEO_URL, f"The video's address {shown(url)!r} cannot be used: {said}")
 
 
-def _options(value: object, rules: Rules) -> Options:
+def _options(value: object, rules: Rules) -> RequestOptions:
     if value is not None and not isinstance(value, dict):
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, "options is not an object with width, height and so on.")
     try:

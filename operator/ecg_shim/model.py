@@ -6,7 +6,7 @@ POST /render -> Submission -> Backend ─> JobState -> GET status
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from pydantic import Field
+
 from ecg_api.failures import Failure
+from ecg_api.live import MASTER
 from ecg_api.options import Options
 from ecg_api.status import RenderMetrics
 from ecg_shim.tasks import Tasks
@@ -26,6 +29,22 @@ if TYPE_CHECKING:
 def download_path(job_id: str) -> str:
     """Return the path under which the service hands out the video of a job, or leads to it."""
     return f"/api/render/{quote(job_id, safe='')}/download"
+
+
+def live_path(job_id: str) -> str:
+    """Return the path of the playlist by which a job can be watched while it renders."""
+    return f"/api/render/{quote(job_id, safe='')}/{MASTER}"
+
+
+class RequestOptions(Options):
+    """What a request may ask for: the options of a RenderJob, and what has a place of its own in its spec."""
+
+    live: bool = Field(default=False, description="Lets people watch what is finished while the rest renders.")
+
+    def spec(self) -> dict[str, Any]:
+        """Return the parts of a RenderJob's spec that say so."""
+        options = self.model_dump(mode="json", exclude_none=True, include=set(Options.model_fields))
+        return {"options": options, **({"live": {}} if self.live else {})}
 
 
 class JobStatus(StrEnum):
@@ -75,7 +94,7 @@ class RenderOrder:
     job_id: str
     video_url: str
     scenario: bytes
-    options: Options
+    options: RequestOptions
     callback_url: str
     payload_hash: str
 
@@ -96,6 +115,14 @@ class Output:
 
 
 @dataclass(frozen=True)
+class StoredPiece:
+    """A piece of a live stream in storage: its size in bytes, and what reads from one byte up to another."""
+
+    size: int
+    read: Callable[[int, int], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
 class Streaming:
     """What a running renderer uses right now. `queue_size`: pictures that wait for the encoder, None if not known."""
 
@@ -110,6 +137,7 @@ class JobState:
     Attributes:
         progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
         eta_seconds: seconds to go, None while unknown.
+        live: it can be watched while it renders.
     """
 
     job_id: str
@@ -127,6 +155,7 @@ class JobState:
     payload_hash: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +215,12 @@ class Backend(Protocol):
 
     async def signed_anew(self, output: Output) -> Output:
         """Return a finished video with an address that works from now on; as it is if its address lasts."""
+
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
+        """Return what a job's live stream has under `path` (see `ecg_api.live`): the text of a playlist, or a piece.
+
+        None if that is not there, or not yet. `here`: a playlist leads to pieces of this service, not of storage.
+        """
 
     async def cancel(self, job_id: str) -> bool:
         """Stop the job; False if it is not known or has ended. An unknown id is remembered for 30 minutes."""

@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
-from ecg_api.options import Options
 from ecg_api.problems import describe
+from ecg_shim.model import RequestOptions
 
 DEFAULTS: Mapping[str, Any] = {"width": 1920, "height": 1080, "fps": 30, "quality": 90, "format": "mp4"}
 OTHER_NAMES = {"layout_mode": "layout", "container": "format"}
+SWITCH = {"true": True, "false": False}
 WHOLE = ("width", "height", "quality")
 
 
@@ -20,21 +21,21 @@ class InvalidOptions(ValueError):
     """Options that no render can have; the text names each one and its bounds."""
 
 
-def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True, layout: str = "viewport") -> Options:
+def render_options(given: Mapping[str, Any], *, gpu_encoding: bool = True, layout: str = "viewport") -> RequestOptions:
     """Return what to render with: what the client gave, the service's defaults, such as `layout`, for the rest.
 
     Names may be in camelCase or snake_case; unknown ones and nulls are passed over. Numbers may be text. Odd sizes
     become even, as the pixel format of most players needs. Raises InvalidOptions.
     """
     named = {_field(name): value for name, value in given.items() if value is not None}
-    known = {name: _value(name, value) for name, value in named.items() if name in Options.model_fields}
+    known = {name: _value(name, value) for name, value in named.items() if name in RequestOptions.model_fields}
     values = {**DEFAULTS, "layout": layout, **known}
     if not gpu_encoding:
         values["encoder"] = "cpu"
     try:
-        options = Options.model_validate(values)
+        options = RequestOptions.model_validate(values)
     except ValidationError as error:
-        raise InvalidOptions("; ".join(f"options.{line}" for line in describe(error, Options))) from error
+        raise InvalidOptions("; ".join(f"options.{line}" for line in describe(error, RequestOptions))) from error
     return options.model_copy(update={"width": _even(options.width), "height": _even(options.height)})
 
 
@@ -49,6 +50,8 @@ def _value(name: str, value: object) -> object:
         return _whole(value)
     if name == "fps":
         return value
+    if name == "live":
+        return SWITCH.get(value.strip().lower(), value) if isinstance(value, str) else value
     return value.lower() if isinstance(value, str) else value
 
 

@@ -86,6 +86,12 @@ class Settings:
         "ECG_KEEP_DAYS", whole(1, 3650), "7", "Days for which ended jobs and local videos are kept."
     )
 
+    plugin_origin: str = variable(
+        "ECG_PLUGIN_ORIGIN", address("http", "https"), "",
+        "Server of the caption editor's own plugins, such as https://plugins.example.com. Empty: ours. In Kubernetes "
+        "mode the operator's setting of that name counts.",
+    )  # fmt: skip
+
     namespace: str = variable(
         "ECG_NAMESPACE", matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "the name of a namespace"), "",
         "Kubernetes: where RenderJobs are made. Empty: the pod's own namespace.",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ecg_shim.model import JobState, JobStatus, QueueState
+from ecg_shim.model import JobState, JobStatus, QueueState, live_path
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
 
@@ -56,10 +56,13 @@ class StatusReply(Reply):
     drop_rate: float = Field(ge=0, le=1)
     memory_peak_mb: float
     memory_trend: str
+    live_url: str | None = Field(
+        default=None, description="Playlist (HLS) by which it can be watched while it renders, if options.live said so."
+    )
 
     @classmethod
-    def of(cls, state: JobState) -> StatusReply:
-        """Return the reply for a job."""
+    def of(cls, state: JobState, base: str = "") -> StatusReply:
+        """Return the reply for a job; `base` is the service's own address."""
         failure, output, metrics = state.failure, state.output, state.metrics
         return cls(
             job_id=state.job_id,
@@ -77,6 +80,7 @@ class StatusReply(Reply):
             drop_rate=metrics.drop_rate,
             memory_peak_mb=metrics.memory_peak_mb,
             memory_trend=metrics.memory_trend,
+            live_url=f"{base.rstrip('/')}{live_path(state.job_id)}" if state.live else None,
         )
 
 
@@ -89,9 +93,9 @@ class JobReply(StatusReply):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, state: JobState) -> JobReply:
-        """Return the entry for a job."""
-        reply = StatusReply.of(state).model_dump()
+    def of(cls, state: JobState, base: str = "") -> JobReply:
+        """Return the entry for a job; `base` is the service's own address."""
+        reply = StatusReply.of(state, base).model_dump()
         return cls(
             **reply,
             detail=state.message,
@@ -229,7 +233,8 @@ RENDER_REQUEST: dict[str, Any] = {
         "scenario": {"description": "MotionText scenario, at most 5 MB of JSON: 2.0, 1.3 or a flat list of cues."},
         "options": {
             "description": "width 1920, height 1080, fps 30, quality 90 (10 to 100), format mp4 (mov, webm); "
-            "also fit, layout, preset, codec, encoder, dynamicRange, framePolicy, unknownPlugins."
+            "also fit, layout, preset, codec, encoder, dynamicRange, framePolicy, unknownPlugins; live "
+            "(true: it can be watched meanwhile)."
         },
         "callbackUrl": {"description": "Where the job's progress and end are posted to: http:// or https://."},
         "callback_url": _SAME,

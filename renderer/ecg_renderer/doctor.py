@@ -34,7 +34,7 @@ from ecg_renderer.capture.ring import Ring
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.film import Film
-from ecg_renderer.media.encoder import nvenc_problem
+from ecg_renderer.media.encoder import NO_DEVICE, nvenc_problem
 from ecg_renderer.media.process import tool_path
 from ecg_renderer.model import Block, CaptureWay, FrameRange
 from ecg_renderer.scenario import prepare
@@ -133,7 +133,9 @@ async def _nvenc() -> Check:
     problem = await nvenc_problem()
     if not problem:
         return Check("NVENC", State.OK, "a test encode worked", meaning)
-    fix = "Nothing, unless this machine has an NVIDIA GPU: then install its driver."
+    fix = "docs/troubleshooting.md, NVENC does not work."
+    if problem == NO_DEVICE:
+        fix = "Nothing, unless this machine has an NVIDIA GPU: then install its driver."
     return Check("NVENC", State.NOTE, f"not used: {problem}", meaning, fix)
 
 

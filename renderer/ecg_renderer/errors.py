@@ -13,6 +13,7 @@
      ├─ FrameTimeout                   RENDERING_TIMEOUT        a frame or the whole job took too long
      ├─ FfmpegError                    FFMPEG_ERROR             missing, failed, or its result broke a check
      ├─ GpuUnavailable                 GPU_NOT_AVAILABLE        this node cannot encode as the job's others do
+     ├─ GpuMemoryError                 GPU_MEMORY_INSUFFICIENT  others have filled the GPU's memory
      ├─ ResourceError                  SYSTEM_RESOURCE_ERROR    disk full, out of memory
      └─ Cancelled                      JOB_CANCELLED            stopped on request
 
@@ -142,6 +143,12 @@ class GpuUnavailable(RenderError):
     """NVENC is what the job encodes with, and it does not work on this node."""
 
     code = FailureCode.GPU_NOT_AVAILABLE
+
+
+class GpuMemoryError(RenderError):
+    """Others have filled the GPU's memory."""
+
+    code = FailureCode.GPU_MEMORY_INSUFFICIENT
 
 
 class ResourceError(RenderError):

@@ -21,7 +21,7 @@ from ecg_renderer.media.probe import probe_source
 from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, Scenario, prepare
-from ecg_renderer.storage import Storage
+from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
@@ -50,7 +50,7 @@ class Inspection:
 
 async def surroundings_of(video: Storage) -> Surroundings:
     """Return size, rate and length of a video. Raises a RenderError that says what is wrong with it."""
-    url = await asyncio.to_thread(video.source_url)
+    url = await opened_source(video)
     facts = await probe_source(url, display=video.name, identity=await asyncio.to_thread(video.identity))
     options = Options()
     grid, _ = output_grid(facts, options)

@@ -2,7 +2,7 @@
 
 1. plan        probe, scenario, encoder, cells; which of them are in the store     (Chromium starts meanwhile)
 2. claim       the output's name, before any work is done
-3. render      the cells that are missing, each kept as soon as it is finished
+3. render      the cells that are missing, each kept, and shown to those who watch, as soon as it is finished
 4. merge       all cells and the source's audio into a temporary file, read back and checked
 5. commit      the final name; then the store is brought down to its limit
 """
@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
 
 from ecg_api.rendering import RenderResult
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.event_stream import Publish, live_folder, nobody, watched
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
 from ecg_renderer.memory import MemoryMeter, keep_freed_memory
 from ecg_renderer.metering import RenderMeter
-from ecg_renderer.preparation import PreparedJob, prepare_job
+from ecg_renderer.preparation import PreparedJob, prepare_job, same_source
 from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.rendering import Surroundings, render
 from ecg_renderer.request import RunRequest
@@ -65,24 +67,39 @@ class _LocalRun:
             key = canonical_hash([prepared.plan.name, prepared.source.identity, destination.name])
             with destination.output(key, source=prepared.source_url) as output, run_folder(request.cells) as folder:
                 files = CellFiles(folder, 0, prepared.plan.cell_frames)
-                prepared = await self._reuse(prepared, files)
-                meter = await self._render(prepared, files)
-                verified = await self._merge(prepared, files, output)
-                # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
-                final = await asyncio.to_thread(output.commit)
+                async with self._watched(prepared, folder) as publish:
+                    prepared = await self._reuse(prepared, files, publish)
+                    meter = await self._render(prepared, files, publish)
+                    verified = await self._merge(prepared, files, output)
+                    # Leaving the context ends an upload, so it need not be waited for when the run is cancelled.
+                    final = await asyncio.to_thread(output.commit)
         await asyncio.to_thread(limit_cells, request.cells, request.settings.cells_bytes)
         return self._result(prepared, meter, verified, memory, final)
 
-    async def _reuse(self, prepared: PreparedJob, files: CellFiles) -> PreparedJob:
+    @asynccontextmanager
+    async def _watched(self, prepared: PreparedJob, folder: Path) -> AsyncIterator[Publish]:
+        """Let people watch, if the job says so; give what publishes a finished cell."""
+        live = live_folder(self._request)
+        if live is None:
+            yield nobody
+            return
+        scratch = folder / "sound"
+        scratch.mkdir()
+        async with watched(live, prepared, scratch, self._store if self._reuses else None, self._say) as publish:
+            yield publish
+
+    async def _reuse(self, prepared: PreparedJob, files: CellFiles, publish: Publish) -> PreparedJob:
         """Take what is in the store into the folder; return the job with the rest to be rendered."""
         if not self._reuses:
             return prepared
         wanted = {files.path(number): prepared.cell(number) for number in range(len(prepared.plan.cells))}
         found = await self._store.fetch(wanted)
         kept = {number for number, path in enumerate(wanted) if path in found}
+        for number in sorted(kept):
+            await publish(number, files.path(number))
         return prepared.reusing(kept, self._request.cutting)
 
-    async def _render(self, prepared: PreparedJob, files: CellFiles) -> RenderMeter:
+    async def _render(self, prepared: PreparedJob, files: CellFiles, publish: Publish) -> RenderMeter:
         plan = prepared.plan
         segments = [plan.cells_of(segment) for segment in plan.segments]
         meter = RenderMeter(
@@ -99,6 +116,7 @@ class _LocalRun:
                 async for number, path in cells:
                     if self._reuses:
                         await self._store.keep(prepared.cell(number), path)
+                    await publish(number, path)
         self._seconds[Stage.STARTING] = meter.starting_seconds
         self._seconds[Stage.RENDERING] -= meter.starting_seconds
         self._warnings += meter.warnings
@@ -112,16 +130,11 @@ class _LocalRun:
                 [files.path(number) for number in range(len(plan.cells))],
                 target=plan.target,
                 source=plan.source,
-                url=await self._source_url(),
+                url=await same_source(open_storage(self._request.job.spec.source.uri, self._request.base), plan.source),
                 output=output.path,
             )
         self._warn(merged.warnings)
         return merged.verified
-
-    async def _source_url(self) -> str:
-        """Ask for the source's address anew: one that was signed before the render may have ended with it."""
-        source = open_storage(self._request.job.spec.source.uri, self._request.base)
-        return await asyncio.to_thread(source.source_url)
 
     def _result(
         self, prepared: PreparedJob, meter: RenderMeter, verified: Verified, memory: MemoryMeter, final: str
@@ -157,8 +170,11 @@ class _LocalRun:
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self._warnings.append(text)
-            self._observer.warn(text)
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._warnings.append(text)
+        self._observer.warn(text)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

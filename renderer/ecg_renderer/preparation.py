@@ -23,14 +23,15 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from ecg_api.live import LiveStream
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import ManifestError, ScenarioError, plain_failures
+from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
-from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
+from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.memory import cores
 from ecg_renderer.model import FrameGrid, FrameRange
@@ -49,12 +50,14 @@ from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.plugins import known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture, PluginRules, Scenario, canonical_hash, draft
-from ecg_renderer.storage import Cell, CellStore, Storage, open_storage
+from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
 _PROBE_SCHEMA = 2
+# Raise when a live stream's sound is made otherwise than before.
+_SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
 
 ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
@@ -63,8 +66,8 @@ ScenarioReader = Callable[[ScenarioRef, Path], bytes | dict[str, object]]
 class EncoderChooser(Protocol):
     """Decides on the encoder, as `choose_encoder` does."""
 
-    async def __call__(self, options: Options, *, bit_depth: int = 8) -> EncoderChoice:
-        """Return the encoder for what is asked and a source's bit depth."""
+    async def __call__(self, options: Options, *, bit_depth: int = 8, size: Size = TEST_SIZE) -> EncoderChoice:
+        """Return the encoder for what is asked, a source's bit depth and the result's size in pixels."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,27 @@ class PreparedJob:
         frames = len(self.frames_of(range(number, number + 1)))
         return Cell.of(self.plan.cells[number].key, self.plan.target.encoder, frames)
 
+    def sound(self, number: int) -> Cell:
+        """Return what the sound of a cell is called in a store, as live streams have it."""
+        source, frames = self.source, self.frames_of(range(number, number + 1))
+        parts = [_SOUND_SCHEMA, source.identity, source.start_seconds, source.audio[0].model_dump()]
+        place = [self.plan.target.rate, frames.start, frames.end, self.plan.target.frames]
+        return Cell.of(canonical_hash([*parts, *place]), "aac", len(frames))
+
+    @property
+    def live_stream(self) -> LiveStream:
+        """What the render will be for those who watch it meanwhile."""
+        target, numbers = self.plan.target, range(len(self.plan.cells))
+        return LiveStream(
+            rate=target.rate,
+            frames=target.frames,
+            cell_frames=self.plan.cell_frames,
+            width=target.width,
+            height=target.height,
+            video=[self.cell(number).name for number in numbers],
+            sound=[self.sound(number).name for number in numbers] if self.source.audio else [],
+        )
+
     def reusing(self, kept: Collection[int], cutting: Cutting) -> PreparedJob:
         """Return the job with a plan in which the cells `kept` need not be rendered."""
         plan = reusing(self.plan, self.planner.activity, cutting, kept=kept, cores=cores())
@@ -158,7 +182,8 @@ async def prepare_job(
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
     encoding, bit_depth = encoding_of(source_facts, spec.options)
-    encoder = await chooser(encoding, bit_depth=bit_depth)
+    width, height, _ = output_size(source_facts, spec.options)
+    encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     grid, _ = output_grid(source_facts, spec.options)
     picture = _picture(source_facts, spec.options)
     written = draft(
@@ -212,7 +237,7 @@ def _picture(source: SourceFacts, options: Options) -> Picture:
 
 
 async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
-    url = await asyncio.to_thread(source.source_url)
+    url = await opened_source(source)
     identity = await asyncio.to_thread(source.identity)
     note = f"probes/{canonical_hash([identity, _PROBE_SCHEMA, program_identity('ffprobe')])}.json"
     if raw := await store.recall(note):
@@ -222,6 +247,19 @@ async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
     # Without its address, which may carry a signature and is not the source's own.
     await store.note(note, facts.model_copy(update={"uri": ""}).model_dump_json().encode())
     return url, facts
+
+
+async def same_source(source: Storage, facts: SourceFacts) -> str:
+    """Return what FFmpeg opens as the source, asked for anew: an address that was signed earlier may have expired.
+
+    Raises SourceMissing, and SourceInvalid if it is not what was planned any more.
+    """
+    if await asyncio.to_thread(source.identity) != facts.identity:
+        raise SourceInvalid(
+            f"{source.name} was changed after the job was planned.",
+            hint="Render once more, and leave the video alone meanwhile; for a new video, make a new job.",
+        )
+    return await opened_source(source)
 
 
 def read_scenario(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:

@@ -28,7 +28,8 @@ from ecg_renderer.frames import CaptionFrame, FrameQueue
 from ecg_renderer.looking import look_along, look_outside
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
-from ecg_renderer.media.process import Progress, run_ffmpeg
+from ecg_renderer.media.encoding import encode
+from ecg_renderer.media.process import Progress
 from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
 from ecg_renderer.memory import cores
@@ -236,8 +237,9 @@ class _Run:
             tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:
-            await run_ffmpeg(
+            await encode(
                 segment_arguments(pictures, self._files, threads=encoder_threads(cores())),
+                plan.target,
                 action=f"encoding frames {pictures.start} to {pictures.end - 1}",
                 stdin=pipe,
                 on_progress=self._note_progress,

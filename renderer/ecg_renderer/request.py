@@ -32,9 +32,17 @@ class RunRequest:
     @property
     def cutting(self) -> Cutting:
         """How the work is shared out: by the manifest where it says so, else a minute of video at a time."""
-        from ecg_renderer.planning import Cutting
+        return cutting_of(self.job, forced=self.segments)
 
-        wanted = self.job.spec.segments
-        return Cutting(
-            max_segments=wanted.max, target_seconds=wanted.target_seconds or TARGET_SECONDS, forced=self.segments
-        )
+
+def cutting_of(job: RenderJob, *, most: int | None = None, forced: int | None = None) -> Cutting:
+    """Return how the manifest wants the work shared out, into at most `most` segments, or into `forced`."""
+    from ecg_renderer.planning import CELL_SECONDS, LIVE_CELL_SECONDS, Cutting
+
+    wanted = job.spec.segments
+    return Cutting(
+        max_segments=min((limit for limit in (wanted.max, most) if limit), default=None),
+        target_seconds=wanted.target_seconds or TARGET_SECONDS,
+        forced=forced,
+        cell_seconds=LIVE_CELL_SECONDS if job.spec.live else CELL_SECONDS,
+    )

@@ -78,7 +78,7 @@ def test_columns_show_fields_that_the_status_has(version: dict[str, Any], schema
     plain = [column["name"] for column in columns if not column.get("priority")]
     wide = [column["name"] for column in columns if column.get("priority")]
     assert plain == ["Phase", "Reason", "Progress", "Segments", "ETA", "Encoder", "Age"]
-    assert wide == ["FPS", "Output"]
+    assert wide == ["FPS", "Output", "Live"]
     known = dict(nodes(schema))
     for column in columns:
         if column["name"] != "Age":

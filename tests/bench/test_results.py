@@ -10,7 +10,7 @@ import pytest
 from bench.measure import Measurement
 from bench.observer import Observation
 from bench.report import page, tables
-from bench.results import CaptureCost, Comparison, Measured, Round, Run, memory_growth, spending
+from bench.results import CaptureCost, Comparison, Measured, Round, Run, memory_growth, shares_of_decoding, spending
 from bench.verdicts import verdicts
 
 
@@ -53,6 +53,17 @@ def test_the_spending_adds_up_to_the_difference() -> None:
     assert sum(parts.values()) == pytest.approx(5)
     assert parts["ffmpeg"] == pytest.approx(2)
     assert parts["not seen"] == pytest.approx(0.3)
+
+
+def test_what_a_gpu_node_has_left_to_do_is_a_share_of_decoding() -> None:
+    decoding = _run(cpu=10, kinds={"ffmpeg": 10})
+    kinds = {"ffmpeg": 12.0, "chromium renderer": 2.0, "chromium gpu": 0.5, "python": 1.0}
+    ours = _run(cpu=16, kinds=kinds, stats={"frames": 900, "seconds": {"rendering": 9.0}})
+    beside = _comparison(Round(ours, decoding))
+    shares = {"ffmpeg": 0.2, "chromium": 0.25, "python": 0.1, "all": 0.6}
+    assert shares_of_decoding(beside) == pytest.approx(shares)
+    table = next(table for table in tables(Measured(nvenc=[beside])) if table.title.startswith("What a GPU"))
+    assert table.rows == [("typical 30 s", "0.20", "0.25", "0.10", "0.60", "100")]
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ def test_development_pins_the_same_versions_as_rendering() -> None:
     assert set(re.findall(r"^\S+==\S+", runtime, re.M)) <= set(re.findall(r"^\S+==\S+", development, re.M))
 
 
-def test_the_page_lock_holds_digests_and_no_address_of_a_package() -> None:
-    text = (ROOT / "renderer/ecg_renderer/page/package-lock.json").read_text()
+@pytest.mark.parametrize("page", ["renderer/ecg_renderer/page", "operator/ecg_shim/page"])
+def test_a_page_lock_holds_digests_and_no_address_of_a_package(page: str) -> None:
+    text = (ROOT / page / "package-lock.json").read_text()
     assert '"integrity": "sha512-' in text
     assert '"resolved"' not in text
 

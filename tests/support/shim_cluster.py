@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ecg_api.options import Options
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS, Json
 from ecg_cluster.election import LeaseTiming
 from ecg_cluster.errors import NotFound
@@ -32,7 +31,7 @@ from ecg_common.addresses import AddressPolicy
 from ecg_common.web import checked_client
 from ecg_shim.backends.cluster import ClusterBackend, ClusterSettings
 from ecg_shim.backends.cluster.tickets import StoredTicket, object_name, read, ticket_name
-from ecg_shim.model import Admission, JobState, RenderOrder, Submission
+from ecg_shim.model import Admission, JobState, RenderOrder, RequestOptions, Submission
 from ecg_shim.relay import Outbox, Policy, Relay, Sender
 from operators import Site
 from shim_client_backend import ClientBackend, Row
@@ -97,7 +96,7 @@ class Place(Site):
             job_id=job_id,
             video_url="s3://in/clip.mp4",
             scenario=text,
-            options=Options(width=1920, height=1080, fps=30, **options),
+            options=RequestOptions(width=1920, height=1080, fps=30, **options),
             callback_url=self.client.callback_url,
             payload_hash=hashlib.sha256(text).hexdigest(),
         )

@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from ecg_api.failures import Failure
 from ecg_shim.app import create_app
 from ecg_shim.intake import Rules
-from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, Submission
+from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, StoredPiece, Submission
 from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
@@ -40,6 +40,7 @@ class MemoryBackend:
     jobs: dict[str, JobState] = field(default_factory=dict)
     orders: dict[str, RenderOrder] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
+    streams: dict[str, dict[str, str | Path | StoredPiece]] = field(default_factory=dict)
     renders: int = 0
     wait_seconds: int = 0
     health_says: dict[str, Any] = field(default_factory=lambda: {"healthy": True, "problems": []})
@@ -70,6 +71,9 @@ class MemoryBackend:
 
     async def signed_anew(self, output: Output) -> Output:
         return output
+
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | StoredPiece | None:
+        return self.streams.get(state.job_id, {}).get(path)
 
     async def cancel(self, job_id: str) -> bool:
         job = self.jobs.get(job_id)

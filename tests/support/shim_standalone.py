@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import shim_scripted_renderer
-from ecg_api.options import Options
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
-from ecg_shim.model import JobState, RenderOrder, Submission
+from ecg_shim.model import JobState, RenderOrder, RequestOptions, Submission
 from shim_scripted_renderer import scripted
 
 SECONDS = 20.0
@@ -46,7 +45,7 @@ def order(job_id: str, *steps: list[Any], callback_url: str = CALLBACK, **option
         job_id=job_id,
         video_url="/videos/a.mp4",
         scenario=scenario,
-        options=Options(**options),
+        options=RequestOptions(**options),
         callback_url=callback_url,
         payload_hash=hashlib.sha256(scenario).hexdigest(),
     )

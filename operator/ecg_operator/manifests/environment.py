@@ -9,6 +9,8 @@ from ecg_api.names import (
     CELLS_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
+    PLUGIN_ORIGIN_VARIABLE,
+    PLUGIN_ORIGINS_VARIABLE,
     SCENARIO_FILE_VARIABLE,
     SEGMENTS_VARIABLE,
     WORK_VARIABLE,
@@ -34,6 +36,8 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
             variables[CELLS_VARIABLE] = policy.cells_folder(job.metadata.namespace or "default")
     if role is Role.PLAN and job is not None:
         variables[MOST_SEGMENTS_VARIABLE] = str(policy.most_segments)
+        origins = {PLUGIN_ORIGIN_VARIABLE: policy.plugin_origin, PLUGIN_ORIGINS_VARIABLE: policy.plugin_origins}
+        variables |= {name: value for name, value in origins.items() if value}
         if job.spec.scenario.config_map_ref is not None:
             variables[SCENARIO_FILE_VARIABLE] = f"{SCENARIO_FOLDER}/{SCENARIO_ENTRY}"
     if role is Role.SEGMENTS:
@@ -51,7 +55,9 @@ def variables_of(variables: dict[str, str], work_folder: str) -> list[dict[str, 
 
 def _job_json(job: RenderJob, *, with_scenario: bool) -> str:
     spec: dict[str, Any] = job.spec.model_dump(
-        mode="json", exclude_none=True, include={"source", "scenario", "options", "output", "segments", "reuse"}
+        mode="json",
+        exclude_none=True,
+        include={"source", "scenario", "plugins", "options", "output", "segments", "reuse", "live"},
     )
     if job.spec.scenario.inline is not None and not with_scenario:
         # After the plan the prepared scenario is in storage; the manifest stays readable without it.

@@ -1,5 +1,7 @@
 // The status page: asks every two seconds, and changes only what changed, so that focus and a playing video stay.
 
+import { follow } from "/page/live.js";
+
 const SECONDS = 2;
 const TOKEN = "ecg-render-token";
 const BUSY = ["queued", "processing"];
@@ -14,6 +16,7 @@ const EXAMPLE = `curl ${location.origin}/render -H 'Content-Type: application/js
 const find = (selector, inside = document) => inside.querySelector(selector);
 const seen = new Map();
 let asking = null;
+let following = null;
 
 class Refused extends Error {}
 
@@ -83,7 +86,10 @@ function makeEntry(job) {
   find(".play", entry).setAttribute("aria-label", `Play ${job.job_id}`);
   find(".cancel", entry).setAttribute("aria-label", `Cancel ${job.job_id}`);
   find(".download", entry).setAttribute("aria-label", `Download ${job.job_id}`);
+  find(".watch", entry).setAttribute("aria-label", `Watch ${job.job_id} while it renders`);
+  find(".playlist", entry).setAttribute("aria-label", `Playlist of ${job.job_id}`);
   find(".play", entry).addEventListener("click", () => play(job.job_id));
+  find(".watch", entry).addEventListener("click", () => watch(job.job_id));
   find(".cancel", entry).addEventListener("click", () => cancel(job.job_id));
   return entry;
 }
@@ -106,6 +112,10 @@ function showJob(entry, job) {
   setText(find(".detail", entry), detail);
   find(".detail", entry).hidden = !detail;
 
+  const live = job.live_url !== null && job.status === "processing";
+  find(".watch", entry).hidden = !live;
+  find(".playlist", entry).hidden = !live;
+  find(".playlist", entry).href = job.live_url ?? "";
   find(".play", entry).hidden = !done;
   find(".download", entry).hidden = !done;
   find(".download", entry).href = address(job.job_id);
@@ -143,16 +153,35 @@ async function cancel(jobId) {
 }
 
 function play(jobId) {
+  find("#player video").src = address(jobId);
+  openPlayer(jobId);
+}
+
+function watch(jobId) {
+  following = follow(`/api/render/${encodeURIComponent(jobId)}/live.m3u8?here`, openPlayer(jobId), {
+    said: (text) => {
+      setText("#player-live", text);
+      find("#player-live").hidden = !text;
+    },
+    failed: () => { find("#player-problem").hidden = false; },
+  });
+}
+
+function openPlayer(jobId) {
   const player = find("#player");
   setText("#player-title", jobId);
   find("#player-problem").hidden = true;
-  find("video", player).src = address(jobId);
+  find("#player-live").hidden = true;
   player.showModal();
-  find("video", player).play().catch(() => {}); // a browser may want a click first; the controls are there
+  const video = find("video", player);
+  video.play().catch(() => {}); // a browser may want a click first; the controls are there
+  return video;
 }
 
 function stop() {
   const video = find("#player video");
+  following?.stop();
+  following = null;
   video.pause();
   video.removeAttribute("src");
   video.load();
@@ -199,7 +228,7 @@ setText("#example", EXAMPLE);
 find("#close").addEventListener("click", () => find("#player").close());
 find("#player").addEventListener("close", stop);
 find("#player video").addEventListener("error", (event) => {
-  if (event.target.hasAttribute("src")) find("#player-problem").hidden = false;
+  if (event.target.hasAttribute("src") && !following) find("#player-problem").hidden = false;
 });
 find("#token-form").addEventListener("submit", (event) => {
   event.preventDefault();

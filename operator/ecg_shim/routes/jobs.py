@@ -32,7 +32,8 @@ def job_routes(services: Services) -> APIRouter:
         state = await backend.get(job_id) if re.fullmatch(JOB_ID_PATTERN, job_id) else None
         if state is None:
             return not_found()
-        return Response(StatusReply.of(state).model_dump_json(), media_type="application/json", headers=FRESH)
+        reply = StatusReply.of(state, _base(services, request))
+        return Response(reply.model_dump_json(), media_type="application/json", headers=FRESH)
 
     @router.post("/api/render/{job_id}/cancel", summary="Stop a job", response_model=SuccessReply)
     async def cancel(request: Request, job_id: str) -> SuccessReply:
@@ -44,10 +45,16 @@ def job_routes(services: Services) -> APIRouter:
     @router.get("/api/render/jobs", summary="The newest jobs", response_model=JobsReply)
     async def jobs(request: Request, limit: int = Query(default=50, ge=1, le=500)) -> Response:
         """Return the newest jobs first."""
-        reply = JobsReply(jobs=[JobReply.of(state) for state in await backend.list_jobs(limit)])
+        base = _base(services, request)
+        reply = JobsReply(jobs=[JobReply.of(state, base) for state in await backend.list_jobs(limit)])
         return Response(reply.model_dump_json(), media_type="application/json", headers=FRESH)
 
     return router
+
+
+def _base(services: Services, request: Request) -> str:
+    """Return the address under which the service is known."""
+    return services.settings.public_url or str(request.base_url)
 
 
 def not_found() -> JSONResponse:

@@ -12,11 +12,14 @@ KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+# By npm; the page does without where it was not installed, and asks the browser's own player.
+HLS = "node_modules/hls.js/dist/hls.min.mjs"
 HEADERS = {
-    # Videos may be redirected to storage anywhere; all else is ours.
-    "Content-Security-Policy": "default-src 'self'; media-src *; frame-ancestors 'none'; base-uri 'none'",
+    # Videos may be redirected to storage anywhere, and what hls.js puts together is a blob; all else is ours.
+    "Content-Security-Policy": "default-src 'self'; media-src * blob:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -26,9 +29,9 @@ HEADERS = {
 def page_routes() -> APIRouter:
     """Return the routes of the pages and of what they load; all read once, now."""
     router = APIRouter(include_in_schema=False)
-    loaded = {
-        entry.name: entry.read_bytes() for entry in files("ecg_shim").joinpath("page").iterdir() if entry.is_file()
-    }
+    folder = files("ecg_shim").joinpath("page")
+    parts = [entry for entry in (*folder.iterdir(), folder.joinpath(HLS)) if entry.is_file()]
+    loaded = {entry.name: entry.read_bytes() for entry in parts if Path(entry.name).suffix in KINDS}
 
     def served(name: str) -> Response:
         return Response(loaded[name], headers={**HEADERS, "Content-Type": KINDS[Path(name).suffix]})

@@ -16,7 +16,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What a load balancer, a browser that shows a finished video, and the pages' own files need.
-OPEN = re.compile(r"/(health|livez|readyz|docs|openapi\.json|page/[^/]+|api/render/[^/]+/download)?")
+OPEN = re.compile(
+    r"/(health|livez|readyz|docs|openapi\.json|page/[^/]+|api/render/[^/]+/(download|live\.m3u8|live/[^/]+))?"
+)
 # Load balancers ask for these under whatever name they know.
 UNDER_ANY_NAME = ("/health", "/livez", "/readyz", "/metrics")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -79,7 +79,7 @@ class CanvasCapture(RestartingCapture):
         assert self._browser is not None
         self._browser.fetched = self.film.served()
         config = self.film.page_config(stages=self._stages, canvas=True)
-        await self._call("config => ecg.load(config)", config)
+        await self._call("config => ecg.load(config)", config, LOAD_SECONDS)
 
     async def _close(self) -> None:
         if self._ring:

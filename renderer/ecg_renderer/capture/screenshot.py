@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import CDPSession, Page
 
 from ecg_renderer.browser.by_playwright import PlaywrightBrowser, first_line
 from ecg_renderer.capture.stepwise import StepwiseCapture
@@ -23,6 +23,7 @@ class ScreenshotCapture(StepwiseCapture):
         super().__init__(film, conversion, frame_timeout=frame_timeout)
         self._browser: PlaywrightBrowser | None = None
         self._page: Page | None = None
+        self._debugging: CDPSession | None = None
 
     async def _open(self) -> None:
         self._browser = await PlaywrightBrowser.start()
@@ -33,10 +34,13 @@ class ScreenshotCapture(StepwiseCapture):
     async def _load(self) -> None:
         assert self._browser is not None
         self._browser.fetched = self.film.served()
+        if self.film.modules and self._page and self._debugging is None:
+            # Now: to a page that hangs none can be opened.
+            self._debugging = await self._page.context.new_cdp_session(self._page)
         await super()._load()
 
     async def _close(self) -> None:
-        self._page = None
+        self._page = self._debugging = None
         if self._browser:
             await self._browser.close()
             self._browser = None
@@ -49,10 +53,9 @@ class ScreenshotCapture(StepwiseCapture):
             raise BrowserError(f"The caption page failed: {first_line(error)}") from error
 
     async def _interrupt(self) -> None:
-        assert self._page is not None
+        assert self._debugging is not None
         try:
-            session = await self._page.context.new_cdp_session(self._page)
-            await session.send("Runtime.terminateExecution")
+            await self._debugging.send("Runtime.terminateExecution")
         except Exception as error:
             raise BrowserError(f"The caption page cannot be interrupted: {first_line(error)}") from error
 

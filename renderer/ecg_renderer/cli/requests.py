@@ -20,6 +20,7 @@ def run_request(
     assignments: Iterable[str],
     *,
     output: str | None = None,
+    live: Path | None = None,
     encoder: str | None = None,
     segments: int | None = None,
     cells: Path | None = None,
@@ -34,6 +35,8 @@ def run_request(
     if output is not None:
         # Paths in a manifest start at its folder, paths on a command line at the current one.
         values["spec", "output", "uri"] = _located(output)
+    if live is not None:
+        values["spec", "live", "uri"] = _located(str(live))
     if encoder is not None:
         values["spec", "options", "encoder"] = encoder
     manifest = read_manifest(job, assignments, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,6 +44,8 @@ Examples:
 
   ecg-render run job.yaml --progress json 2> >(jq .percent)
 
+  ecg-render run job.yaml --live watch        mpv watch/live.m3u8 plays what is finished meanwhile
+
 Stopped with Ctrl-C, or killed: the same command goes on from the ten-second pieces that were finished. So does the \
 next export after a word was corrected: only the pieces in which it is seen are rendered."""
 GO_ON = "Finished pieces are kept: run the same command again to go on from there."
@@ -56,6 +59,14 @@ def command(
             metavar="PATH",
             show_default=False,
             help="Where to write the video, instead of spec.output.uri; relative to the current folder.",
+        ),
+    ] = None,
+    live: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="Write an HLS playlist, DIR/live.m3u8, that players can follow while the rest renders.",
         ),
     ] = None,
     assignments: Assignments = None,
@@ -87,6 +98,7 @@ def command(
             job,
             assignments or [],
             output=output,
+            live=live,
             encoder=encoder,
             segments=segments,
             cells=cells,
@@ -128,9 +140,19 @@ async def _run(request: RunRequest, display: Display) -> RenderResult:
     try:
         # Imported in a thread: meanwhile Chromium comes up and is served its page.
         run_job = await asyncio.to_thread(_load_run_job)
+        if playlist := _playlist(request):
+            display.note(f"To be watched meanwhile: {playlist}")
         return await run_job(request, display, launcher)
     finally:
         await launcher.close()
+
+
+def _playlist(request: RunRequest) -> Path | None:
+    from ecg_api.live import MASTER
+    from ecg_renderer.event_stream import live_folder
+
+    folder = live_folder(request)
+    return folder / MASTER if folder else None
 
 
 def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +15,35 @@ from ecg_renderer.media.codecs import CODECS, Codec, pixel_format
 from ecg_renderer.media.process import run_ffmpeg
 
 TEST_SECONDS = 20
+_NAMES: Mapping[VideoCodec | None, str] = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", None: "H.264"}
+TOO_OLD = "the NVIDIA driver is too old for this FFmpeg"
+NO_DEVICE = "no NVIDIA device"
+NO_MEMORY = "the GPU's memory is full"
+NO_NVENC = "this GPU has no NVENC for {video} (A100, H100 and H200 have none at all)"
+Size = tuple[int, int]
+TEST_SIZE: Size = (320, 240)
 # What FFmpeg and the driver say, and what it means to whoever runs the machine. Of several lines the first here counts:
-# a GPU without a free session is also said to be incapable.
+# whatever the reason, FFmpeg also says that it found no capable device.
 _MEANINGS = {
     "Unknown encoder": "this FFmpeg is built without {encoder}",
     "Cannot load libnvidia-encode": "the driver's video library is not in this container; "
     "set NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
     "Cannot load libcuda": "the NVIDIA driver is not installed",
-    "Driver does not support the required nvenc API": "the NVIDIA driver is too old for this FFmpeg",
+    "Cannot load cu": TOO_OLD,
+    "Driver does not support the required nvenc API": TOO_OLD,
+    "CUDA_ERROR_NO_DEVICE": "the driver sees no GPU",
+    "device does not exist": "the driver lost the GPU",
+    "CUDA_ERROR_OUT_OF_MEMORY": NO_MEMORY,
+    "InitializeEncoder failed: out of memory": NO_MEMORY,
     "OpenEncodeSessionEx failed: out of memory": "the GPU opens no further encoding session",
     "OpenEncodeSessionEx failed: incompatible client key": "the GPU opens no further encoding session",
-    "No capable devices found": "this GPU has no NVENC for {video} (A100, H100 and H200 have none at all)",
+    "OpenEncodeSessionEx failed: unsupported device": NO_NVENC,
+    "exceeds": "its NVENC makes no {video} of {width}x{height}, which is too large for it",
+    "less than the minimum": "its NVENC makes no {video} of {width}x{height}, which is too small for it",
+    "10 bit encode not supported": "its NVENC makes no {video} with 10 bits",
+    "No capable devices found": NO_NVENC,
     "OpenEncodeSessionEx failed": "the GPU opens no encoding session",
-    "Permission denied": "the GPU may not be used from here",
+    "EncodePicture failed": "the GPU failed to encode a picture",
 }
 
 
@@ -36,8 +55,8 @@ class EncoderChoice:
     reason: str
 
 
-async def choose_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice:
-    """Return the encoder for what is asked and a source's bit depth.
+async def choose_encoder(options: Options, *, bit_depth: int = 8, size: Size = TEST_SIZE) -> EncoderChoice:
+    """Return the encoder for what is asked, a source's bit depth and the result's size in pixels.
 
     `auto` takes NVENC where it works and says why where it does not. Raises OptionsError when what is asked for cannot
     be made, FfmpegError when it does not work on this machine.
@@ -46,7 +65,7 @@ async def choose_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoi
     if settled:
         return settled
     codec = hardware_codec(options)
-    problem = await nvenc_problem(codec)
+    problem = await nvenc_problem(codec, size=size, bit_depth=bit_depth)
     if not problem:
         return EncoderChoice(codec.name, WORKS)
     if options.encoder == "nvenc":
@@ -112,7 +131,7 @@ def _video(options: Options) -> VideoCodec | None:
 
 
 def _wanted(options: Options) -> str:
-    return {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", None: "H.264"}[_video(options)]
+    return _NAMES[_video(options)]
 
 
 def _unsuited_for_nvenc(options: Options, bit_depth: int) -> str:
@@ -124,49 +143,60 @@ def _unsuited_for_nvenc(options: Options, bit_depth: int) -> str:
 
 
 class _NvencTests:
-    """The answers of this process's test encodes, one for each encoder; all who ask meanwhile wait for it."""
+    """The answers of this process's test encodes, one for each kind of picture; all who ask meanwhile wait for it."""
 
     def __init__(self) -> None:
-        self._problems: dict[EncoderName, str] = {}
+        self._problems: dict[tuple[EncoderName, Size, bool], str] = {}
 
-    async def problem(self, codec: Codec) -> str:
-        if codec.name not in self._problems:
-            self._problems[codec.name] = await _test_nvenc(codec)
-        return self._problems[codec.name]
+    async def problem(self, codec: Codec, size: Size, *, ten_bit: bool) -> str:
+        key = codec.name, size, ten_bit
+        if key not in self._problems:
+            self._problems[key] = await _test_nvenc(codec, size, ten_bit=ten_bit)
+        return self._problems[key]
 
 
 _nvenc_tests = _NvencTests()
 
 
-async def nvenc_problem(codec: Codec = CODECS["nvenc"]) -> str:
-    """Return why an encoder of the GPU does not work here, or nothing when it does. It is tried once a process."""
-    return await _nvenc_tests.problem(codec)
+async def nvenc_problem(codec: Codec = CODECS["nvenc"], *, size: Size = TEST_SIZE, bit_depth: int = 8) -> str:
+    """Return why an encoder of the GPU does not make such pictures here, or nothing when it does.
+
+    They are tried once a process: a GPU has a smallest and a largest picture, and older ones no 10 bits.
+    """
+    return await _nvenc_tests.problem(codec, size, ten_bit=bit_depth > 8)
 
 
-async def _test_nvenc(codec: Codec) -> str:
+async def _test_nvenc(codec: Codec, size: Size, *, ten_bit: bool) -> str:
     if not _has_nvidia_device():
-        return "no NVIDIA device"
-    pixels = pixel_format(ten_bit=False, hardware=True)
-    pictures = ["-f", "lavfi", "-i", "color=s=320x240:r=30"]
-    encode = ["-frames:v", "10", "-c:v", codec.ffmpeg, "-pix_fmt", pixels, "-f", "null", "-"]
+        return NO_DEVICE
+    pictures = ["-f", "lavfi", "-i", "color=s={}x{}:r=30".format(*size)]
+    pixels = pixel_format(ten_bit=ten_bit, hardware=True)
+    encode = ["-frames:v", "10", "-c:v", codec.ffmpeg, "-bf", "0", "-pix_fmt", pixels, "-f", "null", "-"]
     try:
         async with asyncio.timeout(TEST_SECONDS):
             await run_ffmpeg([*pictures, *encode], action="testing NVENC")
     except TimeoutError:
         return f"a test encode did not end within {TEST_SECONDS} seconds"
     except FfmpegError as error:
-        return meaning_of(error.log_tail, codec)
+        return meaning_of(error.log_tail, codec, size) or f"a test encode failed ({_first(error.log_tail)})"
     return ""
 
 
 def _has_nvidia_device() -> bool:
-    # dxg is how Windows lends its GPU to Linux.
-    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
+    # dxg is how Windows lends its GPU to Linux. A driver that is not installed is named by LD_LIBRARY_PATH.
+    own_driver = shutil.which("libcuda.so.1", os.F_OK, os.environ.get("LD_LIBRARY_PATH", ""))
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists() or own_driver is not None
 
 
-def meaning_of(log: list[str], codec: Codec = CODECS["nvenc"]) -> str:
-    """Return in words what a failed test encode's log says."""
+def meaning_of(log: Sequence[str], codec: Codec, size: Size) -> str:
+    """Return in words what the log of a failed encode on a GPU says, or nothing if it says nothing known."""
+    # The rest is about files and decoders, which fail in the same words.
+    said = [line for line in log if codec.ffmpeg in line or "AVHWDeviceContext" in line]
     for words, meaning in _MEANINGS.items():
-        if any(words in line for line in log):
-            return meaning.format(encoder=codec.ffmpeg, video=codec.video)
-    return f"a test encode failed ({log[0] if log else 'no reason given'})"
+        if any(words in line for line in said):
+            return meaning.format(encoder=codec.ffmpeg, video=_NAMES[codec.video], width=size[0], height=size[1])
+    return ""
+
+
+def _first(log: Sequence[str]) -> str:
+    return log[0] if log else "no reason given"

@@ -70,8 +70,8 @@ def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:
     # Two options: `rw_timeout` leaves connecting its 5 s, in which three lost packets are too many.
     options |= {"rw_timeout": limit, "timeout": limit}
     if insist:
-        # 5xx: S3 says SlowDown with it. Broken off while it is read, a source may be away for half a minute.
-        options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_on_http_error": "5xx"}
+        # 5xx: S3 says SlowDown with it, others say 429. Broken off while read, a source may be away for half a minute.
+        options |= {"reconnect": 1, "reconnect_on_network_error": 1, "reconnect_on_http_error": "429,5xx"}
         options |= {"reconnect_delay_max": 10}
     if scheme == "https":
         options |= _certificate_options()

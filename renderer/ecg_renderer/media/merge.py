@@ -17,7 +17,7 @@ from typing import BinaryIO
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments, output_start
-from ecg_renderer.media.boxes import HEADER, boxes, header_of
+from ecg_renderer.media.boxes import HEADER, boxes, disable_subtitles, header_of
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.tracks import Track, kept_tracks
 from ecg_renderer.media.verify import Verified, check_result
@@ -42,20 +42,28 @@ async def merge(cells: Sequence[Path], *, target: Target, source: SourceFacts, u
     """
     await asyncio.to_thread(_check_headers, cells)
     job = Merge(target, source, url, output)
-    tracks = kept_tracks(source, target.format)
-    sounds = [track for track in tracks if track.kind == "a"]
-    warnings = []
+    tracks, warnings = await _joined(job, cells)
+    texts = [track.facts for track in tracks if track.kind == "s"]
+    if texts and target.format != "webm" and not any("default" in facts.dispositions for facts in texts):
+        await asyncio.to_thread(disable_subtitles, output)
+    start, sounds = source.start - output_start(source), len(tracks) - len(texts)
+    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
+    return MergeResult(verified, warnings)
+
+
+async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple[str, ...]]:
+    """Write the result; return the source's tracks that it has, and warnings."""
+    tracks = kept_tracks(job.source, job.target.format)
     try:
         await _join(job, tracks, cells)
     except FfmpegError as error:
+        sounds = [track for track in tracks if track.kind == "a"]
         if tracks == sounds:
             raise
         # The pictures are what was asked for: no text that some FFmpeg cannot write shall cost them.
         await _join(job, sounds, cells)
-        warnings.append(f"The source's subtitles are left out, because they made the merge fail: {error.message}")
-    start = source.start - output_start(source)
-    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(sounds))
-    return MergeResult(verified, tuple(warnings))
+        return sounds, (f"The source's subtitles are left out, because they made the merge fail: {error.message}",)
+    return tracks, ()
 
 
 async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:

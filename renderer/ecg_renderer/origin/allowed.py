@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from ecg_api.names import PLUGIN_ORIGIN_VARIABLE, PLUGIN_ORIGINS_VARIABLE
 from ecg_common.addresses import AddressPolicy, AddressRefused, origin_of
 from ecg_renderer.errors import ManifestError, OptionsError
 from ecg_renderer.storage.address import printable
@@ -37,9 +38,9 @@ class PluginOrigins:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read ECG_PLUGIN_ORIGIN and ECG_PLUGIN_ORIGINS; raises OptionsError for what is no address."""
-        default = _checked("ECG_PLUGIN_ORIGIN", environment.get("ECG_PLUGIN_ORIGIN", "").split()[:1])
-        others = re.split(r"[,\s]+", environment.get("ECG_PLUGIN_ORIGINS", ""))
-        allowed = [*default, *_checked("ECG_PLUGIN_ORIGINS", filter(None, others))]
+        default = _checked(PLUGIN_ORIGIN_VARIABLE, environment.get(PLUGIN_ORIGIN_VARIABLE, "").split()[:1])
+        others = re.split(r"[,\s]+", environment.get(PLUGIN_ORIGINS_VARIABLE, ""))
+        allowed = [*default, *_checked(PLUGIN_ORIGINS_VARIABLE, filter(None, others))]
         return cls(default[0] if default else "", tuple(dict.fromkeys(allowed)))
 
     def choose(self, wanted: str | None) -> Origin | None:
@@ -51,11 +52,11 @@ class PluginOrigins:
             there = ", ".join(self.allowed) or "empty"
             raise ManifestError(
                 f"spec.plugins.origin: {printable(address)} is not one of the origins that are allowed here "
-                f"(ECG_PLUGIN_ORIGINS: {there}).",
+                f"({PLUGIN_ORIGINS_VARIABLE}: {there}).",
                 hint="Plugins are programs: whoever runs this machine lists the servers that they may come from.",
             )
         policy = AddressPolicy(schemes=("https",), origins=tuple(map(origin_of, self.allowed)))
-        return Origin(address, "spec.plugins.origin" if wanted else "ECG_PLUGIN_ORIGIN", policy)
+        return Origin(address, "spec.plugins.origin" if wanted else PLUGIN_ORIGIN_VARIABLE, policy)
 
 
 def _checked(name: str, addresses: Iterable[str]) -> list[str]:

@@ -20,7 +20,10 @@ const ticks = new WeakMap();
 const runsAt = new WeakMap();
 let running = null;
 
-const guard = new MutationObserver(() => {});
+/** What was changed while promises came to their ends: an observer delivers its records then. */
+const delivered = [];
+const guard = new MutationObserver((records) => void delivered.push(...records));
+const takeChanges = () => [...delivered.splice(0), ...guard.takeRecords()];
 const EVERYTHING = {
   subtree: true, childList: true, attributes: true, attributeOldValue: true, characterData: true, characterDataOldValue: true,
 };
@@ -53,7 +56,10 @@ class Run {
     this.plugin = plugin;
     this.root = root;
     this.node = root.closest('[data-node-id]');
-    this.before = { style: root.getAttribute('style'), children: Array.from(root.childNodes, (child) => child.cloneNode(true)) };
+    this.before = {
+      styles: [root, this.node].map((element) => [element, element.getAttribute('style')]),
+      children: Array.from(root.childNodes, (child) => child.cloneNode(true)),
+    };
     this.random = new RandomStream(`${this.node.dataset.nodeId}/${plugin.name}`);
     this.clock = new clock.Clock();
     this.images = new Map();
@@ -63,7 +69,7 @@ class Run {
   /** Call code of the plugin; nothing it does to others lasts. */
   call(work) {
     if (this.off) return undefined;
-    guard.takeRecords();
+    takeChanges();
     const outer = running;
     running = this.plugin.key;
     let result;
@@ -95,8 +101,10 @@ class Run {
     this.off = true;
     note(this.plugin, kind, place);
     this.end();
-    if (this.before.style === null) this.root.removeAttribute('style');
-    else this.root.setAttribute('style', this.before.style);
+    for (const [element, style] of this.before.styles) {
+      if (style === null) element.removeAttribute('style');
+      else element.setAttribute('style', style);
+    }
     this.root.replaceChildren(...this.before.children);
   }
 
@@ -163,10 +171,10 @@ function placeOf(error, plugin) {
 
 /** Take back what was changed outside of `nodes` since the guard was last asked; tell whether there was anything. */
 function undoneOutside(nodes) {
-  const outside = guard.takeRecords().filter(({ target }) => !nodes.some((node) => node.contains(target)));
+  const outside = takeChanges().filter(({ target }) => !nodes.some((node) => node.contains(target)));
   if (!outside.some(lasts)) return false;
   for (const record of outside.reverse()) undo(record);
-  guard.takeRecords();
+  takeChanges();
   return true;
 }
 
@@ -234,7 +242,7 @@ function wrapped(plugin, module) {
 
 /** Channels are a pure function of progress and get no element: every call starts the same stream. */
 function channels(plugin, work) {
-  guard.takeRecords();
+  takeChanges();
   running = plugin.key;
   let found = {};
   try {
@@ -261,7 +269,7 @@ async function loadForeign(plugin, register) {
   await Promise.all(pictures.map((path) => preload(base + path)));
   let module = {};
   running = plugin.key;
-  guard.takeRecords();
+  takeChanges();
   // What it schedules before it is on any text never comes.
   clock.belongTo(new clock.Clock());
   try {
@@ -307,9 +315,9 @@ channel.port1.onmessage = () => waiting.shift()?.();
 
 /** Let promises of the plugins on a stage come to their ends, under the same guard. */
 export async function settleRuns(stage) {
-  const runs = [...(runsOf.get(stage) ?? [])].filter((run) => !run.off);
+  const runs = [...(runsOf.get(stage) ?? [])];
   if (!runs.length) return;
-  guard.takeRecords();
+  takeChanges();
   clock.belongTo(runs.at(-1).clock);
   runs.at(-1).random.lead();
   await new Promise((resolve) => {
@@ -318,7 +326,9 @@ export async function settleRuns(stage) {
   });
   clock.belongTo(null);
   RandomStream.ofThePage();
-  if (undoneOutside(runs.map(({ node }) => node))) for (const run of runs) run.fail('outside');
+  // What was switched off may have promised something before.
+  const on = runs.filter((run) => !run.off);
+  if (undoneOutside(on.map(({ node }) => node))) for (const run of on) run.fail('outside');
 }
 
 /** The plugin that runs now: asked when the page hangs. */

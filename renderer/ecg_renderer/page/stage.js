@@ -53,7 +53,8 @@ export class Stage {
     parent.append(this.root);
     this.size = size;
     this.renderer = new MotionTextRenderer(this.captions, { fps: rate[0] / rate[1], debugMode: false });
-    this.observer = new MutationObserver(() => {});
+    this.delivered = [];
+    this.observer = new MutationObserver((records) => void (foreign && this.delivered.push(...records)));
     this.rects = new Map();
     this.ink = new WeakMap();
     this.looks = new WeakMap();
@@ -83,7 +84,7 @@ export class Stage {
     const changes = this.seekAtOnce(frame);
     await settleRuns(this.root);
     this.#holdAnimations();
-    return [...changes, ...this.observer.takeRecords()];
+    return [...changes, ...this.delivered.splice(0), ...this.observer.takeRecords()];
   }
 
   /** The same where no plugin comes from an origin. */
@@ -122,6 +123,7 @@ export class Stage {
       }
     }
     this.observer.takeRecords();
+    this.delivered = [];
   }
 
   /** Take the captions out of the page, for good. */

@@ -11,10 +11,21 @@ from ecg_renderer.planning.colour import encoding_of, output_colour
 from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_costs
 from ecg_renderer.planning.film import film_of
 from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.plan import Cutting, Planner, cell_key, make_plan, reusing, with_encoder
+from ecg_renderer.planning.plan import (
+    CELL_SECONDS,
+    LIVE_CELL_SECONDS,
+    Cutting,
+    Planner,
+    cell_key,
+    make_plan,
+    reusing,
+    with_encoder,
+)
 from ecg_renderer.planning.segments import cell_length, cut_segments, runs_of
 
 __all__ = [
+    "CELL_SECONDS",
+    "LIVE_CELL_SECONDS",
     "Activity",
     "Cutting",
     "FrameCosts",

@@ -27,18 +27,22 @@ from ecg_renderer.scenario import Scenario, canonical_hash
 _SCHEMA = 3
 # With x264, a key frame every 10 s costs 2 percent of the size, every 8 s twice that: scene cuts are key frames anyway.
 CELL_SECONDS = 10
+# Who watches sees the first second when the first cell is finished, and waits for each further one.
+LIVE_CELL_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Cutting:
     """How the work is shared out: into segments of about `target_seconds`, at most `max_segments`.
 
-    `forced` asks for an exact number, which only a shorter video, or cells that are there already, can lower.
+    `forced` asks for an exact number, which only a shorter video, or cells that are there already, can lower. Cells are
+    at most `cell_seconds` long.
     """
 
     max_segments: int | None = None
     target_seconds: float = 60.0
     forced: int | None = None
+    cell_seconds: float = CELL_SECONDS
 
     def segments_of(self, seconds: float) -> int:
         """Return the number of segments to aim at for so many seconds of video."""
@@ -106,7 +110,7 @@ def make_plan(
     """
     grid, rate_warnings = output_grid(source, options)
     width, height, size_warnings = output_size(source, options)
-    longest = round(min(CELL_SECONDS, cutting.target_seconds) * grid.rate)
+    longest = round(min(cutting.cell_seconds, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
     activity = Activity.of(scenario.cues, grid)
     layout = options.layout == "preview"

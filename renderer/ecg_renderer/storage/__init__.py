@@ -2,7 +2,7 @@
 
 open_storage(uri, base) -> Storage
 read_bytes(limit)      a scenario
-source_url()           what FFmpeg opens: a plain path, a presigned URL, or the URL that redirects lead to
+source_url()           what FFmpeg opens: a path, a presigned URL, what redirects lead to, or a file fetched there
 identity()             changes when the bytes do; part of every cell's key
 output(key, source)    a temporary file, renamed to the destination or uploaded to it on `commit()`
 public_url(base, ...)  where people fetch the result
@@ -16,7 +16,7 @@ from ecg_renderer.storage.address import UrlPolicy
 from ecg_renderer.storage.base import Output, Storage, TransferProgress
 from ecg_renderer.storage.cells import Cell, CellStore, default_cells, limit_cells, run_folder
 from ecg_renderer.storage.local import FileStorage
-from ecg_renderer.storage.open import SUPPORTED, open_storage
+from ecg_renderer.storage.open import SUPPORTED, open_storage, opened_source
 from ecg_renderer.storage.output import OutputFile, check_writable
 from ecg_renderer.storage.s3_check import ask_s3, s3_is_set_up
 from ecg_renderer.storage.work import Work
@@ -40,6 +40,7 @@ __all__ = [
     "limit_cells",
     "open_storage",
     "open_work_store",
+    "opened_source",
     "run_folder",
     "s3_is_set_up",
 ]

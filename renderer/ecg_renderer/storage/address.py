@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from ecg_common.addresses import AddressPolicy
+from ecg_renderer.errors import OptionsError
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,24 @@ class UrlPolicy:
     total_seconds: float = 120
     patience_seconds: float = 60
     """How long a server that is away or overloaded is asked again."""
+    fetch_bytes: int = 4_000_000_000
+    """The most that is fetched as a whole, from a server that knows no range requests."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> UrlPolicy:
-        """Return the strict policy where ECG_PRIVATE_ADDRESSES is `refuse`: a service says so to its renderers."""
-        return cls(allow_private=environment.get("ECG_PRIVATE_ADDRESSES", "").strip().lower() != "refuse")
+        """Return the policy of the environment.
+
+        It is strict where ECG_PRIVATE_ADDRESSES is `refuse`: a service says so to its renderers. ECG_FETCH_GB replaces
+        the limit of downloads. Raises OptionsError for one that is no number.
+        """
+        policy = cls(allow_private=environment.get("ECG_PRIVATE_ADDRESSES", "").strip().lower() != "refuse")
+        gigabytes = environment.get("ECG_FETCH_GB", "").strip()
+        if not gigabytes:
+            return policy
+        try:
+            return replace(policy, fetch_bytes=int(Fraction(gigabytes) * 10**9))
+        except (ValueError, ZeroDivisionError):
+            raise OptionsError(f"ECG_FETCH_GB is {gigabytes!r}, which is no number of gigabytes.") from None
 
     @property
     def addresses(self) -> AddressPolicy:

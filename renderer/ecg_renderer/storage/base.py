@@ -53,8 +53,12 @@ class Storage(Protocol):
     def source_url(self) -> str:
         """Return what FFmpeg opens as its input; may carry a signature, so it is never printed.
 
-        Raises SourceMissing if there is nothing to open, ServiceUnreachable if that cannot be known at the moment.
+        What cannot be read in parts is fetched first, which may take long. Raises SourceMissing if there is nothing to
+        open, ServiceUnreachable if that cannot be known at the moment.
         """
+
+    def stop(self) -> None:
+        """End what other threads are doing here, and every further wait: the process is to end."""
 
     def identity(self) -> str:
         """Return a text that changes whenever the content does.

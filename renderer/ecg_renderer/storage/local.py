@@ -55,6 +55,9 @@ class FileStorage:
             raise SourceMissing(refused.message, hint="Check spec.source.uri.") from error
         return str(self.path)
 
+    def stop(self) -> None:
+        """Do nothing: a disk is not waited for."""
+
     def identity(self) -> str:
         """Return a hash of the file's size, time of change, first and last megabyte.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -42,6 +43,19 @@ def open_storage(uri: str, base: Path, policy: UrlPolicy | None = None) -> Stora
         f"{printable(uri)} cannot be opened: {scheme}:// is not supported.",
         hint=f"Supported are {SUPPORTED}.",
     )
+
+
+async def opened_source(storage: Storage) -> str:
+    """Return `storage.source_url()` for asynchronous callers; when they are cancelled, a download ends with them."""
+    task = asyncio.ensure_future(asyncio.to_thread(storage.source_url))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        storage.stop()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: it is of no interest any more
+        raise
 
 
 def _file_uri_path(uri: str) -> Path:

@@ -52,6 +52,10 @@ class S3Storage:
         self._facts()  # it also tells the bucket's region, which is part of a signature
         return self._s3.presigned(self._place, SOURCE_URL_SECONDS)
 
+    def stop(self) -> None:
+        """Let no further request be waited for."""
+        self._s3.stop()
+
     def identity(self) -> str:
         """Return a hash of S3's own words for this version: entity tag, size, version.
 

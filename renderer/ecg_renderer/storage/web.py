@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import logging
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -16,9 +18,11 @@ import httpx
 
 from ecg_common.addresses import AddressRefused
 from ecg_common.web import FIRST_BYTE, checked_client, length_of, may_pass, opened
-from ecg_renderer.errors import ServiceUnreachable, SourceMissing, StorageError
+from ecg_renderer.errors import Cancelled, ServiceUnreachable, SourceMissing, StorageError
 from ecg_renderer.storage.address import UrlPolicy, printable
-from ecg_renderer.storage.base import below
+from ecg_renderer.storage.base import TransferProgress, below
+from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.fetching import FETCHED, lines_about
 from ecg_renderer.storage.output import OutputFile
 
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -35,6 +39,7 @@ class WebStorage:
     def __init__(self, url: str, policy: UrlPolicy) -> None:
         self._url = url
         self._policy = policy
+        self._stopped = threading.Event()
 
     @property
     def name(self) -> str:
@@ -51,16 +56,28 @@ class WebStorage:
     def source_url(self) -> str:
         """Return the URL that answers, after redirects, for FFmpeg to read with range requests.
 
-        Raises SourceMissing if none does, or the policy forbids it, ServiceUnreachable if another try may help.
+        Where the server knows none, all of it is fetched first, once a process, and the file's path returned. Raises
+        SourceMissing if there is no answer, it is too large, or the policy forbids it, ServiceUnreachable if another
+        try may help, ResourceError if the disk is full, Cancelled after `stop()`.
         """
-        return self._first_answer()[0]
+        url, response = self._first_answer()
+        if response.status_code == httpx.codes.PARTIAL_CONTENT:
+            return url
+        with _as_source():
+            return str(FETCHED.file(self._identity(response), self._fetch))
 
     def identity(self) -> str:
         """Return a hash of the server's own words for this version: entity tag, date, length.
 
         Raises the same as `source_url`.
         """
-        _, response = self._first_answer()
+        return self._identity(self._first_answer()[1])
+
+    def stop(self) -> None:
+        """End a download in another thread: it raises Cancelled."""
+        self._stopped.set()
+
+    def _identity(self, response: httpx.Response) -> str:
         length = length_of(response)
         words = [response.headers.get(name, "") for name in ("ETag", "Last-Modified")]
         # The query is left out: signed links change with every request for the same object.
@@ -83,10 +100,8 @@ class WebStorage:
             async with self._opened(FIRST_BYTE) as answer:
                 return answer
 
-        try:
+        with _as_source():
             return self._patiently(lambda: asyncio.run(self._within_time(ask())))
-        except StorageError as error:
-            raise SourceMissing(error.message, hint=error.hint) from error
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Return what `attempt` returns; repeat it while the server is away, for the policy's patience from then on."""
@@ -102,7 +117,40 @@ class WebStorage:
                 tries += 1
                 if tries == _SILENT_TRIES:
                     log.warning("%s Trying again for %.0f seconds.", failure.message, deadline - time.monotonic())
-                time.sleep(pause)
+                if self._stopped.wait(pause):
+                    raise Cancelled("The download was stopped.") from failure
+
+    def _fetch(self, path: Path) -> None:
+        """Write all that the server sends to `path`; after a break from the beginning, as it knows no parts."""
+        progress = lines_about(self.name)
+        try:
+            self._patiently(lambda: asyncio.run(self._download(path, progress)))
+        except OSError as error:
+            raise refusal(error, "write", path) from error
+
+    async def _download(self, path: Path, progress: TransferProgress) -> None:
+        limit, done = self._policy.fetch_bytes, 0
+        with path.open("wb") as file:
+            async with self._opened({"Accept-Encoding": "identity"}) as (_, response):
+                total = length_of(response) or 0
+                if total <= limit:
+                    progress(0, total)
+                    async for chunk in response.aiter_bytes():
+                        done += len(chunk)
+                        if done > limit:
+                            break
+                        if self._stopped.is_set():
+                            raise Cancelled("The download was stopped.")
+                        file.write(chunk)
+                        progress(done, total)
+        if max(done, total) > limit:
+            size = f"It has {total / 1e9:.1f} GB" if total else "It is long"
+            raise StorageError(
+                f"The server of {self.name} sends it only as a whole, of which at most {limit / 1e9:g} GB are fetched. "
+                f"{size}.",
+                hint="Put it on a server that knows range requests, or copy it to this machine; ECG_FETCH_GB sets the "
+                "limit.",
+            )
 
     async def _read(self, limit: int) -> bytes:
         too_long = StorageError(f"{self.name} is larger than the {limit:,} bytes that may be read.")
@@ -148,6 +196,14 @@ class WebStorage:
             kind = ServiceUnreachable if may_pass(error) else StorageError
             message, hint = _told(error, self.name)
             raise kind(message, hint=hint) from error
+
+
+@contextmanager
+def _as_source() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise SourceMissing(error.message, hint=error.hint) from error
 
 
 def _told(error: httpx.HTTPError, name: str) -> tuple[str, str]:

@@ -30,6 +30,11 @@ class Assignment:
     cells_uri: str
 
     @property
+    def live_name(self) -> str:
+        """The note in the store of cells that tells the service what there is to watch of this job."""
+        return f"live/{self.output_key}.json"
+
+    @property
     def output_key(self) -> str:
         """A text that tells the output file of this job, while it is written, from that of any other."""
         return hashlib.sha256(self.work_uri.encode()).hexdigest()

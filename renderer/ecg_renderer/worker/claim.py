@@ -14,8 +14,10 @@ from ecg_api.pods import WorkFiles
 from ecg_renderer.errors import GpuUnavailable, StorageError
 from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import (
+    TEST_SIZE,
     WORKS,
     EncoderChoice,
+    Size,
     hardware_codec,
     nvenc_problem,
     settled_encoder,
@@ -26,17 +28,17 @@ from ecg_renderer.storage import Work
 _CLAIM: TypeAdapter[EncoderChoice] = TypeAdapter(EncoderChoice)
 
 
-async def agree_on_encoder(work: Work, options: Options, *, bit_depth: int) -> EncoderChoice:
+async def agree_on_encoder(work: Work, options: Options, *, bit_depth: int, size: Size = TEST_SIZE) -> EncoderChoice:
     """Return the encoder of the job, and why it is that one, after making sure that it works here.
 
     Raises GpuUnavailable if it does not, OptionsError if the job asks for what cannot be.
     """
     claim = await read_claim(work)
     if claim is None:
-        own = settled_encoder(options, bit_depth=bit_depth) or await _tested(options)
+        own = settled_encoder(options, bit_depth=bit_depth) or await _tested(options, bit_depth, size)
         claim = await claim_encoder(work, own)
     codec = CODECS[claim.encoder]
-    if codec.hardware and (problem := await nvenc_problem(codec)):
+    if codec.hardware and (problem := await nvenc_problem(codec, size=size, bit_depth=bit_depth)):
         raise GpuUnavailable(
             f"The job's other segments are encoded by NVENC, which does not work on this node: {problem}.",
             hint="Let the job's pods run on nodes with the same kind of GPU, or set options.encoder to cpu.",
@@ -56,9 +58,9 @@ async def read_claim(work: Work) -> EncoderChoice | None:
     return None if raw is None else _decoded(raw)
 
 
-async def _tested(options: Options) -> EncoderChoice:
+async def _tested(options: Options, bit_depth: int, size: Size) -> EncoderChoice:
     codec = hardware_codec(options)
-    problem = await nvenc_problem(codec)
+    problem = await nvenc_problem(codec, size=size, bit_depth=bit_depth)
     if not problem:
         return EncoderChoice(codec.name, WORKS)
     if options.encoder == "nvenc":

@@ -27,6 +27,7 @@ from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import read_claim
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.scratch import scratch_folder
+from ecg_renderer.worker.watching import watched
 from ecg_renderer.worker.work import load_job, open_source
 
 MERGED = "merged.json"
@@ -48,9 +49,17 @@ async def merge_job(assignment: Assignment, live: Live, announce: Callable[[Merg
         claim = await read_claim(work)
         prepared = prepared.encoded_by(claim) if claim else prepared
         with scratch_folder() as folder:
-            report = await merge_cells(assignment, work, prepared, folder, live)
+            report = await _merge(assignment, work, prepared, folder, live)
     announce(report)
     return await clean_up(work, report, live)
+
+
+async def _merge(assignment: Assignment, work: Work, prepared: PreparedJob, folder: Path, live: Live) -> MergeReport:
+    if prepared.plan.segments:
+        return await merge_cells(assignment, work, prepared, folder, live)
+    # No other pod has had to do with the job: there was nothing to render.
+    async with watched(assignment, prepared, None, folder, live):
+        return await merge_cells(assignment, work, prepared, folder, live)
 
 
 async def merge_cells(

@@ -17,10 +17,10 @@ from ecg_api.renderjob import RenderJob
 from ecg_api.status import PlanSummary
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.looking import look_ahead
-from ecg_renderer.media.encoder import EncoderChoice, cpu_codec, hardware_codec, settled_encoder
+from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import PreparedJob, prepare_job
-from ecg_renderer.request import TARGET_SECONDS
+from ecg_renderer.request import cutting_of
 from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.address import printable
 from ecg_renderer.worker.assignment import Assignment
@@ -42,7 +42,7 @@ async def plan_job(
     work = Work(assignment.work_uri)
     live.stage("planning", f"Planning {job.metadata.name}.")
     _check_encoder(job)
-    store, cutting = CellStore(assignment.cells_uri), cutting_of(job, most_segments)
+    store, cutting = CellStore(assignment.cells_uri), cutting_of(job, most=most_segments)
     prepared = await prepare_job(
         job,
         assignment.base,
@@ -58,13 +58,6 @@ async def plan_job(
     for warning in prepared.plan.warnings:
         live.warn(warning)
     return _report(assignment, prepared)
-
-
-def cutting_of(job: RenderJob, most_segments: int | None) -> Cutting:
-    """Return how the video is cut: as the manifest says, into at most `most_segments` segments."""
-    wanted = job.spec.segments
-    limits = [limit for limit in (wanted.max, most_segments) if limit]
-    return Cutting(max_segments=min(limits, default=None), target_seconds=wanted.target_seconds or TARGET_SECONDS)
 
 
 async def _reuse(work: Work, store: CellStore, prepared: PreparedJob, cutting: Cutting) -> PreparedJob:
@@ -95,7 +88,7 @@ def _candidates(prepared: PreparedJob) -> list[EncoderName]:
     return both[:1] if options.encoder == "nvenc" else both
 
 
-async def presumed_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice:
+async def presumed_encoder(options: Options, *, bit_depth: int = 8, size: Size = TEST_SIZE) -> EncoderChoice:
     """Return the encoder to plan with; which one it will be shows on the node of the first segment.
 
     Cuts and estimate follow it, and so would the content keys; a segment's name says its real encoder. For `auto` it
@@ -124,6 +117,7 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
 
 def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
     plan, target = prepared.plan, prepared.plan.target
+    live = f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}" if assignment.job.spec.live else None
     summary = PlanSummary(
         uri=f"{printable(assignment.work_uri).rstrip('/')}/{WorkFiles.PLAN}",
         width=target.width,
@@ -135,5 +129,6 @@ def _report(assignment: Assignment, prepared: PreparedJob) -> PlanReport:
         distinct_frames=plan.distinct_frames_estimate,
         estimated_seconds=plan.estimated_seconds,
         warnings=plan.warnings,
+        live_uri=live,
     )
     return PlanReport(plan=summary, segments=len(plan.segments))

@@ -35,6 +35,7 @@ from ecg_renderer.worker.claim import agree_on_encoder
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_cells
 from ecg_renderer.worker.scratch import scratch_folder
+from ecg_renderer.worker.watching import watched
 from ecg_renderer.worker.work import load_job
 
 
@@ -69,11 +70,14 @@ class _Segment:
         say = f"Segment {self._number} of {len(prepared.plan.segments)}: {_frames_of(segment)}."
         self._live.stage(Stage.STARTING, say)
         options, bit_depth = prepared.encoding
-        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth)
+        target = prepared.plan.target
+        size = target.width, target.height
+        choice = await agree_on_encoder(self._work, options, bit_depth=bit_depth, size=size)
         self._live.encode_with(choice)
         prepared = prepared.encoded_by(choice)
         with scratch_folder() as folder:
-            report = await self._render(prepared, segment, folder, choice)
+            async with watched(self._assignment, prepared, self._number, folder, self._live):
+                report = await self._render(prepared, segment, folder, choice)
             if len(prepared.plan.segments) > 1:
                 return report
             merged = await done_before(self._work) or await self._merge(prepared, folder)

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
-from ecg_renderer.errors import SourceInvalid, StorageError
+from ecg_renderer.errors import StorageError
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import PluginModule
-from ecg_renderer.preparation import PreparedJob
+from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.scenario import Scenario
 from ecg_renderer.storage import Work, open_storage
 from ecg_renderer.storage.work_store import WorkStore
@@ -68,13 +68,7 @@ async def open_source(assignment: Assignment, plan: Plan) -> str:
 
     Raises SourceMissing, and SourceInvalid if the source is not the one that was planned.
     """
-    source = open_storage(assignment.job.spec.source.uri, assignment.base)
-    identity = await asyncio.to_thread(source.identity)
-    if identity != plan.source.identity:
-        raise SourceInvalid(
-            f"{source.name} was changed after the job was planned.", hint="Make a new job for the new video."
-        )
-    return await asyncio.to_thread(source.source_url)
+    return await same_source(open_storage(assignment.job.spec.source.uri, assignment.base), plan.source)
 
 
 async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:

@@ -148,6 +148,17 @@ def test_pods_are_told_where_the_work_files_are_and_which_segments_are_theirs() 
     assert "ECG_RENDER_JOB" not in variables(built("clean"))
 
 
+def test_only_the_pod_that_plans_is_told_which_origins_of_plugins_are_allowed() -> None:
+    policy = replace(POLICY, plugin_origin="https://a.example", plugin_origins="https://b.example")
+    job = render_job(plugins={"origin": "https://b.example"})
+    planning = variables(built("plan", job, policy))
+    assert planning["ECG_PLUGIN_ORIGIN"] == "https://a.example"
+    assert planning["ECG_PLUGIN_ORIGINS"] == "https://b.example"
+    assert json.loads(planning["ECG_RENDER_JOB"])["spec"]["plugins"] == {"origin": "https://b.example"}
+    for kind in ("segments", "merge", "clean"):
+        assert not {"ECG_PLUGIN_ORIGIN", "ECG_PLUGIN_ORIGINS"} & variables(built(kind, job, policy)).keys()
+
+
 def test_pods_read_a_manifest_without_secrets_placement_and_but_for_the_plan_without_the_scenario() -> None:
     scenario = {"version": "2.0", "cues": [{"text": "안녕"}]}
     job = render_job(

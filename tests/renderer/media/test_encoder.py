@@ -17,6 +17,8 @@ from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder, meaning_of
 from encodes import Render
 
+NO_DEVICES = "[h264_nvenc @ 0x5] No capable devices found"
+
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,8 +63,15 @@ def test_a_test_encode_that_works_decides_for_nvenc(
 def test_a_test_encode_that_fails_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gpu(monkeypatch, tmp_path, 'echo "[h264_nvenc @ 0x1] No capable devices found" >&2; exit 1')
     assert chosen("auto").reason == (
-        "NVENC is not available: this GPU has no NVENC for h264 (A100, H100 and H200 have none at all)"
+        "NVENC is not available: this GPU has no NVENC for H.264 (A100, H100 and H200 have none at all)"
     )
+
+
+def test_a_test_encode_that_fails_for_no_known_reason_shows_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gpu(monkeypatch, tmp_path, "echo something else >&2; exit 1")
+    assert chosen("auto").reason == "NVENC is not available: a test encode failed (something else)"
 
 
 def test_a_test_encode_that_hangs_decides_for_x264(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,15 +147,19 @@ def test_ten_bits_of_hevc_go_to_the_gpu(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (["[h264_nvenc @ 0x5] Cannot load libnvidia-encode.so.1"], "NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"),
         (["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)"], "no further encoding session"),
         (
-            ["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)", "[..] No capable devices found"],
+            ["[h264_nvenc @ 0x5] OpenEncodeSessionEx failed: out of memory (10)", NO_DEVICES],
             "no further encoding session",
         ),
-        (["something else"], "a test encode failed (something else)"),
-        ([], "no reason given"),
+        ([NO_DEVICES], "has no NVENC for H.264"),
+        (["[h264_nvenc @ 0x5] Cannot load cuCtxSynchronize"], "too old"),
+        (["[in#0 @ 0x5] Size 5 exceeds 4", "[h264 @ 0x5] CUDA_ERROR_OUT_OF_MEMORY"], ""),
+        ([], ""),
     ],
 )
 def test_the_drivers_words_are_translated(log: list[str], meaning: str) -> None:
-    assert meaning in meaning_of(log)
+    said = meaning_of(log, CODECS["nvenc"], (640, 360))
+    assert meaning in said
+    assert bool(said) == bool(meaning)
 
 
 @pytest.mark.parametrize("name", [name for name, codec in CODECS.items() if codec.hardware])

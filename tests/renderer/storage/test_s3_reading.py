@@ -13,7 +13,9 @@ import pytest
 import clips
 from ecg_renderer.errors import RenderError, SourceInvalid, SourceMissing, StorageError
 from ecg_renderer.media.probe import probe_source
+from ecg_renderer.preparation import same_source
 from ecg_renderer.storage import Storage, ask_s3, open_storage, s3_is_set_up
+from plan_facts import a_source
 from s3 import Bucket
 
 
@@ -65,6 +67,17 @@ def test_the_identity_follows_the_content(bucket: Bucket) -> None:
 
     assert same == before
     assert storage.identity() != before
+
+
+def test_an_object_that_changes_between_plan_and_segment_is_refused(bucket: Bucket) -> None:
+    storage = opened(bucket.put("clip.mp4", b"first version"))
+    planned = a_source(identity=storage.identity())
+    assert "clip.mp4" in asyncio.run(same_source(storage, planned))
+
+    bucket.put("clip.mp4", b"other version")
+
+    with pytest.raises(SourceInvalid, match=r"clip\.mp4 was changed after the job was planned"):
+        asyncio.run(same_source(storage, planned))
 
 
 def test_an_address_in_another_region_is_signed_for_that_region(

@@ -93,7 +93,7 @@ def test_of_two_pods_that_claim_at_once_one_wins(tmp_path: Path, monkeypatch: py
     """Both have looked and found no claim; the one that is slower has a GPU."""
     problems = iter(["no NVIDIA device", ""])
 
-    async def problem(codec: Codec) -> str:
+    async def problem(codec: Codec, **pictures: Any) -> str:
         return next(problems)
 
     async def no_claim(work: Work) -> EncoderChoice | None:
@@ -113,7 +113,7 @@ def test_of_two_pods_that_claim_at_once_one_wins(tmp_path: Path, monkeypatch: py
 def test_a_gpu_that_worked_is_tried_on_every_node_that_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problems = iter(["", "", "the NVIDIA driver is too old for this FFmpeg"])
 
-    async def problem(codec: Codec) -> str:
+    async def problem(codec: Codec, **pictures: Any) -> str:
         return next(problems)
 
     monkeypatch.setattr(claim, "nvenc_problem", problem)
@@ -138,7 +138,7 @@ def job_options(**options: Any) -> Options:
 def test_what_the_job_alone_decides_is_claimed_without_a_try(
     options: dict[str, Any], bit_depth: int, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def problem(codec: Codec) -> str:
+    async def problem(codec: Codec, **pictures: Any) -> str:
         raise AssertionError("tried")
 
     monkeypatch.setattr(claim, "nvenc_problem", problem)

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 import pytest
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.options import Options
 from ecg_shim.admission import PER_HOST, Places, VideoAdmission
 from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
-from ecg_shim.model import RenderOrder
+from ecg_shim.model import RenderOrder, RequestOptions
 from ecg_shim.security.addresses import video_policy
 from shim_cluster import eventually
 
@@ -24,7 +23,7 @@ ANYWHERE = video_policy(hosts=(), private=True)
 
 
 def order(job_id: str, url: str) -> RenderOrder:
-    return RenderOrder(job_id, url, b"", Options(), "", "")
+    return RenderOrder(job_id, url, b"", RequestOptions(), "", "")
 
 
 def ticket(name: str, submitted_at: datetime = NOW) -> Ticket:

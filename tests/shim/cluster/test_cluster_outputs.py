@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster.render_jobs import read
-from ecg_shim.backends.cluster.states import of_job
+from ecg_shim.backends.cluster.render_jobs import Job, read
+from ecg_shim.backends.cluster.states import live_status, of_job
 from ecg_shim.backends.storage import SignedOutput
 from ecg_shim.model import Output
 from shim_cluster import OUTPUT
@@ -42,3 +42,22 @@ def test_with_a_public_address_of_the_service_that_is_told_instead() -> None:
 def test_a_lasting_address_is_told_as_it_is(wanted: dict[str, Any], uri: str) -> None:
     assert output_of(wanted, uri=uri) == Output(URL, 5_000_000, 30.5)
     assert output_of(wanted, "https://render.example", uri=uri) == Output(URL, 5_000_000, 30.5)
+
+
+def a_job(status: dict[str, Any], **spec: Any) -> Job:
+    meta = {"name": "a", "uid": "1", "resourceVersion": "7", "creationTimestamp": "2026-03-01T12:00:00Z"}
+    return read({"metadata": meta, "spec": spec, "status": status})
+
+
+def test_where_a_job_can_be_watched_is_written_once_it_is_planned_and_the_service_has_an_address() -> None:
+    planned = {"phase": "Rendering", "plan": {"liveUri": "s3://work/ns/cells/live/0.json"}}
+    job = a_job(planned, live={})
+    assert of_job(job).live
+    wanted = {"live": {"url": "https://render.example/api/render/a/live.m3u8"}}
+    written = live_status(job, "https://render.example/")
+    assert written
+    assert (written["metadata"], written["status"]) == ({"name": "a", "uid": "1"}, wanted)
+    assert live_status(job, "") is None
+    assert live_status(a_job({**planned, **wanted}, live={}), "https://render.example") is None
+    assert live_status(a_job({"phase": "Planning"}, live={}), "https://render.example") is None
+    assert live_status(a_job({"phase": "Rendering", "plan": {}}), "https://render.example") is None

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import clips
+import live_streams
 from ecg_api.failures import FailureCode
 from ecg_renderer.browser import find_chromium
 from ecg_shim.failures import failure
@@ -91,6 +92,59 @@ def test_jobs_move_from_waiting_to_a_video_that_plays(served, opened):
     with page.expect_download() as download:
         job.get_by_role("link", name="Download talk").click()
     assert download.value.suggested_filename == "talk.mp4"
+
+
+def test_a_job_is_watched_while_it_renders_from_the_beginning_and_to_its_end(served, opened):
+    """The pieces of a render that is over appear one by one; Chromium has H.264 and AAC, and plays them by hls.js."""
+    folder = live_streams.watched()
+    pieces = {f"live/{path.name}": path for path in (folder / "live").glob("*.mp4")}
+
+    def finish(count: int) -> None:
+        served.backend.streams["talk"] = {**live_streams.after(folder, count), **pieces}
+
+    finish(1)
+    served.backend.set("talk", status=JobStatus.PROCESSING, live=True, created_at=NOW)
+    page = opened(served)
+    expect(page.get_by_role("link", name="Playlist of talk")).to_have_attribute(
+        "href", f"{served.address}/api/render/talk/live.m3u8"
+    )
+    page.get_by_role("button", name="Watch talk while it renders").click()
+    video, said = page.locator("dialog video"), page.locator("#player-live")
+    expect(said).to_have_text("2 s of 6 s are rendered.")
+    video.evaluate(PLAYED, 1.5)
+    assert video.evaluate("video => video.buffered.end(0)") == pytest.approx(2, abs=0.1)
+
+    finish(2)
+    expect(said).to_have_text("4 s of 6 s are rendered.")
+    video.evaluate(PLAYED, 3)
+    video.evaluate("video => { video.currentTime = 0.5; }")
+    video.evaluate(PLAYED, 1)
+    assert video.evaluate("video => video.currentTime") < 3
+
+    finish(3)
+    served.backend.set("talk", status=JobStatus.COMPLETED)
+    expect(said).to_have_text("All 6 s are rendered.")
+    video.evaluate("video => { video.currentTime = 5; }")
+    expect(page.locator("dialog video")).to_have_js_property("ended", True)
+    assert video.evaluate("video => video.duration") == pytest.approx(6, abs=0.1)
+    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [320, 180]
+    page.get_by_role("button", name="Close the player").click()
+    expect(page.locator("dialog video:not([src])")).to_have_count(1)
+
+
+def test_a_job_that_ends_early_says_how_much_there_is_to_watch(served, opened):
+    folder = live_streams.watched()
+    served.backend.streams["talk"] = {
+        **live_streams.after(folder, 1),
+        **{f"live/{path.name}": path for path in (folder / "live").glob("*.mp4")},
+    }
+    served.backend.set("talk", status=JobStatus.PROCESSING, live=True, created_at=NOW)
+    page = opened(served)
+    page.get_by_role("button", name="Watch talk while it renders").click()
+    expect(page.locator("#player-live")).to_have_text("2 s of 6 s are rendered.")
+    served.backend.set("talk", status=JobStatus.CANCELLED)
+    expect(page.locator("#player-live")).to_have_text("Rendering ended after 2 s of 6 s.")
+    expect(page.locator("dialog video")).to_have_js_property("ended", True)
 
 
 def test_a_failure_is_shown_with_its_reason(served, opened):

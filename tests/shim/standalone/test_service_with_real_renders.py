@@ -19,6 +19,7 @@ import pytest
 import clips
 import command_line
 import processes
+from live_streams import decoded
 from shim_client_backend import ClientBackend
 
 SESSION = os.environ[processes.MARKER]
@@ -49,7 +50,7 @@ def client(tmp_path: Path) -> Iterator[ClientBackend]:
 
 def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: Path) -> None:
     captions = command_line.scenario("one", "two", seconds=1)
-    options = {"width": 320, "height": 180, "fps": 30, "quality": 60, "format": "mp4"}
+    options = {"width": 320, "height": 180, "fps": 30, "quality": 60, "format": "mp4", "live": True}
     job_id = client.create(captions, options, video_url=clips.counter(command_line.CLIP).as_uri())
     row = client.wait(job_id, SECONDS, status=("completed", "failed"))
     assert row.status == "completed", row.error_message
@@ -63,6 +64,9 @@ def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: P
     assert len(video) == row.file_size
     (tmp_path / "fetched.mp4").write_bytes(video)
     assert [numbers.source for numbers in clips.read_counters(tmp_path / "fetched.mp4")] == list(range(30))
+    # Who has watched it while it was rendered has all of it now.
+    watched = httpx.get(f"{client.service}/api/render/{job_id}/status", trust_env=False).json()["live_url"]
+    assert decoded(watched, "v") == decoded(str(tmp_path / "fetched.mp4"), "v")
     stats = "✅ Pipeline stats: {'dropped_frames': 0, 'processed_frames': 30, 'drop_rate': 0.0}"
     assert stats in (tmp_path / "service.log").read_text()
 

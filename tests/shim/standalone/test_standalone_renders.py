@@ -19,9 +19,8 @@ import clips
 import command_line
 import processes
 from ecg_api.failures import FailureCode
-from ecg_api.options import Options
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
-from ecg_shim.model import JobState, JobStatus, RenderOrder
+from ecg_shim.model import JobState, JobStatus, RenderOrder, RequestOptions
 from s3 import S3Server
 from shim_standalone import ended, eventually, until
 
@@ -37,7 +36,7 @@ def order(video: Path, captions: dict[str, Any], job_id: str = "job", **options:
         job_id=job_id,
         video_url=str(video),
         scenario=scenario,
-        options=Options(preset="ultrafast", **options),
+        options=RequestOptions(preset="ultrafast", **options),
         callback_url="http://127.0.0.1:9/cb",
         payload_hash=hashlib.sha256(scenario).hexdigest(),
     )

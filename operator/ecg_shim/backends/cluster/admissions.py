@@ -7,9 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ecg_api.failures import Failure
-from ecg_api.options import Options
 from ecg_shim.backends.cluster.tickets import Ticket
-from ecg_shim.model import Admission, RenderOrder
+from ecg_shim.model import Admission, RenderOrder, RequestOptions
 
 Verdict = str | Failure
 """Where the video is, or why the job cannot be rendered."""
@@ -62,7 +61,7 @@ def _order(ticket: Ticket) -> RenderOrder:
         job_id=ticket.job_id,
         video_url=ticket.video_url,
         scenario=b"",  # it is in its place already, and nothing about it is left to decide
-        options=Options.model_validate(ticket.options),
+        options=RequestOptions.model_validate(ticket.options),
         callback_url=ticket.callback_url,
         payload_hash=ticket.payload_hash,
     )

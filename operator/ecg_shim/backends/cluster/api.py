@@ -74,12 +74,15 @@ class Api:
         """Apply a JSON merge patch to an object, or to its `part` such as status; return it as stored."""
         return await self._patiently("patch", resource, name, body=body, part=part)
 
-    async def apply(self, resource: Resource, body: Mapping[str, Any], part: str = "") -> Json:
+    async def apply(
+        self, resource: Resource, body: Mapping[str, Any], part: str = "", manager: str = FIELD_MANAGER
+    ) -> Json:
         """Apply the fields of an object that are the service's own (server-side apply); return it as stored.
 
-        What another field manager owns stays as it is, whatever version it has by now.
+        What another field manager owns stays as it is, whatever version it has by now. What the same one applied
+        before, and `body` has not, goes: fields that are written apart have a `manager` of their own.
         """
-        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        params = {"fieldManager": manager, "force": "true"}
         return await self._patiently("apply", resource, body["metadata"]["name"], body=body, part=part, params=params)
 
     async def delete(self, resource: Resource, name: str, *, uid: str, version: str | None = None) -> None:

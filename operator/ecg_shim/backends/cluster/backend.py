@@ -21,6 +21,7 @@ from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.health import Health
 from ecg_shim.backends.cluster.leader import Leader, MakeRelay
+from ecg_shim.backends.cluster.live import LiveStreams
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.backends.cluster.reconciler import Reconciler
 from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
@@ -28,7 +29,17 @@ from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
 from ecg_shim.backends.cluster.tickets import Stage, Ticket, object_name, ticket_name
 from ecg_shim.backends.storage import Presigner
-from ecg_shim.model import Admission, JobState, JobStatus, Output, QueueState, RenderOrder, Submission, Unavailable
+from ecg_shim.model import (
+    Admission,
+    JobState,
+    JobStatus,
+    Output,
+    QueueState,
+    RenderOrder,
+    StoredPiece,
+    Submission,
+    Unavailable,
+)
 from ecg_shim.relay.records import RecordState
 from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
@@ -59,6 +70,7 @@ class ClusterBackend:
         self._make_relay = make_relay
         self._presigner = Presigner(settings.bucket, settings.presign_seconds)
         self._scenarios = Scenarios(settings.bucket, settings.scenario_store)
+        self._live = LiveStreams(settings.presign_seconds)
         self.tasks = Tasks()
         self._stack = AsyncExitStack()
         self._direct = asyncio.Semaphore(AT_ONCE)
@@ -78,6 +90,7 @@ class ClusterBackend:
         self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
         self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
+        self._stack.callback(self._live.close)
         self.tasks.spawn("the watch of RenderJobs", self._cache.jobs.run())
         self.tasks.spawn("the watch of tickets", self._cache.tickets.run())
         try:
@@ -134,6 +147,15 @@ class ClusterBackend:
     async def signed_anew(self, output: Output) -> Output:
         """Return a video with an address that works from now on; as it is if that lasts, or none can be signed."""
         return await self._presigner.renewed(output)
+
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | StoredPiece | None:
+        """Return a playlist, or a piece, of a job's live stream; None if that is not there (yet), or not in S3."""
+        job = self._cache.entry(object_name(state.job_id)).job
+        if job is None or not job.live_uri.startswith("s3://"):
+            return None
+        if path.endswith(".m3u8"):
+            return await self._live.playlist(job.live_uri, path, ended=state.status.terminal, here=here)
+        return await self._live.piece(job.live_uri, path.rpartition("/")[2])
 
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""

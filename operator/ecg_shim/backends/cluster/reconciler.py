@@ -23,7 +23,7 @@ from ecg_shim.backends.cluster.api import Api, Fence
 from ecg_shim.backends.cluster.cache import Entry, JobCache
 from ecg_shim.backends.cluster.render_jobs import Job, render_job
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.states import callback_status, is_for
+from ecg_shim.backends.cluster.states import callback_status, is_for, live_status
 from ecg_shim.backends.cluster.ticket_store import TicketStore, cancelled
 from ecg_shim.backends.cluster.tickets import Stage, StoredTicket, Ticket, object_name, ticket_name
 from ecg_shim.model import Admission, Unavailable
@@ -32,6 +32,7 @@ from ecg_shim.relay.records import CallbackRecord
 log = logging.getLogger(__name__)
 
 WORKERS = 32
+LIVE_MANAGER = "ecg-render-live"
 SOON, AGAIN_SECONDS = 0.2, 5.0
 SECONDS_FOR_SCENARIO = 60.0
 
@@ -209,6 +210,9 @@ class Reconciler:
         status = callback_status(record, job, tickets.now())
         if status is not None:
             self._cache.jobs.learn(await self._api.apply(RENDER_JOBS, status, "status"))
+        live = live_status(job, self._settings.public_url)
+        if live is not None:
+            self._cache.jobs.learn(await self._api.apply(RENDER_JOBS, live, "status", LIVE_MANAGER))
 
     async def _has_scenario(self, ticket: Ticket) -> bool:
         reference = (ticket.scenario or {}).get("configMapRef")

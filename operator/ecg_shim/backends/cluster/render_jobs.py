@@ -18,14 +18,13 @@ from pydantic import BaseModel, ValidationError
 from ecg_api.conditions import Condition, ConditionType
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
-from ecg_api.options import Options
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, RenderMetrics, SegmentCounts
 from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
 from ecg_shim.backends.storage import SignedOutput
-from ecg_shim.model import Output
+from ecg_shim.model import Output, RequestOptions
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -59,6 +58,9 @@ class Job:
         submitted_at: of the ticket that it was made for, else its creation.
         stopped: a client has cancelled it before it was finished; that stands, however the operator ended it.
         planned: there is a plan, so rendering has begun or could begin.
+        live: people may watch it while it renders.
+        live_uri: what there is to watch, once it is planned.
+        live_url: where, as the status says.
         waits: why it waits, in a sentence; empty if it does not.
         segments: how many are rendered, and how many there are.
     """
@@ -75,6 +77,9 @@ class Job:
     phase: str
     stopped: bool = False
     planned: bool = False
+    live: bool = False
+    live_uri: str = ""
+    live_url: str = ""
     waits: str = ""
     percent: int = 0
     eta_seconds: int | None = None
@@ -112,6 +117,9 @@ def read(obj: Mapping[str, Any]) -> Job:
         phase=intern(str(phase)),
         stopped=CANCELLED in notes,
         planned="plan" in status,
+        live=spec.get("live") is not None,
+        live_uri=str((status.get("plan") or {}).get("liveUri") or ""),
+        live_url=str((status.get("live") or {}).get("url") or ""),
         output=_output(spec.get("output") or {}, status.get("output")),
         metrics=_metrics(status.get("metrics")),
         failure=_failure(status.get("failure")),
@@ -202,7 +210,7 @@ def _time(text: object) -> datetime | None:
 
 def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
     """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
-    options = Options.model_validate(ticket.options)
+    options = RequestOptions.model_validate(ticket.options)
     notes = {
         JOB_ID: ticket.job_id,
         SUBMITTED: ticket.submitted_at.isoformat(),
@@ -219,7 +227,7 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
         "spec": {
             "source": {"uri": video_url},
             "scenario": ticket.scenario,
-            "options": ticket.options,
+            **options.spec(),
             "output": _wanted_output(ticket.job_id, options.format, settings),
             "callback": {"url": ticket.callback_url},
             "placement": {"gpus": 0 if options.encoder in ("cpu", "x264") else settings.gpus},

@@ -11,12 +11,13 @@
 | any other with spec.cancel           | cancelled: whoever asked for it hears of no more progress  |
 
 Back on the status goes how far telling the backend has come, for people and `kubectl wait`: a copy of the part of the
-relay's record that people ask for, written only when something goes wrong, and at the end. Two write the status, each
-its own fields by server-side apply, so that neither waits for the other's version:
+relay's record that people ask for, written only when something goes wrong, and at the end; and where the job can be
+watched. Each writes its own fields by server-side apply, so that nobody waits for another's version:
 
 | field manager        | fields                                                                        |
 |----------------------|-------------------------------------------------------------------------------|
 | `ecg-render-service` | `callback`, and of `conditions` the one of type `CallbackDelivered`           |
+| `ecg-render-live`    | `live`                                                                        |
 | the operator         | all other fields, and all other conditions                                    |
 """
 
@@ -27,11 +28,11 @@ from typing import Any
 
 from ecg_api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from ecg_api.renderjob import API_VERSION, KIND
-from ecg_api.status import CallbackState, CallbackStatus, Phase
+from ecg_api.status import CallbackState, CallbackStatus, LiveStatus, Phase
 from ecg_shim.backends.cluster.render_jobs import Job, callback_values
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
 from ecg_shim.backends.storage import SignedOutput
-from ecg_shim.model import JobState, JobStatus, Output
+from ecg_shim.model import JobState, JobStatus, Output, live_path
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
 PLANNING, RENDERING, MERGING = 5, 10, 90
@@ -78,6 +79,7 @@ def of_job(job: Job, public_url: str = "") -> JobState:
         metrics=job.metrics,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        live=job.live,
         **_standing(job, public_url),
     )
 
@@ -159,6 +161,7 @@ def _of_ticket(ticket: Ticket, version: int, **values: Any) -> JobState:
         created_at=ticket.submitted_at,
         callback_url=ticket.callback_url,
         payload_hash=ticket.payload_hash,
+        live=ticket.options.get("live") is True,
         **values,
     )
 
@@ -208,6 +211,19 @@ def _applied(job: Job, condition: Condition, callback: CallbackStatus | None = N
         status["callback"] = callback.model_dump(mode="json", exclude_none=True)
     meta = {"name": job.name, "uid": job.uid}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "status": status}
+
+
+def live_status(job: Job, public_url: str) -> dict[str, Any] | None:
+    """Return where a job can be watched, to be applied to its status; None if that says so, or nobody can."""
+    url = f"{public_url.rstrip('/')}{live_path(job.job_id)}"
+    if not public_url or not job.live_uri or job.finished or job.live_url == url:
+        return None
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": job.name, "uid": job.uid},
+        "status": {"live": LiveStatus(url=url).model_dump(mode="json")},
+    }
 
 
 def summary(record: CallbackRecord) -> CallbackStatus | None:

@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ecg_api.failures import Failure
@@ -125,6 +127,11 @@ class StandaloneBackend:
         """Return a video with an address that works from now on; as it is if its address does not expire."""
         return await self._context.outputs.signed_anew(output)
 
+    async def live(self, state: JobState, path: str, *, here: bool = False) -> str | Path | None:
+        """Return the text of a playlist, or the file of a piece, of a job's live stream; None if it is not there."""
+        file = self._workspace.live(state.job_id, state.payload_hash) / path
+        return await asyncio.to_thread(_shown, file)
+
     async def cancel(self, job_id: str) -> bool:
         """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
         state = await self._database.call(jobs.cancel, job_id, self._settings.tombstone_seconds)
@@ -213,6 +220,24 @@ class StandaloneBackend:
                 self._cache.forget(gone)
                 for job_id in gone:
                     await asyncio.to_thread(self._workspace.remove_output, job_id)
+                await asyncio.to_thread(self._workspace.remove_live, self._watched())
             except Unavailable as problem:
                 log.error("Old jobs are kept for now: %s", problem)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    def _watched(self) -> list[tuple[str, str]]:
+        """Return the jobs, by id and hash, that can be watched still."""
+        before = datetime.now(UTC) - timedelta(seconds=self._settings.live_seconds)
+        states = [state for state in self._cache.newest(len(self._cache)) if state.live]
+        return [
+            (state.job_id, state.payload_hash)
+            for state in states
+            if state.finished_at is None or state.finished_at > before
+        ]
+
+
+def _shown(file: Path) -> str | Path | None:
+    try:
+        return file.read_text() if file.suffix == ".m3u8" else file if file.is_file() else None
+    except OSError:
+        return None

@@ -48,7 +48,7 @@ MIGRATIONS = (
 
 @dataclass(frozen=True)
 class Job:
-    """A job with what only its renderer must know. `options` is the JSON text of Options; `seq` is never used again."""
+    """A job with what only its renderer must know. `options` is RequestOptions as JSON; `seq` is never used again."""
 
     state: JobState
     seq: int
@@ -91,6 +91,7 @@ def state_of(row: Row) -> JobState:
         payload_hash=row["payload_hash"],
         started_at=_instant(row["started_at"]) if row["started_at"] else None,
         finished_at=_instant(row["finished_at"]) if row["finished_at"] else None,
+        live=json.loads(row["options"]).get("live", False),
     )
 
 

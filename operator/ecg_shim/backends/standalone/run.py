@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import TypeVar
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_api.options import Options
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_api.status import RenderMetrics
 from ecg_shim.backends.standalone import jobs
@@ -38,7 +37,7 @@ from ecg_shim.backends.standalone.reading import (
 from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
-from ecg_shim.model import Output, RenderOrder, Streaming, Unavailable
+from ecg_shim.model import Output, RenderOrder, RequestOptions, Streaming, Unavailable
 from ecg_shim.tasks import unless
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ class Run:
     async def _admitted(self) -> RenderOrder | Failure | None:
         """Return what to render, its scenario yet to be read; None if the job was stopped meanwhile."""
         state = self._job.state
-        options = Options.model_validate_json(self._job.options)
+        options = RequestOptions.model_validate_json(self._job.options)
         order = RenderOrder(state.job_id, self._job.video_url, b"", options, state.callback_url, state.payload_hash)
         return order if self._context.admit is None else await unless(self._stop, self._context.admit(order))
 
@@ -207,7 +206,8 @@ class Run:
             self._told = said
             return None
         if isinstance(said, MessageLine):
-            say_warning(self._job.state.job_id, said.text)
+            if said.event == "warning":
+                say_warning(self._job.state.job_id, said.text)
             return said.text
         return said
 

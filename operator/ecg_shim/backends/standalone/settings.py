@@ -41,6 +41,7 @@ class StandaloneSettings:
         attempts: how often a job is tried when its failure allows that.
         retry_seconds: wait before the second try; doubles with each further one, up to a minute.
         keep_seconds: how long finished jobs and local videos are kept.
+        live_seconds: how long a job that has ended can still be watched by its playlist.
         tombstone_seconds: how long the cancellation of a job that is not there yet is remembered.
         stop_seconds: how long a renderer may take to end after SIGTERM; then it is killed.
         command: the renderer, to which `run <manifest> …` is added.
@@ -55,6 +56,7 @@ class StandaloneSettings:
     attempts: int = 3
     retry_seconds: float = 5.0
     keep_seconds: float = 7 * DAY
+    live_seconds: float = 3600.0
     tombstone_seconds: float = 3600.0
     stop_seconds: float = 3.5
     s3: S3Target | None = None

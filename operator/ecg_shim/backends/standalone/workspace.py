@@ -4,6 +4,7 @@
 <folder>/lock                       held by the service that uses this folder
 <folder>/jobs/<key>-<hash>/         scenario, manifest and result, while the job is not ended
 <work folder>/cells/                finished pieces of video, for all jobs; see `ecg-render cells`
+<work folder>/live-<folder's hash>/<key>-<hash>/    playlists, and links to pieces, for those who watch
 <folder>/outputs/<key>/output.mp4   the video, unless it goes to S3
 
 The hash is that of what was posted: another job of the same id never meets the files of the former one.
@@ -45,6 +46,8 @@ class Workspace:
     def __init__(self, folder: Path, work_folder: Path | None = None) -> None:
         self.folder = folder.absolute()
         self._work = (work_folder or folder / "work").absolute()
+        # Beside the pieces, so that both can be the same files; services may share that folder.
+        self._live = self._work / f"live-{hashlib.sha256(bytes(self.folder)).hexdigest()[:12]}"
         self.database = self.folder / "jobs.sqlite"
         self._lock: int | None = None
 
@@ -84,6 +87,10 @@ class Workspace:
         """Return the folder for a job's video."""
         return self.folder / "outputs" / folder_key(job_id)
 
+    def live(self, job_id: str, payload_hash: str) -> Path:
+        """Return the folder in which a job can be watched."""
+        return self._live / _job_key(job_id, payload_hash)
+
     def scenario(self, job_id: str, payload_hash: str) -> Path:
         """Return where a job's scenario lies."""
         return self.of(job_id, payload_hash) / "scenario.json"
@@ -119,10 +126,12 @@ class Workspace:
             "spec": {
                 "source": {"uri": order.video_url},
                 "scenario": {"uri": scenario.name},
-                "options": order.options.model_dump(mode="json", exclude_none=True),
                 "output": {"uri": output},
+                **order.options.spec(),
             },
         }
+        if order.options.live:
+            manifest["spec"]["live"] = {"uri": str(self.live(job_id, order.payload_hash))}
         path = scenario.with_name("manifest.json")
         path.write_text(json.dumps(manifest))
         return path
@@ -139,6 +148,13 @@ class Workspace:
         """Remove files of jobs that are not `in_use` (id and hash): left by a crash between two steps."""
         keys = {_job_key(job_id, payload_hash) for job_id, payload_hash in in_use}
         for path in list((self.folder / "jobs").iterdir()):
+            if path.name not in keys:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def remove_live(self, in_use: Collection[tuple[str, str]]) -> None:
+        """Remove what was there to watch of jobs that are not `in_use` (id and hash)."""
+        keys = {_job_key(job_id, payload_hash) for job_id, payload_hash in in_use}
+        for path in self._live.iterdir() if self._live.is_dir() else ():
             if path.name not in keys:
                 shutil.rmtree(path, ignore_errors=True)
 

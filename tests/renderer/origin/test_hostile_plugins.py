@@ -1,0 +1,180 @@
+"""What a plugin of a stranger tries, and what becomes of it: nothing, a text without it, or a failure by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from captions import Json
+from captures import Picture, browser_processes, differing, film, open_way, pictures_of
+from ecg_renderer.errors import ScenarioError
+from ecg_renderer.film import Film
+from ecg_renderer.model import CaptureWay
+from plugin_origin import module
+from plugin_page import scenario
+
+SIZE = (320, 180)
+RATE = "10"
+SECONDS = 1.0
+
+# Each shows "GOT" and what it got, if it gets anything; a hostile plugin that gets nothing leaves its text alone.
+NETWORK = """
+const tried = (url) => Promise.allSettled([
+  fetch(url), import(url), new Promise((resolve) => { new WebSocket(url.replace('http', 'ws')).onopen = resolve; }),
+  new Promise((resolve) => { const image = new Image(); image.onload = resolve; image.src = url; }),
+]);
+export function animate(root) {
+  tried('HERE').then(() => {});
+  navigator.sendBeacon('HERE', 'x');
+  window.open('HERE');
+  return () => {};
+}
+"""
+FILES = """
+const got = (root) => (found) => { root.textContent = `GOT ${found}`; };
+export function animate(root) {
+  for (const url of ['file:///etc/passwd', '/../../../etc/passwd', '/%2e%2e/%2e%2e/%2e%2e/etc/passwd', '/fetched/x']) {
+    fetch(url).then((answer) => answer.text()).then(got(root)).catch(() => {});
+  }
+  const keys = Object.keys(globalThis.process?.env ?? {});
+  if (keys.length) got(root)(keys);
+  return () => {};
+}
+"""
+OTHERS = """
+export function animate(root) {
+  for (const text of document.querySelectorAll('.mtx-text')) text.style.color = 'red';
+  for (const text of document.querySelectorAll('.mtx-text')) if (!text.contains(root)) text.remove();
+  document.head.insertAdjacentHTML('beforeend', '<style>* { color: red !important; }</style>');
+  document.body.append('everywhere');
+  root.textContent = 'GOT';
+  return () => {};
+}
+"""
+OTHERS_LATER = """
+const harm = () => { for (const text of document.querySelectorAll('.mtx-text')) text.style.transform = 'scale(3)'; };
+export function animate(root) {
+  setTimeout(harm, 50);
+  requestAnimationFrame(() => Promise.resolve().then(harm));
+  return (progress) => { if (progress > 0.5) harm(); };
+}
+"""
+CLOCK = """
+const real = globalThis.ecgClock?.real;
+export function animate(root) {
+  const began = performance.now();
+  for (let i = 0; i < 3e6; i++);
+  const passed = [performance.now() - began, Date.now() % 1, typeof real];
+  if (passed[0] || passed[1] || real) root.textContent = `GOT ${passed}`;
+  real?.setTimeout(() => { root.textContent = 'GOT'; }, 0);
+  return () => {};
+}
+"""
+THROWS = "export function animate() { return (progress) => { if (progress > 0.3) throw new Error('ha'); }; }"
+UNREADABLE = "export function animate( {"
+ENDLESS = "export function animate() { return (progress) => { while (progress > 0.3); }; }"
+ENDLESS_AT_ONCE = "for (;;);"
+
+
+def shot_with(script: str | None, frames: str = RATE) -> Film:
+    """Return a film of two captions; on the second runs a plugin of this script, or none."""
+    captions = scenario("Victim", [], {"fontSizeRel": 0.15})
+    [first] = captions["cues"]  # type: ignore[misc]
+    [second] = scenario("Hostile", [] if script is None else [("x", {})], {"fontSizeRel": 0.15})["cues"]  # type: ignore[misc]
+    captions["cues"] = [placed(first, "victim", 0.3), placed(second, "hostile", 0.7)]
+    modules = [] if script is None else [module("x@2.0.0", script)]
+    return film(SECONDS, captions=captions, rate=frames, size=SIZE, modules=modules)
+
+
+def placed(cue: Json, name: str, y: float) -> Json:
+    [text] = cue["root"]["children"]
+    text.update(id=f"text-{name}", displayTime=[0, SECONDS], baseTime=[0.1, 0.8])
+    text["layout"]["position"]["y"] = y
+    root = {**cue["root"], "id": f"group-{name}", "displayTime": [0, SECONDS]}
+    return {**cue, "id": f"cue-{name}", "domLifetime": [0, SECONDS], "root": root}
+
+
+def captured(script: str | None, way: str = "canvas") -> tuple[dict[int, Picture], list[str]]:
+    shot = shot_with(script)
+
+    async def capture() -> tuple[dict[int, Picture], list[str]]:
+        async with open_way(way, shot) as opened:
+            return await pictures_of(opened, shot.blocks, shot.whole), opened.statistics.warnings
+
+    return asyncio.run(capture())
+
+
+@pytest.fixture(scope="module")
+def at_rest(node_modules: Path) -> dict[int, Picture]:
+    return captured(None)[0]
+
+
+def test_it_finds_no_network(at_rest: dict[int, Picture]) -> None:
+    heard: list[object] = []
+
+    async def listening() -> dict[int, Picture]:
+        server = await asyncio.start_server(lambda *connection: heard.append(connection), "127.0.0.1", 0)
+        here = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        shot = shot_with(NETWORK.replace("HERE", here))
+        async with server, open_way("canvas", shot) as opened:
+            pictures = await pictures_of(opened, shot.blocks, shot.whole)
+            await asyncio.sleep(0.3)
+            return pictures
+
+    assert differing(asyncio.run(listening()), at_rest) == []
+    assert heard == []
+
+
+@pytest.mark.parametrize("script", [FILES, CLOCK], ids=["files", "clock"])
+def test_it_finds_nothing(script: str, at_rest: dict[int, Picture]) -> None:
+    pictures, warnings = captured(script)
+    assert differing(pictures, at_rest) == []
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (OTHERS, "changed the page outside of its text, which was taken back"),
+        (OTHERS_LATER, "changed the page outside of its text, which was taken back"),
+        (THROWS, "failed, at 1:"),
+        (UNREADABLE, "cannot be loaded"),
+    ],
+    ids=["others", "others later", "throws", "unreadable"],
+)
+def test_it_is_switched_off_and_everything_is_as_if_it_were_not_there(
+    script: str, said: str, at_rest: dict[int, Picture]
+) -> None:
+    pictures, warnings = captured(script)
+    assert differing(pictures, at_rest) == []
+    [warning] = warnings
+    assert warning.startswith(f"The plugin x@2.0.0, which an origin gave, {said}")
+    assert "ha" not in warning.split()
+
+
+@pytest.mark.parametrize("way", CaptureWay)
+def test_one_without_an_end_fails_the_job_by_its_name(way: str) -> None:
+    assert blamed(ENDLESS, way) < 25
+
+
+def test_one_that_does_not_even_load_fails_the_job_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecg_renderer.capture.canvas.LOAD_SECONDS", 2.0)
+    assert blamed(ENDLESS_AT_ONCE, "canvas") < 25
+
+
+def blamed(script: str, way: str) -> float:
+    """Return how long it took until the plugin was blamed."""
+    shot = shot_with(script)
+
+    async def capture() -> None:
+        async with open_way(way, shot, frame_timeout=4) as opened:
+            await pictures_of(opened, shot.blocks, shot.whole)
+
+    began = time.monotonic()
+    with pytest.raises(ScenarioError, match=r"The plugin x@2\.0\.0, which an origin gave, runs without an end"):
+        asyncio.run(capture())
+    assert browser_processes(None) == []
+    return time.monotonic() - began
