@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from math import inf
 from typing import Any, Protocol
 
 from ecg_renderer.browser import BrowserLauncher, Page
@@ -24,12 +25,15 @@ from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import Finding, Scenario, canonical_hash
+from ecg_renderer.scenario.css import WIDE_KEYWORDS
 from ecg_renderer.scenario.flat import FLAT_NODE
 from ecg_renderer.scenario.fonts import font_uses, texts_of
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 300.0
+# In the middle of a render there is less patience: it goes on without an answer.
+ALONG_SECONDS = 10.0
 # What a plan looks for what moves out of the picture: a hundred captions or more.
 AHEAD_SECONDS = 5.0
 SHOWN_PER_KIND = 3
@@ -42,31 +46,10 @@ _FONT_HINT = (
 )
 _BOX_HINT = "Install a font that has it, or leave it out."
 _SIDES = {"left": "on the left", "top": "at the top", "right": "on the right", "bottom": "at the bottom"}
-_GENERIC = frozenset(
-    [
-        "serif",
-        "sans-serif",
-        "monospace",
-        "cursive",
-        "fantasy",
-        "system-ui",
-        "emoji",
-        "math",
-        "fangsong",
-        "ui-serif",
-        "ui-sans-serif",
-        "ui-monospace",
-        "ui-rounded",
-        "-apple-system",
-        "blinkmacsystemfont",
-        "inherit",
-        "initial",
-        "unset",
-        "revert",
-        "revert-layer",
-        "default",
-    ]
-)
+_GENERIC = frozenset((
+    "serif", "sans-serif", "monospace", "cursive", "fantasy", "system-ui", "emoji", "math", "fangsong", "ui-serif",
+    "ui-sans-serif", "ui-monospace", "ui-rounded", "-apple-system", "blinkmacsystemfont", *WIDE_KEYWORDS,
+))  # fmt: skip
 
 Json = dict[str, Any]
 
@@ -84,12 +67,20 @@ class Notes(Protocol):
 class Looker:
     """Looks at scenarios in one browser, which is started when it is first needed; an async context manager.
 
-    `page` is a caption page that is open already; its film has to be laid out again after `layout`. `versions` are what
-    a picture depends on besides the job.
+    No answer takes longer than `seconds`. `page` is a caption page that is open already; its film has to be laid out
+    again after `layout`. `versions` are what a picture depends on besides the job.
     """
 
-    def __init__(self, notes: Notes | None, versions: Mapping[str, str], page: Page | None = None) -> None:
+    def __init__(
+        self,
+        notes: Notes | None,
+        versions: Mapping[str, str],
+        page: Page | None = None,
+        *,
+        seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._notes = notes
+        self._seconds = seconds
         self._versions = dict(versions)
         self._page = page
         self._close: Callable[[], Awaitable[None]] | None = None
@@ -136,10 +127,10 @@ class Looker:
                 known: Json = json.loads(raw)
                 return known
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 answer = await ask(self._page or await self._open())
         except TimeoutError:
-            raise BrowserError(f"The browser did not lay all captions out within {LOOK_SECONDS:g} s.") from None
+            raise BrowserError(f"The browser did not lay all captions out within {self._seconds:g} s.") from None
         if self._notes:
             await self._notes.note(note, json.dumps(answer).encode())
         return answer
@@ -166,8 +157,10 @@ async def _ask_fonts(page: Page, request: Json) -> Json:
         nodes = (await page.send("DOM.querySelectorAll", root))["nodeIds"]
         answers = await asyncio.gather(*(page.send("CSS.getPlatformFontsForNode", {"nodeId": node}) for node in nodes))
     finally:
-        await asyncio.gather(page.send("CSS.disable"), page.send("DOM.disable"))
-        await page.evaluate("() => ecg.forgetFonts()")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALONG_SECONDS):
+                await asyncio.gather(page.send("CSS.disable"), page.send("DOM.disable"))
+                await page.evaluate("() => ecg.forgetFonts()")
     names = [_by_use(answer["fonts"]) for answer in answers]
     return {"missing": missing, "fonts": [names[place : place + 3] for place in range(0, len(names), 3)]}
 
@@ -297,26 +290,36 @@ def told(findings: Iterable[Finding]) -> list[str]:
 async def look_ahead(prepared: PreparedJob, notes: Notes, patience: float = AHEAD_SECONDS) -> tuple[PreparedJob, float]:
     """Return the job with warnings of what would look wrong, and the second up to which its layout was looked at.
 
-    Fonts are asked for of all captions, the layout is looked at cell by cell for about `patience` seconds. Raises
-    BrowserError where there is none to look with.
+    Fonts are asked for of all captions, the layout is looked at cell by cell for about `patience` seconds. Where there
+    is no browser to look with, a warning says so.
     """
     if not prepared.scenario.cues:
         return prepared, float(prepared.plan.target.duration)
+    plan, lines, looked = prepared.plan, [], 0
+    try:
+        async with Looker(notes, versions()) as looker:
+            findings, looked = await look_at(looker, prepared, until=time.monotonic() + patience)
+        lines = told(findings)
+    except BrowserError as error:
+        lines = [f"Fonts and layout were not looked at: {error}"]
+    changed = plan.model_copy(update={"warnings": [*plan.warnings, *lines]})
+    return replace(prepared, plan=changed), float(prepared.grid.seconds(looked))
+
+
+async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) -> tuple[Iterable[Finding], int]:
+    """Return findings about a job, and the frame up to which its layout was looked at, cell by cell.
+
+    What an edit did not touch is known already. At `until`, on the monotonic clock, no more is begun.
+    """
     scenario, plan = prepared.scenario, prepared.plan
-    findings: dict[Finding, None] = {}
-    until = time.monotonic() + patience
-    looked = plan.target.frames
-    async with Looker(notes, versions()) as looker:
-        whole = prepared.film(FrameRange(0, plan.target.frames))
-        findings |= dict.fromkeys(await looker.fonts(whole, scenario))
-        for number in range(len(plan.cells)):
-            frames = prepared.frames_of(range(number, number + 1))
-            if time.monotonic() > until:
-                looked = frames.start
-                break
-            findings |= dict.fromkeys(await looker.layout(prepared.film(frames), scenario))
-    warnings = [*plan.warnings, *told(findings)]
-    return replace(prepared, plan=plan.model_copy(update={"warnings": warnings})), float(prepared.grid.seconds(looked))
+    whole = prepared.film(FrameRange(0, plan.target.frames))
+    findings = dict.fromkeys(await looker.fonts(whole, scenario))
+    for number in range(len(plan.cells)):
+        frames = prepared.frames_of(range(number, number + 1))
+        if time.monotonic() > until:
+            return findings, frames.start
+        findings |= dict.fromkeys(await looker.layout(prepared.film(frames), scenario))
+    return findings, plan.target.frames
 
 
 async def look_along(prepared: PreparedJob, films: Sequence[Film], notes: Notes, page: Page | None) -> list[str]:
@@ -325,7 +328,7 @@ async def look_along(prepared: PreparedJob, films: Sequence[Film], notes: Notes,
     cues = {cue["root"]["id"]: cue for film in films for cue in film.scenario["cues"]}
     uses = font_uses({**prepared.scenario.data, "cues": list(cues.values())})
     try:
-        async with Looker(notes, versions(), page) as looker:
+        async with Looker(notes, versions(), page, seconds=ALONG_SECONDS) as looker:
             return told(await looker.fonts(replace(first, fonts=uses), prepared.scenario))
     except BrowserError as error:
         log.warning("Fonts were not looked at: %s", error)
@@ -338,15 +341,16 @@ async def look_outside(prepared: PreparedJob, film: Film, notes: Notes, page: Pa
     Plugins may have moved them there, so they are looked at at rest; the film has to be laid out again then.
     """
     try:
-        suspects = set(await page.evaluate("() => ecg.takeSuspects()"))
-    except BrowserError:  # whoever captures next finds out, and starts another
+        async with asyncio.timeout(ALONG_SECONDS):
+            suspects = set(await page.evaluate("() => ecg.takeSuspects()"))
+    except (BrowserError, TimeoutError):  # whoever captures next finds out, and starts another
         return None
     cues = [cue for cue in film.scenario["cues"] if cue["root"]["id"] in suspects]
     if not cues:
         return None
     part = replace(film, scenario={**film.scenario, "cues": cues})
     try:
-        async with Looker(notes, versions(), page) as looker:
+        async with Looker(notes, versions(), page, seconds=ALONG_SECONDS) as looker:
             found = await looker.layout(part, prepared.scenario, canvas=True)
     except BrowserError as error:
         log.warning("Text outside of the picture was not looked at: %s", error)

@@ -50,6 +50,7 @@ _MOVIE_TICKS = 90_000
 _DISPOSITIONS = frozenset(
     {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired", "captions"}
 )
+_TELEVISION = (None, "bt709", "smpte170m", "smpte240m", "bt470bg", "bt470m")
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,9 @@ def still_arguments(pictures: Pictures, output: Path) -> list[str]:
         "out_range": "pc",
     }
     picture = _composed(pictures).filter("scale", **matrix).filter("format", "rgb24")
+    if pictures.target.colour.primaries in _TELEVISION:
+        # As players show it: with the primaries of old television as a tag, browsers would turn its hues.
+        picture = picture.filter("setparams", color_primaries="bt709", color_trc="iec61966-2-1")
     options = {"frames:v": 1, "fps_mode": "passthrough", "c:v": "png", "format": "image2", "update": 1}
     return _arguments(ffmpeg.output(picture, f"file:{output}", **options))
 

@@ -14,6 +14,21 @@ function faceOf({ family, installed, url, weight, range }) {
   return made.get(key);
 }
 
+/** A font of the scenario's own; none where its name is none that CSS takes. */
+function ownFace([family, url]) {
+  try {
+    return [faceOf({ family, url })];
+  } catch {
+    return [];
+  }
+}
+
+/** Load what a text needs; a weight that CSS does not know is none. */
+function load({ family, weight, text }) {
+  const known = CSS.supports('font', `${weight} 16px serif`) ? weight : 'normal';
+  return document.fonts.load(`${known} 16px ${JSON.stringify(family)}`, text);
+}
+
 /**
  * Load those of `faces` that `texts` are written in (see fonts.py for both), and `own`, the scenario's: {family: data:
  * address}, in place of those of the last call.
@@ -23,14 +38,12 @@ function faceOf({ family, installed, url, weight, range }) {
 export async function loadFonts(fonts) {
   const { faces, texts, own } = fonts;
   for (const face of shown) document.fonts.delete(face);
-  const brought = Object.entries(own).map(([family, url]) => faceOf({ family, url }));
+  const brought = Object.entries(own).flatMap(ownFace);
   // A broken file stands for nothing: the next family of the list stands in.
   await Promise.all(brought.map((face) => face.load().catch(() => null)));
   shown = [...brought, ...faces.map(faceOf)];
   for (const face of shown) document.fonts.add(face);
-  const loaded = await Promise.all(
-    texts.map(({ family, weight, text }) => document.fonts.load(`${weight} 16px ${JSON.stringify(family)}`, text)),
-  );
+  const loaded = await Promise.all(texts.map(load));
   const needed = new Set([...brought, ...loaded.flat()]);
   for (const face of shown) if (!needed.has(face)) document.fonts.delete(face);
   const before = last;

@@ -17,7 +17,6 @@ import json
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
@@ -53,6 +52,7 @@ class Pages:
         self._folder = folder
         self._copy = SourceCopy(folder)
         self._drawing = asyncio.Lock()
+        self._ended = asyncio.Event()
 
     def app(self) -> FastAPI:
         """Return the application."""
@@ -72,7 +72,8 @@ class Pages:
         return app
 
     async def close(self) -> None:
-        """End what goes on in the background."""
+        """End what goes on in the background, and answers that would go on for ever."""
+        self._ended.set()
         await self._copy.close()
 
     async def _page(self) -> Response:
@@ -92,18 +93,21 @@ class Pages:
     async def _revisions(self) -> AsyncIterator[str]:
         revisions = self._watched.changes()
         waiting = asyncio.ensure_future(anext(revisions))
+        ending = asyncio.ensure_future(self._ended.wait())
         try:
-            while True:
-                done, _ = await asyncio.wait({waiting}, timeout=QUIET_SECONDS)
-                if not done:
+            while not ending.done():
+                done, _ = await asyncio.wait(
+                    {waiting, ending}, timeout=QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if waiting in done:
+                    yield f"data: {json.dumps(waiting.result())}\n\n"
+                    waiting = asyncio.ensure_future(anext(revisions))
+                elif not done:
                     yield ": still here\n\n"
-                    continue
-                yield f"data: {json.dumps(waiting.result())}\n\n"
-                waiting = asyncio.ensure_future(anext(revisions))
         finally:
             waiting.cancel()
-            with suppress(asyncio.CancelledError):
-                await waiting
+            ending.cancel()
+            await asyncio.gather(waiting, ending, return_exceptions=True)
 
     async def _source(self) -> Response:
         prepared = self._watched.prepared

@@ -45,9 +45,10 @@ async def preview(make: RequestMaker, manifest: Path | None, port: int, tell: Ca
             for task in done:
                 task.result()
         finally:
+            await pages.close()
             server.should_exit = True
             following.cancel()
-            await asyncio.gather(following, serving, pages.close(), return_exceptions=True)
+            await asyncio.gather(following, serving, return_exceptions=True)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.film import Film
-from ecg_renderer.looking import Looker
+from ecg_renderer.looking import Looker, look_at
 from ecg_renderer.model import FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job, versions
 from ecg_renderer.request import RunRequest
@@ -91,15 +91,12 @@ class Watched:
         self._grow()
 
     async def _look(self, prepared: PreparedJob) -> None:
-        """Ask Chromium what would look wrong, cell by cell: what an edit did not touch is known already."""
+        """Ask Chromium what would look wrong."""
         found = dict.fromkeys(prepared.scenario.findings)
         try:
             async with Looker(self.store, versions()) as looker:
-                whole = whole_film(prepared)
-                found |= dict.fromkeys(await looker.fonts(whole, prepared.scenario))
-                for number in range(len(prepared.plan.cells)):
-                    film = prepared.film(prepared.frames_of(range(number, number + 1)))
-                    found |= dict.fromkeys(await looker.layout(film, prepared.scenario))
+                seen, _ = await look_at(looker, prepared)
+                found |= dict.fromkeys(seen)
         except BrowserError as error:
             found[Finding("no look", "", f"fonts and layout were not looked at: {error}")] = None
         self.findings, self.looked = list(found), True

@@ -16,7 +16,7 @@ from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import PlanSummary
-from ecg_renderer.errors import BrowserError, OptionsError
+from ecg_renderer.errors import OptionsError
 from ecg_renderer.looking import look_ahead
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
@@ -59,20 +59,12 @@ async def plan_job(
     for number, take in enumerate(takes[1:], 1):
         other = await prepared_for(take.job, alone=bool(take.alone))
         planned.append(await _reuse(work, store, other, cutting, take, number))
-    planned = [await _looked_at(one, store, live) for one in planned]
+    planned = [(await look_ahead(one, store))[0] for one in planned]
     for number, one in reversed(list(enumerate(planned))):
         await store_job(work, one, number)
     for warning in dict.fromkeys(warning for one in planned for warning in one.plan.warnings):
         live.warn(warning)
     return _report(assignment, planned)
-
-
-async def _looked_at(prepared: PreparedJob, store: CellStore, live: Live) -> PreparedJob:
-    try:
-        return (await look_ahead(prepared, store))[0]
-    except BrowserError as error:
-        live.say(f"Fonts and layout were not looked at: {error}")
-        return prepared
 
 
 async def _reuse(

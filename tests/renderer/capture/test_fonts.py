@@ -195,3 +195,11 @@ def test_fonts_are_read_from_the_web_alone(url: str) -> None:
     ready = prepared(with_font(url))
     assert "url" not in ready.data["define"]["Brand"]
     assert any("was removed" in line for line in ready.warnings)
+
+
+def test_names_and_weights_that_css_does_not_know_do_no_harm() -> None:
+    raw = lines(("Jua", "Abc"), ("Brand", "Abc"))
+    raw["cues"][0]["root"]["children"][0]["style"]["fontWeight"] = "heavy; }"
+    raw["define"] = {'a"} b\\': {"type": "font", "url": "data:font/woff2;base64,AA"}}
+    assert drawn(film(0.5, plugins=(), captions=raw))[..., 3].any()
+    assert len(seen(raw)) == 1

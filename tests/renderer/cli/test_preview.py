@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,6 +84,21 @@ async def opened(address: str) -> AsyncIterator[Page]:
         await page.wait_for_selector("body[data-loaded][data-frame]", timeout=WAIT)
         yield page
         await browser.close()
+
+
+def test_it_ends_at_once_and_in_silence_while_a_page_listens(tmp_path: Path) -> None:
+    write(tmp_path / "captions.json", json.dumps(captions("hello")))
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB % counter(Clip(frames=30)))
+    command = [sys.executable, "-m", "ecg_renderer", "preview", str(job), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        address = process.stdout.readline().strip()
+        with httpx.Client() as client, client.stream("GET", f"{address}events", timeout=60) as answer:
+            assert next(answer.iter_lines()).startswith("data: ")
+            process.terminate()
+            assert process.wait(30) == 143
+        assert process.stderr.read().strip() == "Stopped."
 
 
 async def picture(page: Page, selector: str) -> Any:

@@ -132,6 +132,7 @@ def test_a_still_is_the_frame_of_the_video(tmp_path: Path) -> None:
     assert still.shape == frame.shape
     assert np.abs(still.astype(int) - frame).mean() < 3
     assert clips.read_counters(tmp_path / "still.png")[0].source == 9
+    assert b"sRGB" in (tmp_path / "still.png").read_bytes()[:200]  # else browsers turn its hues
 
 
 def test_captions_only_are_transparent_where_there_is_no_caption(tmp_path: Path) -> None:

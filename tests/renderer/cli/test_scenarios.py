@@ -125,3 +125,24 @@ def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
     pairs = zip(clips.frames(output), clips.frames(video), strict=True)
     changed = [np.abs(after.astype(int) - before).max() > 60 for after, before in pairs]
     assert changed == [frame < 12 or frame >= 15 for frame in range(30)]
+
+
+def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
+    word = caption(TOO_WIDE, style={"fontFamily": "No Such Family"})
+    written(tmp_path, "captions.json", word)
+    job = {
+        "apiVersion": "render.ecg.dev/v1alpha1",
+        "kind": "RenderJob",
+        "metadata": {"name": "wide"},
+        "spec": {
+            "source": {"uri": str(clips.counter(clips.Clip(frames=30)))},
+            "scenario": {"uri": "captions.json"},
+            "output": {"uri": "out.mp4"},
+        },
+    }
+    manifest = written(tmp_path, "job.json", job)
+    warnings = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--json", cwd=tmp_path).json["warnings"]
+    assert any('"No Such Family", which is not here' in line for line in warnings)
+    assert any("leaves the picture" in line for line in warnings)
+    blind = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--no-browser", "--json", cwd=tmp_path)
+    assert not any("leaves the picture" in line for line in blind.json["warnings"])
