@@ -63,8 +63,9 @@ class _WholeJob:
         await self._subtitles(prepared)
         frames = prepared.plan.target.frames
         main: RenderResult | RenderError | None = None
+        told: set[str] = set()
         for number, take in enumerate(takes):
-            watched = _Share(self._observer, before=number * frames, frames=frames * len(takes))
+            watched = _Share(self._observer, told, before=number * frames, frames=frames * len(takes))
             made = await self._take(take, watched)
             main = made if number == 0 else main
         if isinstance(main, RenderError):
@@ -113,10 +114,11 @@ class _WholeJob:
 
 
 class _Share:
-    """An observer of one of several takes, whose frames are a share of all."""
+    """An observer of one of several takes, whose frames are a share of all; they share the warnings `told`, too."""
 
-    def __init__(self, observer: Observer, *, before: int, frames: int) -> None:
+    def __init__(self, observer: Observer, told: set[str], *, before: int, frames: int) -> None:
         self._observer = observer
+        self._told = told
         self._before = before
         self._frames = frames
 
@@ -133,5 +135,7 @@ class _Share:
         self._observer.report(replace(progress, frames_done=done, frames_total=self._frames, eta_seconds=eta))
 
     def warn(self, text: str) -> None:
-        """Pass a warning on."""
-        self._observer.warn(text)
+        """Pass a warning on that no other take has had."""
+        if text not in self._told:
+            self._told.add(text)
+            self._observer.warn(text)

@@ -43,7 +43,8 @@ def _captions(result: RenderResult) -> str:
         return "nothing to capture"
     stages = f"{result.stages} stages" if result.stages > 1 else "1 stage"
     restarts = f", browser restarted {result.browser_restarts} times" if result.browser_restarts else ""
-    return f"{result.distinct_frames:,} pictures for {result.frames:,} frames (by {result.capture}, {stages}{restarts})"
+    pictures = f"{result.distinct_frames:,} pictures" if result.distinct_frames != 1 else "1 picture"
+    return f"{pictures} for {result.frames:,} frames (by {result.capture}, {stages}{restarts})"
 
 
 def _cells(result: RenderResult) -> str:
