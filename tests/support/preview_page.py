@@ -26,7 +26,7 @@ HARNESS = Path(__file__).with_suffix(".html")
 
 
 class Preview:
-    """A page that nothing of ours is in but the plugins, and their seeded randomness; those of an origin are as is."""
+    """A page that nothing of ours is in but fonts and plugins, and their randomness; those of an origin are as is."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -39,7 +39,7 @@ class Preview:
         self.page.goto(f"{ORIGIN}/")
         self.page.wait_for_function("window.preview")
         config = film.page_config(stages=1, canvas=False)
-        self.page.evaluate("c => preview.load(c.scenario, c.plugins, c.modules)", config)
+        self.page.evaluate("c => preview.load(c.scenario, c.plugins, c.modules, c.fonts)", config)
         found = {}
         begun = 0
         for frame in frames:
