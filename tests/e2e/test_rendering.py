@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,23 @@ def test_a_second_job_takes_what_the_first_one_rendered(studio: Studio) -> None:
     assert takes[0] == takes[1]
 
 
+def test_one_job_makes_every_export(studio: Studio, tmp_path: Path) -> None:
+    names = ("tall.mp4", "captions.mov", "captions.srt")
+    tall, alone, text = ({"uri": studio.bucket.uri(f"out/{name}")} for name in names)
+    status = studio.submit(
+        "exports", **SPEC, renditions=[{**tall, "width": 180, "height": 320}, alone, text]
+    ).finished()
+
+    assert status["phase"] == "Succeeded", status
+    assert [output["name"] for output in status["outputs"]] == ["main", *names]
+    for output in status["outputs"]:
+        file = tmp_path / output["name"]
+        file.write_bytes(studio.bucket.get(output["uri"].removeprefix(studio.bucket.uri(""))))
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == output["sha256"]
+    assert [len(clips.frames(tmp_path / name)) for name in names[:2]] == [90, 90]
+    assert "00:00:00," in (tmp_path / "captions.srt").read_text()
+
+
 def test_a_person_sees_what_happened(job: Job) -> None:
     columns = job.kubectl("get", "rj", "clip").split()
     told = job.kubectl("describe", "rj", "clip")
@@ -99,7 +117,8 @@ def test_the_doctor_finds_all_that_rendering_needs_in_the_image(studio: Studio, 
     found = {check["name"]: check for check in json.loads(studio.kubectl("logs", "doctor"))["checks"]}
 
     not_ok = {name for name, check in found.items() if check["state"] != "ok"}
-    assert not_ok == {"NVENC"}, found
+    # containerd's default profile lets no process make a namespace, and with none Chromium's sandbox is off.
+    assert not_ok == {"NVENC", "Sandbox"}, found
     assert "canvas" in found["Capture"]["found"]
     studio.kubectl("delete", "pod", "doctor", "--wait=false")
 

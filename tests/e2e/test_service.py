@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def test_a_posted_job_ends_as_a_video_that_the_backend_is_told_of(
     assert len(answer.content) == row.file_size
     assert [shown.source for shown in clips.read_counters(tmp_path / "downloaded.mp4")] == list(range(30))
     assert row.download_url and httpx.get(row.download_url, trust_env=False).content == answer.content
+
+
+def test_a_job_can_be_watched_and_the_end_is_all_of_it(backend: ClientBackend, studio: Studio) -> None:
+    job_id = backend.create(captions.talk(1), {**OPTIONS, "live": True}, video_url=studio.clip(1))
+    assert backend.wait(job_id).status == "completed"
+
+    playlist = f"{backend.service}/api/render/{job_id}/live.m3u8"
+    command = ["ffprobe", "-v", "error", "-count_frames", "-select_streams", "v", "-of", "csv=p=0"]
+    told = subprocess.run(
+        [*command, "-show_entries", "stream=nb_read_frames", playlist], capture_output=True, text=True, timeout=60
+    )
+    assert told.stdout.split(",")[0].strip() == "30", told.stderr
 
 
 def test_a_cancel_ends_the_pods_and_is_told_last(backend: ClientBackend, studio: Studio) -> None:
