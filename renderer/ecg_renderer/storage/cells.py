@@ -4,6 +4,7 @@
     KEY-ENCODER.mp4         a cell; its last box is a seal: name, frames, and the SHA-256 of all that comes before
     probes/KEY.json         what was found out about a source
     selfcheck/KEY.json      that a way to capture gives the reference's pictures
+    looks/KEY.json          which fonts captions got, and where they reach
 
 On one machine the store is a folder of the user's cache, of limited size; in a cluster a folder of the namespace, which
 the bucket's lifecycle rule limits. Two writers write the same; a reader has a file or has it not.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from ecg_renderer.storage.work_store import WorkStore
 
 LOOKS = 16
 TRANSFERS = 4
+NOTE_DAYS = 30
 _SEAL_KIND = b"free"  # a box that every reader of MP4 passes over
 _SEAL_BYTES = 512
 _SCRATCH = ".run-"
@@ -229,7 +232,7 @@ def kept_in(store: Path) -> Kept:
 def limit_cells(store: Path, most_bytes: int) -> int:
     """Remove the cells that were not used for longest until `most_bytes` are left; return how many that were.
 
-    Who reads one meanwhile has a link to it, or finds it missing and renders it.
+    Notes are small, and found out again: those older than NOTE_DAYS go. Who reads one meanwhile has a link to it, or finds it missing and renders it.
     """
     found = sorted(_cells(store), key=lambda cell: cell[1].st_mtime)
     size = sum(status.st_size for _, status in found)
@@ -241,16 +244,25 @@ def limit_cells(store: Path, most_bytes: int) -> int:
             path.unlink()
             removed += 1
         size -= status.st_size
+    oldest = time.time() - NOTE_DAYS * 86400
+    for note in _notes(store):
+        with suppress(OSError):
+            if note.stat().st_mtime < oldest:
+                note.unlink()
     return removed
 
 
 def clear_cells(store: Path) -> Kept:
-    """Remove all cells, and what was noted about sources and captures; return what was there."""
+    """Remove all cells and notes; return what cells were there."""
     kept = kept_in(store)
     limit_cells(store, 0)
-    for notes in ("probes", "selfcheck"):
-        rmtree(store / notes, ignore_errors=True)
+    for note in _notes(store):
+        note.unlink(missing_ok=True)
     return kept
+
+
+def _notes(store: Path) -> list[Path]:
+    return [path for folder in ("probes", "selfcheck", "looks") for path in (store / folder).glob("*.json")]
 
 
 def _cells(store: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -244,6 +244,17 @@ def test_the_cells_go_first_that_were_not_used_for_longest(tmp_path: Path) -> No
     assert kept_in(store) == Kept(2, 2 * 1512)
 
 
+def test_notes_go_when_they_are_old(tmp_path: Path) -> None:
+    for name in ("probes/old.json", "looks/old.json", "looks/new.json"):
+        asyncio.run(CellStore(tmp_path.as_uri()).note(name, b"{}"))
+    for old in tmp_path.rglob("old.json"):
+        os.utime(old, (0, 0))
+
+    assert limit_cells(tmp_path, 10_000) == 0
+
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["new.json"]
+
+
 def test_clearing_leaves_no_cell_and_no_note_but_a_render_that_runs(tmp_path: Path) -> None:
     store = tmp_path / "store"
     keep(store.as_uri(), made(tmp_path / "a"))
