@@ -232,8 +232,8 @@ def kept_in(store: Path) -> Kept:
 def limit_cells(store: Path, most_bytes: int) -> int:
     """Remove the cells that were not used for longest until `most_bytes` are left; return how many that were.
 
-    Who reads one meanwhile has a link to it, or finds it missing and renders it. Notes older than NOTE_DAYS go too: what
-    they say is found out again.
+    Who reads one meanwhile has a link to it, or finds it missing and renders it. Notes older than NOTE_DAYS go too:
+    what they say is found out again.
     """
     found = sorted(_cells(store), key=lambda cell: cell[1].st_mtime)
     size = sum(status.st_size for _, status in found)
