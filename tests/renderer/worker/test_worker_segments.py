@@ -96,7 +96,7 @@ def test_of_two_pods_that_claim_at_once_one_wins(tmp_path: Path, monkeypatch: py
     async def problem(codec: Codec, **pictures: Any) -> str:
         return next(problems)
 
-    async def no_claim(work: Work) -> EncoderChoice | None:
+    async def no_claim(work: Work, _take: int = 0) -> EncoderChoice | None:
         return None
 
     monkeypatch.setattr(claim, "nvenc_problem", problem)
