@@ -58,7 +58,7 @@ class StatusReply(Reply):
     memory_peak_mb: float
     memory_trend: str
     live_url: str | None = Field(
-        default=None, description="Playlist (HLS) by which it can be watched while it renders, if options.live said so."
+        default=None, description="Playlist (HLS) by which it can be watched; absent unless options.live said so."
     )
     outputs: list[dict[str, Any]] = Field(
         default_factory=list, description="All results of a job with renditions; absent for other jobs."
@@ -67,8 +67,9 @@ class StatusReply(Reply):
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told: dict[str, Any] = handler(self)
-        if not self.outputs:
-            told.pop("outputs", None)
+        for name, asked_for in (("live_url", self.live_url), ("outputs", self.outputs)):
+            if not asked_for:
+                told.pop(name, None)
         return told
 
     @classmethod

@@ -112,7 +112,7 @@ function showJob(entry, job) {
   setText(find(".detail", entry), detail);
   find(".detail", entry).hidden = !detail;
 
-  const live = job.live_url !== null && job.status === "processing";
+  const live = job.live_url !== undefined && job.status === "processing";
   find(".watch", entry).hidden = !live;
   find(".playlist", entry).hidden = !live;
   find(".playlist", entry).href = job.live_url ?? "";

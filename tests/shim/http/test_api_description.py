@@ -25,7 +25,7 @@ def test_every_path_but_the_pages_is_described():
     described = SERVICE.app.openapi()["paths"]
     assert set(described) == {
         "/render", "/api/render/process", "/api/render/{job_id}/status", "/api/render/{job_id}/cancel",
-        "/api/render/{job_id}/download", "/api/render/{job_id}/live.m3u8",
+        "/api/render/{job_id}/download", "/api/render/{job_id}/download/{name}", "/api/render/{job_id}/live.m3u8",
         "/api/render/jobs", "/api/render/queue/status", "/api/render/queue/clear",
         "/queue/status", "/health", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
