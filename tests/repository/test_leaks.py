@@ -27,10 +27,10 @@ def test_child():
     subprocess.Popen("exec {NAP}.1", shell=True)
 
 def test_orphan():
-    subprocess.run("{NAP}.2 >/dev/null 2>&1 &", shell=True)
+    subprocess.run("{NAP}.2 >/dev/null 2>&1 & sleep 0.5", shell=True)
 
 def test_daemon():
-    subprocess.run("setsid {NAP}.3 >/dev/null 2>&1 &", shell=True)
+    subprocess.run("setsid {NAP}.3 >/dev/null 2>&1 & sleep 0.5", shell=True)
 
 def test_file():
     tempfile.mkdtemp(prefix="ecg-leaktest-", dir="/dev/shm")
