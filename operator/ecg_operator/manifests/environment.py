@@ -22,6 +22,10 @@ from ecg_operator.policy import Policy
 
 SCENARIO_FOLDER = "/scenario"
 SCENARIO_ENTRY = "scenario"
+THE_OPERATORS = frozenset(
+    {"callback", "cancel", "deadlines", "managed_by", "placement", "priority", "retry", "suspend", "ttl"}
+)
+"""The fields of a spec that are none of the pods' business; they are told all others."""
 SCRATCH = "/tmp"  # noqa: S108 (a path in the pod, on a volume of its own)
 
 
@@ -54,11 +58,7 @@ def variables_of(variables: dict[str, str], work_folder: str) -> list[dict[str, 
 
 
 def _job_json(job: RenderJob, *, with_scenario: bool) -> str:
-    spec: dict[str, Any] = job.spec.model_dump(
-        mode="json",
-        exclude_none=True,
-        include={"source", "scenario", "plugins", "options", "output", "segments", "reuse", "live"},
-    )
+    spec: dict[str, Any] = job.spec.model_dump(mode="json", exclude_none=True, exclude=set(THE_OPERATORS))
     if job.spec.scenario.inline is not None and not with_scenario:
         # After the plan the prepared scenario is in storage; the manifest stays readable without it.
         spec["scenario"] = {"inline": {}}

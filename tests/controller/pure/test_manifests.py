@@ -166,13 +166,16 @@ def test_pods_read_a_manifest_without_secrets_placement_and_but_for_the_plan_wit
         callback={"url": "https://example.com/?token=secret"},
         placement={"nodeSelector": {"gpu": "l4"}},
         options={"width": 640, "height": 360},
+        renditions=[{"uri": "s3://videos/words.srt"}],
+        live={},
     )
     for kind, inline in {"plan": scenario, "segments": {}, "merge": {}}.items():
         text = variables(built(kind, job))["ECG_RENDER_JOB"]
         read = parse_render_job(json.loads(text))
         assert read.spec.scenario.inline == inline
         assert read.spec.options == job.spec.options
-        assert read.spec.output == job.spec.output
+        for name in ("output", "renditions", "live", "plugins", "segments", "reuse"):
+            assert getattr(read.spec, name) == getattr(job.spec, name), name
         assert read.spec.callback is None
         assert "secret" not in text
         assert "l4" not in text
