@@ -73,7 +73,7 @@ def test_a_job_can_be_watched_and_the_end_is_all_of_it(backend: ClientBackend, s
     told = subprocess.run(
         [*command, "-show_entries", "stream=nb_read_frames", playlist], capture_output=True, text=True, timeout=60
     )
-    assert told.stdout.split(",")[0].strip() == "30", told.stderr
+    assert set(told.stdout.split()) == {"30"}, told.stderr
 
 
 def test_a_cancel_ends_the_pods_and_is_told_last(backend: ClientBackend, studio: Studio) -> None:
