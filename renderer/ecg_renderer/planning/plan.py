@@ -109,9 +109,8 @@ def make_plan(
     """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
 
     `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
-    a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for
-    their captions alone too. Raises OptionsError for a size that cannot
-    be rendered.
+    a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for their
+    captions alone too. Raises OptionsError for a size that cannot be rendered.
     """
     grid, rate_warnings = output_grid(source, options, captions_end=scenario.latest)
     width, height, size_warnings = output_size(source, options)
@@ -120,21 +119,7 @@ def make_plan(
     activity = Activity.of(scenario.cues, grid)
     layout = options.layout == "preview"
     planner = Planner(scenario, grid, (width, height), cell_frames, layout, activity, fetched.modules)
-    target = Target(
-        width=width,
-        height=height,
-        rate=to_rational(grid.rate),
-        frames=grid.frames,
-        lead_frames=grid.lead,
-        deinterlace=source.interlaced and options.deinterlace == "auto",
-        colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
-        encoder=encoder,
-        quality=options.quality,
-        preset=options.preset,
-        fit=options.fit,
-        focus=options.focus,
-        format=options.format,
-    )
+    target = _target(source, options, grid, (width, height), encoder)
     ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
     whole = FrameRange(0, grid.frames)
     draft = Plan.model_construct(
@@ -159,6 +144,26 @@ def make_plan(
         ],
     )
     return reusing(draft, activity, cutting, kept=(), cores=cores)
+
+
+def _target(
+    source: SourceFacts, options: Options, grid: FrameGrid, size: tuple[int, int], encoder: EncoderName
+) -> Target:
+    return Target(
+        width=size[0],
+        height=size[1],
+        rate=to_rational(grid.rate),
+        frames=grid.frames,
+        lead_frames=grid.lead,
+        deinterlace=source.interlaced and options.deinterlace == "auto",
+        colour=output_colour(source, encoder, keep_hdr=options.dynamic_range == "hdr"),
+        encoder=encoder,
+        quality=options.quality,
+        preset=options.preset,
+        fit=options.fit,
+        focus=options.focus,
+        format=options.format,
+    )
 
 
 def reusing(plan: Plan, activity: Activity, cutting: Cutting, *, kept: Collection[int], cores: int) -> Plan:
