@@ -119,13 +119,13 @@ class Browser:
         executable = find_chromium()
         if executable is None:
             raise BrowserError("Chromium's headless shell was not found.", hint=INSTALL_HINT)
+        confined = await asyncio.to_thread(sandbox_arguments)
         try:
-            profile = make_profile()
+            profile = make_profile()  # from here on nothing is awaited outside of what removes it again
         except OSError as error:
             raise BrowserError(
                 f"No browser profile can be made: {error}.", hint="Free some space in /dev/shm or TMPDIR."
             ) from (error)
-        confined = await asyncio.to_thread(sandbox_arguments)
         always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *confined, *shared_memory_arguments(profile)]
         command = [str(executable), *always, *arguments, f"--user-data-dir={profile}"]
         devtools = None
