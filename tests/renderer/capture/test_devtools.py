@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, Browser, files, find_chromium
+from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, files, find_chromium
 from ecg_renderer.browser import chromium as chromium_module
 from ecg_renderer.browser.cdp import DevTools, Json
 from ecg_renderer.errors import BrowserError
@@ -152,9 +153,14 @@ def test_a_start_that_is_broken_off_leaves_nothing_behind(seconds: float) -> Non
         with suppress(asyncio.CancelledError):
             await (await starting).close()
 
+    def mine() -> tuple[set[psutil.Process], set[Path]]:
+        profiles = MEMORY_FILES.glob(f"{PROFILE_PREFIX}{os.getpid()}-*")
+        return set(psutil.Process().children(recursive=True)), set(profiles)
+
+    before = mine()
     asyncio.run(asyncio.wait_for(run(), 20))
 
-    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+    assert [found - known for found, known in zip(mine(), before, strict=True)] == [set(), set()]
 
 
 def test_a_page_whose_scripts_fail_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
