@@ -126,10 +126,9 @@ class Looker:
             with suppress(ValueError):
                 known: Json = json.loads(raw)
                 return known
-        page = self._page or await self._open()  # has limits of its own; halfway up, a browser would be left behind
         try:
             async with asyncio.timeout(self._seconds):
-                answer = await ask(page)
+                answer = await ask(self._page or await self._open())
         except TimeoutError:
             raise BrowserError(f"The browser did not lay all captions out within {self._seconds:g} s.") from None
         if self._notes:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,6 @@ from ecg_common.lock import open_locked, remove_abandoned
 from ecg_renderer.errors import BrowserError
 
 PROFILE_PREFIX = "ecg-profile-"
-REMOVALS = 5
 MEMORY_FILES = Path("/dev/shm")  # noqa: S108  a memory file system: the ring file in it is plain memory
 MINIMUM_MEMORY_FILES_BYTES = 256 * 1024 * 1024
 SANDBOX_SECONDS = 5.0
@@ -147,11 +145,7 @@ def make_profile() -> Path:
 
 def remove_profile(profile: Path) -> None:
     """Remove a profile that this process made."""
-    for _ in range(REMOVALS):
-        shutil.rmtree(profile, ignore_errors=True)
-        if not profile.exists():
-            break
-        time.sleep(0.05)  # a process that is dying has put one more file there
+    shutil.rmtree(profile, ignore_errors=True)
     lock = _locks.pop(profile, None)
     if lock is not None:
         os.close(lock)
