@@ -37,13 +37,11 @@ from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.handlers import RenderJobWatch
 from ecg_operator.health import Health, HealthServer, LoopLag
-from ecg_operator.job_events import JobEvents
+from ecg_operator.lookups import JobEvents, Nodes, ScenarioCheck
 from ecg_operator.metrics import Metrics
-from ecg_operator.nodes import Nodes
 from ecg_operator.observe import Observer
 from ecg_operator.progress import POLL_SECONDS, ProgressPoller
 from ecg_operator.reconcile import Reconciler
-from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.settings import Settings
 from ecg_operator.warm_places import WarmPlaces
 from ecg_operator.world import World

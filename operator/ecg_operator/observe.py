@@ -11,15 +11,13 @@ from ecg_api.pods import PodProgress
 from ecg_api.status import RenderJobStatus
 from ecg_cluster.cache import Key, Record
 from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.job_events import JobEvents
+from ecg_operator.lookups import JobEvents, Nodes, ScenarioCheck
 from ecg_operator.model import (
     JobView,
     Observation,
     PodView,
     Verdict,
 )
-from ecg_operator.nodes import Nodes
-from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.views import AnyJob, RenderJobView
 from ecg_operator.world import World
 

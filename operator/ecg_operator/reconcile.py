@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from ecg_api.status import RenderJobStatus
 from ecg_cluster.cache import Key, Record
@@ -28,7 +29,6 @@ from ecg_operator.model import (
     Observation,
 )
 from ecg_operator.observe import Observer
-from ecg_operator.patches import merge_patch
 from ecg_operator.policy import Policy
 from ecg_operator.views import AnyJob, FinishedJob, RenderJobView, read_whole
 from ecg_operator.world import Departed, World
@@ -232,3 +232,20 @@ def _stored(status: RenderJobStatus) -> dict[str, object]:
 
 def _dumped(status: RenderJobStatus) -> dict[str, object]:
     return status.model_dump(mode="json", exclude_none=True)
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch that makes `after` out of `before`; empty if they are equal.
+
+    Lists are replaced as a whole, and what is missing in `after` is removed by null, as RFC 7386 has it.
+    """
+    patch: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[name] = inner
+        elif name not in before or old != value:
+            patch[name] = value
+    return patch

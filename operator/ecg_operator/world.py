@@ -13,7 +13,7 @@ from ecg_api.names import Role
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
-from ecg_operator.decide.pods import ended
+from ecg_operator.decide.children import ended
 from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
 from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job

@@ -9,11 +9,10 @@ from ecg_cluster.queue import KeyedQueue
 from ecg_operator.act import Actor
 from ecg_operator.admission import Budget
 from ecg_operator.admission_table import AdmissionTable
-from ecg_operator.job_events import JobEvents
+from ecg_operator.lookups import JobEvents, ScenarioCheck
 from ecg_operator.metrics import Metrics
 from ecg_operator.observe import Observer
 from ecg_operator.reconcile import Reconciler
-from ecg_operator.scenarios import ScenarioCheck
 from ecg_operator.world import World
 from observations import POLICY
 

@@ -16,6 +16,9 @@ from ecg_operator.manifests import Owner
 from ecg_operator.model import Action, EventNote, JobView, Observation, PodView
 from ecg_operator.policy import Policy
 
+SOON = 2.0
+"""Seconds until another look at what is about to change, though nothing may tell of it."""
+
 
 @dataclass
 class Draft:

@@ -1,4 +1,6 @@
-"""When a running job has to be given up, in the order in which the reasons are looked for.
+"""When a running job has to be given up, and what is said about it.
+
+The reasons, in the order in which they are looked for:
 
 0. pieces that were in storage are gone         no failure: a new plan, three times
 1. a pod failed in a way that would repeat      at once, whatever the Job controller does
@@ -6,26 +8,34 @@
 3. the Job controller gave up                   in words of the pod that failed, or its own
 4. too many disruptions                         retry.disruptions
 5. too late                                     deadlines
+
+Why a pod failed:
+
+pod ─┬─ OOMKilled                      memory limit
+     ├─ report in its message          what the worker said
+     ├─ exit code of the table         the code, without a report
+     ├─ exit code above 128            the signal
+     └─ anything else                  what Kubernetes says
 """
 
 from __future__ import annotations
 
+import signal
+
 from ecg_api.conditions import ConditionType, Reason
-from ecg_api.failures import Failure, FailureCode
+from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, Failure, FailureCode
 from ecg_api.names import SIGTERM_EXIT_CODE, Role
-from ecg_operator.decide.draft import Draft
+from ecg_operator.decide.children import failed, out_of_time, reported_failure, segment_of
+from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
-from ecg_operator.decide.failures import failure_of, never_again, segment_of
-from ecg_operator.decide.jobs import out_of_time
-from ecg_operator.decide.pods import failed, reported_failure
-from ecg_operator.decide.usage import settle_all
+from ecg_operator.decide.harvest import settle_all
+from ecg_operator.manifests import memory_limit
 from ecg_operator.model import DeleteJob, JobView, PodView
 
 Ending = tuple[Failure, Reason]
 
 _MOST_SUPERSEDED = 9
 """Jobs of plans that were given up: a plan has about three."""
-_SOON = 2.0
 
 
 def give_up(draft: Draft) -> bool:
@@ -65,7 +75,7 @@ def _plan_again(draft: Draft) -> None:
         draft.condition(condition, "False", Reason.PLANNING, message)
     draft.act(*(DeleteJob(job.name) for job in jobs if not job.deleting))
     draft.tell("Warning", "PlannedAgain", message)
-    draft.look_again(_SOON)
+    draft.look_again(SOON)
 
 
 def _from_pods(draft: Draft, job: JobView) -> Ending | None:
@@ -146,3 +156,89 @@ def _tell_retry(draft: Draft, pod: PodView) -> None:
     found = failure_of(draft, pod)
     what = "Segment" if pod.role is Role.SEGMENTS else pod.role.capitalize()
     draft.tell("Warning", f"{what}Retried", f"{found.code}: {found.message} It is tried again.")
+
+
+_OOM = "OOMKilled"
+_TAIL_LINES = 10
+_TAIL_WIDTH = 300
+
+
+def failure_of(draft: Draft, pod: PodView) -> Failure:
+    """Return why `pod` failed."""
+    segment = segment_of(draft, pod)
+    report = reported_failure(pod)
+    if pod.ended == _OOM:
+        return _out_of_memory(draft, pod, segment)
+    if report is not None:
+        code = report.failure.code
+        found = report.failure.segment
+        changes = {"retryable": RULES[code].retryable, "segment": segment if found is None else found}
+        return report.failure.model_copy(update=changes)
+    return Failure(
+        code=_code_of(pod.exit_code),
+        message=f"{_subject(pod, segment)} {_end_of(pod).rstrip('. ')}.",
+        hint="The lines below are the last that it wrote." if _tail(pod) else "",
+        retryable=not never_again(pod),
+        segment=segment,
+        log_tail=_tail(pod),
+    )
+
+
+def never_again(pod: PodView) -> bool:
+    """Tell whether another try would fail in the same way; by the exit code, as the Job's own policy does."""
+    return pod.exit_code is not None and FIRST_EXIT_CODE <= pod.exit_code < FIRST_RETRYABLE_EXIT_CODE
+
+
+def _out_of_memory(draft: Draft, pod: PodView, segment: int | None) -> Failure:
+    limit = memory_limit(pod.role, draft.observation.job, draft.policy)
+    ours = f"{pod.role.upper()}_MEMORY_LIMIT of the operator"
+    setting = "spec.placement.resources.limits.memory" if pod.role is Role.SEGMENTS else ours
+    return Failure(
+        code=FailureCode.SYSTEM_RESOURCE_ERROR,
+        message=f"{_subject(pod, segment)} was killed ({_OOM}): it needed more memory than its limit"
+        f"{f' of {limit}' if limit else ''}.",
+        hint=f"Raise the memory limit ({setting}), or render at a smaller size.",
+        retryable=True,
+        segment=segment,
+        log_tail=_tail(pod),
+    )
+
+
+def _subject(pod: PodView, segment: int | None) -> str:
+    what = f"segment {segment}" if segment is not None else str(pod.role)
+    where = f" on node {pod.node}" if pod.node else ""
+    return f"The pod of {what} ({pod.name}{where})"
+
+
+def _end_of(pod: PodView) -> str:
+    code = pod.exit_code
+    if code is None:
+        return f"ended before its container did: {pod.said or pod.ended or 'Kubernetes gives no reason'}"
+    if pod.said:
+        return f"ended with exit code {code} and left no report. Kubernetes says: {pod.said}"
+    if code == SIGTERM_EXIT_CODE:
+        return "was told to stop (SIGTERM)"
+    if code > 128 and _signal(code):
+        return f"was killed by {_signal(code)} (exit code {code}) and left no report"
+    return f"ended with exit code {code} and left no report"
+
+
+def _signal(code: int) -> str:
+    try:
+        return signal.Signals(code - 128).name
+    except ValueError:
+        return ""
+
+
+def _code_of(exit_code: int | None) -> FailureCode:
+    codes = (code for code, rule in RULES.items() if rule.exit_code == exit_code)
+    return next(codes, FailureCode.UNEXPECTED_ERROR)
+
+
+def _tail(pod: PodView) -> list[str]:
+    """Return the last lines that the pod wrote: Kubernetes puts them where a report is missing."""
+    report = reported_failure(pod)
+    if report is not None:
+        return report.failure.log_tail
+    lines = [line[:_TAIL_WIDTH] for line in pod.message.splitlines() if line.strip()]
+    return lines[-_TAIL_LINES:]

@@ -12,7 +12,7 @@ from ecg_api.names import Role
 from ecg_cluster.client import EVENTS
 from ecg_cluster.errors import ApiError, api_error
 from ecg_operator.cluster import Cluster
-from ecg_operator.job_events import JobEvents
+from ecg_operator.lookups import JobEvents
 from ecg_operator.model import JobView, PodView
 from observations import NOW, job_view, pod
 

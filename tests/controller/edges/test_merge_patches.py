@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecg_operator.patches import merge_patch
+from ecg_operator.reconcile import merge_patch
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "equal objects need none": ({"a": 1, "b": {"c": [1]}}, {"a": 1, "b": {"c": [1]}}, {}),

@@ -8,7 +8,7 @@ from typing import Any, cast
 from ecg_cluster.client import Resource
 from ecg_cluster.errors import NotFound, Refused
 from ecg_operator.cluster import Cluster
-from ecg_operator.nodes import PAUSE_SECONDS, Nodes
+from ecg_operator.lookups import PAUSE_SECONDS, Nodes
 from ecg_operator.prices import NodeView
 
 NODE = {

@@ -10,7 +10,7 @@ from ecg_api.conditions import Condition
 from ecg_api.failures import FailureCode
 from ecg_api.names import Role
 from ecg_api.status import Phase, Progress
-from ecg_operator.decide.phase import phase_of
+from ecg_operator.decide.status import phase_of
 from ecg_operator.model import Observation
 from observations import (
     NOW,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ecg_api.conditions import ConditionType, Reason
+from ecg_operator.decide.children import ended, running
 from ecg_operator.decide.draft import Draft
-from ecg_operator.decide.pods import ended, running
 from ecg_operator.model import JobView, PodView
 
 _PULL_FAILURES = frozenset({

@@ -1,4 +1,4 @@
-"""How far the job is, for people; and how often that is written.
+"""The status as people see it: the phase in one word, how far the job is, and how often that is written.
 
 Percent only grows: what a lost pod had rendered is not taken back from it.
 """
@@ -6,16 +6,42 @@ Percent only grows: what a lost pod had rendered is not taken back from it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from ecg_api.conditions import ConditionType, Reason
+from ecg_api.conditions import Condition, ConditionType, Reason
 from ecg_api.names import Role
-from ecg_api.status import Progress, RenderJobStatus, Run
+from ecg_api.status import Phase, Progress, RenderJobStatus, Run
+from ecg_operator.decide.children import running, segment_of, succeeded
 from ecg_operator.decide.draft import Draft
-from ecg_operator.decide.failures import segment_of
-from ecg_operator.decide.harvest import use_encoder
-from ecg_operator.decide.pods import running, succeeded
-from ecg_operator.decide.usage import attempts
+from ecg_operator.decide.harvest import attempts, use_encoder
+
+
+def phase_of(conditions: Iterable[Condition]) -> tuple[Phase, str]:
+    """Return the phase, and in one word why the job waits or how it ended; empty while it works."""
+    by_type = {condition.type: condition for condition in conditions}
+    true = {kind for kind, condition in by_type.items() if condition.status == "True"}
+    finished = by_type.get(ConditionType.FINISHED)
+    if finished is not None and finished.status == "True":
+        return _ended(finished.reason, true), finished.reason
+    scheduled = by_type.get(ConditionType.SCHEDULED)
+    waits = scheduled.reason if scheduled is not None and scheduled.status == "False" else ""
+    if waits == Reason.SUSPENDED:
+        return Phase.SUSPENDED, waits
+    if waits == Reason.QUEUED:
+        return Phase.PENDING, waits
+    if ConditionType.RENDERED in true:
+        return Phase.MERGING, waits
+    if ConditionType.PLANNED in true:
+        return Phase.RENDERING, waits
+    return (Phase.PLANNING if ConditionType.PLANNED in by_type else Phase.PENDING), waits
+
+
+def _ended(reason: str, true: set[str]) -> Phase:
+    if ConditionType.SUCCEEDED in true:
+        return Phase.SUCCEEDED
+    return Phase.CANCELLED if reason == Reason.CANCELLED else Phase.FAILED
+
 
 # They change all the time and lose nothing by being written a little later: they are counted anew at each look.
 _VOLATILE: dict[str, Any] = {
