@@ -86,6 +86,9 @@ class SourceFacts(ApiModel):
     rotation: Literal[0, 90, 180, 270] = Field(
         description="Clockwise turn that players give the stored picture: 0, 90, 180, 270."
     )
+    turned: bool = Field(
+        default=True, description="The file's header may ask players to turn or mirror pictures; it is heeded."
+    )
     sample_aspect: PositiveRational = Field(description="Width of a stored pixel by its height.")
     rate: PositiveRational = Field(description="Frames per second; of a variable rate the one to render at.")
     time_base: PositiveRational = Field(description="Length of one tick of the stream's clock, in seconds.")

@@ -56,7 +56,7 @@ from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 3
+_PROBE_SCHEMA = 4
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024

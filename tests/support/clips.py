@@ -86,14 +86,15 @@ def derived(source: Path, options: tuple[str, ...], suffix: str, *, before: tupl
 
 
 @functools.cache
-def turned(source: Path) -> Path:
-    """Return the MP4 `source` with a note for players to turn it by 90 degrees clockwise."""
-    path = folder() / f"turned-{source.name}"
+def turned(source: Path, matrix: tuple[float, float, float, float] = (0, 1, -1, 0)) -> Path:
+    """Return the MP4 `source` with a note for players to turn it, if not said otherwise by 90 degrees clockwise."""
+    path = folder() / f"turned-{abs(hash(matrix)):x}-{source.name}"
     content = bytearray(source.read_bytes())
     # Track header, version 0: its matrix stands 44 bytes after the box's name; 16.16 and, in the last column, 2.30.
-    matrix = content.index(b"tkhd") + 44
-    values = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
-    content[matrix : matrix + 36] = b"".join(value.to_bytes(4, signed=True) for value in values)
+    place = content.index(b"tkhd") + 44
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    values = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    content[place : place + 36] = b"".join(value.to_bytes(4, signed=True) for value in values)
     path.write_bytes(content)
     return path
 

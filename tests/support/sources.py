@@ -184,6 +184,8 @@ SOURCES: dict[str, Callable[[], Path]] = {
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
     "damaged": damaged,
+    "raw h264": lambda: marked(2, None, suffix=".h264"),
+    "raw mpeg-2": lambda: marked(2, None, "25", suffix=".m2v", coding=("-c:v", "mpeg2video", "-bf", "2")),
 }  # fmt: skip
 
 CODECS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -205,6 +207,8 @@ CODECS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ffv1": (".mkv", ("-c:v", "ffv1",)),
     "hevc": (".mp4", ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error", "-tag:v", "hvc1")),
     "h264 in flv": (".flv", X264),
+    "y4m": (".y4m", ()),
+    "vp8 in ivf": (".ivf", VP8),
     "wmv": (".asf", ("-c:v", "wmv2",)),
     "animation": (".mov", ("-c:v", "qtrle", "-pix_fmt", "rgb24")),
 }  # fmt: skip
@@ -239,7 +243,7 @@ def marks(path: Path) -> Marks:
     """Return them; a square that is there in the first picture appears with it."""
     with av.open(str(path)) as container:
         shown = [
-            (float(frame.time), frame.to_ndarray(format="gray")[4:20, 4:20].mean()) for frame in _frames(container)
+            (float(frame.time or 0), frame.to_ndarray(format="gray")[4:20, 4:20].mean()) for frame in _frames(container)
         ]
     lit = [brightness > _WHITE for _, brightness in shown]
     flashes = [shown[index][0] for index in range(len(lit)) if lit[index] and not (index and lit[index - 1])]

@@ -278,6 +278,8 @@ def _composed(job: Pictures) -> Any:
         options["hwaccel"] = "cuda"
     if job.source.alpha and job.source.codec in _ALPHA_DECODERS:
         options["c:v"] = _ALPHA_DECODERS[job.source.codec]
+    if not job.source.turned:
+        options["noautorotate"] = None  # what pictures say of themselves, FFmpeg's versions heed differently
     if changes_shape(job.source):
         options["reinit_filter"] = 0  # a graph that begins anew would count its frames anew
     pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]

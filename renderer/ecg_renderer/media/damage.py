@@ -18,7 +18,7 @@ from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.inputs import input_name, source_options
+from ecg_renderer.media.inputs import UNTIMED_FORMATS, input_name, source_options
 from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero
 from ecg_renderer.media.process import read_ffmpeg
 from ecg_renderer.media.seeking import seek_seconds
@@ -44,7 +44,8 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
         options |= {"ss": seek, "seek_timestamp": 1, "noaccurate_seek": ""}
     words = [word for name, value in options.items() for word in (f"-{name}", str(value)) if word]
     log = ["-copyts", "-debug_ts", "-loglevel", "repeat+info"]
-    reader = _LogReader(ceil((source.start + end) / source.tick))
+    untimed = source.container in UNTIMED_FORMATS
+    reader = _LogReader(ceil((source.start + end) / source.tick), counting=untimed)
     with suppress(RenderError, TimeoutError, _EndError):
         await read_ffmpeg(
             [*log, *words, "-threads", "1", "-i", input_name(url), "-map", "0:V:0", "-f", "null", "-"],
@@ -63,10 +64,11 @@ class _EndError(Exception):
 
 
 class _LogReader:
-    """Reads what FFmpeg says about packets and pictures up to tick `end`."""
+    """Reads what FFmpeg says about packets and pictures up to tick `end`; `counting` pictures that have no times."""
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, end: int, *, counting: bool) -> None:
         self._end = end
+        self._counting = counting
         self._rest = ""
         self._is_corrupt = False
         self.packets: set[int] = set()
@@ -81,9 +83,10 @@ class _LogReader:
 
     def _line(self, line: str) -> None:
         if found := _PACKET.search(line):
-            self.packets.add(int(found[1]))
+            if not self._counting:
+                self.packets.add(int(found[1]))
         elif found := _PICTURE.search(line):
-            tick = int(found[1] or found[2])
+            tick = len(self.pictures) if self._counting else int(found[1] or found[2])
             self.pictures.add(tick)
             if self._is_corrupt:
                 self.corrupt.add(tick)

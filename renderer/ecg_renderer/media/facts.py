@@ -12,6 +12,10 @@ from ecg_api.rational import to_rational
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.timing import Timing, fraction
 
+SOUND_HINT = (
+    "Make a video of it with a picture first: ffmpeg -loop 1 -framerate 30 -i PICTURE -i SOUND -shortest "
+    "-vf scale=1280:-2 -pix_fmt yuv420p video.mp4"
+)
 HD_HEIGHT = 720
 # A decoder keeps several pictures, of up to 4 bytes a pixel: a small file could ask for many gigabytes.
 LARGEST_PIXELS = LARGEST_SIDE**2
@@ -31,6 +35,7 @@ _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 # Profiles that may have pictures of a colour space of their own (IPTPQc2).
 _DOLBY_ONLY = (5, 10)
 Rotation = Literal[0, 90, 180, 270]
+_WHOLE_TURN = 360
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
 _DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
 
@@ -43,11 +48,9 @@ def video_stream(report: dict[str, Any], display: str) -> dict[str, Any]:
     if moving:
         return _decodable(moving[0], display)
     if videos:
-        raise SourceInvalid(
-            f"{display} holds sound and a cover picture, but no video.", hint="Captions need a video to go on."
-        )
+        raise SourceInvalid(f"{display} holds sound and a cover picture, but no video.", hint=SOUND_HINT)
     if any(stream.get("codec_type") == "audio" for stream in streams):
-        raise SourceInvalid(f"{display} holds only sound.", hint="Captions need a video to go on.")
+        raise SourceInvalid(f"{display} holds only sound.", hint=SOUND_HINT)
     raise SourceInvalid(f"{display} holds no video stream.", hint="Name a video file.")
 
 
@@ -72,7 +75,7 @@ def source_facts(
     report: dict[str, Any], stream: dict[str, Any], timing: Timing, *, display: str, identity: str
 ) -> SourceFacts:
     """Put together what is known of a source whose video is `stream`."""
-    rotation = _rotation(stream)
+    rotation, turned = _rotation(stream)
     pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
     matrix = _matrix(stream, height)
@@ -90,6 +93,7 @@ def source_facts(
         coded_width=stream["width"],
         coded_height=stream["height"],
         rotation=rotation,
+        turned=turned,
         sample_aspect=to_rational(pixel_aspect),
         rate=to_rational(timing.rate),
         time_base=to_rational(Fraction(stream["time_base"])),
@@ -122,11 +126,18 @@ def _display_size(width: int, height: int, pixel_aspect: Fraction, rotation: Rot
     return shown if rotation in {0, 180} else (shown[1], shown[0])
 
 
-def _rotation(stream: dict[str, Any]) -> Rotation:
+def _rotation(stream: dict[str, Any]) -> tuple[Rotation, bool]:
+    """Return by how much pictures are turned, and whether FFmpeg is to turn, or mirror, them as the header asks.
+
+    Other angles than quarters are passed over, as by browsers: FFmpeg would cut the corners off.
+    """
     for side_data in stream.get("side_data_list", []):
         if "rotation" in side_data:  # counter-clockwise
-            return _QUARTERS[round(-float(side_data["rotation"]) / 90) % 4]
-    return 0
+            angle = -float(side_data["rotation"])
+            quarters = round(angle / 90)
+            if abs(angle) <= _WHOLE_TURN and abs(angle - 90 * quarters) <= 1:
+                return _QUARTERS[quarters % 4], True
+    return 0, False
 
 
 def bit_depth(pixel_format: str) -> int:

@@ -20,6 +20,7 @@ from ecg_api.options import Fit, Focus
 from ecg_api.plan import Matrix, OutputColour, SourceFacts, Target
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
+from ecg_renderer.media.inputs import UNTIMED_FORMATS
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.model import Box
 
@@ -52,7 +53,7 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
     """
     rate = target.exact_rate
     tick = _common_tick(source.tick, 1 / rate)
-    filters = [_WHOLE_PICTURES] if target.deinterlace else []
+    filters = _counted(source) + ([_WHOLE_PICTURES] if target.deinterlace else [])
     if tick != source.tick or target.deinterlace:  # bwdif halves the tick
         filters.append(Filter("settb", (rate_text(tick),)))
     if source.start:
@@ -73,6 +74,13 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
         # missing than those is a broken source, which the count of the encoded frames shows.
         filters.append(Filter("tpad", options=(("stop", 2 + max(0, held)), ("stop_mode", "clone"))))
     return [*filters, Filter("trim", options=(("start_frame", passed),))] if passed else filters
+
+
+def _counted(source: SourceFacts) -> list[Filter]:
+    """Return the filters that give pictures without times those of a clock with one tick a picture."""
+    if source.container not in UNTIMED_FORMATS:
+        return []
+    return [Filter("settb", (rate_text(source.tick),)), Filter("setpts", ("N",))]
 
 
 def steady_filters(source: SourceFacts) -> list[Filter]:

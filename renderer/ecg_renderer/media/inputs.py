@@ -12,8 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 from ecg_renderer.errors import SourceMissing
 
+# An encoder's pictures behind each other. When one is shown nobody says, nor in which order before they are decoded.
+UNTIMED_FORMATS = ("h264", "hevc", "mpegvideo", "m4v", "obu", "av1", "vc1")
 VIDEO_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "avi", "flv", "asf", "ogg", "mxf", "nut", "gif",
+    "yuv4mpegpipe", "dv", "ivf", "apng", "rm", "wtv", "gxf", "swf",
+    *UNTIMED_FORMATS,
 )  # fmt: skip
 # These containers tell where key frames are, so that seeking ends on one. The others are searched by
 # timestamp and may end between two key frames; see seeking.py.

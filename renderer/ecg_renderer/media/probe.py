@@ -22,13 +22,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ecg_api.plan import SourceFacts
-from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.errors import FfmpegError, RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.changes import later_shapes
-from ecg_renderer.media.facts import light_facts, source_facts, video_stream
-from ecg_renderer.media.inputs import INDEXED_FORMATS, input_name, is_remote, local_path, source_options
-from ecg_renderer.media.process import Finished, run_ffmpeg, run_ffprobe
+from ecg_renderer.media.facts import SOUND_HINT, light_facts, source_facts, video_stream
+from ecg_renderer.media.inputs import (
+    INDEXED_FORMATS,
+    UNTIMED_FORMATS,
+    input_name,
+    is_remote,
+    local_path,
+    source_options,
+)
+from ecg_renderer.media.process import Finished, Progress, run_ffmpeg, run_ffprobe
 from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
+    HIGHEST_GUESSED_RATE,
     FrameTimes,
     PacketReader,
     SoundReader,
@@ -37,6 +45,8 @@ from ecg_renderer.media.timing import (
     clock_jumps,
     declared_sound_end,
     declared_timing,
+    fraction,
+    meant_rate,
     timing_of,
 )
 from ecg_renderer.media.tracks import is_copied_somewhere
@@ -58,7 +68,16 @@ _REPEATED = re.compile(r"Repeated Fields: Neither: *(\d+) Top: *(\d+) Bottom: *(
 # little, with room.
 _REFRESH_PACKETS = 600
 
+UNTIMED_RATE = Fraction(25)
+_RAW_HINT = "Encode it into a file with times: ffmpeg -i SOURCE whole.mp4"
 _CONVERT_HINT = "Open it in a player to check it, or convert it to MP4 first."
+_NO_VIDEO = re.compile(r"\[(\w+)[^]]*\] .*not on whitelist")
+# Formats that are told of with the same words as another.
+_LIKE = {
+    **dict.fromkeys(("dash", "concat", "sdp", "rtsp"), "hls"),
+    **dict.fromkeys(("webvtt", "ass", "ttml", "sami", "microdvd"), "srt"),
+    **dict.fromkeys(("aac", "ac3", "aiff", "amr", "ape", "caf", "dts", "eac3", "flac", "loas", "w64", "wav"), "mp3"),
+}
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
 # Said of a server that is away or overloaded; the address was found good just before.
@@ -92,7 +111,10 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         recovery = await _recovery_seconds(url, report, stream)
         timing = None if read else declared_timing(stream)
         times = None
-        if timing is None:
+        if report["format"]["format_name"] in UNTIMED_FORMATS:
+            timing = await _untimed(url, stream, display)
+            stream = {**stream, "time_base": str(1 / timing.rate)}
+        elif timing is None:
             times, log = await (counting or _frame_times(url, display))
             _check_clock(stream, times, report["format"]["format_name"], display)
             timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
@@ -234,9 +256,29 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
             f"{display} is no MP4, or breaks off before its table of contents (the moov atom) at its end.",
             hint="Copy or download the file again if it is incomplete; play it to check.",
         )
-    if any("not on whitelist" in line for line in finished.log):
-        raise SourceInvalid(f"{display} is a playlist or picture, not a video file.", hint=_CONVERT_HINT)
+    if other := next((found[1] for line in finished.log if (found := _NO_VIDEO.match(line))), None):
+        raise _other_than_video(other, display)
     raise SourceInvalid(f"{display} is not a video that FFmpeg can read ({said}).", hint=_CONVERT_HINT)
+
+
+def _other_than_video(kind: str, display: str) -> SourceInvalid:
+    """Return what is said of a file of FFmpeg's format `kind`, which is none of videos."""
+    said = {
+        "hls": ("is a playlist", "Make a file of it first: ffmpeg -i PLAYLIST -c copy video.mp4"),
+        "rawvideo": (
+            "holds pixels alone, without a word about size and rate",
+            "Say them: ffmpeg -f rawvideo -video_size 1280x720 -framerate 25 -i SOURCE -c:v ffv1 video.mkv",
+        ),
+        "srt": ("is a file of subtitles, not a video", "Name the video as the source, and this file as the scenario."),
+        "mp3": ("holds only sound", SOUND_HINT),
+        "image2": (
+            "is a picture, or pictures behind each other, not a video",
+            f"{SOUND_HINT}; of Motion JPEG: ffmpeg -f mjpeg -framerate 25 -i SOURCE -c copy video.mkv",
+        ),
+    }
+    kind = "image2" if kind.endswith("_pipe") else _LIKE.get(kind, kind)
+    words, hint = said.get(kind, (f"is a file of the kind {kind}, not a video", _CONVERT_HINT))
+    return SourceInvalid(f"{display} {words}.", hint=hint)
 
 
 async def _frame_times(url: str, display: str) -> tuple[FrameTimes, list[str]]:
@@ -300,6 +342,36 @@ async def _recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, 
 
 class _FoundError(Exception):
     """Ends ffprobe: what it was asked for has been said."""
+
+
+async def _untimed(url: str, stream: dict[str, Any], display: str) -> Timing:
+    """Return the timing of a stream whose packets have no times: all pictures that FFmpeg decodes, one after the other.
+
+    Their rate is that which the stream says it has; where it says none, FFmpeg takes 25.
+    """
+    rate = fraction(stream.get("avg_frame_rate")) or fraction(stream.get("r_frame_rate")) or UNTIMED_RATE
+    rate = meant_rate(rate) if rate <= HIGHEST_GUESSED_RATE * 2 else UNTIMED_RATE
+    frames = 0
+
+    def take(progress: Progress) -> None:
+        nonlocal frames
+        frames = progress.frame
+
+    options = [word for name, value in source_options(url, insist=True).items() for word in (f"-{name}", str(value))]
+    counted = ["-map", "0:V:0", "-vf", "settb=1,setpts=N", "-fps_mode", "passthrough", "-f", "null", "-"]
+    try:
+        async with asyncio.timeout(COUNT_SECONDS):
+            await run_ffmpeg([*options, "-i", input_name(url), *counted], action="counting pictures", on_progress=take)
+    except TimeoutError:
+        raise SourceInvalid(
+            f"{display} is a raw stream without times, whose pictures could not be counted in {COUNT_SECONDS} seconds.",
+            hint=_RAW_HINT,
+        ) from None
+    except FfmpegError as error:
+        raise SourceInvalid(f"{display} cannot be decoded ({error.message}).", hint=_CONVERT_HINT) from None
+    if not frames:
+        raise SourceInvalid(f"The video stream of {display} holds no frames.", hint=_CONVERT_HINT)
+    return Timing(rate, variable=False, start=Fraction(0), frames=frames, duration=frames / rate)
 
 
 def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, display: str) -> None:

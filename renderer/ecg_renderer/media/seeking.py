@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from ecg_api.plan import SeekPoint, SourceFacts
-from ecg_renderer.media.inputs import INDEXED_FORMATS
+from ecg_renderer.media.inputs import INDEXED_FORMATS, UNTIMED_FORMATS
 from ecg_renderer.media.timing import FrameTimes, Timing
 
 # More points make plans longer and save little: up to half a second of decoding a segment.
@@ -63,6 +63,8 @@ def seek_seconds(source: SourceFacts, seconds: float | Fraction) -> float | None
 
     The picture that is on screen `seconds` after the source's first frame, and all later ones, are then right.
     """
+    if source.container in UNTIMED_FORMATS:
+        return None
     wanted = float(source.start + Fraction(seconds))
     if source.seek_points is None:
         frames = _REORDERED_FRAMES / float(source.exact_rate)

@@ -266,7 +266,7 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
         return None
     variable = average != real
     return Timing(
-        rate=standard_rate(rate) if variable else _meant(rate),
+        rate=standard_rate(rate) if variable else meant_rate(rate),
         variable=variable,
         start=int(stream.get("start_pts", 0)) * tick,
         frames=max(1, frames),
@@ -281,14 +281,14 @@ def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction)
     which fits them better by chance.
     """
     said, average = (fraction(stream.get(f"{kind}_frame_rate")) for kind in ("r", "avg"))
-    suggestions = [_meant(rate) for rate in (said, average) if rate]
+    suggestions = [meant_rate(rate) for rate in (said, average) if rate]
     if ticks[-1] == ticks[0]:
         return next((rate for rate in suggestions if rate <= HIGHEST_GUESSED_RATE), None)
     mean = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * tick)
-    best = _best_rate([*suggestions, *STANDARD_RATES, _meant(mean.limit_denominator(1001))], ticks, tick)
+    best = _best_rate([*suggestions, *STANDARD_RATES, meant_rate(mean.limit_denominator(1001))], ticks, tick)
     if best and best[0] <= tick * best[1]:  # to the tick
         return best[1]
-    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate([_meant(said)] if said else [], ticks, tick)
+    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate([meant_rate(said)] if said else [], ticks, tick)
     return best[1] if best else None
 
 
@@ -303,7 +303,7 @@ def _best_rate(rates: Iterable[Fraction], ticks: Sequence[int], tick: Fraction) 
     return best
 
 
-def _meant(rate: Fraction) -> Fraction:
+def meant_rate(rate: Fraction) -> Fraction:
     """Return the standard rate that a rate is within a thousandth of, or the rate as it is.
 
     30 and 29.97 are a thousandth apart.

@@ -9,8 +9,9 @@ import numpy as np
 
 from ecg_api.options import EncoderName, Options
 from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
-from ecg_api.rational import to_rational
+from ecg_api.rational import rate_words, to_rational
 from ecg_renderer.film import Film
+from ecg_renderer.media.inputs import UNTIMED_FORMATS
 from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
@@ -293,6 +294,11 @@ def _segment(plan: Plan, index: int, cells: FrameRange, activity: Activity, pixe
 def source_warnings(source: SourceFacts, options: Options) -> list[str]:
     """Return what is unusual about a source and is met in a way that a person should know of."""
     warnings = []
+    if source.container in UNTIMED_FORMATS:
+        warnings.append(
+            f"The source is a raw stream without times: its pictures are shown at {rate_words(source.rate)} a second, "
+            "which it says, or FFmpeg assumes where it says nothing; each segment reads it from the start."
+        )
     if source.alpha and source.codec != "gif":  # those nearly always say that they have
         warnings.append("The source has an alpha channel: what is transparent is shown on black.")
     if source.other_shapes:

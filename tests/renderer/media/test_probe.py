@@ -72,7 +72,12 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         SourceInvalid,
         "a cover picture, but no video",
     ),
-    "a picture": (lambda _: derived(counter(), PICTURE, ".png"), SourceInvalid, "playlist or picture"),
+    "an mp3": (lambda _: derived(counter(), ("-vn",), ".mp3"), SourceInvalid, "holds only sound"),
+    "a picture": (lambda _: derived(counter(), PICTURE, ".png"), SourceInvalid, "is a picture"),
+    "raw pixels": (lambda _: derived(counter(), PICTURE, ".yuv"), SourceInvalid, "holds pixels alone"),
+    "subtitles": (
+        lambda folder: written(folder, "a.srt", b"1\n00:00:00,000 --> 00:00:01,000\nhi\n"), SourceInvalid, "subtitles",
+    ),
     "an mp4 cut before its index": (lambda folder: cut(counter(), 0.6, folder), SourceInvalid, "moov atom"),
     "an mp4 cut behind its index": (lambda folder: cut(front(folder), 0.6, folder), SourceInvalid, r"after \d+ of 60"),
     "a cut mkv": (

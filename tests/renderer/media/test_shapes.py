@@ -28,6 +28,24 @@ def test_a_turned_source_is_shown_upright(tmp_path: Path) -> None:
     assert abs(shown[160, 20] - 128) < 6
 
 
+@pytest.mark.parametrize(
+    ("matrix", "rotation", "row", "white"),
+    [
+        ((-1, 0, 0, 1), 180, 0, -10),  # mirrored, as front cameras do
+        ((1, 0, 0, -1), 0, -10, 10),  # upside down
+        ((0.94, 0.34, -0.34, 0.94), 0, 0, 10),  # by 20 degrees, which nobody heeds
+    ],
+)
+def test_a_mirrored_source_is_mirrored_and_an_odd_angle_passed_over(
+    matrix: tuple[float, float, float, float], rotation: int, row: int, white: int, tmp_path: Path
+) -> None:
+    render = Render(turned(counter(Clip(**FEW)), matrix), tmp_path)
+    assert (render.source.rotation, render.width, render.height) == (rotation, 320, 180)
+    shown = picture(render)
+    assert shown[row, white] > 220
+    assert shown[row, -white] < 30
+
+
 def test_captions_lie_on_the_turned_picture(tmp_path: Path) -> None:
     render = Render(turned(counter(Clip(**FEW))), tmp_path, captions=[(0, 5)])
     assert picture(render)[280, 6] > 220

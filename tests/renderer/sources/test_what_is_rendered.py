@@ -33,6 +33,7 @@ TABLE: dict[str, dict[str, Any]] = {
         "said": "3 pictures of the source are damaged or missing, at 1.",
     },
     "alpha, vp9": {"frames": 30, "cues": [(0.2, 0.4)], "flashes": [0.0, 0.5]},
+    "raw h264": {"frames": 60, "cues": [(0.5, 1.0)], "flashes": [0.0, 0.5, 1.0, 1.5]},
 }
 
 
