@@ -50,6 +50,14 @@ class Film:
         """The whole picture."""
         return Box(0, 0, self.width, self.height)
 
+    def place_of(self, node_id: object) -> str:
+        """Return words for where a node is, such as ` on "Hello" in the cue "c1"`; nothing if there is no such node."""
+        for cue in self.scenario["cues"]:
+            for node in _nodes(cue["root"]):
+                if node["id"] == node_id:
+                    return f' on "{str(node.get("text", ""))[:40]}" in the cue "{cue["id"]}"'
+        return ""
+
     def contents(self) -> dict[str, Any]:
         """Return everything, for hashing."""
         blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
@@ -118,14 +126,15 @@ def _digest(url: str) -> str:
 
 def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of the plugins that the cues of a prepared scenario use, ascending."""
-    return tuple(sorted(set(_plugins(cue["root"] for cue in scenario["cues"]))))
+    nodes = (node for cue in scenario["cues"] for node in _nodes(cue["root"]))
+    return tuple(sorted({plugin["name"] for node in nodes for plugin in node.get("pluginChain", ())}))
 
 
-def _plugins(nodes: Iterable[dict[str, Any]]) -> Iterable[str]:
-    waiting = list(nodes)
+def _nodes(root: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    waiting = [root]
     while waiting:
         node = waiting.pop()
-        yield from (plugin["name"] for plugin in node.get("pluginChain", ()))
+        yield node
         waiting.extend(node.get("children", ()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecg_renderer.browser.cdp import DevTools, Json
+from ecg_renderer.browser.cdp import DevTools, EventHandler, Json
 from ecg_renderer.browser.chromium import (
     CANVAS_ARGUMENTS,
     COMMON_ARGUMENTS,
@@ -44,6 +44,10 @@ class Page:
     async def send(self, method: str, parameters: Json | None = None) -> Json:
         """Send a command of the debugging protocol to this tab; see `DevTools.send`."""
         return await self._devtools.send(method, parameters, session=self._session)
+
+    def on(self, event: str, handler: EventHandler) -> None:
+        """Call `handler` with the parameters of every `event`; see `DevTools.on`."""
+        self._devtools.on(event, handler)
 
     async def loaded(self, width: int, height: int) -> None:
         """Give the page a viewport in px, and wait until it is there.

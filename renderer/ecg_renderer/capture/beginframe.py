@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from ecg_renderer.browser import Browser, Page
-from ecg_renderer.browser.cdp import Json
+from ecg_renderer.browser.cdp import EventHandler, Json
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
@@ -76,12 +76,17 @@ class BeginFrameCapture(StepwiseCapture):
         assert self._page is not None
         return await self._page.evaluate(script, argument)
 
-    async def _interrupt(self) -> None:
-        await self._send("Runtime.terminateExecution")
-
     async def _send(self, method: str, parameters: Json | None = None) -> Json:
         assert self._page is not None
         return await self._page.send(method, parameters)
+
+    def _on(self, event: str, handler: EventHandler) -> None:
+        assert self._page is not None
+        self._page.on(event, handler)
+
+    async def _kill(self) -> None:
+        if self._browser:
+            await self._browser.close()
 
     async def _picture(self, box: Box) -> bytes:
         if box != self._view:

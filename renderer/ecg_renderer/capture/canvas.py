@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
+from ecg_renderer.browser.cdp import EventHandler, Json
 from ecg_renderer.capture.records import Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.ring import Ring
@@ -78,6 +79,7 @@ class CanvasCapture(RestartingCapture):
     async def _load(self) -> None:
         assert self._browser is not None
         self._browser.fetched = self.film.served()
+        await self._guard()
         config = self.film.page_config(stages=self._stages, canvas=True)
         await self._call("config => ecg.load(config)", config, LOAD_SECONDS)
 
@@ -98,9 +100,17 @@ class CanvasCapture(RestartingCapture):
         except TimeoutError as error:
             raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
 
-    async def _interrupt(self) -> None:
+    async def _send(self, method: str, parameters: Json | None = None) -> Json:
         assert self._page is not None
-        await self._page.send("Runtime.terminateExecution")
+        return await self._page.send(method, parameters)
+
+    def _on(self, event: str, handler: EventHandler) -> None:
+        assert self._page is not None
+        self._page.on(event, handler)
+
+    async def _kill(self) -> None:
+        if self._browser:
+            await self._browser.close()
 
     async def _measure(self, frames: list[int]) -> list[float] | None:
         bounds: list[float] | None = await self._call("frames => ecg.measure(frames)", frames)

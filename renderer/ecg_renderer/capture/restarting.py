@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
 from ecg_renderer.browser import Page
+from ecg_renderer.browser.cdp import EventHandler
 from ecg_renderer.capture.order import BlockOrder
 from ecg_renderer.capture.patches import CaptureStatistics, Patch
 from ecg_renderer.capture.records import Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.plugin_modules import SERVED_BELOW
 
 T = TypeVar("T")
 
@@ -24,6 +27,11 @@ log = logging.getLogger(__name__)
 
 RESTARTS = 2
 BLAME_SECONDS = 5.0
+# A page with code of strangers in it is asked so often for a sign of life; one that gives none is asked what it runs.
+PING_SECONDS = 1.0
+SILENT_SECONDS = 2.0
+# What no call of a plugin takes, not even on a busy machine.
+ENDLESS_SECONDS = 5.0
 _FAILED = {
     "threw": "failed",
     "outside": "changed the page outside of its text, which was taken back",
@@ -47,21 +55,26 @@ class RestartingCapture(ABC):
         self.film = film
         self.statistics = CaptureStatistics()
         self.browser_version = ""
+        self._guarding: asyncio.Task[None] | None = None
+        self._silent_since = 0.0
+        # The digests of plugins by the ids of their scripts.
+        self._scripts: dict[str, str] = {}
+        self._endless: ScenarioError | None = None
 
     async def __aenter__(self) -> Self:
         try:
             await self._begin()
         except FrameTimeout as error:
             blamed = await self._blamed(error)
-            await self._close()
+            await self._end()
             raise blamed from error
         except BaseException:
-            await self._close()
+            await self._end()
             raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._close()
+        await self._end()
 
     async def show(self, film: Film) -> None:
         """Lay out another film of the same size in place of the one that is shown."""
@@ -118,6 +131,7 @@ class RestartingCapture(ABC):
                 await (self._replace_browser() if restarts else self._open())
                 return
             except BrowserGone as error:
+                await self._raise_blamed(error)
                 if restarts == RESTARTS:
                     raise
                 log.warning("%s Starting the browser again.", error)
@@ -142,16 +156,63 @@ class RestartingCapture(ABC):
 
     async def _blamed(self, error: BrowserError | FrameTimeout) -> RenderError:
         """Return whose fault it is that the page does not answer: a plugin's that runs without an end, or `error`."""
-        key = ""
-        if self.film.modules and isinstance(error, FrameTimeout):
+        if self._guarding and isinstance(error, FrameTimeout) and not self._endless:
             with suppress(BrowserError, TimeoutError):
                 async with asyncio.timeout(BLAME_SECONDS):
-                    await self._interrupt()
-                    key = await self._call("() => ecg.runningPlugin()", None)
-        if not key:
-            return error
-        return ScenarioError(
-            f"The plugin {key}, which an origin gave, runs without an end.",
+                    await self._send("Runtime.terminateExecution")
+                    self._blame(await self._call("() => ecg.runningPlugin()", None), [])
+        return self._endless or error
+
+    async def _guard(self) -> None:
+        """Watch over a page that is to run plugins of strangers: none of them may hold it for ever."""
+        if self.film.modules and not self._guarding:
+            self._scripts = {}
+            self._on("Debugger.scriptParsed", self._note_script)
+            self._on("Debugger.paused", self._note_where)
+            await self._send("Debugger.enable")
+            self._silent_since = time.monotonic()
+            self._guarding = asyncio.create_task(self._ask_for_life())
+
+    async def _note_script(self, event: dict[str, Any]) -> None:
+        _, fetched, path = str(event["url"]).partition(f"{SERVED_BELOW}/")
+        if fetched:
+            self._scripts[event["scriptId"]] = path.partition("/")[0]
+
+    async def _ask_for_life(self) -> None:
+        with suppress(BrowserError):  # whoever works with the page hears of it, too
+            while not self._endless:
+                await asyncio.sleep(PING_SECONDS)
+                try:
+                    async with asyncio.timeout(SILENT_SECONDS):
+                        await self._send("Runtime.evaluate", {"expression": "0"})
+                    self._silent_since = time.monotonic()
+                except TimeoutError:
+                    await self._send("Debugger.pause")  # the answer comes as an event, when it runs a script
+            await self._kill()
+
+    async def _note_where(self, event: dict[str, Any]) -> None:
+        """Look what a paused page runs, and let it go on; plugins may pause it, too."""
+        frames = event["callFrames"]
+        asked = {"callFrameId": frames[0]["callFrameId"], "expression": "globalThis.ecg?.runningPlugin()"}
+        answer = await self._send("Debugger.evaluateOnCallFrame", {**asked, "returnByValue": True})
+        running = answer["result"].get("value")
+        if not isinstance(running, dict):  # of promises, only the call stack tells whose they are
+            running = {"key": "", "node": "", "ms": 1000 * (time.monotonic() - self._silent_since)}
+        if running.get("ms", 0) > 1000 * ENDLESS_SECONDS:
+            scripts = [frame["location"]["scriptId"] for frame in frames]
+            self._blame(running, [self._scripts[script] for script in scripts if script in self._scripts])
+        await self._send("Debugger.resume")
+
+    def _blame(self, running: Any, digests: list[str]) -> None:
+        """Note that what the page says is running has no end; `digests` are of plugins on its call stack."""
+        modules = {module.key: module for module in self.film.modules.values()}
+        if not isinstance(running, dict):
+            return
+        key = str(running["key"]) or next((key for key in modules if modules[key].digest in digests), "")
+        if key not in modules:
+            return
+        self._endless = ScenarioError(
+            f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running['node'])}.",
             hint="Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken.",
         )
 
@@ -162,15 +223,23 @@ class RestartingCapture(ABC):
             words = _FAILED.get(str(failure["kind"]), _FAILED["threw"])
             place = f", at {failure['place']} in it" if _PLACE.fullmatch(str(failure["place"])) else ""
             keys = {module.key for module in self.film.modules.values()} & {failure["key"]}
+            text = self.film.place_of(failure["node"])
             for key in keys:
-                said = f"The plugin {key}, which an origin gave, {words}{place}: the text is shown without it."
+                said = f"The plugin {key}, which an origin gave, {words}{place}{text}: the text is shown without it."
                 if said not in self.statistics.warnings:
                     self.statistics.warnings.append(said)
 
     async def _replace_browser(self) -> None:
         self.statistics.restarts += 1
-        await self._close()
+        await self._end()
         await self._open()
+
+    async def _end(self) -> None:
+        guarding, self._guarding = self._guarding, None
+        if guarding:
+            guarding.cancel()
+            await asyncio.gather(guarding, return_exceptions=True)
+        await self._close()
 
     @abstractmethod
     async def send_whole_boxes(self) -> None:
@@ -189,12 +258,20 @@ class RestartingCapture(ABC):
         """Evaluate `script`, a function of one argument, in the page."""
 
     @abstractmethod
-    async def _interrupt(self) -> None:
-        """End the script that runs in the page, so that it answers again."""
+    async def _send(self, method: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send a command of Chromium's debugging protocol to the page; raises BrowserError."""
+
+    @abstractmethod
+    def _on(self, event: str, handler: EventHandler) -> None:
+        """Call `handler` with the parameters of every `event` of the debugging protocol."""
+
+    @abstractmethod
+    async def _kill(self) -> None:
+        """End the browser while it works, so that whoever waits for it hears BrowserError."""
 
     @abstractmethod
     async def _load(self) -> None:
-        """Lay out the film in the browser as it is."""
+        """Lay out the film in the browser as it is, guarded if it has plugins of strangers."""
 
     @abstractmethod
     async def _measure(self, frames: list[int]) -> list[float] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from playwright.async_api import CDPSession, Page
 
 from ecg_renderer.browser.by_playwright import PlaywrightBrowser, first_line
+from ecg_renderer.browser.cdp import EventHandler, Json
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError
@@ -52,12 +53,20 @@ class ScreenshotCapture(StepwiseCapture):
         except Exception as error:
             raise BrowserError(f"The caption page failed: {first_line(error)}") from error
 
-    async def _interrupt(self) -> None:
+    async def _send(self, method: str, parameters: Json | None = None) -> Json:
         assert self._debugging is not None
         try:
-            await self._debugging.send("Runtime.terminateExecution")
+            return dict(await self._debugging.send(method, parameters))
         except Exception as error:
-            raise BrowserError(f"The caption page cannot be interrupted: {first_line(error)}") from error
+            raise BrowserError(f"The caption page refused {method}: {first_line(error)}") from error
+
+    def _on(self, event: str, handler: EventHandler) -> None:
+        assert self._debugging is not None
+        self._debugging.on(event, handler)
+
+    async def _kill(self) -> None:
+        if self._browser:
+            await self._browser.close()
 
     async def _picture(self, box: Box) -> bytes:
         assert self._page is not None

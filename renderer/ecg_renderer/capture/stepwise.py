@@ -43,6 +43,7 @@ class StepwiseCapture(RestartingCapture):
         """Take a PNG of `box`, in output px, with a transparent background."""
 
     async def _load(self) -> None:
+        await self._guard()
         config = self.film.page_config(stages=1, canvas=False)
         await self._timely(self._call("config => ecg.load(config)", config), None)
 

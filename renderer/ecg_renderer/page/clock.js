@@ -14,11 +14,14 @@
   const RealDate = Date;
   let nowMs = 0;
   let nextId = 1;
+  let level = 0;
   const pending = new Map();
 
   const DISPLAY_MS = 1000 / 60;
   /** Browsers let no timer fire more often. */
   const SHORTEST_MS = 4;
+  /** Timers that set timers, so many in a row, may not be quicker than that: else they would never come to an end. */
+  const NESTED = 5;
   /** What sums of times are off by at most. */
   const NEARLY = 1e-6;
 
@@ -56,7 +59,9 @@
           this.#take(next);
           nowMs = due;
           this.drawn = Math.max(this.drawn, Math.ceil((due - this.birth) / DISPLAY_MS - NEARLY) - 1);
+          level = next.level;
           run(next.callback);
+          level = 0;
         } else {
           nowMs = frame;
           this.drawn++;
@@ -88,10 +93,13 @@
 
   const add = (callback, due, every = 0) => {
     const id = nextId++;
-    if (typeof callback === 'function') (owner?.pending ?? pending).set(id, { id, callback, due, every });
+    if (typeof callback === 'function') (owner?.pending ?? pending).set(id, { id, callback, due, every, level: level + 1 });
     return id;
   };
-  const later = (callback, delay, args) => add(callback && (() => callback(...args)), nowMs + Math.max(0, Number(delay) || 0));
+  const later = (callback, delay, args) => {
+    const shortest = level < NESTED ? 0 : SHORTEST_MS;
+    return add(callback && (() => callback(...args)), nowMs + Math.max(shortest, Number(delay) || 0));
+  };
   const cancel = (id) => void (pending.delete(id) || owner?.pending.delete(id));
 
   window.setTimeout = (callback, delay, ...args) => later(callback, delay, args);

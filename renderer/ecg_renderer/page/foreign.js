@@ -19,7 +19,19 @@ const preloaded = new Map();
 const ticks = new WeakMap();
 /** The run of each plugin on a text's root, by its name. */
 const runsAt = new WeakMap();
+/** Whose code runs now, on which text, and since when by a real clock: {key, node, since}, or null. */
 let running = null;
+
+/** Do `work`, which is, or calls, code of the plugin `key`. */
+function blaming(key, node, work) {
+  const outer = running;
+  running ??= { key, node: node?.dataset.nodeId ?? '', since: clock.real.now() };
+  try {
+    return work();
+  } finally {
+    running = outer;
+  }
+}
 
 /** What was changed while promises came to their ends: an observer delivers its records then. */
 const delivered = [];
@@ -71,15 +83,14 @@ class Run {
   call(work) {
     if (this.off) return undefined;
     takeChanges();
-    const outer = running;
-    running = this.plugin.key;
     let result;
-    try {
-      result = this.clock.during(() => this.random.during(work));
-    } catch (error) {
-      this.fail('threw', placeOf(error, this.plugin));
-    }
-    running = outer;
+    blaming(this.plugin.key, this.node, () => {
+      try {
+        result = this.clock.during(() => this.random.during(work));
+      } catch (error) {
+        this.fail('threw', placeOf(error, this.plugin));
+      }
+    });
     this.#adoptTweens();
     if (undoneOutside([this.node])) this.fail('outside');
     if (this.off) return undefined;
@@ -90,17 +101,17 @@ class Run {
   /** Go on to the page's time: timers, frames of the display, tweens that run by themselves, pictures that move. */
   advance() {
     if (this.off) return;
-    this.clock.advance(
+    blaming(this.plugin.key, this.node, () => this.clock.advance(
       (callback) => this.call(callback),
       (seconds) => this.call(() => this.timeline?.totalTime(seconds)),
       () => !this.off && this.timeline?.getChildren(false, true, true, 0).some(isRunning),
-    );
+    ));
     for (const [image, { sheet, since }] of this.images) showFrame(image, sheet, clock.now() - since);
   }
 
   fail(kind, place = '') {
     this.off = true;
-    note(this.plugin, kind, place);
+    note(this.plugin, kind, place, this.node.dataset.nodeId);
     this.end();
     for (const [element, style] of this.before.styles) {
       if (style === null) element.removeAttribute('style');
@@ -163,8 +174,8 @@ function showFrame(image, { ends, plays, columns, rows }, ms) {
   image.style.objectViewBox = box;
 }
 
-function note({ key }, kind, place = '') {
-  if (!failures.has(`${key} ${kind}`)) failures.set(`${key} ${kind}`, { key, kind, place });
+function note({ key }, kind, place = '', node = '') {
+  if (!failures.has(`${key} ${kind}`)) failures.set(`${key} ${kind}`, { key, kind, place, node });
 }
 
 /** Line and column of an error within the plugin, as numbers: its text is a stranger's. */
@@ -248,14 +259,14 @@ function wrapped(plugin, module) {
 /** Channels are a pure function of progress and get no element: every call starts the same stream. */
 function channels(plugin, work) {
   takeChanges();
-  running = plugin.key;
   let found = {};
-  try {
-    found = new RandomStream(plugin.key).during(() => new clock.Clock().during(work)) ?? {};
-  } catch (error) {
-    note(plugin, 'threw', placeOf(error, plugin));
-  }
-  running = null;
+  blaming(plugin.key, null, () => {
+    try {
+      found = new RandomStream(plugin.key).during(() => new clock.Clock().during(work)) ?? {};
+    } catch (error) {
+      note(plugin, 'threw', placeOf(error, plugin));
+    }
+  });
   if (undoneOutside([])) note(plugin, 'outside');
   return found;
 }
@@ -274,7 +285,7 @@ async function loadForeign(plugin, register) {
   const pictures = [...plugin.pictures, ...Object.keys(plugin.sheets).map((path) => `${path}.sheet.png`)];
   await Promise.all(pictures.map((path) => preload(base + path)));
   let module = {};
-  running = plugin.key;
+  running = { key: plugin.key, node: '', since: clock.real.now() };
   takeChanges();
   // What it schedules before it is on any text never comes.
   clock.belongTo(new clock.Clock());
@@ -326,10 +337,13 @@ export async function settleRuns(stage) {
   takeChanges();
   clock.belongTo(runs.at(-1).clock);
   runs.at(-1).random.lead();
+  // Whose promises they are is not known: where one runs without an end, the call stack tells.
+  running = { key: '', node: '', since: clock.real.now() };
   await new Promise((resolve) => {
     waiting.push(resolve);
     channel.port2.postMessage(null);
   });
+  running = null;
   clock.belongTo(null);
   RandomStream.ofThePage();
   // What was switched off may have promised something before.
@@ -337,10 +351,10 @@ export async function settleRuns(stage) {
   if (undoneOutside(on.map(({ node }) => node))) for (const run of on) run.fail('outside');
 }
 
-/** The plugin that runs now: asked when the page hangs. */
-export const runningPlugin = () => running;
+/** The plugin that runs now, asked when the page hangs: {key, node: the text's id, ms: for how long}, or null. */
+export const runningPlugin = () => running && { key: running.key, node: running.node, ms: clock.real.now() - running.since };
 
-/** What failed since this was last asked: [{key, kind: threw, outside or unread, place: "line:column"}]. */
+/** What failed since this was last asked: [{key, kind: threw, outside or unread, place: "line:column", node}]. */
 export function takeFailures() {
   const taken = [...failures.values()];
   failures.clear();

@@ -110,8 +110,9 @@ def test_a_job_is_rendered_and_a_plugin_that_fails_is_told(tmp_path: Path, origi
     result = rendered(job_with(tmp_path, origin.url, "hop@1.0.0", "slide"), tmp_path)
 
     [warning] = [text for text in result.warnings if "slide" in text]
-    assert (
-        warning == "The plugin slide@2.0.0, which an origin gave, failed, at 2:9 in it: the text is shown without it."
+    assert warning == (
+        'The plugin slide@2.0.0, which an origin gave, failed, at 2:9 in it on "word" in the cue "cue-0": '
+        "the text is shown without it."
     )
     assert secret not in json.dumps(result.model_dump(mode="json"))
     assert result.frames == 30
