@@ -25,8 +25,7 @@ from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScaleP
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_cluster.cache import Cache, Key, Record
-from ecg_cluster.client import JOBS, RENDER_JOBS
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import JOBS, RENDER_JOBS, load_connection
 from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster
 

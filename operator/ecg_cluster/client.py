@@ -1,4 +1,4 @@
-"""Requests to the API server: plain JSON objects in and out, a time limit on each, errors of few kinds, all counted.
+"""How to reach the API server, and requests to it: plain JSON in and out, a time limit on each, all counted.
 
 Nothing is tried again here: which writes may be repeated, and for how long, is different for each caller.
 """
@@ -8,17 +8,55 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from ecg_cluster.errors import ApiError, api_error
+from ecg_cluster.errors import ApiError, NoCluster, api_error
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+CONNECTIONS = 64
+"""Requests to the API server at a time; watches do not count."""
+
+
+async def load_connection(kubeconfig: str | None = None) -> Configuration:
+    """Return where the API server is and who we are.
+
+    Taken from the file `kubeconfig`, else from $KUBECONFIG, the pod's service account or ~/.kube/config, whichever is
+    there first. Raises NoCluster if none is, or if it cannot be read.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
+    path = kubeconfig or os.environ.get("KUBECONFIG")
+    try:
+        if not path and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=path or None, client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, OSError) as error:
+        place = path or "a pod's service account or ~/.kube/config"
+        raise NoCluster(f"no cluster to work with: {place}: {error}") from error
+    return configuration
+
+
+def own_namespace() -> str:
+    """Return the namespace of the pod that this runs in; `default` outside of one."""
+    try:
+        return _NAMESPACE_FILE.read_text().strip() or "default"
+    except OSError:
+        return "default"
+
 
 Json = dict[str, Any]
 

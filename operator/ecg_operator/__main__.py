@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import load_connection
 from ecg_cluster.errors import NoCluster
 from ecg_operator.app import Operator, Options
 from ecg_operator.errors import OperatorError, SettingsProblem

@@ -25,8 +25,7 @@ from kubernetes.aio.client import Configuration
 
 from ecg_api.names import MANAGED_BY, OPERATOR, PROGRESS_PORT
 from ecg_cluster.cache import Key
-from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
-from ecg_cluster.connection import own_namespace
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call, own_namespace
 from ecg_cluster.election import Election, LeaseTiming
 from ecg_cluster.queue import KeyedQueue
 from ecg_cluster.reflector import Reflector, Source

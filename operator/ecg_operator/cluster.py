@@ -26,7 +26,7 @@ class Cluster:
     """A connection to an API server. All calls raise ApiError, writes LeaseLost, too.
 
     Args:
-        configuration: where it is and who we are, see `ecg_cluster.connection`.
+        configuration: where it is and who we are, see `ecg_cluster.client`.
         fence: seconds for which writes are still allowed, asked before each; None for always.
         after_call: told about each request when it is over.
 

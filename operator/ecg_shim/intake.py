@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -313,3 +314,19 @@ def _check_scenario(scenario: bytes, max_cues: int) -> None:
         raise Unrenderable(code, "The scenario has no list `cues`.")
     if len(cues) > max_cues:
         raise Unrenderable(code, f"The scenario has {len(cues):,} cues; {max_cues:,} are the most (ECG_MAX_CUES).")
+
+
+def video_policy(*, hosts: tuple[str, ...], private: bool) -> AddressPolicy:
+    """Return the policy for source videos; who may read private addresses may read files of this machine, too."""
+    return AddressPolicy(
+        schemes=("https", "http", "s3"), setting="ECG_VIDEO_HOSTS", hosts=hosts, private=private, files=private
+    )
+
+
+def callback_policy(*, hosts: tuple[str, ...], backend: str, private: bool) -> AddressPolicy:
+    """Return the policy for callbacks; `backend` is an address whose host is trusted, or empty."""
+    known = urlsplit(backend).hostname or ""
+    trusted = (*hosts, known) if known else hosts
+    return AddressPolicy(
+        schemes=("https", "http"), setting="ECG_CALLBACK_HOSTS", hosts=hosts, trusted=trusted, private=private
+    )

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from ecg_shim.model import JobState, JobStatus, QueueState, live_path
-from ecg_shim.renditions import told_output
+from ecg_shim.model import JobState, JobStatus, QueueState, live_path, told_output
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
 

@@ -15,17 +15,15 @@ from fastapi import FastAPI
 
 from ecg_api.names import PLUGIN_ORIGIN_VARIABLE
 from ecg_common.web import checked_client
-from ecg_shim.admission import GIGABYTE, VideoAdmission
+from ecg_shim.admission import GIGABYTE, VideoAdmission, VideoResolver
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
-from ecg_shim.intake import Rules
+from ecg_shim.intake import Rules, callback_policy, video_policy
 from ecg_shim.metrics import Metrics
 from ecg_shim.relay import Outbox, Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.command import FILE_NAME, DeadLetters
 from ecg_shim.relay.metrics import RelayMetrics
-from ecg_shim.relay.signing import SecretError, Signer
-from ecg_shim.resolver import VideoResolver
-from ecg_shim.security.addresses import callback_policy, video_policy
+from ecg_shim.relay.sender import SecretError, Signer
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
 from ecg_shim.tasks import Tasks

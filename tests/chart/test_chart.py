@@ -8,7 +8,7 @@ import pytest
 
 from chart import CHART, ROOT, SERVICE, WORK, container, helm_template, objects, of_kind, pod
 from ecg_operator.settings import read_settings
-from ecg_shim.arguments import environment, parse
+from ecg_shim.__main__ import environment, parse
 from ecg_shim.settings import Settings
 
 Json = dict[str, Any]

@@ -26,8 +26,7 @@ from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.pods import FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_cluster.cache import Cache, Key, Record
-from ecg_cluster.client import NODES, PODS
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import NODES, PODS, load_connection
 from ecg_cluster.errors import Changed, NoAnswer, NotFound
 from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster

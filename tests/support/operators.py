@@ -20,8 +20,7 @@ from typing import Any, ParamSpec
 
 from ecg_api.names import UID_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
-from ecg_cluster.client import EVENTS, JOBS, PODS, RENDER_JOBS, Json
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import EVENTS, JOBS, PODS, RENDER_JOBS, Json, load_connection
 from ecg_cluster.election import LeaseTiming
 from ecg_cluster.errors import NotFound
 from ecg_operator.app import Operator, Options

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.status import RenderMetrics
-from ecg_shim.backends.standalone.cache import JobCache
+from ecg_shim.backends.standalone.context import JobCache
 from ecg_shim.model import JobState, JobStatus, Output, Streaming
 
 URL = "http://backend.example/api/render/callback"

@@ -23,9 +23,8 @@ from fastapi import FastAPI
 from ecg_api.failures import Failure
 from ecg_api.status import RenditionStatus
 from ecg_shim.app import create_app
-from ecg_shim.intake import Rules
+from ecg_shim.intake import Rules, callback_policy, video_policy
 from ecg_shim.model import Conflict, JobState, JobStatus, Output, QueueState, RenderOrder, StoredPiece, Submission
-from ecg_shim.security.addresses import callback_policy, video_policy
 from ecg_shim.services import Services
 from ecg_shim.settings import Settings
 from ecg_shim.snapshot import Snapshot, Snapshots

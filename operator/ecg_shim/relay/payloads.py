@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from ecg_api.failures import FailureCode
-from ecg_shim.model import JobState, JobStatus
-from ecg_shim.renditions import told_output
+from ecg_shim.model import JobState, JobStatus, told_output
 
 LONGEST_CODE = 50
 LONGEST_STATUS = 20

@@ -8,9 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ecg_shim.health import health_reply, problems_of
 from ecg_shim.routes.jobs import FRESH, UNAVAILABLE
-from ecg_shim.services import Services
+from ecg_shim.services import Services, health_reply, problems_of
 from ecg_shim.wire import ErrorReply, HealthReply, QueueDetails, QueueReply, SuccessReply
 
 PRODUCTION = "production"

@@ -13,8 +13,7 @@ from typing import Any
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
-from ecg_cluster.client import Call, Json, Resource
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import Call, Json, Resource, load_connection
 from ecg_cluster.errors import NotFound
 from ecg_operator.app import Operator, Options
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed

@@ -9,8 +9,7 @@ from collections import Counter
 import pytest
 
 from control_plane import ControlPlane
-from ecg_cluster.client import LEASES, Client
-from ecg_cluster.connection import load_connection
+from ecg_cluster.client import LEASES, Client, load_connection
 from ecg_cluster.election import Election, LeaseTiming
 from ecg_operator.app import Operator, Options
 from ecg_operator.errors import LeaseLost

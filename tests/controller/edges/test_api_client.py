@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Call
-from ecg_cluster.connection import CONNECTIONS
+from ecg_cluster.client import CONNECTIONS, JOBS, PODS, RENDER_JOBS, Call
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Expired, Invalid, NoAnswer, NotFound, Refused
 from ecg_operator.cluster import Cluster
 from ecg_operator.errors import LeaseLost

@@ -12,10 +12,10 @@ import pytest
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_shim.admission import PER_HOST, Places, VideoAdmission
-from ecg_shim.backends.cluster.admissions import Admissions
+from ecg_shim.backends.cluster.reconciler import Admissions
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.intake import video_policy
 from ecg_shim.model import RenderOrder, RequestOptions
-from ecg_shim.security.addresses import video_policy
 from shim_cluster import eventually
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, LEASES, RENDER_JOBS
 from ecg_cluster.errors import Changed
-from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
+from ecg_shim.backends.cluster.store import JobCache
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState
 from faulty_api import FaultyApi

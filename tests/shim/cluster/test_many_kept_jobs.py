@@ -19,7 +19,7 @@ import psutil
 from ecg_cluster.client import RENDER_JOBS, Json, Resource
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.cache import JobCache
+from ecg_shim.backends.cluster.store import JobCache
 from ecg_shim.backends.cluster.tickets import OUTBOX, Stage, Ticket
 from ecg_shim.model import JobState
 from ecg_shim.relay.payloads import payload

@@ -15,11 +15,10 @@ import pytest
 import shim_postgres
 from ecg_api.failures import Failure, FailureCode
 from ecg_common.addresses import AddressPolicy
-from ecg_shim.admission import VideoAdmission
+from ecg_shim.admission import DatabaseUnavailable, VideoAdmission, VideoResolver, VideoUnknown
+from ecg_shim.intake import video_policy
 from ecg_shim.model import RenderOrder
 from ecg_shim.options import render_options
-from ecg_shim.resolver import DatabaseUnavailable, VideoResolver, VideoUnknown
-from ecg_shim.security.addresses import video_policy
 from ecg_shim.settings import Settings
 
 PRIVATE = video_policy(hosts=(), private=True)
@@ -233,7 +232,7 @@ def test_the_query_cannot_change_the_database(database):
 
 
 def test_a_query_that_takes_long_is_ended(database, monkeypatch):
-    monkeypatch.setattr("ecg_shim.resolver.QUERY_MILLISECONDS", 100)
+    monkeypatch.setattr("ecg_shim.admission.QUERY_MILLISECONDS", 100)
     with pytest.raises(DatabaseUnavailable, match="QueryCanceled"):
         asyncio.run(VideoResolver(database, "SELECT pg_sleep(5)::text || %(job_id)s").video_url(JOB))
 

@@ -13,7 +13,7 @@ import pytest
 
 from ecg_common.addresses import AddressPolicy, AddressRefused
 from ecg_common.web import checked_client
-from ecg_shim.security.addresses import callback_policy, video_policy
+from ecg_shim.intake import callback_policy, video_policy
 from shim_memory import Served, memory_service, serving
 from shim_requests import JOB_ID, render_body
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ecg_shim.redis import look_for_redis
+from ecg_shim.legacy import look_for_redis
 from ports import free_ports
 
 

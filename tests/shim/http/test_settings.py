@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ecg_shim.arguments import environment, parse, table
+from ecg_shim.__main__ import environment, parse, table
 from ecg_shim.options import InvalidOptions, render_options
 from ecg_shim.settings import PASSED_ON, WITHOUT_EFFECT, Settings
 from ecg_shim.variables import SettingsError

@@ -23,7 +23,7 @@ from ecg_shim.relay import Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.metrics import RelayMetrics
 from ecg_shim.relay.policy import Answer
 from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
-from ecg_shim.relay.signing import Signer
+from ecg_shim.relay.sender import Signer
 from shim_client_backend import ClientBackend, Row
 from shim_jobs import ToldBackend, state
 

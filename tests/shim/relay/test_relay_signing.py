@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from ecg_shim.relay.signing import SecretError, Signer
+from ecg_shim.relay.sender import SecretError, Signer
 
 SECRET = "whsec_MfKQ9r8GKYqwTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

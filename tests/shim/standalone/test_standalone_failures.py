@@ -14,7 +14,7 @@ import pytest
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
-from ecg_shim.backends.standalone.rows import MIGRATIONS
+from ecg_shim.backends.standalone.jobs import MIGRATIONS
 from ecg_shim.model import JobState, JobStatus, RenderOrder, Unavailable
 from shim_scripted_renderer import starts
 from shim_standalone import ended, eventually, order, rows, settings, until, with_backend

@@ -14,7 +14,7 @@ import pytest
 from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
 from ecg_shim.backends.standalone.health import Gpu, read_gpus
-from ecg_shim.backends.standalone.reading import message_of, metrics_of, read_line, read_result, share_of
+from ecg_shim.backends.standalone.process import message_of, metrics_of, read_line, read_result, share_of
 from ecg_shim.database import Database
 from ecg_shim.model import JobStatus, Unavailable
 from ecg_shim.snapshot import FIRST_GUESS_SECONDS, starts_in, typical_seconds

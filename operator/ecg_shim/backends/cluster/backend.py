@@ -13,13 +13,11 @@ from typing import Any
 
 from ecg_api.failures import Failure
 from ecg_api.status import RenditionStatus
-from ecg_cluster.client import CONFIG_MAPS
-from ecg_cluster.connection import load_connection, own_namespace
+from ecg_cluster.client import CONFIG_MAPS, load_connection, own_namespace
 from ecg_cluster.election import Election
 from ecg_cluster.errors import AlreadyExists, ApiError, NoCluster
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
-from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.health import Health
 from ecg_shim.backends.cluster.leader import Leader, MakeRelay
 from ecg_shim.backends.cluster.live import LiveStreams
@@ -27,7 +25,7 @@ from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.backends.cluster.reconciler import Reconciler
 from ecg_shim.backends.cluster.scenarios import Kept, Scenarios
 from ecg_shim.backends.cluster.settings import ClusterSettings
-from ecg_shim.backends.cluster.ticket_store import TicketStore, unavailable
+from ecg_shim.backends.cluster.store import JobCache, TicketStore, unavailable
 from ecg_shim.backends.cluster.tickets import Stage, Ticket, object_name, ticket_name
 from ecg_shim.backends.storage import Presigner, signed_result
 from ecg_shim.model import (

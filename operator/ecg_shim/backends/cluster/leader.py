@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable
 
 from ecg_cluster.election import Election
-from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.backends.cluster.reconciler import Reconciler
+from ecg_shim.backends.cluster.store import JobCache
 from ecg_shim.model import Unavailable
 from ecg_shim.relay import Outbox, Relay
 

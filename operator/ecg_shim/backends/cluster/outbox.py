@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ecg_cluster.client import CONFIG_MAPS
-from ecg_cluster.connection import load_connection, own_namespace
+from ecg_cluster.client import CONFIG_MAPS, load_connection, own_namespace
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api, Fence
-from ecg_shim.backends.cluster.cache import JobCache
 from ecg_shim.backends.cluster.render_jobs import Job
-from ecg_shim.backends.cluster.ticket_store import TRIES, unavailable
+from ecg_shim.backends.cluster.store import TRIES, JobCache, unavailable
 from ecg_shim.backends.cluster.tickets import OUTBOX, REPLAY, SELECTOR, Stage, Ticket, object_name, ticket_name
 from ecg_shim.model import Unavailable
 from ecg_shim.relay.records import CallbackRecord, RecordState

@@ -4,30 +4,87 @@ waiting ─ admission ─┬─> RenderJob, running ─┬─ finished ───
                      │                       └─ deleted before ───> cancelled
                      └─> failed
 
-Every step starts from what is stored, so it does not matter where the last replica was stopped.
+Every step starts from what is stored, so it does not matter where the last replica was stopped. Admission, the look at
+the host of a video, may take a minute; it runs beside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_cluster.queue import KeyedQueue
 from ecg_shim.backends.cluster import tickets
-from ecg_shim.backends.cluster.admissions import Admissions
 from ecg_shim.backends.cluster.api import Api, Fence
-from ecg_shim.backends.cluster.cache import Entry, JobCache
 from ecg_shim.backends.cluster.render_jobs import Job, render_job
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.states import callback_status, is_for, live_status
-from ecg_shim.backends.cluster.ticket_store import TicketStore, cancelled
+from ecg_shim.backends.cluster.store import Entry, JobCache, TicketStore, cancelled
 from ecg_shim.backends.cluster.tickets import Stage, StoredTicket, Ticket, object_name, ticket_name
-from ecg_shim.model import Admission, Unavailable
+from ecg_shim.model import Admission, RenderOrder, RequestOptions, Unavailable
 from ecg_shim.relay.records import CallbackRecord
+
+Verdict = str | Failure
+"""Where the video is, or why the job cannot be rendered."""
+
+
+class Admissions:
+    """One task for each job that is looked at; how many do so at a time is the look's own business.
+
+    Args:
+        admit: the look; None takes every video as it is named.
+        decided: told the name of each job about which a verdict is there now.
+    """
+
+    def __init__(self, admit: Admission | None, decided: Callable[[str], None]) -> None:
+        self._admit = admit
+        self._decided = decided
+        self._tasks: dict[str, tuple[datetime, asyncio.Task[RenderOrder | Failure]]] = {}
+
+    def verdict(self, name: str, ticket: Ticket) -> Verdict | None:
+        """Return the verdict about a job; None, and begin to look, while there is none."""
+        if self._admit is None:
+            return ticket.video_url
+        submitted_at, task = self._tasks.get(name, (None, None))
+        if task is None or submitted_at != ticket.submitted_at:
+            self.forget(name)
+            task = asyncio.create_task(self._admit(_order(ticket)), name=f"admission of {name}")
+            self._tasks[name] = (ticket.submitted_at, task)
+            task.add_done_callback(lambda _: self._decided(name))
+        if not task.done():
+            return None
+        admitted = task.result()
+        return admitted if isinstance(admitted, Failure) else admitted.video_url
+
+    def forget(self, name: str) -> None:
+        """End the look at a job that waits no more."""
+        _, task = self._tasks.pop(name, (None, None))
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        """End all looks."""
+        tasks = [task for _, task in self._tasks.values()]
+        for name in list(self._tasks):
+            self.forget(name)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _order(ticket: Ticket) -> RenderOrder:
+    return RenderOrder(
+        job_id=ticket.job_id,
+        video_url=ticket.video_url,
+        scenario=b"",  # it is in its place already, and nothing about it is left to decide
+        options=RequestOptions.model_validate(ticket.options),
+        callback_url=ticket.callback_url,
+        payload_hash=ticket.payload_hash,
+    )
+
 
 log = logging.getLogger(__name__)
 

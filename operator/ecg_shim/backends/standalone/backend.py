@@ -14,12 +14,10 @@ from typing import Any
 from ecg_api.failures import Failure
 from ecg_api.status import RenditionStatus
 from ecg_shim.backends.standalone import jobs
-from ecg_shim.backends.standalone.cache import JobCache
-from ecg_shim.backends.standalone.context import Context
+from ecg_shim.backends.standalone.context import Context, JobCache
 from ecg_shim.backends.standalone.health import Health
-from ecg_shim.backends.standalone.jobs import NewJob
+from ecg_shim.backends.standalone.jobs import MIGRATIONS, NewJob
 from ecg_shim.backends.standalone.outputs import outputs_of
-from ecg_shim.backends.standalone.rows import MIGRATIONS
 from ecg_shim.backends.standalone.settings import StandaloneSettings
 from ecg_shim.backends.standalone.supervisor import Supervisor
 from ecg_shim.backends.standalone.workspace import Workspace

@@ -22,11 +22,11 @@ from ecg_api.rendering import MessageLine, ProgressLine, RenderResult
 from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.context import Context
-from ecg_shim.backends.standalone.jobs import Moment
-from ecg_shim.backends.standalone.patterns import say_failure, say_statistics, say_warning
-from ecg_shim.backends.standalone.process import Child, Order
-from ecg_shim.backends.standalone.reading import (
+from ecg_shim.backends.standalone.jobs import Job, Moment
+from ecg_shim.backends.standalone.process import (
+    Child,
     EndedBy,
+    Order,
     failure_among,
     judge,
     message_of,
@@ -35,9 +35,9 @@ from ecg_shim.backends.standalone.reading import (
     read_result,
     share_of,
 )
-from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.workspace import folder_key
 from ecg_shim.failures import failure
+from ecg_shim.legacy import say_failure, say_statistics, say_warning
 from ecg_shim.model import Output, RenderOrder, RequestOptions, Streaming, Unavailable
 from ecg_shim.tasks import unless
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from ecg_shim.backends.standalone import jobs
 from ecg_shim.backends.standalone.context import Context
+from ecg_shim.backends.standalone.jobs import Job
 from ecg_shim.backends.standalone.process import kill_marked
-from ecg_shim.backends.standalone.rows import Job
 from ecg_shim.backends.standalone.run import Run
 from ecg_shim.model import Unavailable
 

@@ -1,13 +1,43 @@
-"""Lines of the log that monitoring looks for, word by word; renderers say some of them in other words."""
+"""Lines of the log that alarms of an earlier deployment look for, word by word; nothing else depends on them."""
 
 from __future__ import annotations
 
 import logging
+import socket
+import threading
+from urllib.parse import urlsplit
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.status import RenderMetrics
 
+REDIS_PORT = 6379
+REDIS_SECONDS = 3.0
 log = logging.getLogger(__name__)
+
+
+def look_for_redis(url: str) -> threading.Thread | None:
+    """Connect to the Redis at `url` in a thread of its own and log if nobody is there; None without a `url`.
+
+    Nothing else of it is used.
+    """
+    if not url:
+        return None
+    thread = threading.Thread(target=_look, args=(url,), name="redis", daemon=True)
+    thread.start()
+    return thread
+
+
+def _look(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as local:
+                local.settimeout(REDIS_SECONDS)
+                local.connect(parts.path)
+        else:
+            socket.create_connection((parts.hostname or "", parts.port or REDIS_PORT), REDIS_SECONDS).close()
+    except (OSError, ValueError) as error:
+        log.warning("❌ Redis connection failed: %s. Jobs go on: the queue needs no Redis.", error)
 
 
 def say_statistics(metrics: RenderMetrics) -> None:
