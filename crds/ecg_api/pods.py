@@ -82,7 +82,7 @@ class FailureReport(StatusModel):
 
     kind: Literal["failure"] = "failure"
     failure: Failure
-    plan_again: bool = Field(default=False, description="Pieces in storage that the plan counts on are gone.")
+    plan_again: bool = Field(default=False, description="The plan, or pieces that it counts on, are gone from storage.")
 
 
 Report = PlanReport | SegmentReport | MergeReport | CleanReport | FailureReport

@@ -71,7 +71,7 @@ class RenderError(Exception):
 
 
 class PiecesGone(RenderError):
-    """Finished pieces that the plan counts on are not in the store any more; a new plan does without them."""
+    """The plan, or finished pieces that it counts on, are not in storage any more; a new plan does without them."""
 
 
 class ManifestError(RenderError):

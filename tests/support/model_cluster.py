@@ -17,7 +17,7 @@ from ecg_api.names import ON_DEMAND_ANNOTATION, ROLE_LABEL, ROUND_LABEL, SEGMENT
 from ecg_api.pods import CleanReport, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_operator.model import JobView, PodView
-from observations import NOW, failure_report, merge_report, plan_report, segment_report
+from observations import FRAMES, NOW, failure_report, merge_report, plan_report, segment_report
 
 GRACE_SECONDS = 20
 SECONDS_TO_REMOVE_A_NODE = 200
@@ -48,6 +48,8 @@ class ModelCluster:
         tries: pods that were started, by role and segment.
         gpu_seconds: what segment pods held, as the kubelet knows it.
         most_live_rounds: the most segment Jobs that were there at a time.
+        planned: the plan is among the work files; whoever writes the output removes it.
+        rendered: segments that are in storage.
     """
 
     seed: int
@@ -60,6 +62,8 @@ class ModelCluster:
     tries: Counter[tuple[Role, int | None]] = field(default_factory=Counter)
     gpu_seconds: float = 0.0
     most_live_rounds: int = 0
+    planned: bool = False
+    rendered: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -188,9 +192,13 @@ class ModelCluster:
             self._end(pod, phase="Failed")
 
     def _meet_fate(self, pod: PodView, fate: Fate) -> None:
-        if fate.kind in ("ok", "mute"):
-            message = self._report(pod) if fate.kind == "ok" else "the last line of its log"
-            self._end(pod, phase="Succeeded", exit_code=0, ended="Completed", message=message)
+        if fate.kind in ("ok", "mute") and pod.role in (Role.SEGMENTS, Role.MERGE) and not self.planned:
+            gone = failure_report(FailureCode.RENDER_ERROR).model_copy(update={"plan_again": True})
+            self._end(pod, phase="Failed", exit_code=96, ended="Error", message=encode_report(gone))
+        elif fate.kind in ("ok", "mute"):
+            message = self._worked(pod)
+            said = message if fate.kind == "ok" else "the last line of its log"
+            self._end(pod, phase="Succeeded", exit_code=0, ended="Completed", message=said)
         elif fate.kind in ("retry", "fatal"):
             code = FailureCode.BROWSER_ERROR if fate.kind == "retry" else FailureCode.INVALID_VIDEO_FORMAT
             message = encode_report(failure_report(code))
@@ -203,16 +211,22 @@ class ModelCluster:
         else:
             self._end(pod, phase="Failed", exit_code=137, ended="OOMKilled" if fate.kind == "oom" else "Error")
 
-    def _report(self, pod: PodView) -> str:
+    def _worked(self, pod: PodView) -> str:
+        """Do the work of a pod in storage; return its report."""
+        segment = self._segment_of[pod.name]
         if pod.role is Role.PLAN:
-            return encode_report(plan_report(self.segments))
-        if pod.role is Role.MERGE:
-            return encode_report(merge_report())
+            self.planned = True
+            missing = 0 if len(self.rendered) == self.segments else self.segments
+            return encode_report(plan_report(missing, frames=FRAMES * self.segments))
         if pod.role is Role.CLEAN:
             return encode_report(CleanReport(files=3))
-        segment = self._segment_of[pod.name]
+        self.planned = pod.role is Role.SEGMENTS and self.segments > 1
+        if pod.role is Role.MERGE:
+            return encode_report(merge_report())
         assert segment is not None
-        return encode_report(segment_report(segment))
+        self.rendered.add(segment)
+        merged = None if self.planned else merge_report()  # the only segment's pod makes the output, too
+        return encode_report(segment_report(segment, merged=merged))
 
     def _end(self, pod: PodView, **fields: Any) -> None:
         self.pods[pod.name] = replace(pod, finished_at=self.now, **fields)

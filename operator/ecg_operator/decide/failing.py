@@ -2,7 +2,7 @@
 
 The reasons, in the order in which they are looked for:
 
-0. pieces that were in storage are gone         no failure: a new plan, three times
+0. plan or pieces are gone from storage         no failure: a new plan, three times
 1. a pod failed in a way that would repeat      at once, whatever the Job controller does
 2. a pod failed too often                       retry.perSegment
 3. the Job controller gave up                   in words of the pod that failed, or its own
@@ -70,7 +70,7 @@ def _plan_again(draft: Draft) -> None:
     nothing_done = {"completed": "", "frames": 0, "unseen_since": None, "waiting_since": None}
     draft.note(superseded=list(superseded), round=draft.run.round + 1, **nothing_done)
     draft.change(plan=None, segments=None)
-    message = "Finished pieces that were in storage are gone; the job is planned again."
+    message = "The plan or finished pieces are gone from storage; the job is planned again."
     for condition, _ in STAGE_CONDITIONS.values():
         draft.condition(condition, "False", Reason.PLANNING, message)
     draft.act(*(DeleteJob(job.name) for job in jobs if not job.deleting))

@@ -58,9 +58,10 @@ def _run_job(draft: Draft, role: Role, build: Callable[[Owner, RenderJob, Policy
 
 
 def _repeat(draft: Draft, job: JobView) -> None:
-    # A merge that is complete has removed the segments: it cannot be done once more.
-    if len(draft.run.redone) >= _MOST_REPEATS or (job.role is Role.MERGE and job.complete):
-        message = f"Job {job.name} is over, but what its pod reported was lost."
+    # A merge that is complete has removed the work files: the next one finds no plan, and has the job planned again.
+    # What is in storage by then is not rendered once more.
+    if len(draft.run.redone) >= _MOST_REPEATS:
+        message = f"Job {job.name} is over, but what its pod reported was lost, {_MOST_REPEATS} times before."
         hint = f"Look at {draft.spec.output.uri}: it may be there." if job.role is Role.MERGE else ""
         fail(draft, failure(FailureCode.UNEXPECTED_ERROR, message, hint), Reason.RESULT_LOST)
         return

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from ecg_api.plan import Plan
 from ecg_api.pods import WorkFiles
 from ecg_api.renderjob import RenderJob
-from ecg_renderer.errors import StorageError
+from ecg_renderer.errors import PiecesGone, StorageError
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import PluginModule
@@ -51,15 +51,15 @@ async def store_job(work: Work, prepared: PreparedJob, take: int = 0) -> None:
 async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
     """Return the job as the plan pod prepared it, with the source's address of today.
 
-    Raises StorageError if plan or scenario is missing or cannot be understood, SourceMissing, and SourceInvalid if the
-    source is not the one that was planned.
+    Raises PiecesGone if plan or scenario is missing, StorageError if it cannot be understood, SourceMissing, and
+    SourceInvalid if the source is not the one that was planned.
     """
     url = await open_source(assignment, await load_plan(work))
     return await load_prepared(work, assignment.job, url)
 
 
 async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> PreparedJob:
-    """Return a take as it was prepared, with the source's address `url`; raises StorageError."""
+    """Return a take as it was prepared, with the source's address `url`; raises PiecesGone, StorageError."""
     plan = await _load(work, WorkFiles.of_take(WorkFiles.PLAN, take), Plan.model_validate_json)
     scenario = await _load(work, WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.validate_json)
     modules = await _load_plugins(work, plan)
@@ -67,7 +67,7 @@ async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> 
 
 
 async def load_plan(work: Work) -> Plan:
-    """Read the plan; raises StorageError if it is missing or cannot be understood."""
+    """Read the plan; raises PiecesGone if it is missing, StorageError if it cannot be understood."""
     return await _load(work, WorkFiles.PLAN, Plan.model_validate_json)
 
 
@@ -107,7 +107,8 @@ def _get_plugin_file(digest: str, store: WorkStore) -> bytes:
 async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:
     raw = await work.get(name)
     if raw is None:
-        raise StorageError(f"There is no {name} among the job's work files.", hint=_PLAN_AGAIN)
+        # Whoever wrote the output has removed them; its report may have been lost.
+        raise PiecesGone(f"There is no {name} among the job's work files.", hint=_PLAN_AGAIN)
     try:
         return read(raw)
     except ValidationError as error:

@@ -55,6 +55,10 @@ def segments_say_nothing(role: Role, segment: int | None, attempt: int) -> Fate:
     return Fate("mute") if role is Role.SEGMENTS else Fate()
 
 
+def the_first_report_of_the_output_is_lost(role: Role, segment: int | None, attempt: int) -> Fate:
+    return Fate("mute") if role in (Role.MERGE, Role.SEGMENTS) and attempt == 0 else Fate()
+
+
 ENDS: list[tuple[Fates, Phase]] = [
     (all_well, Phase.SUCCEEDED),
     (some_fail_once, Phase.SUCCEEDED),
@@ -78,6 +82,17 @@ def test_the_end_is_the_same_however_late_and_however_often_the_operator_dies(
         world = World(seed, fates, lag=lag, crashes=crashes)
         world.run()
         assert world.status.phase is phase, f"seed {seed}: {world.status}"
+        assert_clean_end(world)
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_an_output_whose_report_was_lost_is_made_again_from_what_is_in_storage(segments: int) -> None:
+    for seed in SEEDS:
+        world = World(seed, the_first_report_of_the_output_is_lost, segments=segments, lag=seed % 3, crashes=0.2)
+        world.run()
+        assert world.status.phase is Phase.SUCCEEDED, f"seed {seed}: {world.status}"
+        assert {world.tries[Role.SEGMENTS, segment] for segment in range(segments)} == {1}
+        assert world.tries[Role.PLAN, None] >= 2
         assert_clean_end(world)
 
 

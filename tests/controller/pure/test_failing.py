@@ -224,11 +224,17 @@ def test_a_plan_whose_report_was_lost_is_made_again_and_then_given_up() -> None:
     assert isinstance(create, CreateJob)
 
 
-def test_a_merge_whose_report_was_lost_says_where_the_output_may_be() -> None:
-    start = merging()
-    complete = replace(start, jobs=(*start.jobs[:-1], job_view(Role.MERGE, complete=True)), pods=start.pods[:-1])
-    assert decided(complete).status.phase is Phase.MERGING
-    status = decided(later(complete, 31)).status
+def test_a_merge_whose_report_is_lost_again_and_again_says_where_the_output_may_be() -> None:
+    seen = merging()
+    others, pods = seen.jobs[:-1], seen.pods[:-1]
+    for number in range(4):
+        lost = job_view(Role.MERGE, uid=f"merge-{number}", complete=True)
+        seen = later(seen, 5, jobs=(*others, lost), pods=pods)
+        assert decided(seen).status.phase is Phase.MERGING
+        seen = later(seen, 31)
+        if number < 3:
+            assert decided(seen).actions == (DeleteJob("clip-merge"),)
+    status = decided(seen).status
     assert status.reason == Reason.RESULT_LOST
     assert status.failure is not None
     assert "s3://videos/out/clip.mp4" in status.failure.hint

@@ -11,7 +11,7 @@ import pytest
 from ecg_api.failures import RULES, FailureCode
 from ecg_api.pods import CleanReport, FailureReport, MergeReport
 from ecg_api.renderjob import parse_render_job
-from ecg_renderer.errors import StorageError
+from ecg_renderer.errors import PiecesGone, StorageError
 from ecg_renderer.storage.work_store import FolderWorkStore, open_work_store
 from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.live import Live
@@ -80,6 +80,9 @@ def test_a_try_after_one_that_was_killed_while_it_removed_work_files_recognises_
     assert [merged(end)] == announced
     assert "An earlier try has finished the output already." in end.log
     assert not ready.work.exists()
+    # As after a report that nobody has seen: a new plan finds what is in storage.
+    with pytest.raises(PiecesGone, match="There is no plan.json"):
+        in_process(ready)
 
 
 def test_work_files_that_cannot_be_removed_are_a_warning(ready: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
