@@ -81,7 +81,7 @@ def test_a_try_after_one_that_was_killed_while_it_removed_work_files_recognises_
     assert "An earlier try has finished the output already." in end.log
     assert not ready.work.exists()
     # As after a report that nobody has seen: a new plan finds what is in storage.
-    with pytest.raises(PiecesGone, match="There is no plan.json"):
+    with pytest.raises(PiecesGone, match="There is no plan"):
         in_process(ready)
 
 
