@@ -20,7 +20,7 @@ import numpy as np
 
 from ecg_renderer.errors import StorageError
 from ecg_renderer.model import Box, FrameRange
-from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.base import refusal
 
 _BOX = "box"
 _LEVEL = 1  # the next one takes twice as long, and saves a tenth

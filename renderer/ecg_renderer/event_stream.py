@@ -22,7 +22,7 @@ from ecg_renderer.media.live_sound import SoundPieces, cut_sound
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import RunRequest
 from ecg_renderer.storage import CellStore, FileStorage, open_storage
-from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.base import refusal
 from ecg_renderer.storage.work_store import FolderWorkStore
 
 Publish = Callable[[int, Path], Awaitable[None]]

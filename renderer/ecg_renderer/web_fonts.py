@@ -16,7 +16,7 @@ from ecg_renderer.errors import ServiceUnreachable, StorageError
 from ecg_renderer.scenario import Finding, Scenario
 from ecg_renderer.scenario.model import is_asset
 from ecg_renderer.storage import open_storage
-from ecg_renderer.storage.address import UrlPolicy
+from ecg_renderer.storage.base import UrlPolicy
 
 FONT_BYTES = 8 * 1024 * 1024
 ALL_BYTES = 16 * 1024 * 1024

@@ -33,7 +33,7 @@ from ecg_renderer.media.filters import colour_names
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.verify import Verified, check_result, sha256_of
 from ecg_renderer.model import Box, FrameRange
-from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.base import refusal
 
 # ISO/IEC 23091-2, by FFmpeg's names; 2 is unspecified.
 _NUMBERS = {

@@ -11,7 +11,7 @@ from typing import Self
 from ecg_api.names import PLUGIN_ORIGIN_VARIABLE, PLUGIN_ORIGINS_VARIABLE
 from ecg_common.addresses import AddressPolicy, AddressRefused, origin_of
 from ecg_renderer.errors import ManifestError, OptionsError
-from ecg_renderer.storage.address import printable
+from ecg_renderer.storage.base import printable
 
 
 @dataclass(frozen=True)

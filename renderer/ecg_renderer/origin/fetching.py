@@ -21,7 +21,7 @@ from ecg_renderer.errors import ManifestError, RenderError, ScenarioError, Servi
 from ecg_renderer.origin.allowed import Origin
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import MANIFEST, Fetched, PluginModule, entry_of, is_gif, read_manifest_json
-from ecg_renderer.storage.address import printable
+from ecg_renderer.storage.base import printable
 
 FILE_BYTES = 2 * 1024 * 1024
 JOB_BYTES = 16 * 1024 * 1024

@@ -12,16 +12,11 @@ CellStore, over Work
 present, fetch, keep   finished pieces of video that later renders use again
 """
 
-from ecg_renderer.storage.address import UrlPolicy
-from ecg_renderer.storage.base import Output, Storage, TransferProgress
+from ecg_renderer.storage.base import Output, Storage, TransferProgress, UrlPolicy
 from ecg_renderer.storage.cells import Cell, CellStore, default_cells, limit_cells, run_folder
-from ecg_renderer.storage.folder import FolderStorage
-from ecg_renderer.storage.local import FileStorage
-from ecg_renderer.storage.open import SUPPORTED, open_result, open_storage, opened_source
-from ecg_renderer.storage.output import OutputFile, check_writable
-from ecg_renderer.storage.s3_check import ask_s3, s3_is_set_up
-from ecg_renderer.storage.work import Work
-from ecg_renderer.storage.work_store import WorkStore, open_work_store
+from ecg_renderer.storage.local import FileStorage, FolderStorage, OutputFile, check_writable
+from ecg_renderer.storage.open import SUPPORTED, ask_s3, open_result, open_storage, opened_source, s3_is_set_up
+from ecg_renderer.storage.work_store import Work, WorkStore, open_work_store
 
 __all__ = [
     "SUPPORTED",

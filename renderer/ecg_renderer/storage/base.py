@@ -1,12 +1,19 @@
-"""What every kind of storage offers."""
+"""What every kind of storage offers; how addresses are shown, and which may be read; what a disk's refusals mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import quote
+
+from ecg_common.addresses import AddressPolicy
+from ecg_renderer.errors import OptionsError, RenderError, ResourceError, StorageError
 
 TransferProgress = Callable[[int, int], None]
 """Called with the bytes that are through and the bytes in all, while something is downloaded or uploaded."""
@@ -85,3 +92,88 @@ class Storage(Protocol):
 def below(base: str | None, path: str) -> str | None:
     """Return the address of the file `path` in the published folder `base`, or None if that is none."""
     return f"{base.rstrip('/')}/{quote(path.rpartition('/')[2])}" if base else None
+
+
+# --- addresses ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UrlPolicy:
+    """What may be fetched, and how long it may take.
+
+    A person at a command line may read from the own network. A service that fetches what strangers name
+    must not (`allow_private=False`): the metadata server of a cloud, for one, answers on a private address.
+    """
+
+    allow_private: bool = True
+    connect_seconds: float = 10
+    read_seconds: float = 30
+    total_seconds: float = 120
+    patience_seconds: float = 60
+    """How long a server that is away or overloaded is asked again."""
+    fetch_bytes: int = 4_000_000_000
+    """The most that is fetched as a whole, from a server that knows no range requests."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> UrlPolicy:
+        """Return the policy of the environment.
+
+        It is strict where ECG_PRIVATE_ADDRESSES is `refuse`: a service says so to its renderers. ECG_FETCH_GB replaces
+        the limit of downloads. Raises OptionsError for one that is no number.
+        """
+        policy = cls(allow_private=environment.get("ECG_PRIVATE_ADDRESSES", "").strip().lower() != "refuse")
+        gigabytes = environment.get("ECG_FETCH_GB", "").strip()
+        if not gigabytes:
+            return policy
+        try:
+            return replace(policy, fetch_bytes=int(Fraction(gigabytes) * 10**9))
+        except (ValueError, ZeroDivisionError):
+            raise OptionsError(f"ECG_FETCH_GB is {gigabytes!r}, which is no number of gigabytes.") from None
+
+    @property
+    def addresses(self) -> AddressPolicy:
+        """The addresses: https, and http of this machine, which is for tests and local servers."""
+        return AddressPolicy(schemes=("https",), http_here=True, private=self.allow_private)
+
+
+def printable(url: str) -> str:
+    """Return `url` without user, password, query and fragment, which may hold secrets."""
+    scheme, separator, rest = url.partition("://")
+    rest = rest.split("?", 1)[0].split("#", 1)[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+# --- the operating system's refusals --------------------------------------------------------------
+
+
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file grew beyond the largest size that is allowed here",
+}
+_REFUSED = {
+    errno.EACCES: (
+        "permission is denied",
+        "Choose another place, or give yourself access to this one.",
+    ),
+    errno.EPERM: ("the operation is not permitted", "Choose another place, or run as its owner."),
+    errno.EROFS: ("the file system is read-only", "Choose a place on a writable file system."),
+    errno.ENOTDIR: ("a part of the path is a file, not a directory", "Correct the path."),
+    errno.EISDIR: ("it is a directory", "Name a file, not a directory."),
+    errno.ENOENT: ("there is no such file or directory", "Correct the path."),
+    errno.ENAMETOOLONG: ("the name is too long", "Choose a shorter name."),
+    errno.ELOOP: ("its symbolic links lead in a circle", "Correct the links."),
+}
+
+
+def refusal(error: OSError, action: str, path: Path) -> RenderError:
+    """Return the error to raise for `error`, met when trying to `action` (a verb: "write") `path`."""
+    number = error.errno or 0
+    if number in _FULL:
+        return ResourceError(
+            f"Cannot {action} {path}: {_FULL[number]}.",
+            hint="Free some space, or choose a place on another disk.",
+        )
+    said, hint = _REFUSED.get(number, (error.strerror or str(error), "Check the disk and the path."))
+    return StorageError(f"Cannot {action} {path}: {said}.", hint=hint)

@@ -27,10 +27,8 @@ from tempfile import mkdtemp
 from ecg_common.folders import cache_folder
 from ecg_common.lock import open_locked, remove_abandoned
 from ecg_renderer.errors import StorageError
-from ecg_renderer.storage.base import TransferProgress
-from ecg_renderer.storage.failures import refusal
-from ecg_renderer.storage.work import Work
-from ecg_renderer.storage.work_store import WorkStore
+from ecg_renderer.storage.base import TransferProgress, refusal
+from ecg_renderer.storage.work_store import Work, WorkStore
 
 LOOKS = 16
 TRANSFERS = 4

@@ -20,10 +20,8 @@ from typing import Any, BinaryIO
 from botocore.exceptions import FlexibleChecksumError
 
 from ecg_renderer.errors import RenderError, ServiceUnreachable, StorageError, UploadFailed
-from ecg_renderer.storage.base import TransferProgress
-from ecg_renderer.storage.failures import refusal
-from ecg_renderer.storage.s3_client import S3
-from ecg_renderer.storage.s3_place import S3Place
+from ecg_renderer.storage.base import TransferProgress, refusal
+from ecg_renderer.storage.s3_client import S3, S3Place
 
 PART_BYTES = 16 << 20
 MOST_PARTS = 10_000

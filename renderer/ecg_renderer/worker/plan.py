@@ -24,7 +24,7 @@ from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import cutting_of
 from ecg_renderer.results import Take, check_results, takes_of
 from ecg_renderer.storage import CellStore, Work, open_storage
-from ecg_renderer.storage.address import printable
+from ecg_renderer.storage.base import printable
 from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.claim import claim_encoder
 from ecg_renderer.worker.live import Live

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ecg_api.names import TERMINATION_LOG
 from ecg_api.pods import MergeReport, Report, encode_report
-from ecg_renderer.storage.address import printable
+from ecg_renderer.storage.base import printable
 
 
 def termination_log(wanted: str | None) -> Path | None:

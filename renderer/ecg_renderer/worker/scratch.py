@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ecg_common.folders import cache_folder
 from ecg_renderer.errors import RenderError
-from ecg_renderer.storage.failures import refusal
+from ecg_renderer.storage.base import refusal
 
 
 @contextmanager

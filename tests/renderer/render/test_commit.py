@@ -14,7 +14,7 @@ from clips import Clip, counter
 from ecg_api.rendering import RenderResult
 from ecg_renderer.request import RunRequest
 from ecg_renderer.storage.base import TransferProgress
-from ecg_renderer.storage.output import OutputFile
+from ecg_renderer.storage.local import OutputFile
 from renders import SETTINGS, run
 
 FRAMES = 15

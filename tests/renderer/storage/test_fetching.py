@@ -17,7 +17,7 @@ from captions import render_job, talk
 from clips import Clip, counter
 from ecg_renderer.errors import Cancelled, OptionsError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.progress import ProgressReport, SilentObserver, Stage
-from ecg_renderer.storage import UrlPolicy, fetching, open_storage, opened_source
+from ecg_renderer.storage import UrlPolicy, open_storage, opened_source, web
 from renders import rendered
 
 SHORT = Clip(rate="25", frames=15)
@@ -34,7 +34,7 @@ class Served:
 @pytest.fixture(autouse=True)
 def own_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("ecg_renderer.storage.web.FETCHED", fetching._Fetched())
+    monkeypatch.setattr("ecg_renderer.storage.web.FETCHED", web._Fetched())
 
 
 def serve(handler: object) -> Iterator[Served]:

@@ -6,7 +6,7 @@ import pytest
 from botocore import exceptions as boto
 
 from ecg_api.failures import FailureCode
-from ecg_renderer.storage.s3_failures import AlreadyThere, NoSuchObject, s3_failure
+from ecg_renderer.storage.s3_client import AlreadyThere, NoSuchObject, s3_failure
 
 ACCESS = FailureCode.STORAGE_ACCESS_ERROR
 AWAY = FailureCode.CONNECTION_ERROR
