@@ -6,11 +6,8 @@ Activity, cues ───> film_of: what is drawn on some frames; hashed for a ce
 all of it ────────> make_plan ──> Plan; with the cells that are kept, reusing ──> Plan
 """
 
-from ecg_renderer.planning.activity import Activity, alive_frames, replay_before
-from ecg_renderer.planning.colour import encoding_of, output_colour
-from ecg_renderer.planning.costs import FrameCosts, estimate_seconds, frame_costs
-from ecg_renderer.planning.film import film_of
-from ecg_renderer.planning.output import output_grid, output_size
+from ecg_renderer.planning.film import Activity, alive_frames, film_of, replay_before
+from ecg_renderer.planning.output import encoding_of, output_colour, output_grid, output_size
 from ecg_renderer.planning.plan import (
     CELL_SECONDS,
     LIVE_CELL_SECONDS,
@@ -21,7 +18,15 @@ from ecg_renderer.planning.plan import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.planning.segments import alike, cell_length, cut_segments, runs_of
+from ecg_renderer.planning.segments import (
+    FrameCosts,
+    alike,
+    cell_length,
+    cut_segments,
+    estimate_seconds,
+    frame_costs,
+    runs_of,
+)
 
 __all__ = [
     "CELL_SECONDS",

@@ -15,12 +15,9 @@ from ecg_renderer.media.inputs import UNTIMED_FORMATS
 from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning.activity import Activity
-from ecg_renderer.planning.colour import colour_warnings, output_colour
-from ecg_renderer.planning.costs import estimate_seconds, frame_costs
-from ecg_renderer.planning.film import film_of
-from ecg_renderer.planning.output import output_grid, output_size
-from ecg_renderer.planning.segments import cell_length, cut_segments
+from ecg_renderer.planning.film import Activity, film_of
+from ecg_renderer.planning.output import colour_warnings, output_colour, output_grid, output_size
+from ecg_renderer.planning.segments import cell_length, cut_segments, estimate_seconds, frame_costs
 from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
 

@@ -15,7 +15,7 @@ from ecg_renderer.model import FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job, versions
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Finding
-from ecg_renderer.scenario.fonts import texts_of
+from ecg_renderer.scenario.writing import texts_of
 from ecg_renderer.storage import CellStore
 
 LOOK_AGAIN_SECONDS = 0.4

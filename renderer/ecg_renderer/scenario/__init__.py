@@ -1,11 +1,11 @@
 """Prepare a MotionText scenario: whatever a client sends becomes 2.0 data that MotionText 1.5.0 accepts.
 
     1  load         bytes -> a clean tree, within limits                            load
-    2  inline       references into define -> what they stand for                   defines
-    3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          units, migrate, legacy, flat, lines
-    4  repair       types, ids, plugin names, times, fonts, files to load           repair, plugins, times, writing, css
-    5  validate     tracks; a mistake that only its author can correct is an error  validate
-    6  lay out      when is each cue in the page, when do plugins run               timeline, windows, fonts
+    2  inline       references into define -> what they stand for                   load
+    3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          migrate, flat
+    4  repair       types, ids, plugin names, times, fonts, files to load           repair, plugins, times, writing
+    5  validate     tracks; a mistake that only its author can correct is an error  tree
+    6  lay out      when is each cue in the page, when do plugins run               timeline, times
 
 A 2.0 scenario that MotionText accepts looks the same before and after.
 """
@@ -18,20 +18,15 @@ from fractions import Fraction
 from typing import Any
 
 from ecg_renderer.fonts import FontUse
-from ecg_renderer.scenario.canonical import canonical_hash
-from ecg_renderer.scenario.defines import adopt_definitions, inline_defines
-from ecg_renderer.scenario.fonts import font_uses
-from ecg_renderer.scenario.load import load
-from ecg_renderer.scenario.migrate import is_legacy, migrate
-from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario
+from ecg_renderer.scenario.load import adopt_definitions, inline_defines, load
+from ecg_renderer.scenario.migrate import is_legacy, migrate, to_seconds
+from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario, canonical_hash
 from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, plugin_key, plugin_keys, repair_plugins
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
-from ecg_renderer.scenario.tree import drop_holes
-from ecg_renderer.scenario.units import to_seconds
-from ecg_renderer.scenario.validate import check_structure, check_tracks
-from ecg_renderer.scenario.writing import check_writing, repair_writing
+from ecg_renderer.scenario.tree import check_structure, check_tracks, drop_holes
+from ecg_renderer.scenario.writing import check_writing, font_uses, repair_writing
 
 __all__ = [
     "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Scenario", "canonical_hash", "draft",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -101,3 +103,22 @@ class Scenario:
 def is_asset(value: object) -> bool:
     """Tell whether an entry of `define` is a file for MotionText to load, not a value to refer to."""
     return isinstance(value, dict) and value.get("type") in ASSET_TYPES and isinstance(value.get("url"), str)
+
+
+# --- one hash for scenarios that a browser cannot tell apart --------------------------------------
+
+
+def canonical_hash(data: Any) -> str:
+    """Return the SHA-256 (hex) of `data` as canonical JSON: sorted keys, no spaces, 2.0 written as 2."""
+    text = json.dumps(_plain(data), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

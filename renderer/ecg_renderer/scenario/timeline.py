@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 from ecg_renderer.scenario.model import SAMPLED_AFTER, CueSpan, Window
 from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.times import Running, settle_early_plugins
+from ecg_renderer.scenario.times import Running, plugin_window, reach_a_frame, settle_early_plugins
 from ecg_renderer.scenario.tree import Cue, Node, cues_of
-from ecg_renderer.scenario.windows import plugin_window, reach_a_frame
 
 # Captions commonly end with the video, give or take rounding; only more than this is worth a word.
 TOLERATED_OVERHANG = 1.0

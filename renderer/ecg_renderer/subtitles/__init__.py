@@ -1,10 +1,10 @@
 """Subtitles and transcripts, the files that people have, become a scenario.
 
-    .srt .vtt .ass .ssa        files          pysubs2, webvtt-py
-    JSON                       transcripts    Whisper, whisper.cpp, WhisperX, Amazon Transcribe
-    captions -> pages -> data  pages, looks   two balanced lines at a time; plain, karaoke, pop, loud
+    .srt .vtt .ass .ssa        files             pysubs2, webvtt-py
+    JSON                       transcripts       Whisper, whisper.cpp, WhisperX, Amazon Transcribe
+    captions -> pages -> data  captions, looks   two balanced lines at a time; plain, karaoke, pop, loud
 
-And back: spoken, a scenario's text; writing, files of subtitles; readability, what people cannot read in them.
+And back: spoken, a scenario's text and what people cannot read in it; writing, files of subtitles.
 
 Which of them a file is, its content says; its name only where the content could be either.
 """
@@ -15,11 +15,10 @@ from typing import Any
 
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
+from ecg_renderer.subtitles.captions import frame_of, paginated
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
-from ecg_renderer.subtitles.pages import frame_of, paginated
-from ecg_renderer.subtitles.readability import hard_to_read
-from ecg_renderer.subtitles.spoken import spoken_of
+from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
 from ecg_renderer.subtitles.writing import written_subtitles
 

@@ -9,8 +9,7 @@ from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
 from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, is_korean
 from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
-from ecg_renderer.subtitles.captions import Word
-from ecg_renderer.subtitles.pages import Frame, Page
+from ecg_renderer.subtitles.captions import Frame, Page, Word
 
 TRACK = "caption"
 RIGHT_TO_LEFT_MARK = "\u200f"

@@ -10,8 +10,7 @@ import pysubs2
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Picture, Scenario
 from ecg_renderer.scenario.model import PICTURE
-from ecg_renderer.subtitles.readability import wrapped
-from ecg_renderer.subtitles.spoken import Spoken, SpokenWord, spoken_of
+from ecg_renderer.subtitles.spoken import Spoken, SpokenWord, spoken_of, wrapped
 
 _UNSPOKEN = pysubs2.Color(255, 255, 255)
 _SHARE_OF_HEIGHT = 0.055

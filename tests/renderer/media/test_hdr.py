@@ -23,7 +23,7 @@ from ecg_renderer.media.facts import light_facts, source_facts
 from ecg_renderer.media.timing import Timing
 from ecg_renderer.media.tonemapping import peak_nits, to_sdr
 from ecg_renderer.planning import encoding_of, output_colour
-from ecg_renderer.planning.colour import colour_warnings
+from ecg_renderer.planning.output import colour_warnings
 from encodes import Render, probe
 from plan_facts import a_source
 

@@ -15,7 +15,7 @@ from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, alive_frames, film_of
 from ecg_renderer.scenario import Picture, prepare
 from ecg_renderer.scenario.model import SAMPLED_AFTER
-from ecg_renderer.scenario.windows import plugin_window
+from ecg_renderer.scenario.times import plugin_window
 from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
 
 KNOWN = ["cwi-color", "fadein"]

@@ -13,8 +13,8 @@ import pytest
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.scenario import CueSpan, FontUse, Scenario, canonical_hash, prepare
-from ecg_renderer.scenario.fonts import families
-from ecg_renderer.scenario.windows import plugin_window
+from ecg_renderer.scenario.times import plugin_window
+from ecg_renderer.scenario.writing import families
 
 Caption = Callable[..., dict[str, Any]]
 

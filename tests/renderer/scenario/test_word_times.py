@@ -11,7 +11,7 @@ import pytest
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.scenario import Scenario, prepare
-from ecg_renderer.scenario.windows import plugin_window
+from ecg_renderer.scenario.times import plugin_window
 
 Caption = Callable[..., dict[str, Any]]
 COLOUR = {"name": "cwi-color", "params": {"color": "#ff0000"}, "timeOffset": [0, 0]}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ecg_renderer.scenario import Scenario, prepare
-from ecg_renderer.scenario.css import is_colour, is_invisible, readable_families
-from ecg_renderer.scenario.lines import balanced_lines, text_width
+from ecg_renderer.scenario.flat import balanced_lines, text_width
+from ecg_renderer.scenario.writing import is_colour, is_invisible, readable_families
 
 Caption = Callable[..., dict[str, Any]]
 
