@@ -1,11 +1,14 @@
 """The command line, `ecg-render`.
 
 app        the commands, with their help; imports next to nothing, so that --help comes at once
- ├─ run ─────> display    the progress bar, or lines in a log
- │         └─> summary    what was rendered
- ├─ plan, still, frames, doctor
- ├─ worker     the steps that pods run, with a report each
- └─ ending    failures as one paragraph, exit codes, signals
+ ├─ run        run, burn ──> display    the progress bar, or lines in a log
+ ├─ look       plan, preview, still, frames
+ ├─ machine    doctor, cells, serve
+ ├─ scenario   check, migrate and the like, of a scenario alone
+ └─ worker     the steps that pods run, with a report each
+
+options, requests    what is written on the command line, and what it means
+words, ending        results; failures as one paragraph, exit codes, signals
 """
 
 from __future__ import annotations

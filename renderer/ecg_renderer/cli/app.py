@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ecg_renderer.cli import burn, cells, doctor, frames, plan, preview, run, scenario, serve, still, worker
+from ecg_renderer.cli import look, machine, run, scenario, worker
 
 PURPOSE = """Burn animated, word-timed captions into a video.
 
@@ -71,8 +71,14 @@ def _options(
     pass
 
 
-for command in (burn, run, plan, preview, still, frames, cells, doctor):
-    app.command(command.NAME, epilog=command.EXAMPLES)(command.command)
-app.command(serve.NAME, context_settings=serve.SETTINGS)(serve.command)
+app.command(epilog=run.BURN_EXAMPLES)(run.burn)
+app.command(epilog=run.RUN_EXAMPLES)(run.run)
+app.command(epilog=look.PLAN_EXAMPLES)(look.plan)
+app.command(epilog=look.PREVIEW_EXAMPLES)(look.preview)
+app.command(epilog=look.STILL_EXAMPLES)(look.still)
+app.command(epilog=look.FRAMES_EXAMPLES)(look.frames)
+app.command(epilog=machine.CELLS_EXAMPLES)(machine.cells)
+app.command(epilog=machine.DOCTOR_EXAMPLES)(machine.doctor)
+app.command(context_settings=machine.SERVE_SETTINGS)(machine.serve)
 app.add_typer(scenario.app)
 app.add_typer(worker.app)

@@ -9,22 +9,31 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
-from ecg_renderer.cli.interrupted import Interrupted
-
 if TYPE_CHECKING:
     from ecg_api.failures import Failure
+
+
+T = TypeVar("T")
 
 _LOG_LINES = 5
 # For other failures, such as a full disk, the message says it all.
 _LOG_HELPS = {"FFMPEG_ERROR", "BROWSER_ERROR", "RENDER_ERROR", "RENDERING_TIMEOUT", "STREAMING_ERROR"}
 _USED_UP = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _RED, _PLAIN = "\033[1;31m", "\033[0m"
+
+
+class Interrupted(Exception):
+    """The work was stopped by `signal` and has cleaned up after itself."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
 
 
 class ReaderGone(Exception):
@@ -149,3 +158,54 @@ def _set_up_logging() -> None:
 
 def _debugging() -> bool:
     return bool(os.environ.get("ECG_DEBUG"))
+
+
+# --- work that Ctrl-C and SIGTERM end in good order -----------------------------------------------
+
+
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\033[?25h\n"  # a progress bar hides it
+
+
+def run_interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], None] = lambda: None) -> T:
+    """Run `work` to its end and return its result.
+
+    The first SIGINT, SIGTERM or SIGHUP calls `on_stop`, cancels the work, waits until it has cleaned up and raises
+    Interrupted. The second ends the process at once.
+    """
+    import asyncio
+
+    return asyncio.run(_interruptible(work, on_stop))
+
+
+async def _interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], None]) -> T:
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        if received:
+            _exit_at_once(128 + number)
+        received.append(number)
+        on_stop()
+        task.cancel()
+
+    for number in STOPPING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a background job: meant to be ignored
+            loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except BaseException as error:
+        # What fails because everything is being torn down is of no interest.
+        if received:
+            raise Interrupted(received[0]) from error
+        raise
+
+
+def _exit_at_once(status: int) -> NoReturn:
+    # FFmpeg and Chromium are made to end with us; files of ours that stay are removed by the next run.
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(status)

@@ -1,4 +1,4 @@
-"""`ecg-render run`: a whole job."""
+"""`ecg-render run`, a whole job, and `ecg-render burn`, a video and its subtitles without a manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecg_renderer.cli.ending import end_failed, ending, put
+from ecg_renderer.cli.ending import end_failed, ending, put, run_interruptible
 from ecg_renderer.cli.options import (
     Also,
     Assignments,
@@ -18,6 +18,7 @@ from ecg_renderer.cli.options import (
     EncoderWord,
     Job,
     Json,
+    LookWord,
     Progress,
     ProgressWord,
     Quiet,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from ecg_renderer.cli.display import Display
     from ecg_renderer.request import RunRequest
 
-NAME = "run"
-EXAMPLES = """
+
+RUN_EXAMPLES = """
 Examples:
 
   ecg-render run job.yaml
@@ -54,7 +55,7 @@ next export after a word was corrected: only the pieces in which it is seen are 
 GO_ON = "Finished pieces are kept: run the same command again to go on from there."
 
 
-def command(
+def run(
     job: Job,
     output: Annotated[
         str | None,
@@ -123,7 +124,7 @@ def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json
     if as_json:
         put(result.model_dump_json())
     if not quiet and progress != "json":
-        from ecg_renderer.cli.summary import summary
+        from ecg_renderer.cli.words import summary
 
         typer.echo(summary(result, time.monotonic() - began), err=True)
     if not as_json:
@@ -135,8 +136,6 @@ def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json
 
 
 def _render(request: RunRequest, display: Display) -> RenderResult:
-    from ecg_renderer.cli.signals import run_interruptible
-
     return run_interruptible(_run(request, display), lambda: display.note("Stopping; once more stops at once."))
 
 
@@ -169,3 +168,60 @@ def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutin
     from ecg_renderer.renditions import run_job
 
     return run_job
+
+
+# --- burn -----------------------------------------------------------------------------------------
+
+
+BURN_EXAMPLES = """
+Examples:
+
+  ecg-render burn talk.mp4 talk.srt
+
+  ecg-render burn talk.mp4 whisper.json -o shorts.mp4 --look pop --set spec.options.width=1080 \\
+  --set spec.options.height=1920
+
+  ecg-render scenario from talk.srt -o talk.json     to change what becomes of it before it is burnt in"""
+
+
+def burn(
+    video: Annotated[
+        str, typer.Argument(metavar="VIDEO", show_default=False, help="The video: a path, s3:// or https://.")
+    ],
+    captions: Annotated[
+        str,
+        typer.Argument(
+            metavar="CAPTIONS",
+            show_default=False,
+            help="What to burn in: .srt, .vtt, .ass, a transcript in JSON (Whisper, WhisperX, whisper.cpp, Amazon "
+            "Transcribe), or a MotionText scenario.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="PATH", show_default=False, help="Where to write. Default: VIDEO-captions.mp4."
+        ),
+    ] = None,
+    look: Annotated[
+        LookWord,
+        typer.Option(
+            help="How words look as they are spoken: plain, coloured (karaoke), hopping (pop), growing (loud)."
+        ),
+    ] = "karaoke",
+    assignments: Assignments = None,
+    progress: Progress = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Burn subtitles or a transcript into a video.
+
+    Words are shown as they are spoken: by the file's own times, or shared out over
+    a line where it has none. Prints the path of the result.
+    """
+    with ending(as_json=as_json, after_interruption="Finished segments are kept: run the same command again."):
+        from ecg_renderer.cli.requests import burn_request
+
+        began = time.monotonic()
+        request = burn_request(video, captions, output, look, assignments or [])
+        render(request, began, progress=progress, as_json=as_json, quiet=quiet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ecg_renderer.cli.ending import ending, put
+from ecg_renderer.cli.ending import ending, put, run_interruptible
 from ecg_renderer.cli.options import Json, LookWord
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ def check(
     says why.
     """
     with ending(as_json=as_json):
-        from ecg_renderer.cli.signals import run_interruptible
-
         inspection = run_interruptible(_inspect(file, video, aspect, look, browser))
         if as_json:
             put(_as_json(inspection, file))
@@ -110,7 +108,6 @@ def from_subtitles(
     buttons.
     """
     with ending():
-        from ecg_renderer.cli.signals import run_interruptible
         from ecg_renderer.errors import ScenarioError
         from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
 

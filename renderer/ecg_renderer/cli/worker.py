@@ -25,8 +25,7 @@ from ecg_api.names import (
     TERMINATION_LOG_VARIABLE,
     WORK_VARIABLE,
 )
-from ecg_renderer.cli.ending import ReaderGone, ending, failure_of, put
-from ecg_renderer.cli.interrupted import Interrupted
+from ecg_renderer.cli.ending import Interrupted, ReaderGone, ending, failure_of, put, run_interruptible
 
 if TYPE_CHECKING:
     from ecg_api.pods import Report
@@ -252,7 +251,6 @@ def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> As
 def _run(work_on: Callable[[Live], Coroutine[Any, Any, Report]], port: int | None) -> Report:
     """Do the work, watched on `port` if there is one; SIGTERM ends it within SECONDS_TO_STOP."""
     from ecg_renderer.cli.display import logs_to
-    from ecg_renderer.cli.signals import run_interruptible
     from ecg_renderer.worker.live import Live
     from ecg_renderer.worker.scratch import writable_caches
     from ecg_renderer.worker.served import served

@@ -149,7 +149,7 @@ def test_a_stop_before_the_first_frame_is_as_clean(folder: Path) -> None:
 STUBBORN = """
 import asyncio
 from ecg_renderer.cli.ending import ending
-from ecg_renderer.cli.signals import run_interruptible
+from ecg_renderer.cli.ending import run_interruptible
 
 async def clean_up_for_ever():
     try:

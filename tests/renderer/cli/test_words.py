@@ -7,11 +7,10 @@ import errno
 import pytest
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_renderer.cli.bar import bar_figures
-from ecg_renderer.cli.display import LineDisplay, clock_time, progress_line
+from ecg_renderer.cli.display import LineDisplay, bar_figures, clock_time, progress_line
 from ecg_renderer.cli.ending import failure_of, failure_text
 from ecg_renderer.cli.requests import frame_range
-from ecg_renderer.cli.summary import length, size_words
+from ecg_renderer.cli.words import length, size_words
 from ecg_renderer.errors import FfmpegError, OptionsError, RenderError, ScenarioError
 from ecg_renderer.model import FrameRange
 from ecg_renderer.progress import ProgressReport, Stage
