@@ -29,8 +29,8 @@ from ecg_renderer.cli.ending import Interrupted, ReaderGone, ending, failure_of,
 
 if TYPE_CHECKING:
     from ecg_api.pods import Report
-    from ecg_renderer.worker.assignment import Assignment
     from ecg_renderer.worker.live import Live
+    from ecg_renderer.worker.pod import Assignment
 
 NAME = "worker"
 SECONDS_TO_STOP = 8.0
@@ -192,7 +192,7 @@ def segment(
     """
     with _step(report) as end:
         from ecg_renderer.settings import Settings
-        from ecg_renderer.worker.assignment import segment_number
+        from ecg_renderer.worker.pod import segment_number
         from ecg_renderer.worker.segment import render_segment
 
         def work_on(live: Live) -> Coroutine[Any, Any, Report]:
@@ -235,14 +235,14 @@ Examples:
 def clean(work: Work = None, report: Log = None) -> None:
     """Remove the work files of a job that ended early. That there are none is success too."""
     with _step(report) as end:
-        from ecg_renderer.worker.assignment import read_work_uri
-        from ecg_renderer.worker.clean import clean_job
+        from ecg_renderer.worker.pod import read_work_uri
+        from ecg_renderer.worker.work import clean_job
 
         end(_run(lambda live: clean_job(read_work_uri(work), live), None))
 
 
 def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> Assignment:
-    from ecg_renderer.worker.assignment import read_assignment
+    from ecg_renderer.worker.pod import read_assignment
 
     cells = os.environ.get(CELLS_VARIABLE)
     return read_assignment(os.environ.get(JOB_VARIABLE), job, work, cells, with_scenario=with_scenario)
@@ -251,9 +251,8 @@ def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> As
 def _run(work_on: Callable[[Live], Coroutine[Any, Any, Report]], port: int | None) -> Report:
     """Do the work, watched on `port` if there is one; SIGTERM ends it within SECONDS_TO_STOP."""
     from ecg_renderer.cli.display import logs_to
-    from ecg_renderer.worker.live import Live
-    from ecg_renderer.worker.scratch import writable_caches
-    from ecg_renderer.worker.served import served
+    from ecg_renderer.worker.live import Live, served
+    from ecg_renderer.worker.pod import writable_caches
 
     live = Live(_say)
     with logs_to(live.warn), writable_caches(), served(live, port) if port is not None else nullcontext():
@@ -277,14 +276,14 @@ def _step(log: str | None) -> Iterator[Callable[[Report], None]]:
 
 
 def _end(report: Report, log: str | None) -> None:
-    from ecg_renderer.worker.reports import printed
+    from ecg_renderer.worker.pod import printed
 
     _leave(report, log)
     put(printed(report))
 
 
 def _leave(report: Report, log: str | None) -> None:
-    from ecg_renderer.worker.reports import leave_report, termination_log
+    from ecg_renderer.worker.pod import leave_report, termination_log
 
     leave_report(report, termination_log(log), lambda text: _say(f"Warning: {text}"))
 

@@ -5,11 +5,8 @@ segment   plan, scenario ────> segments/KEY-ENCODER.mp4 and its report  
 merge     segments ──────────> the output; then the work files go          once
 clean     the work files go                                                when a job ended early
 
-assignment   what a pod is told, by its environment
-scenarios    the plan pod's scenario: inline, by address, or a mounted ConfigMap entry
-work         plan and scenario as work files, and back
-claim        one encoder for the whole job, agreed on by the first segment pod
-live         what a pod is doing, for /progress, /metrics and the log ──> served, on a port
-reports      how a pod ended, for whoever started it
-scratch      a folder for this pod alone
+pod          what a pod is told, by its environment; a folder for it alone; how it ended, for whoever started it
+work         plan, scenario, takes and the encoder that was agreed on, as work files, and back
+live         what a pod is doing, for /progress, /metrics and the log
+watching     what there is for those who watch the job while it renders
 """

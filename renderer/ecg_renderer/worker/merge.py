@@ -26,13 +26,10 @@ from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.progress import Stage
 from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, write_captions, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
-from ecg_renderer.worker.assignment import Assignment
-from ecg_renderer.worker.claim import read_claim
 from ecg_renderer.worker.live import UPLOADING, Live
-from ecg_renderer.worker.scratch import scratch_folder
-from ecg_renderer.worker.takes import PlannedTake, load_takes, segments_of
+from ecg_renderer.worker.pod import Assignment, scratch_folder
 from ecg_renderer.worker.watching import watched
-from ecg_renderer.worker.work import open_source
+from ecg_renderer.worker.work import PlannedTake, load_takes, open_source, read_claim, segments_of
 
 MERGED = "merged.json"
 """Note among the work files that the output has its final name: the merge's report."""

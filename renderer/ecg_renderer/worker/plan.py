@@ -9,27 +9,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from gzip import GzipFile
 from pathlib import Path
 
+from ecg_api.names import SCENARIO_FILE_VARIABLE
 from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
-from ecg_api.renderjob import RenderJob
+from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_api.status import PlanSummary
-from ecg_renderer.errors import OptionsError
+from ecg_renderer.errors import OptionsError, ScenarioError, StorageError
 from ecg_renderer.looking import look_ahead
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec, hardware_codec, settled_encoder
 from ecg_renderer.planning import Cutting
-from ecg_renderer.preparation import PreparedJob, prepare_job
+from ecg_renderer.preparation import SCENARIO_BYTES, PreparedJob, check_digest, prepare_job, read_scenario
 from ecg_renderer.request import cutting_of
 from ecg_renderer.results import Take, check_results, takes_of
 from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.base import printable
-from ecg_renderer.worker.assignment import Assignment
-from ecg_renderer.worker.claim import claim_encoder
 from ecg_renderer.worker.live import Live
-from ecg_renderer.worker.scenarios import scenario_reader
-from ecg_renderer.worker.work import store_job
+from ecg_renderer.worker.pod import Assignment
+from ecg_renderer.worker.work import claim_encoder, store_job
 
 
 async def plan_job(
@@ -150,3 +152,51 @@ def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanRepor
         live_uri=live,
     )
     return PlanReport(plan=summary, segments=sum(len(one.segments) for one in plans))
+
+
+# --- the scenario: as on one machine, or the entry of a ConfigMap that is mounted as a file -------
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def scenario_reader(mounted: Path | None) -> Callable[[ScenarioRef, Path], bytes | dict[str, object]]:
+    """Return what reads a scenario in a plan pod, where the ConfigMap entry of the job is the file `mounted`."""
+
+    def read(reference: ScenarioRef, base: Path) -> bytes | dict[str, object]:
+        if reference.config_map_ref is None:
+            return read_scenario(reference, base)
+        return _read_mounted(reference, mounted)
+
+    return read
+
+
+def _read_mounted(reference: ScenarioRef, mounted: Path | None) -> bytes:
+    """Return the JSON of a ConfigMap entry; its SHA-256 is that of the entry as it is stored, compressed or not."""
+    assert reference.config_map_ref is not None
+    name = f"ConfigMap {reference.config_map_ref.name}, entry {reference.config_map_ref.key}"
+    if mounted is None:
+        raise StorageError(
+            f"The scenario is in the {name}, which is not mounted: {SCENARIO_FILE_VARIABLE} is not set.",
+            hint="Set it to the path of the mounted entry, or give --scenario-file.",
+        )
+    if not mounted.exists():
+        raise StorageError(
+            f"The {name} is not there: {mounted} does not exist.", hint="Check name and key of the ConfigMap."
+        )
+    raw = open_storage(str(mounted), Path()).read_bytes(SCENARIO_BYTES)
+    check_digest(raw, reference, f"The {name}")
+    return _decompressed(raw, name) if raw.startswith(_GZIP_MAGIC) else raw
+
+
+def _decompressed(raw: bytes, name: str) -> bytes:
+    try:
+        with GzipFile(fileobj=io.BytesIO(raw)) as file:
+            text = file.read(SCENARIO_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScenarioError(
+            f"The {name} begins like gzip, but cannot be decompressed: {error}.", hint="Compress the scenario again."
+        ) from None
+    if len(text) > SCENARIO_BYTES:
+        raise ScenarioError(f"The {name} holds more than {SCENARIO_BYTES:,} bytes once decompressed.")
+    return text

@@ -15,8 +15,8 @@ from ecg_renderer.errors import RenderError
 from ecg_renderer.event_stream import sound_pieces
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.storage import CellStore
-from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.live import Live
+from ecg_renderer.worker.pod import Assignment
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Plan, scenario and fetched plugins as work files: written by the plan pod, read by all others.
+"""Plan, scenario, fetched plugins and the encoder as work files: by which the pods of a job know of each other.
 
 The scenario is stored as it was prepared: a segment pod lays out the very same data, and needs neither the inline
 scenario nor a ConfigMap that may be gone by then.
@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from ecg_api.plan import Plan
-from ecg_api.pods import WorkFiles
+from ecg_api.options import Options
+from ecg_api.plan import Plan, SegmentPlan
+from ecg_api.pods import CleanReport, WorkFiles
 from ecg_api.renderjob import RenderJob
-from ecg_renderer.errors import PiecesGone, StorageError
-from ecg_renderer.media.encoder import EncoderChoice
+from ecg_renderer.errors import GpuUnavailable, ManifestError, PiecesGone, StorageError
+from ecg_renderer.media.codecs import CODECS
+from ecg_renderer.media.encoder import (
+    TEST_SIZE,
+    WORKS,
+    EncoderChoice,
+    Size,
+    hardware_codec,
+    nvenc_problem,
+    settled_encoder,
+    without_nvenc,
+)
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.plugin_modules import PluginModule
 from ecg_renderer.preparation import PreparedJob, same_source
+from ecg_renderer.results import Take, takes_of
 from ecg_renderer.scenario import Scenario
 from ecg_renderer.storage import Work, open_storage
 from ecg_renderer.storage.work_store import WorkStore
-from ecg_renderer.worker.assignment import Assignment
+from ecg_renderer.worker.live import Live
+from ecg_renderer.worker.pod import Assignment
 
 T = TypeVar("T")
 
@@ -117,3 +132,126 @@ async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:
         raise StorageError(
             f"The work file {name} cannot be understood: {place}: {first['msg']}.", hint=_PLAN_AGAIN
         ) from error
+
+
+# --- takes: each size has a plan of its own, and its segments follow the others' ------------------
+# main video         plan.json     scenario.json     encoder.json      segments 0 to 3
+# the first other    plan-1.json   scenario-1.json   encoder-1.json    segments 4 and 5
+
+
+@dataclass(frozen=True)
+class PlannedTake:
+    """A take as it was planned: the `number`th of its job, whose segments are counted from `first` on."""
+
+    number: int
+    take: Take
+    prepared: PreparedJob
+    first: int
+
+    def folder(self, scratch: Path) -> Path:
+        """Return the folder for its cells below `scratch`, which is made if it is missing."""
+        folder = scratch / f"take-{self.number}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def segment(self, number: int) -> SegmentPlan:
+        """Return the segment that has `number` among all of the job."""
+        return self.prepared.plan.segments[number - self.first]
+
+
+async def load_takes(work: Work, assignment: Assignment) -> list[PlannedTake]:
+    """Return the takes of a job as the plan pod prepared them; raises as `load_job` does."""
+    main = await load_job(work, assignment)
+    takes = takes_of(assignment.job, main.source)
+    planned = [PlannedTake(0, takes[0], replace(main, job=takes[0].job), 0)]
+    for number, take in enumerate(takes[1:], 1):
+        prepared = await load_prepared(work, take.job, main.source_url, number)
+        planned.append(PlannedTake(number, take, prepared, segments_of(planned)))
+    return planned
+
+
+def segments_of(takes: Sequence[PlannedTake]) -> int:
+    """Return how many segments takes have together."""
+    return sum(len(take.prepared.plan.segments) for take in takes)
+
+
+def take_with(takes: Sequence[PlannedTake], segment: int) -> PlannedTake:
+    """Return the take that a segment belongs to; raises ManifestError if there is no such segment."""
+    for take in takes:
+        if segment < take.first + len(take.prepared.plan.segments):
+            return take
+    raise ManifestError(f"There is no segment {segment}: the plan has {segments_of(takes)}, from 0 on.")
+
+
+# --- one encoder for the whole job: segments of two encoders cannot be joined ---------------------
+# 1. what the job alone decides (the CPU as asked, VP9 for WebM) needs no test; nor does a plan that found most cells
+# 2. else the first pod makes a test encode on its node and claims the encoder: `encoder.json`, if there is none yet
+# 3. all others follow the claim; a node that cannot fails retryably, so that another one is tried
+
+
+_CLAIM: TypeAdapter[EncoderChoice] = TypeAdapter(EncoderChoice)
+
+
+async def agree_on_encoder(
+    work: Work, options: Options, *, bit_depth: int, size: Size = TEST_SIZE, take: int = 0
+) -> EncoderChoice:
+    """Return the encoder of the job, and why it is that one, after making sure that it works here.
+
+    Raises GpuUnavailable if it does not, OptionsError if the job asks for what cannot be.
+    """
+    claim = await read_claim(work, take)
+    if claim is None:
+        own = settled_encoder(options, bit_depth=bit_depth) or await _tested(options, bit_depth, size)
+        claim = await claim_encoder(work, own, take)
+    codec = CODECS[claim.encoder]
+    if codec.hardware and (problem := await nvenc_problem(codec, size=size, bit_depth=bit_depth)):
+        raise GpuUnavailable(
+            f"The job's other segments are encoded by NVENC, which does not work on this node: {problem}.",
+            hint="Let the job's pods run on nodes with the same kind of GPU, or set options.encoder to cpu.",
+        )
+    return claim
+
+
+async def claim_encoder(work: Work, wish: EncoderChoice, take: int = 0) -> EncoderChoice:
+    """Claim the encoder for the job, or the `take`th size of it; return the one that was claimed first, by whomever."""
+    raw = _CLAIM.dump_json(wish)
+    name = WorkFiles.of_take(WorkFiles.ENCODER, take)
+    return _decoded(await work.do(lambda store: store.put_if_absent(name, raw)))
+
+
+async def read_claim(work: Work, take: int = 0) -> EncoderChoice | None:
+    """Return the encoder that was claimed, or None before the first segment pod came so far."""
+    raw = await work.get(WorkFiles.of_take(WorkFiles.ENCODER, take))
+    return None if raw is None else _decoded(raw)
+
+
+async def _tested(options: Options, bit_depth: int, size: Size) -> EncoderChoice:
+    codec = hardware_codec(options)
+    problem = await nvenc_problem(codec, size=size, bit_depth=bit_depth)
+    if not problem:
+        return EncoderChoice(codec.name, WORKS)
+    if options.encoder == "nvenc":
+        raise GpuUnavailable(
+            f"The job insists on NVENC, which does not work on this node: {problem}.",
+            hint="Set options.encoder to auto to fall back to the CPU, or let its pods run on fitting nodes.",
+        )
+    return without_nvenc(options, problem)
+
+
+def _decoded(raw: bytes) -> EncoderChoice:
+    try:
+        return _CLAIM.validate_json(raw)
+    except ValidationError as error:
+        raise StorageError(
+            f"The work file {WorkFiles.ENCODER} cannot be understood.", hint="Remove the work files and start again."
+        ) from error
+
+
+# --- a job that ended early -----------------------------------------------------------------------
+
+
+async def clean_job(work_uri: str, live: Live) -> CleanReport:
+    """Remove all work files below `work_uri`; that there are none is success too."""
+    files = await Work(work_uri).do(lambda store: store.clean())
+    live.say(f"{files} work files removed." if files else "There were no work files.")
+    return CleanReport(files=files)

@@ -13,9 +13,9 @@ from ecg_api.pods import CleanReport, FailureReport, MergeReport
 from ecg_api.renderjob import parse_render_job
 from ecg_renderer.errors import PiecesGone, StorageError
 from ecg_renderer.storage.work_store import FolderWorkStore, open_work_store
-from ecg_renderer.worker.assignment import Assignment
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import MERGED, merge_job
+from ecg_renderer.worker.pod import Assignment
 from s3 import Bucket
 from worker_pods import PodEnd, Pods
 

@@ -17,9 +17,9 @@ from ecg_api.failures import RULES, FailureCode
 from ecg_api.pods import FailureReport, PlanReport, decode_report
 from ecg_renderer.errors import RenderError
 from ecg_renderer.preparation import SCENARIO_BYTES
-from ecg_renderer.worker.assignment import read_assignment
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.plan import plan_job
+from ecg_renderer.worker.pod import read_assignment
 from s3 import Bucket
 from worker_pods import Json, PodEnd, Pods, job_of
 

@@ -14,10 +14,15 @@ from ecg_api.pods import MergeReport, PodProgress, decode_report
 from ecg_api.status import OutputStatus
 from ecg_renderer.errors import ManifestError
 from ecg_renderer.progress import ProgressReport, Stage
-from ecg_renderer.worker.assignment import read_assignment, read_work_uri, segment_number
-from ecg_renderer.worker.live import Live, progress_line
-from ecg_renderer.worker.reports import leave_report, printed, termination_log
-from ecg_renderer.worker.served import served
+from ecg_renderer.worker.live import Live, progress_line, served
+from ecg_renderer.worker.pod import (
+    leave_report,
+    printed,
+    read_assignment,
+    read_work_uri,
+    segment_number,
+    termination_log,
+)
 
 SIGNED = "https://bucket.example/out.mp4?X-Amz-Signature=abc"
 

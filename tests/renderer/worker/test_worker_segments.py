@@ -18,7 +18,7 @@ from ecg_api.status import RenderMetrics
 from ecg_renderer.errors import GpuUnavailable
 from ecg_renderer.media.codecs import Codec
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.worker import claim
+from ecg_renderer.worker import work as work_files
 from ecg_renderer.worker.work import Work
 from worker_pods import PodEnd, Pods
 
@@ -99,13 +99,13 @@ def test_of_two_pods_that_claim_at_once_one_wins(tmp_path: Path, monkeypatch: py
     async def no_claim(work: Work, _take: int = 0) -> EncoderChoice | None:
         return None
 
-    monkeypatch.setattr(claim, "nvenc_problem", problem)
-    monkeypatch.setattr(claim, "read_claim", no_claim)
+    monkeypatch.setattr(work_files, "nvenc_problem", problem)
+    monkeypatch.setattr(work_files, "read_claim", no_claim)
     options = job_options()
 
     async def both() -> list[EncoderChoice]:
         work = Work(tmp_path.as_uri())
-        return [await claim.agree_on_encoder(work, options, bit_depth=8) for _ in range(2)]
+        return [await work_files.agree_on_encoder(work, options, bit_depth=8) for _ in range(2)]
 
     assert [choice.encoder for choice in asyncio.run(both())] == ["x264", "x264"]
 
@@ -116,10 +116,10 @@ def test_a_gpu_that_worked_is_tried_on_every_node_that_follows(tmp_path: Path, m
     async def problem(codec: Codec, **pictures: Any) -> str:
         return next(problems)
 
-    monkeypatch.setattr(claim, "nvenc_problem", problem)
+    monkeypatch.setattr(work_files, "nvenc_problem", problem)
 
     async def pod() -> EncoderChoice:
-        return await claim.agree_on_encoder(Work(tmp_path.as_uri()), job_options(), bit_depth=8)
+        return await work_files.agree_on_encoder(Work(tmp_path.as_uri()), job_options(), bit_depth=8)
 
     assert asyncio.run(pod()).encoder == "nvenc"
     with pytest.raises(GpuUnavailable, match="too old"):
@@ -141,11 +141,11 @@ def test_what_the_job_alone_decides_is_claimed_without_a_try(
     async def problem(codec: Codec, **pictures: Any) -> str:
         raise AssertionError("tried")
 
-    monkeypatch.setattr(claim, "nvenc_problem", problem)
+    monkeypatch.setattr(work_files, "nvenc_problem", problem)
 
     async def agreed() -> list[EncoderChoice]:
         work = Work(tmp_path.as_uri())
-        return [await claim.agree_on_encoder(work, job_options(**options), bit_depth=bit_depth) for _ in range(2)]
+        return [await work_files.agree_on_encoder(work, job_options(**options), bit_depth=bit_depth) for _ in range(2)]
 
     assert [choice.encoder for choice in asyncio.run(agreed())] == [encoder, encoder]
 

@@ -17,7 +17,7 @@ import pytest
 
 from ecg_api.renderjob import ScenarioRef
 from ecg_cluster.client import CONFIG_MAPS
-from ecg_renderer.worker.scenarios import scenario_reader
+from ecg_renderer.worker.plan import scenario_reader
 from ecg_shim.backends.cluster.scenarios import inline
 from ecg_shim.model import JobStatus
 from operators import on_a_loop

@@ -1,20 +1,24 @@
-"""What a pod is told: the job, where its work files are, and which segment is its own."""
+"""A pod: what it is told (the job, its work files, its segment), where it may write, and how it says that it ended."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, WORK_VARIABLE
-from ecg_api.pods import WorkFiles
+from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, TERMINATION_LOG, WORK_VARIABLE
+from ecg_api.pods import MergeReport, Report, WorkFiles, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
-from ecg_renderer.errors import ManifestError
+from ecg_common.folders import cache_folder
+from ecg_renderer.errors import ManifestError, RenderError
 from ecg_renderer.manifest import Manifest, checked_job, read_manifest
-
-"""Set by Kubernetes in the pods of an Indexed Job."""
+from ecg_renderer.storage.base import printable, refusal
 
 
 @dataclass(frozen=True)
@@ -112,3 +116,82 @@ def _job_data(text: str, *, with_scenario: bool) -> object:
     if not with_scenario and isinstance(data, dict) and isinstance(data.get("spec"), dict):
         return {**data, "spec": {**data["spec"], "scenario": {"inline": {}}}}
     return data
+
+
+# --- a folder for this pod alone ------------------------------------------------------------------
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give an empty folder, and remove it with all that is in it; raises StorageError if none can be made."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="ecg-worker-")
+    except OSError as error:
+        raise _no_scratch(error) from error
+    with folder as path:
+        yield Path(path)
+
+
+@contextmanager
+def writable_caches() -> Iterator[None]:
+    """Let caches go to TMPDIR for the duration of the block, if they cannot be in the home directory.
+
+    They are Chromium's, fontconfig's, the capture's self-check, and outputs on their way to storage. A pod has a
+    read-only root, and a user who need not have a home. Browsers that Playwright keeps in the cache are still found.
+    """
+    cache = cache_folder().parent
+    if not str(cache).startswith("~") and _can_be_made(cache):
+        yield
+        return
+    with scratch_folder() as folder:
+        browsers = cache / "ms-playwright"
+        if os.access(browsers, os.R_OK):
+            os.environ.setdefault("PLAYWRIGHT_BROWSERS_PATH", str(browsers))
+        os.environ["XDG_CACHE_HOME"] = os.environ["HOME"] = str(folder)
+        yield
+
+
+def _can_be_made(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _no_scratch(error: OSError) -> RenderError:
+    return refusal(error, "make a scratch folder in", Path(os.environ.get("TMPDIR") or "/tmp"))  # noqa: S108
+
+
+# --- how a pod ended, for whoever started it ------------------------------------------------------
+
+
+def termination_log(wanted: str | None) -> Path | None:
+    """Return the file for the termination message: the one that is named, Kubernetes' own if it is there, or None."""
+    if wanted:
+        return Path(wanted)
+    kubernetes = Path(TERMINATION_LOG)
+    return kubernetes if kubernetes.exists() else None
+
+
+def leave_report(report: Report, log: Path | None, warn: Callable[[str], None]) -> None:
+    """Write `report` as the termination message if there is a file for it; that it cannot be written is a warning."""
+    if log is None:
+        return
+    try:
+        # In place: the runtime mounted this very file and reads it when the container has ended.
+        with log.open("w") as file:
+            file.write(encode_report(report))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        warn(f"The termination message cannot be written to {log}: {error.strerror}.")
+
+
+def printed(report: Report) -> str:
+    """Return `report` as the line for the log, in which an address carries no signature."""
+    if isinstance(report, MergeReport) and report.output.url:
+        output = report.output.model_copy(update={"url": printable(report.output.url)})
+        report = report.model_copy(update={"output": output})
+    return encode_report(report)
