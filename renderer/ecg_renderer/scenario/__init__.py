@@ -3,7 +3,7 @@
     1  load         bytes -> a clean tree, within limits                            load
     2  inline       references into define -> what they stand for                   load
     3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          migrate, flat
-    4  repair       types, ids, plugin names, times, fonts, files to load           repair, plugins, times, writing
+    4  repair       types, ids, plugin names, times, fonts, files to load           repair, times, writing
     5  validate     tracks; a mistake that only its author can correct is an error  tree
     6  lay out      when is each cue in the page, when do plugins run               timeline, times
 
@@ -21,8 +21,16 @@ from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.load import adopt_definitions, inline_defines, load
 from ecg_renderer.scenario.migrate import is_legacy, migrate, to_seconds
 from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario, canonical_hash
-from ecg_renderer.scenario.plugins import PluginRules, UnknownPlugins, plugin_key, plugin_keys, repair_plugins
-from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
+from ecg_renderer.scenario.repair import (
+    PluginRules,
+    UnknownPlugins,
+    name_types,
+    plugin_key,
+    plugin_keys,
+    repair_cues,
+    repair_frame,
+    repair_plugins,
+)
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
 from ecg_renderer.scenario.tree import check_structure, check_tracks, drop_holes

@@ -4,7 +4,7 @@
     JSON                       transcripts       Whisper, whisper.cpp, WhisperX, Amazon Transcribe
     captions -> pages -> data  captions, looks   two balanced lines at a time; plain, karaoke, pop, loud
 
-And back: spoken, a scenario's text and what people cannot read in it; writing, files of subtitles.
+And back: spoken, a scenario's text, what people cannot read in it, and files of subtitles.
 
 Which of them a file is, its content says; its name only where the content could be either.
 """
@@ -18,9 +18,8 @@ from ecg_renderer.scenario import Picture
 from ecg_renderer.subtitles.captions import frame_of, paginated
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
-from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of
+from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
-from ecg_renderer.subtitles.writing import written_subtitles
 
 __all__ = ["as_scenario", "hard_to_read", "is_subtitles", "spoken_of", "subtitle_scenario", "written_subtitles"]
 

@@ -7,6 +7,5 @@ clean     the work files go                                                when 
 
 pod          what a pod is told, by its environment; a folder for it alone; how it ended, for whoever started it
 work         plan, scenario, takes and the encoder that was agreed on, as work files, and back
-live         what a pod is doing, for /progress, /metrics and the log
-watching     what there is for those who watch the job while it renders
+live         what a pod is doing, for /progress, /metrics and the log; what there is for those who watch the render
 """
