@@ -38,8 +38,8 @@ from ecg_renderer.film import Film
 from ecg_renderer.media.encoder import NO_DEVICE, nvenc_problem
 from ecg_renderer.media.process import tool_path
 from ecg_renderer.model import Block, CaptureWay, FrameRange
+from ecg_renderer.request import Settings
 from ecg_renderer.scenario import prepare
-from ecg_renderer.settings import Settings
 from ecg_renderer.storage import CellStore, ask_s3, default_cells, s3_is_set_up
 
 TRY_SECONDS = 20

@@ -12,8 +12,7 @@ from typing import Any
 
 from ecg_renderer.fonts import FontUse, faces_of
 from ecg_renderer.model import Block, Box, FrameRange
-from ecg_renderer.plugin_modules import PluginModule
-from ecg_renderer.served import ServedFile
+from ecg_renderer.plugins import PluginModule, ServedFile
 
 PREVIEW_HEIGHT = 360
 

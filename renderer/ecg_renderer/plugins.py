@@ -1,8 +1,15 @@
-"""The caption plugins that this renderer brings along: one JavaScript module each, found by listing their folder."""
+"""Caption plugins: our own, and those that were fetched from an origin; what of them the page gets."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
+import json
+import mimetypes
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
 
 PLUGINS_FOLDER = Path(__file__).parent / "page" / "plugins"
 
@@ -10,3 +17,135 @@ PLUGINS_FOLDER = Path(__file__).parent / "page" / "plugins"
 def known_plugins() -> dict[str, Path]:
     """Return the modules of all plugins by bare name ("cwi-color"), in alphabetical order."""
     return {file.stem: file for file in sorted(PLUGINS_FOLDER.glob("*.mjs"))}
+
+
+# --- fetched from an origin -----------------------------------------------------------------------
+
+
+MANIFEST = "manifest.json"
+ENTRY = "index.mjs"
+SERVED_BELOW = "/fetched"
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The frames of a GIF as one picture, row by row.
+
+    Attributes:
+        png: the picture. first: its first frame alone.
+        ends: when each frame ends, in milliseconds from the start.
+        plays: how often all of it is shown; 0 is for ever.
+    """
+
+    png: bytes
+    first: bytes
+    columns: int
+    rows: int
+    ends: tuple[int, ...]
+    plays: int
+
+
+@dataclass(frozen=True)
+class PluginModule:
+    """A plugin as its origin had it: files by their paths below the plugin's address.
+
+    Attributes:
+        key: name and version, as in "glow@2.0.0".
+        files: `manifest.json` and its entry are among them.
+        sheets: the animated GIFs among them, by path; without those that are too large.
+    """
+
+    key: str
+    files: Mapping[str, bytes]
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each file, by path."""
+        return {path: hashlib.sha256(body).hexdigest() for path, body in sorted(self.files.items())}
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.sha256(json.dumps([self.key, self.hashes]).encode()).hexdigest()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; an empty one if it is none."""
+        return read_manifest_json(self.files[MANIFEST]) or {}
+
+    def served(self) -> dict[str, ServedFile]:
+        """Return what the page gets, by path of its address."""
+        below = f"{SERVED_BELOW}/{self.digest}"
+        files = {f"{below}/{path}": ServedFile(body, content_type(Path(path))) for path, body in self.files.items()}
+        for path, sheet in self.sheets.items():
+            files[f"{below}/{path}"] = ServedFile(sheet.first, "image/png")
+            files[f"{below}/{path}.sheet.png"] = ServedFile(sheet.png, "image/png")
+        return files
+
+    def page_config(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return what the page is told to register it under `names`."""
+        kind = self.manifest.get("type")
+        return {
+            "key": self.key,
+            "names": list(names),
+            "base": f"{SERVED_BELOW}/{self.digest}/",
+            "entry": entry_of(self.manifest),
+            "type": kind if kind in ("dom", "channel", "hybrid") else None,
+            "version": self.key.partition("@")[2],
+            "pictures": [path for path in self.files if path.lower().endswith(_PICTURES)],
+            "sheets": {
+                path: {"columns": sheet.columns, "rows": sheet.rows, "ends": sheet.ends, "plays": sheet.plays}
+                for path, sheet in self.sheets.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The plugins that an origin has, by key, and what a person should know."""
+
+    modules: Mapping[str, PluginModule]
+    warnings: tuple[str, ...] = ()
+
+
+NOTHING_FETCHED = Fetched({})
+
+
+def is_gif(path: str) -> bool:
+    """Tell whether a file is a GIF, by its name."""
+    return path.lower().endswith(".gif")
+
+
+def read_manifest_json(raw: bytes) -> dict[str, Any] | None:
+    """Return a plugin's manifest, or None for what is none."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def entry_of(manifest: Mapping[str, Any]) -> str:
+    """Return the path of the module that a manifest names."""
+    entry = manifest.get("entry")
+    return entry.removeprefix("./") if isinstance(entry, str) and entry else ENTRY
+
+
+# --- what the page gets at an address -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """A body and its media type."""
+
+    body: bytes
+    content_type: str
+
+
+def content_type(file: PurePath) -> str:
+    """Return the media type of a file; module scripts need theirs exact."""
+    if file.suffix in (".js", ".mjs"):
+        return "text/javascript; charset=utf-8"
+    return mimetypes.guess_type(file.name)[0] or "application/octet-stream"

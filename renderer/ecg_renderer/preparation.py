@@ -34,7 +34,7 @@ from ecg_renderer.film import PREVIEW_HEIGHT, Film
 from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import probe_source
-from ecg_renderer.memory import cores
+from ecg_renderer.metering import cores
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.origin import Origin, PluginOrigins, fetch
 from ecg_renderer.planning import (
@@ -47,8 +47,7 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.plugin_modules import Fetched, PluginModule
-from ecg_renderer.plugins import known_plugins
+from ecg_renderer.plugins import Fetched, PluginModule, known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source

@@ -24,6 +24,7 @@ from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.caption_cells import CaptionCellWriter
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture
 from ecg_renderer.capture.ways import Verdicts, open_capture
+from ecg_renderer.colour import tone_map_of
 from ecg_renderer.drawing import draw, sample_frames
 from ecg_renderer.errors import BrowserError, plain_failures
 from ecg_renderer.film import Film
@@ -32,18 +33,16 @@ from ecg_renderer.looking import look_along, look_outside
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
-from ecg_renderer.media.encoding import encode
+from ecg_renderer.media.encoder import encode
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
-from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.media.verify import check_cell
-from ecg_renderer.memory import cores
-from ecg_renderer.metering import RenderMeter
+from ecg_renderer.metering import RenderMeter, cores
 from ecg_renderer.model import Box
 from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import YuvaPicture
 from ecg_renderer.preparation import PreparedJob
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,7 @@ from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
 from ecg_renderer.planning import Activity, film_of
-from ecg_renderer.plugin_modules import PluginModule
-from ecg_renderer.plugins import known_plugins
+from ecg_renderer.plugins import PluginModule, known_plugins
 from ecg_renderer.scenario import PluginRules, draft
 
 Json = dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any
 from clips import number_picture, write_nut
 from ecg_api.plan import SourceFacts, Target
 from ecg_api.rational import to_rational
+from ecg_renderer.colour import tone_map_of
 from ecg_renderer.media.arguments import (
     LEAD_FRAMES,
     CellFiles,
@@ -23,10 +24,9 @@ from ecg_renderer.media.arguments import (
     still_arguments,
 )
 from ecg_renderer.media.merge import MergeResult, merge
+from ecg_renderer.media.placing import seek_before
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.media.seeking import seek_before
-from ecg_renderer.media.tonemapping import tone_map_of
 from ecg_renderer.model import Box
 from ecg_renderer.planning import output_colour
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.local import run_job
 from ecg_renderer.model import SelfCheck
 from ecg_renderer.progress import Observer, SilentObserver
-from ecg_renderer.renditions import run_job
-from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import RunRequest, Settings
 
 SETTINGS = Settings(selfcheck=SelfCheck.NEVER)
 """The fast capture is trusted: a check of it takes longer than most of these renders."""

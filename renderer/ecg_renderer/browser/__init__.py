@@ -17,9 +17,8 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
     sandbox_problem,
 )
-from ecg_renderer.browser.driven import Browser, Page
+from ecg_renderer.browser.driven import Browser, BrowserLauncher, Page
 from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, page_file, page_hash
-from ecg_renderer.browser.launcher import BrowserLauncher
 
 __all__ = [
     "CANVAS_ARGUMENTS",

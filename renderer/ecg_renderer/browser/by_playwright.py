@@ -21,7 +21,7 @@ from ecg_renderer.browser.chromium import (
 )
 from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.served import ServedFile
+from ecg_renderer.plugins import ServedFile
 
 PAGE_MILLISECONDS = 20_000
 CLOSE_SECONDS = 5.0

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ecg_renderer.browser.chromium import (
 )
 from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.served import ServedFile
+from ecg_renderer.plugins import ServedFile
 
 START_SECONDS = 30.0
 PAGE_SECONDS = 20.0
@@ -200,3 +201,33 @@ class Browser:
 
     async def _note_crash(self, _event: Json) -> None:
         self._devtools.fail("The caption page crashed.")
+
+
+# --- ahead of need --------------------------------------------------------------------------------
+
+
+class BrowserLauncher:
+    """Starts Chromium ahead of need, so that it comes up while the source is probed."""
+
+    def __init__(self, arguments: Sequence[str] = CANVAS_ARGUMENTS) -> None:
+        self._arguments = arguments
+        self._early: asyncio.Task[Browser] | None = None
+
+    def warm(self) -> None:
+        """Begin to start the browser that the next `start` returns."""
+        if self._early is None:
+            self._early = asyncio.create_task(Browser.start(self._arguments))
+
+    async def start(self) -> Browser:
+        """Return a running browser; the caller closes it."""
+        early, self._early = self._early, None
+        return await (early or Browser.start(self._arguments))
+
+    async def close(self) -> None:
+        """Close a browser that was warmed and never asked for."""
+        early, self._early = self._early, None
+        if early is None:
+            return
+        # Not cancelled: halfway up, a browser would be left behind.
+        with suppress(BrowserError):
+            await (await asyncio.shield(early)).close()

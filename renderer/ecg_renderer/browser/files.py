@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.served import ServedFile, content_type
+from ecg_renderer.plugins import ServedFile, content_type
 
 ORIGIN = "https://ecg.invalid"
 PAGE_FOLDER = Path(__file__).parent.parent / "page"

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.browser.cdp import EventHandler, Json
-from ecg_renderer.capture.records import Kind, Record, parse
+from ecg_renderer.capture.patches import Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.ring import Ring
 from ecg_renderer.colour import Conversion

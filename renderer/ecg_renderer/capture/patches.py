@@ -1,9 +1,11 @@
-"""What every capture way yields: boxes of pixels that turn one caption picture into the next."""
+"""What every capture way yields: boxes of pixels that turn one caption picture into the next, in order."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
@@ -105,3 +107,102 @@ class Capture(Protocol):
     async def send_whole_boxes(self) -> None:
         """Send whole boxes from now on: the patches were found not to add up."""
         ...
+
+
+# --- records, as the page writes them -------------------------------------------------------------
+
+
+HEADER = struct.Struct("<8i")
+
+
+class Kind(IntEnum):
+    """Kinds of record; the page has the same numbers."""
+
+    SKIP = 0
+    PATCH = 1
+    CHECK = 2
+    BLOCK_END = 3
+    END = 4
+    OUTGROWN = 5
+    REPLAYING = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record; `block` is the first frame of the block it belongs to."""
+
+    kind: Kind
+    frame: int
+    box: Box
+    block: int
+    pixels: Bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that the record takes in the ring."""
+        return HEADER.size + -(-self.pixels.size // 8) * 8
+
+    def patch(self) -> Patch:
+        """Return a PATCH or CHECK record as a patch that shares its pixels."""
+        return Patch(self.frame, self.box, self.pixels, proof=self.kind is Kind.CHECK)
+
+    def kept(self) -> Record:
+        """Return a record that owns its pixels."""
+        return Record(self.kind, self.frame, self.box, self.block, self.pixels.copy())
+
+    def outgrown(self) -> BoxOutgrownError:
+        """Return the error that an OUTGROWN record stands for."""
+        return BoxOutgrownError(self.frame, self.box)
+
+
+def parse(data: Bytes, offset: int = 0) -> Record:
+    """Read the record at `offset`; its pixels are a view into `data`."""
+    kind, frame, x, y, width, height, block, payload = HEADER.unpack_from(data.data, offset)
+    begin = offset + HEADER.size
+    return Record(Kind(kind), frame, Box(x, y, width, height), block, np.asarray(data[begin : begin + payload]))
+
+
+# --- blocks, which several stages render at once, in the order of frames --------------------------
+
+
+class BlockOrder:
+    """Takes records as they come and gives patches in frame order.
+
+    Records of later blocks are kept (copied) until their turn. The page bounds how far they run ahead.
+    """
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._blocks = blocks
+        self._current = 0
+        self._kept: dict[int, list[Record]] = {block.frames.start: [] for block in blocks}
+        self._delivered: int | None = None
+
+    def take(self, record: Record) -> Iterator[Patch]:
+        """Yield the patches whose turn has come with `record`."""
+        if self._current >= len(self._blocks):
+            return
+        if record.block != self._blocks[self._current].frames.start:
+            self._kept[record.block].append(record.kept())
+            return
+        yield from self._deliver(record)
+
+    def _deliver(self, record: Record) -> Iterator[Patch]:
+        if record.kind is not Kind.BLOCK_END:
+            yield record.patch()
+            self._delivered = record.frame
+            return
+        self._current += 1
+        self._delivered = None
+        if self._current < len(self._blocks):
+            kept = self._kept.pop(self._blocks[self._current].frames.start)
+            for waiting in kept:
+                yield from self._deliver(waiting)
+
+    def remaining(self) -> list[Block]:
+        """Return the blocks that are still to be rendered, the current one from its next frame."""
+        rest = self._blocks[self._current :]
+        if not rest or self._delivered is None:
+            return rest
+        first = rest[0]
+        head = [first.from_frame(self._delivered + 1)] if self._delivered + 1 < first.frames.end else []
+        return head + rest[1:]

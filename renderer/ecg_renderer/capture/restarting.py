@@ -13,9 +13,7 @@ from typing import Any, Self, TypeVar
 
 from ecg_renderer.browser import Page
 from ecg_renderer.browser.cdp import EventHandler
-from ecg_renderer.capture.order import BlockOrder
-from ecg_renderer.capture.patches import CaptureStatistics, Patch
-from ecg_renderer.capture.records import Record
+from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_renderer.capture.records import HEADER, Kind, Record, parse
+from ecg_renderer.capture.patches import HEADER, Kind, Record, parse
 
 CONTROL_BYTES = 4096
 MAGIC = 0x52474345

@@ -15,8 +15,7 @@ import av
 import numpy as np
 
 from ecg_renderer.capture.canvas import replay_of
-from ecg_renderer.capture.patches import BoxOutgrownError, Bytes
-from ecg_renderer.capture.records import Kind, Record
+from ecg_renderer.capture.patches import BoxOutgrownError, Bytes, Kind, Record
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.errors import FrameTimeout

@@ -43,7 +43,7 @@ class Verdicts(Protocol):
 
 
 class CaptureSettings(Protocol):
-    """How pictures are captured; `ecg_renderer.settings.Settings` is it."""
+    """How pictures are captured; `ecg_renderer.request.Settings` is it."""
 
     @property
     def capture(self) -> CaptureWay | None:

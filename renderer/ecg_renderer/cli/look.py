@@ -186,8 +186,8 @@ def frames(
         raise typer.BadParameter("is needed: it says what to list", param_hint="'--hash'")
     with ending():
         from ecg_renderer.cli.requests import frame_range, run_request
-        from ecg_renderer.hashes import hash_frames
         from ecg_renderer.preparation import prepare_job
+        from ecg_renderer.stills import hash_frames
         from ecg_renderer.storage import CellStore
 
         request = run_request(job, assignments or [], segments=segments, capture=capture, stages=stages)

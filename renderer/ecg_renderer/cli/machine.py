@@ -94,7 +94,7 @@ def cells(
         import json
 
         from ecg_renderer.cli.words import size_words
-        from ecg_renderer.settings import Settings
+        from ecg_renderer.request import Settings
         from ecg_renderer.storage.cells import clear_cells, default_cells, kept_in
 
         folder = (cells or default_cells()).absolute()

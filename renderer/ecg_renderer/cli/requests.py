@@ -11,8 +11,7 @@ from ecg_api.renderjob import API_VERSION, KIND
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.manifest import assigned_job, read_manifest
 from ecg_renderer.model import FrameRange
-from ecg_renderer.request import RunRequest
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import RunRequest, Settings
 from ecg_renderer.storage.cells import default_cells
 
 _ALSO = re.compile(

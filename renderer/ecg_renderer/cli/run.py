@@ -165,7 +165,7 @@ def _playlist(request: RunRequest) -> Path | None:
 
 
 def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:
-    from ecg_renderer.renditions import run_job
+    from ecg_renderer.local import run_job
 
     return run_job
 

@@ -191,7 +191,7 @@ def segment(
     not rendered again. The only segment of a job is merged at once.
     """
     with _step(report) as end:
-        from ecg_renderer.settings import Settings
+        from ecg_renderer.request import Settings
         from ecg_renderer.worker.pod import segment_number
         from ecg_renderer.worker.segment import render_segment
 

@@ -32,8 +32,8 @@ from ecg_renderer.media.filters import (
     steady_filters,
     tone_map_filters,
 )
-from ecg_renderer.media.inputs import input_name, source_options
 from ecg_renderer.media.placing import output_start
+from ecg_renderer.media.process import input_name, source_options
 from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Box
 

@@ -10,8 +10,7 @@ import contextlib
 from typing import Any
 
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.inputs import input_name, source_options
-from ecg_renderer.media.process import read_ffmpeg, run_ffprobe
+from ecg_renderer.media.process import input_name, read_ffmpeg, run_ffprobe, source_options
 
 SECONDS = 300
 # The units of each codec that hold a picture's size.

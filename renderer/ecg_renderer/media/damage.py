@@ -18,10 +18,8 @@ from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.inputs import UNTIMED_FORMATS, input_name, source_options
-from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero
-from ecg_renderer.media.process import read_ffmpeg
-from ecg_renderer.media.seeking import seek_seconds
+from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero, seek_seconds
+from ecg_renderer.media.process import UNTIMED_FORMATS, input_name, read_ffmpeg, source_options
 
 SECONDS = 600
 _APART_SECONDS = 1.0

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_api.options import EncoderName, Options, VideoCodec
-from ecg_renderer.errors import FfmpegError, OptionsError
+from ecg_api.plan import Target
+from ecg_renderer.errors import FfmpegError, GpuMemoryError, GpuUnavailable, OptionsError
 from ecg_renderer.media.codecs import CODECS, Codec, pixel_format
-from ecg_renderer.media.process import run_ffmpeg
+from ecg_renderer.media.process import Finished, Progress, run_ffmpeg
 
 TEST_SECONDS = 20
 _NAMES: Mapping[VideoCodec | None, str] = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", None: "H.264"}
@@ -200,3 +201,53 @@ def meaning_of(log: Sequence[str], codec: Codec, size: Size) -> str:
 
 def _first(log: Sequence[str]) -> str:
     return log[0] if log else "no reason given"
+
+
+# --- encode a target: FFmpeg, and what a GPU adds to the ways in which it fails -------------------
+
+
+STALL_SECONDS = 180
+"""How long a GPU may take for a frame. Longer than FFmpeg waits for a source and a browser is waited for, which come
+first and fail in words of their own."""
+
+_HINT = "Another try may work; options.encoder: cpu needs no GPU."
+
+
+async def encode(
+    arguments: list[str],
+    target: Target,
+    *,
+    action: str,
+    stdin: int | None,
+    on_progress: Callable[[Progress], None],
+    redact: Mapping[str, str],
+) -> Finished:
+    """Run FFmpeg as `run_ffmpeg` does.
+
+    Where a GPU encodes, raises GpuUnavailable or GpuMemoryError for what is its fault, also when no frame comes out of
+    it for STALL_SECONDS: no driver has a time limit of its own.
+    """
+    codec = CODECS[target.encoder]
+    if not codec.hardware:
+        return await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=on_progress, redact=redact)
+    loop, frames = asyncio.get_running_loop(), 0
+
+    def note(progress: Progress) -> None:
+        nonlocal frames
+        # Before the first one FFmpeg may have to decode for minutes, from the last key frame on.
+        if (progress.frame > frames or not frames) and not limit.expired():
+            frames = progress.frame
+            limit.reschedule(loop.time() + STALL_SECONDS)
+        on_progress(progress)
+
+    try:
+        async with asyncio.timeout(STALL_SECONDS) as limit:
+            return await run_ffmpeg(arguments, action=action, stdin=stdin, on_progress=note, redact=redact)
+    except TimeoutError:
+        raise GpuUnavailable(f"No frame came out of NVENC for {STALL_SECONDS} s while {action}.", hint=_HINT) from None
+    except FfmpegError as error:
+        meaning = meaning_of(error.log_tail, codec, (target.width, target.height))
+        if not meaning:
+            raise
+        kind = GpuMemoryError if meaning == NO_MEMORY else GpuUnavailable
+        raise kind(f"NVENC failed while {action}: {meaning}.", hint=_HINT, log_tail=error.log_tail) from error

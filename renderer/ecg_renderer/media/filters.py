@@ -20,8 +20,8 @@ from ecg_api.options import Fit, Focus
 from ecg_api.plan import Matrix, OutputColour, SourceFacts, Target
 from ecg_renderer.media.codecs import pixel_format
 from ecg_renderer.media.facts import is_rgb
-from ecg_renderer.media.inputs import UNTIMED_FORMATS
 from ecg_renderer.media.placing import Placing
+from ecg_renderer.media.process import UNTIMED_FORMATS
 from ecg_renderer.model import Box
 
 _LARGEST_DENOMINATOR = 2**31 - 1  # FFmpeg's fractions have 32 bits
@@ -206,7 +206,7 @@ def _to_yuv(source: SourceFacts) -> list[Filter]:
 
 
 def tone_map_filters(source: SourceFacts, table: Path) -> list[Filter]:
-    """Return the filters that make SDR of an HDR source; `table` is that of tonemapping.py.
+    """Return the filters that make SDR of an HDR source; `table` is that of `colour.tone_map_of`.
 
     Nothing of what HDR says about its light is left with the pictures.
     """

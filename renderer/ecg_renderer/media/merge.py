@@ -18,11 +18,10 @@ from typing import BinaryIO
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
-from ecg_renderer.media.boxes import HEADER, boxes, disable_subtitles, header_of
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.media.tracks import Track, kept_tracks
-from ecg_renderer.media.verify import Verified, check_result
+from ecg_renderer.media.verify import HEADER, Verified, boxes, check_result, disable_subtitles, header_of
 
 _MEDIA = (b"moof", b"mdat")
 _COPIED_BYTES = 1 << 20

@@ -25,16 +25,19 @@ from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import FfmpegError, RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.changes import later_shapes
 from ecg_renderer.media.facts import SOUND_HINT, light_facts, source_facts, video_stream
-from ecg_renderer.media.inputs import (
+from ecg_renderer.media.placing import seek_points
+from ecg_renderer.media.process import (
     INDEXED_FORMATS,
     UNTIMED_FORMATS,
+    Finished,
+    Progress,
     input_name,
     is_remote,
     local_path,
+    run_ffmpeg,
+    run_ffprobe,
     source_options,
 )
-from ecg_renderer.media.process import Finished, Progress, run_ffmpeg, run_ffprobe
-from ecg_renderer.media.seeking import seek_points
 from ecg_renderer.media.timing import (
     HIGHEST_GUESSED_RATE,
     FrameTimes,

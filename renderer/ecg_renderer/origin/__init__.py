@@ -6,7 +6,7 @@ Imported lightly: `fetching` loads a client of the web, `pictures` a decoder.
 from collections.abc import Collection
 
 from ecg_renderer.origin.allowed import Origin, PluginOrigins
-from ecg_renderer.plugin_modules import NOTHING_FETCHED, Fetched
+from ecg_renderer.plugins import NOTHING_FETCHED, Fetched
 
 __all__ = ["Origin", "PluginOrigins", "fetch"]
 

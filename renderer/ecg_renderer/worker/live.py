@@ -20,8 +20,7 @@ from ecg_renderer.errors import RenderError
 from ecg_renderer.event_stream import sound_pieces
 from ecg_renderer.frames import QueueStatistics
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.memory import MemoryMeter
-from ecg_renderer.metering import RenderMeter
+from ecg_renderer.metering import MemoryMeter, RenderMeter
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.progress import ProgressReport, Stage
 from ecg_renderer.storage import CellStore
@@ -215,8 +214,8 @@ def _metrics(moment: Moment) -> Answer:
 
 
 # --- what there is to watch: cells are in the store anyway, so only the sound and a list of all ---
-# The service reads the list (`Assignment.live_name`) and looks which of its pieces are there. Each segment's pod cuts the
-# sound of its own cells, and of those before it that are in the store already; together they cut all of it.
+# The service reads the list (`Assignment.live_name`) and looks which of its pieces are there. Each segment's pod cuts
+# the sound of its own cells, and of those before it that are in the store already; together they cut all of it.
 
 
 @asynccontextmanager

@@ -24,12 +24,11 @@ from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import RenderError
 from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.memory import MemoryMeter, keep_freed_memory
-from ecg_renderer.metering import RenderMeter
+from ecg_renderer.metering import MemoryMeter, RenderMeter, keep_freed_memory
 from ecg_renderer.planning import alike
 from ecg_renderer.progress import Stage
 from ecg_renderer.rendering import Part, Surroundings, render
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 from ecg_renderer.storage import Cell, CellStore, Work
 from ecg_renderer.worker.live import Live, watched
 from ecg_renderer.worker.merge import clean_up, done_before, merge_takes

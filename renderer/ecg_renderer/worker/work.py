@@ -33,7 +33,7 @@ from ecg_renderer.media.encoder import (
     without_nvenc,
 )
 from ecg_renderer.origin.pictures import with_pictures
-from ecg_renderer.plugin_modules import PluginModule
+from ecg_renderer.plugins import PluginModule
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
 from ecg_renderer.scenario import Scenario

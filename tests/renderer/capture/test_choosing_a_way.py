@@ -18,7 +18,7 @@ from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
 from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 from ecg_renderer.storage import CellStore, default_cells
 
 CONVERSION = Conversion.of("bt709", full_range=False)

@@ -11,8 +11,8 @@ import pytest
 
 import command_line
 from command_line import ecg_render, scenario, workplace
-from ecg_renderer.hashes import HashedPicture
 from ecg_renderer.model import Box
+from ecg_renderer.stills import HashedPicture
 
 EMPTY = hashlib.sha256(bytes(320 * 180 * 4)).hexdigest()
 

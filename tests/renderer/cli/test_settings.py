@@ -6,7 +6,7 @@ import pytest
 
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.model import CaptureWay
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 
 
 def test_settings_are_read_and_what_is_empty_stays_as_it_is() -> None:

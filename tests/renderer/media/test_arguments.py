@@ -20,7 +20,7 @@ from ecg_renderer.media.arguments import (
 )
 from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import decimal
-from ecg_renderer.media.seeking import seek_before
+from ecg_renderer.media.placing import seek_before
 from ecg_renderer.model import Box
 from ecg_renderer.planning import output_colour
 from plan_facts import a_source, a_target

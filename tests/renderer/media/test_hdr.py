@@ -15,13 +15,12 @@ import pytest
 from clips import ffmpeg, write_nut
 from ecg_api.options import Options
 from ecg_api.plan import LightFacts
-from ecg_renderer.colour import Conversion, rgba_to_yuva
+from ecg_renderer.colour import Conversion, peak_nits, rgba_to_yuva, to_sdr
 from ecg_renderer.errors import SourceInvalid
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay
 from ecg_renderer.media.encoder import cpu_codec
 from ecg_renderer.media.facts import light_facts, source_facts
 from ecg_renderer.media.timing import Timing
-from ecg_renderer.media.tonemapping import peak_nits, to_sdr
 from ecg_renderer.planning import encoding_of, output_colour
 from ecg_renderer.planning.output import colour_warnings
 from encodes import Render, probe

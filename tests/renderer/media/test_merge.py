@@ -13,8 +13,7 @@ import pytest
 
 from clips import Clip, counter, derived, ffmpeg, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
-from ecg_renderer.media.boxes import header_of
-from ecg_renderer.media.verify import check_cell
+from ecg_renderer.media.verify import check_cell, header_of
 from encodes import Render, probe
 
 NTSC = Clip(rate="30000/1001")

@@ -21,8 +21,8 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media import inputs, process, timing
 from ecg_renderer.media import probe as probing
+from ecg_renderer.media import process, timing
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -300,7 +300,7 @@ def test_a_missing_page_is_named_without_its_signature(server: http.server.Threa
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connecting_may_take_as_long_as_reading(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "NETWORK_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(process, "NETWORK_TIMEOUT_SECONDS", 1)
     with socket.socket() as listening, contextlib.ExitStack() as stack:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

@@ -12,7 +12,7 @@ from clips import Clip, counter
 from driver_double import Driver
 from ecg_api.options import Options
 from ecg_renderer.errors import GpuMemoryError, GpuUnavailable, RenderError
-from ecg_renderer.media import encoder, encoding
+from ecg_renderer.media import encoder
 from ecg_renderer.media.encoder import EncoderChoice, choose_encoder
 from encodes import Render
 
@@ -96,7 +96,7 @@ def rendered(tmp_path: Path) -> None:
     render = Render(counter(SHORT), tmp_path, options={"encoder": "nvenc"})
     job = render.job(0, 30, None, "")
     asyncio.run(
-        encoding.encode(
+        encoder.encode(
             job.arguments,
             render.target,
             action="encoding frames 0 to 29",
@@ -121,7 +121,7 @@ def test_a_gpu_that_fails_in_a_render_is_named(
     fault: str, kind: type[RenderError], words: str, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if fault == "hang@20":
-        monkeypatch.setattr(encoding, "STALL_SECONDS", 1)
+        monkeypatch.setattr(encoder, "STALL_SECONDS", 1)
     driver.install(FAULT=fault)
     with pytest.raises(kind, match=words) as raised:
         rendered(tmp_path)

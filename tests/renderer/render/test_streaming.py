@@ -15,7 +15,7 @@ from clips import Clip, counter, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_common.children import tree_memory
 from ecg_renderer.progress import ProgressReport, Stage
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 from renders import SETTINGS, rendered
 
 SECONDS = 4

@@ -16,8 +16,7 @@ from ecg_api.live import END, FOLDER, MASTER, SOUND, VIDEO, LiveStream
 from ecg_api.plan import Plan
 from ecg_renderer import local
 from ecg_renderer.errors import FfmpegError, ManifestError, StorageError
-from ecg_renderer.event_stream import EventStream, live_folder
-from ecg_renderer.media.live_sound import SoundPieces, cut_sound
+from ecg_renderer.event_stream import EventStream, SoundPieces, cut_sound, live_folder
 from ecg_renderer.request import RunRequest
 from live_streams import PIECES, decoded, watched, watched_job
 from plan_facts import a_source, a_target

@@ -18,7 +18,7 @@ import pytest
 import clips
 from ecg_api.failures import FailureCode
 from ecg_renderer.errors import Cancelled, RenderError, ServiceUnreachable
-from ecg_renderer.media.inputs import source_options
+from ecg_renderer.media.process import source_options
 from ecg_renderer.storage import open_storage, open_work_store, s3_client
 from ecg_renderer.storage.s3_client import S3
 from ecg_renderer.storage.s3_transfer import PART_BYTES

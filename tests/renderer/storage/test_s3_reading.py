@@ -182,7 +182,7 @@ def test_the_client_is_not_loaded_for_local_files(tmp_path: Path) -> None:
 import sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
-import ecg_renderer.cli.app, ecg_renderer.renditions
+import ecg_renderer.cli.app, ecg_renderer.local
 from ecg_renderer.storage import open_storage, open_work_store
 open_storage("clip.mp4", Path("/"))
 open_work_store("file:///work")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from captures import block
-from ecg_renderer.capture.order import BlockOrder
-from ecg_renderer.capture.records import Kind, Record
+from ecg_renderer.capture.patches import BlockOrder, Kind, Record
 from ecg_renderer.model import Block, Box
 
 BOX = Box(0, 0, 2, 2)

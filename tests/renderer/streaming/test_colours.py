@@ -11,9 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from captures import block, film, open_way, pictures_of
-from ecg_renderer import curves
 from ecg_renderer.browser import Browser
-from ecg_renderer.colour import Conversion, Relighting, rgba_to_yuva
+from ecg_renderer.colour import (
+    BT709_TO_BT2020,
+    Conversion,
+    Relighting,
+    hlg_to_nits,
+    pq_to_nits,
+    rgba_to_yuva,
+    srgb_to_light,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -112,8 +119,8 @@ def test_a_colour_of_hdr_has_the_light_of_srgb(transfer: str, colour: tuple[int,
     relighting = Relighting.of(transfer, "bt2020")
     assert relighting
     signal = relighting.apply(np.array([colour], np.int64)) / 255
-    nits = curves.hlg_to_nits(signal) if transfer == "arib-std-b67" else curves.pq_to_nits(signal)
-    wanted = 203 * curves.BT709_TO_BT2020 @ curves.srgb_to_light(np.array(colour) / 255)
+    nits = hlg_to_nits(signal) if transfer == "arib-std-b67" else pq_to_nits(signal)
+    wanted = 203 * BT709_TO_BT2020 @ srgb_to_light(np.array(colour) / 255)
     assert nits[0] == pytest.approx(wanted, rel=0.05, abs=1)
 
 

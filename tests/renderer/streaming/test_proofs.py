@@ -20,7 +20,7 @@ from ecg_renderer.colour import Conversion
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
 from ecg_renderer.picture import YuvaPicture
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 from renders import rendered
 
 SIZE = (640, 360)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ecg_renderer.browser import Browser, Page
-from ecg_renderer.capture.records import Kind
+from ecg_renderer.capture.patches import Kind
 from ecg_renderer.capture.ring import CONTROL_BYTES, MAGIC, VERSION, Ring
 
 SIZE = 4096

@@ -18,7 +18,7 @@ from ecg_api.pods import MergeReport, PlanReport, SegmentReport
 from ecg_api.renderjob import parse_render_job
 from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import prepare_job
-from ecg_renderer.settings import Settings
+from ecg_renderer.request import Settings
 from ecg_renderer.storage import CellStore
 from renders import rendered
 from s3 import Bucket
