@@ -235,8 +235,7 @@ Examples:
 def clean(work: Work = None, report: Log = None) -> None:
     """Remove the work files of a job that ended early. That there are none is success too."""
     with _step(report) as end:
-        from ecg_renderer.worker.pod import read_work_uri
-        from ecg_renderer.worker.work import clean_job
+        from ecg_renderer.worker.pod import clean_job, read_work_uri
 
         end(_run(lambda live: clean_job(read_work_uri(work), live), None))
 

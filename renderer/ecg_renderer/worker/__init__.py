@@ -6,6 +6,6 @@ merge     segments ──────────> the output; then the work fil
 clean     the work files go                                                when a job ended early
 
 pod          what a pod is told, by its environment; a folder for it alone; how it ended, for whoever started it
-work         plan, scenario, takes and the encoder that was agreed on, as work files, and back
-live         what a pod is doing, for /progress, /metrics and the log; what there is for those who watch the render
+work         plan, scenario, takes, the encoder that was agreed on, what there is to watch: as work files, and back
+live         what a pod is doing, for /progress, /metrics and the log
 """

@@ -26,9 +26,9 @@ from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.progress import Stage
 from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, write_captions, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
-from ecg_renderer.worker.live import UPLOADING, Live, watched
+from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.pod import Assignment, scratch_folder
-from ecg_renderer.worker.work import PlannedTake, load_takes, open_source, read_claim, segments_of
+from ecg_renderer.worker.work import PlannedTake, load_takes, open_source, read_claim, segments_of, watched
 
 MERGED = "merged.json"
 """Note among the work files that the output has its final name: the merge's report."""

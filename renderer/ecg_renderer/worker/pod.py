@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, TERMINATION_LOG, WORK_VARIABLE
-from ecg_api.pods import MergeReport, Report, WorkFiles, encode_report
+from ecg_api.pods import CleanReport, MergeReport, Report, WorkFiles, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
 from ecg_common.folders import cache_folder
 from ecg_renderer.errors import ManifestError, RenderError
 from ecg_renderer.manifest import Manifest, checked_job, read_manifest
+from ecg_renderer.storage import Work
 from ecg_renderer.storage.base import printable, refusal
+from ecg_renderer.worker.live import Live
 
 
 @dataclass(frozen=True)
@@ -195,3 +197,13 @@ def printed(report: Report) -> str:
         output = report.output.model_copy(update={"url": printable(report.output.url)})
         report = report.model_copy(update={"output": output})
     return encode_report(report)
+
+
+# --- a job that ended early -----------------------------------------------------------------------
+
+
+async def clean_job(work_uri: str, live: Live) -> CleanReport:
+    """Remove all work files below `work_uri`; that there are none is success too."""
+    files = await Work(work_uri).do(lambda store: store.clean())
+    live.say(f"{files} work files removed." if files else "There were no work files.")
+    return CleanReport(files=files)

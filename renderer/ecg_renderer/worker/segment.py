@@ -30,10 +30,10 @@ from ecg_renderer.progress import Stage
 from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import Settings
 from ecg_renderer.storage import Cell, CellStore, Work
-from ecg_renderer.worker.live import Live, watched
+from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.pod import Assignment, scratch_folder
-from ecg_renderer.worker.work import PlannedTake, agree_on_encoder, load_takes, segments_of, take_with
+from ecg_renderer.worker.work import PlannedTake, agree_on_encoder, load_takes, segments_of, take_with, watched
 
 
 async def render_segment(
