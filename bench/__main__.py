@@ -19,7 +19,7 @@ from bench.report import page, tables
 from bench.results import Measured
 from bench.runner import Comparing, Say, beside_nvenc, capture_costs, compare, edit, plugin_costs
 from bench.scenarios import DRESSES
-from ecg_renderer.plugins import known_plugins
+from ecg_renderer.served import known_plugins
 
 PARTS = (*DRESSES, "edit", "nvenc", "capture", "plugins")
 BESIDE_NVENC = ("typical", "busy")

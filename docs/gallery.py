@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ecg_renderer.plugins import known_plugins
+from ecg_renderer.served import known_plugins
 
 IMAGES = Path(__file__).with_name("images") / "plugins"
 PROGRAM = Path(sys.executable).with_name("ecg-render")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecg_renderer.fonts import FontUse, faces_of
 from ecg_renderer.model import Block, Box, FrameRange
-from ecg_renderer.plugins import PluginModule, ServedFile
+from ecg_renderer.served import PluginModule, ServedFile
 
 PREVIEW_HEIGHT = 360
 

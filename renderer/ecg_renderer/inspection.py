@@ -22,8 +22,8 @@ from ecg_renderer.looking import Looker
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import output_grid, output_size
-from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Finding, Picture, PluginRules, Scenario, draft
+from ecg_renderer.served import known_plugins
 from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts

@@ -47,9 +47,9 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.plugins import Fetched, PluginModule, known_plugins
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
+from ecg_renderer.served import Fetched, PluginModule, known_plugins
 from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts

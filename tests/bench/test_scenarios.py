@@ -11,8 +11,8 @@ import pytest
 
 from bench.libass import ass_document
 from bench.scenarios import DRESSES, SPEAKERS, scenario, talk
-from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import prepare
+from ecg_renderer.served import known_plugins
 
 PLUGINS = {"cwi-color", "cwi-bouncing", "cwi-loud", "cwi-whisper", "elastic", "fadein"}
 

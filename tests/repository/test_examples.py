@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from ecg_api.renderjob import parse_render_job
-from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import prepare
+from ecg_renderer.served import known_plugins
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS_OF_FOOTAGE = 5.28

@@ -29,8 +29,8 @@ from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
 from ecg_renderer.planning import Activity, film_of
-from ecg_renderer.plugins import PluginModule, known_plugins
 from ecg_renderer.scenario import PluginRules, draft
+from ecg_renderer.served import PluginModule, known_plugins
 
 Json = dict[str, Any]
 Picture = NDArray[np.uint8]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import clips
 from ecg_renderer.origin.pictures import with_pictures
-from ecg_renderer.plugins import PluginModule
+from ecg_renderer.served import PluginModule
 
 FOLDER = Path(__file__).with_name("origin_plugins")
 GIF = "assets/flame.gif"

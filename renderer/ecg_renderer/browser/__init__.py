@@ -18,7 +18,7 @@ from ecg_renderer.browser.chromium import (
     sandbox_problem,
 )
 from ecg_renderer.browser.driven import Browser, BrowserLauncher, Page
-from ecg_renderer.browser.files import ORIGIN, PAGE_FOLDER, page_file, page_hash
+from ecg_renderer.served import ORIGIN, PAGE_FOLDER, page_file, page_hash
 
 __all__ = [
     "CANVAS_ARGUMENTS",

@@ -19,9 +19,8 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
     sandbox_problem,
 )
-from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.plugins import ServedFile
+from ecg_renderer.served import ORIGIN, ServedFile, answer_to, check_packages
 
 PAGE_MILLISECONDS = 20_000
 CLOSE_SECONDS = 5.0

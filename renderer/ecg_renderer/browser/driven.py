@@ -22,9 +22,8 @@ from ecg_renderer.browser.chromium import (
     sandbox_arguments,
     shared_memory_arguments,
 )
-from ecg_renderer.browser.files import ORIGIN, answer_to, check_packages
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.plugins import ServedFile
+from ecg_renderer.served import ORIGIN, ServedFile, answer_to, check_packages
 
 START_SECONDS = 30.0
 PAGE_SECONDS = 20.0

@@ -88,8 +88,8 @@ def migrate(file: File, output: Output = None) -> None:
     """
     with ending():
         from ecg_renderer.inspection import ENDLESS
-        from ecg_renderer.plugins import known_plugins
         from ecg_renderer.scenario import prepare
+        from ecg_renderer.served import known_plugins
 
         prepared = prepare(_read(file), duration=ENDLESS, known_plugins=known_plugins(), origin=_name(file))
         for warning in prepared.warnings:

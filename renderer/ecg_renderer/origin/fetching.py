@@ -18,9 +18,9 @@ import httpx
 from ecg_common.addresses import AddressRefused
 from ecg_common.web import checked_client, length_of, may_pass, opened
 from ecg_renderer.errors import ManifestError, RenderError, ScenarioError, ServiceUnreachable, plain_failures
-from ecg_renderer.origin.allowed import Origin
+from ecg_renderer.origin import Origin
 from ecg_renderer.origin.pictures import with_pictures
-from ecg_renderer.plugins import MANIFEST, Fetched, PluginModule, entry_of, is_gif, read_manifest_json
+from ecg_renderer.served import MANIFEST, Fetched, PluginModule, entry_of, is_gif, read_manifest_json
 from ecg_renderer.storage.base import printable
 
 FILE_BYTES = 2 * 1024 * 1024

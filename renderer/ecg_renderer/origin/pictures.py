@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.plugins import PluginModule, Sheet, is_gif
+from ecg_renderer.served import PluginModule, Sheet, is_gif
 
 LARGEST_SHEET = 40_000_000
 """Pixels of all frames of a GIF together; they are four bytes each in the browser."""

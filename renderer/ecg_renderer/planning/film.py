@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ecg_renderer.film import Film, plugins_in
 from ecg_renderer.model import Block, FrameGrid, FrameRange
-from ecg_renderer.plugins import PluginModule
 from ecg_renderer.scenario import Scenario, font_uses, plugin_key
 from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, CueSpan
+from ecg_renderer.served import PluginModule
 
 _EDGE, _SAMPLED_AFTER = Fraction(EDGE), Fraction(SAMPLED_AFTER)
 

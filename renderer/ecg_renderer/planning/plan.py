@@ -18,8 +18,8 @@ from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning.film import Activity, film_of
 from ecg_renderer.planning.output import colour_warnings, output_colour, output_grid, output_size
 from ecg_renderer.planning.segments import cell_length, cut_segments, estimate_seconds, frame_costs
-from ecg_renderer.plugins import NOTHING_FETCHED, Fetched, PluginModule
 from ecg_renderer.scenario import Scenario, canonical_hash
+from ecg_renderer.served import NOTHING_FETCHED, Fetched, PluginModule
 
 # Raise when the meaning of what is hashed below changes.
 _SCHEMA = 4

@@ -27,8 +27,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Streamin
 
 from ecg_renderer.browser import PAGE_FOLDER, page_file
 from ecg_renderer.errors import OptionsError, RenderError
-from ecg_renderer.plugins import SERVED_BELOW, content_type
 from ecg_renderer.preview.watching import RequestMaker, SourceCopy, Watched, described, plays_itself, whole_film
+from ecg_renderer.served import SERVED_BELOW, content_type
 from ecg_renderer.stills import StillRequest, make_still
 
 OWN_FOLDER = Path(__file__).parent / "page"

@@ -2,7 +2,7 @@
 
     .srt .vtt .ass .ssa        files             pysubs2, webvtt-py
     JSON                       transcripts       Whisper, whisper.cpp, WhisperX, Amazon Transcribe
-    captions -> pages -> data  captions, looks   two balanced lines at a time; plain, karaoke, pop, loud
+    captions -> pages -> data  captions          two balanced lines at a time; plain, karaoke, pop, loud
 
 And back: spoken, a scenario's text, what people cannot read in it, and files of subtitles.
 
@@ -15,9 +15,8 @@ from typing import Any
 
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
-from ecg_renderer.subtitles.captions import frame_of, paginated
+from ecg_renderer.subtitles.captions import build, frame_of, paginated, scale_of
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
-from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
 

@@ -35,10 +35,10 @@ from ecg_renderer.media.encoder import (
     without_nvenc,
 )
 from ecg_renderer.origin.pictures import with_pictures
-from ecg_renderer.plugins import PluginModule
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
 from ecg_renderer.scenario import Scenario
+from ecg_renderer.served import PluginModule
 from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.work_store import WorkStore
 from ecg_renderer.worker.live import Live

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, files, find_chromium
+from ecg_renderer import served
+from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, find_chromium
 from ecg_renderer.browser import chromium as chromium_module
 from ecg_renderer.browser.cdp import DevTools, Json
 from ecg_renderer.errors import BrowserError
@@ -166,8 +167,8 @@ def test_a_start_that_is_broken_off_leaves_nothing_behind(seconds: float) -> Non
 def test_a_page_whose_scripts_fail_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "index.html").write_text("<script src='/broken.js'></script>")
     (tmp_path / "broken.js").write_text("throw new Error('no captions today')")
-    monkeypatch.setattr(files, "PAGE_FOLDER", tmp_path)
-    monkeypatch.setattr(files, "PAGE_PACKAGES", ())
+    monkeypatch.setattr(served, "PAGE_FOLDER", tmp_path)
+    monkeypatch.setattr(served, "PAGE_PACKAGES", ())
 
     async def run() -> None:
         browser = await Browser.start()

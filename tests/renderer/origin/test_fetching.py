@@ -13,7 +13,7 @@ from ecg_renderer.errors import ManifestError, OptionsError, RenderError, Scenar
 from ecg_renderer.origin import PluginOrigins, fetching
 from ecg_renderer.origin.fetching import fetch_plugins
 from ecg_renderer.origin.pictures import sheet_of
-from ecg_renderer.plugins import Fetched, PluginModule
+from ecg_renderer.served import Fetched, PluginModule
 from plugin_origin import GIF, GIF_FRAMES, KEYS, Answer, Origin, flame, plugins, serving
 
 MEGABYTE = 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecg_renderer.plugins import PLUGINS_FOLDER, known_plugins
+from ecg_renderer.served import PLUGINS_FOLDER, known_plugins
 from plugin_page import PluginPage
 
 NAMES = list(known_plugins())

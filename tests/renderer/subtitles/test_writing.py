@@ -11,8 +11,8 @@ import pytest
 import webvtt
 
 from captions import scenario, talk
-from ecg_renderer.plugins import known_plugins
 from ecg_renderer.scenario import Picture, Scenario, prepare
+from ecg_renderer.served import known_plugins
 from ecg_renderer.subtitles import hard_to_read, spoken_of, subtitle_scenario, written_subtitles
 from ecg_renderer.subtitles.spoken import LINE_COLUMNS, columns, wrapped
 
