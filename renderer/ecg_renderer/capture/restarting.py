@@ -17,7 +17,7 @@ from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, R
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Block, Box, CaptureWay
-from ecg_renderer.plugin_modules import SERVED_BELOW
+from ecg_renderer.served import SERVED_BELOW
 
 T = TypeVar("T")
 
