@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable, Mapping
@@ -9,11 +10,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from urllib.parse import quote
 
 from ecg_common.addresses import AddressPolicy
 from ecg_renderer.errors import OptionsError, RenderError, ResourceError, StorageError
+
+T = TypeVar("T")
 
 TransferProgress = Callable[[int, int], None]
 """Called with the bytes that are through and the bytes in all, while something is downloaded or uploaded."""
@@ -87,6 +90,23 @@ class Storage(Protocol):
         `needed_bytes` must be free where the output is written. Entering raises StorageError,
         ResourceError or ServiceUnreachable when the output could not be written, so enter before any work is done.
         """
+
+
+async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Return what `work` returns, done in a thread of its own, for an asynchronous caller.
+
+    A thread cannot be stopped; so one that is no longer waited for is told by `stop` to come to its end, and does
+    before the caller goes on: a file is not taken from under its feet.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at: it is of no interest any more
+        raise
 
 
 def below(base: str | None, path: str) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ecg_renderer.errors import StorageError
-from ecg_renderer.storage.base import Storage, UrlPolicy, printable
+from ecg_renderer.storage.base import Storage, UrlPolicy, in_thread, printable
 from ecg_renderer.storage.local import FileStorage, FolderStorage
 
 SUPPORTED = "plain paths, file:// and s3:// (read and write), https:// (read)"
@@ -54,15 +53,7 @@ def open_result(uri: str, base: Path) -> Storage | FolderStorage:
 
 async def opened_source(storage: Storage) -> str:
     """Return `storage.source_url()` for asynchronous callers; when they are cancelled, a download ends with them."""
-    task = asyncio.ensure_future(asyncio.to_thread(storage.source_url))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        storage.stop()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # looked at: it is of no interest any more
-        raise
+    return await in_thread(storage.source_url, storage.stop)
 
 
 def _file_uri_path(uri: str) -> Path:

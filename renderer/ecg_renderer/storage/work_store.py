@@ -17,7 +17,7 @@ from tempfile import mkstemp
 from typing import Protocol, TypeVar
 
 from ecg_renderer.errors import StorageError, plain_failures
-from ecg_renderer.storage.base import TransferProgress, printable, refusal
+from ecg_renderer.storage.base import TransferProgress, in_thread, printable, refusal
 from ecg_renderer.storage.local import FileStorage
 from ecg_renderer.storage.open import open_storage
 
@@ -245,11 +245,7 @@ T = TypeVar("T")
 
 
 class Work:
-    """Work files for asynchronous callers: each request in a thread of its own.
-
-    A thread cannot be stopped; so one that is no longer waited for is told to come to its end, and does before the
-    caller goes on: a file is not taken from under its feet.
-    """
+    """Work files for asynchronous callers: each request in a thread of its own."""
 
     def __init__(self, uri: str) -> None:
         self._store = open_work_store(uri)
@@ -261,15 +257,7 @@ class Work:
 
     async def do(self, request: Callable[[WorkStore], T]) -> T:
         """Return what `request` returns for the store."""
-        task = asyncio.ensure_future(asyncio.to_thread(request, self._store))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._store.stop()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at: it is of no interest any more
-            raise
+        return await in_thread(lambda: request(self._store), self._store.stop)
 
     async def do_all(
         self,
