@@ -8,6 +8,7 @@ with pods.started("segment", ...) as pod   one that still runs
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import clips
 import command_line
 from ecg_api.pods import Report, decode_report
 
 Json = dict[str, Any]
+CLIP = clips.Clip(frames=75, rate="25")
 
 
 @dataclass(frozen=True)
@@ -127,3 +130,14 @@ def job_of(folder: Path, captions: Json | None = None, scenario: Json | None = N
             "options": {"preset": "ultrafast", **spec.get("options", {})},
         },
     }
+
+
+def moving_captions() -> Json:
+    """Return a scenario for the three seconds of `put_video`."""
+    return command_line.scenario("one", "two", "three", seconds=3, plugin="elastic")
+
+
+def put_video(folder: Path) -> Path:
+    """Put `CLIP` into `folder` as video.mp4, return the folder; copies have one time of change: they are one source."""
+    shutil.copy2(clips.counter(CLIP), folder / "video.mp4")
+    return folder

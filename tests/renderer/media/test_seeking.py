@@ -35,8 +35,8 @@ class Case:
 
 
 H264 = Clip(rate="24", frames=620, width=160, height=90, audio=None, video=LONG)
-AROUND = tuple(range(20, 38))
-LONG_STARTS = (130, 248, 249, 250, 251, 252, 480, 495, 499, 500, 501, 503, 560, 600)
+AROUND = (20, 22, 23, 24, 25, 26, 27, 30, 35, 36, 37)  # key frames: 24 and 36
+LONG_STARTS = (130, 249, 250, 251, 480, 499, 500, 501, 600)
 
 
 def short(suffix: str, codec: str, *video: str, audio: str | None = None) -> Clip:
@@ -74,11 +74,11 @@ CASES: dict[str, Case] = {
     "open groups of H.264": Case(
         lambda: counter(short(".mp4", "libx264", *x264("open-gop=1:keyint=12", "-bf", "3"))), AROUND
     ),
-    "open groups of HEVC": Case(lambda: counter(HEVC), tuple(range(42, 58))),
+    "open groups of HEVC": Case(lambda: counter(HEVC), (43, 46, 47, 48, 49, 50, 51, 52, 54)),
     "open groups of HEVC in MPEG-TS": Case(
-        lambda: in_container(".ts", HEVC), tuple(range(45, 56))
+        lambda: in_container(".ts", HEVC), (47, 48, 49, 50, 51, 53)
     ),
-    "intra refresh": Case(lambda: counter(REFRESHED), tuple(range(46, 78))),
+    "intra refresh": Case(lambda: counter(REFRESHED), (46, 48, 49, 55, 60, 65, 70, 71, 72, 73, 77)),
     "intra refresh in MPEG-TS": Case(lambda: in_container(".ts", REFRESHED), (60, 71, 72, 73, 80)),
     "key frames alone": Case(lambda: counter(short(".mov", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p")), AROUND),
     "groups shorter than the decoder's delay": Case(
@@ -101,7 +101,7 @@ def test_where_no_packet_was_read_a_margin_is_kept(name: str, tmp_path: Path) ->
     case = CASES[name]
     render = Render(case.make(), tmp_path)
     render.source = render.source.model_copy(update={"seek_points": None})
-    assert_right_pictures(render, case.starts)
+    assert_right_pictures(render, case.starts[::2])
 
 
 def assert_right_pictures(render: Render, starts: tuple[int, ...]) -> None:

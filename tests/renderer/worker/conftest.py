@@ -8,23 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import clips
 from command_line import scenario
 from s3 import Bucket, S3Server
-from worker_pods import Json, Pods, job_of
-
-CLIP = clips.Clip(frames=75, rate="25")
-
-
-def moving_captions() -> Json:
-    """Return a scenario of three seconds."""
-    return scenario("one", "two", "three", seconds=3, plugin="elastic")
-
-
-def put_video(folder: Path) -> Path:
-    """Put the video into `folder` and return that; the copies have one time of change, so they are one source."""
-    shutil.copy2(clips.counter(CLIP), folder / "video.mp4")
-    return folder
+from worker_pods import Json, Pods, job_of, moving_captions, put_video
 
 
 @pytest.fixture

@@ -13,9 +13,7 @@ import clips
 from command_line import SECONDS, scenario
 from ecg_api.pods import MergeReport, PlanReport, SegmentReport
 from s3 import Bucket
-from worker_pods import Json, PodEnd, Pods, job_of
-
-CLIP = clips.Clip(frames=75, rate="25")
+from worker_pods import Json, PodEnd, Pods, job_of, moving_captions, put_video
 
 
 def planned(end: PodEnd) -> PlanReport:
@@ -50,17 +48,31 @@ def another_job(pods: Pods, folder: Path, captions: Json) -> Pods:
     return Pods(folder / "second", job, environment=dict(pods.environment))
 
 
-def render_all(pods: Pods) -> MergeReport:
-    count = planned(pods.run("plan")).segments
-    for index in range(count):
-        rendered(pods.segment(index))
-    return merged(pods.run("merge"))
-
-
-def test_a_job_takes_from_another_of_its_namespace_what_both_show(pods: Pods, folder: Path, captions: Json) -> None:
+@pytest.fixture(scope="module")
+def first_job(tmp_path_factory: pytest.TempPathFactory, plan_made_once: Path) -> Path:
+    """A folder in which a job has come to its end: its output, and the cells that others may take."""
+    folder = put_video(tmp_path_factory.mktemp("first"))
+    pods = Pods(folder, job_of(folder, moving_captions()))
     cells = share(pods, folder)
-    render_all(pods)
+    shutil.copytree(plan_made_once, pods.work)
+    for index in range(3):
+        rendered(pods.segment(index))
+    merged(pods.run("merge"))
     assert len(list(cells.glob("*.mp4"))) == 3, "a merge leaves what the namespace shares"
+    return folder
+
+
+@pytest.fixture
+def cells(pods: Pods, folder: Path, first_job: Path) -> Path:
+    """The cells of the first job, shared with the pods of this test's."""
+    for name in ("shared", "out"):
+        shutil.copytree(first_job / name, folder / name)
+    return share(pods, folder)
+
+
+def test_a_job_takes_from_another_of_its_namespace_what_both_show(
+    pods: Pods, folder: Path, captions: Json, cells: Path
+) -> None:
     captions["cues"][1]["root"]["children"][0]["text"] = "changed"
     second = another_job(pods, folder, captions)
 
@@ -77,9 +89,8 @@ def test_a_job_takes_from_another_of_its_namespace_what_both_show(pods: Pods, fo
     assert not second.work.exists()
 
 
+@pytest.mark.usefixtures("cells")
 def test_a_plan_with_nothing_missing_has_no_segment_and_only_a_merge(pods: Pods, folder: Path, captions: Json) -> None:
-    share(pods, folder)
-    render_all(pods)
     second = another_job(pods, folder, captions)
 
     plan = planned(second.run("plan"))
@@ -91,9 +102,9 @@ def test_a_plan_with_nothing_missing_has_no_segment_and_only_a_merge(pods: Pods,
     assert [numbers.source for numbers in ours] == list(range(75))
 
 
-def test_who_asks_for_no_reuse_takes_nothing_and_shares_nothing(pods: Pods, folder: Path, captions: Json) -> None:
-    cells = share(pods, folder)
-    render_all(pods)
+def test_who_asks_for_no_reuse_takes_nothing_and_shares_nothing(
+    pods: Pods, folder: Path, captions: Json, cells: Path
+) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.mp4")}
     second = another_job(pods, folder, captions)
     second.job["spec"]["reuse"] = False
@@ -178,13 +189,10 @@ def test_a_pod_that_is_killed_again_and_again_renders_no_stored_cell_twice(long:
 
 
 def test_an_encoder_is_followed_that_made_half_of_the_cells_and_one_that_made_fewer_is_not(
-    pods: Pods, folder: Path, captions: Json
+    pods: Pods, folder: Path, captions: Json, cells: Path
 ) -> None:
-    cells = share(pods, folder)
     planned(pods.run("plan"))
     names = [cell["key"] for cell in pods.plan["cells"]]
-    for index in range(3):
-        rendered(pods.segment(index))
     # As if a GPU had made them: the seal names the file, so each is sealed anew.
     for count, encoder in ((1, "x264"), (2, "nvenc")):
         shared = folder / f"shared-{count}"
