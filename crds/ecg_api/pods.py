@@ -5,19 +5,25 @@
     operator <── termination message (a report) ──────── pod
     pods ── work files below the work URI (WorkFiles) ── pods
 
-A report is one line of JSON of at most 4,096 bytes, the most that Kubernetes keeps of a termination message.
+A report is one line of JSON of at most 4,096 bytes, the most that Kubernetes keeps of a termination message; one with
+many results may be compressed.
 """
 
 from __future__ import annotations
 
+import zlib
+from base64 import b85decode, b85encode
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from ecg_api.failures import Failure
 from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, StatusModel
 
 REPORT_BYTES = 4096
+_PACKED = "z:"
+_MOST_UNPACKED = 1024 * 1024
 
 
 class WorkFiles:
@@ -44,6 +50,9 @@ class PlanReport(StatusModel):
     kind: Literal["plan"] = "plan"
     plan: PlanSummary
     segments: int = Field(ge=0, description="Segments of the plan; 0 if all that there is to render is in storage.")
+    concerns: int = Field(
+        default=0, ge=0, description="So many of the plan's warnings, the first, are for a person to look at."
+    )
 
 
 class MergeReport(StatusModel):
@@ -67,6 +76,7 @@ class SegmentReport(StatusModel):
     encoder_reason: str = Field(default="", description="Why this encoder and not another.")
     reused: bool = Field(default=False, description="It was in storage already.")
     metrics: RenderMetrics
+    warnings: list[str] = Field(default_factory=list, description="What a person should know, found while rendering.")
     merged: MergeReport | None = Field(default=None, description="The only segment's pod made the output, too.")
 
 
@@ -105,7 +115,10 @@ class PodProgress(StatusModel):
 
 
 def encode_report(report: Report) -> str:
-    """Return `report` as one line of at most REPORT_BYTES bytes; log lines, then long texts, are shortened to fit."""
+    """Return `report` as one line of at most REPORT_BYTES bytes.
+
+    What does not fit is compressed, if it is a list of results; else log lines, then long texts, are shortened.
+    """
     text = _dumped(report)
     if len(text.encode()) <= REPORT_BYTES:
         return text
@@ -115,17 +128,23 @@ def encode_report(report: Report) -> str:
         plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, 2400)})
         return _dumped(report.model_copy(update={"plan": plan}))
     if isinstance(report, MergeReport):
-        return _dumped(_shortened_merge(report))
-    if isinstance(report, SegmentReport) and report.merged:
-        return _dumped(report.model_copy(update={"merged": _shortened_merge(report.merged)}))
+        return _packed(_shorter_merges(report))
+    if isinstance(report, SegmentReport):
+        brief = report.model_copy(update={"warnings": _shortened(report.warnings, 1200)})
+        shorter = _shorter_merges(report.merged) if report.merged else [None]
+        return _packed(brief.model_copy(update={"merged": merged}) for merged in shorter)
     raise ValueError(f"a {report.kind} report of {len(text)} characters does not fit")
 
 
 def decode_report(text: str | None) -> Report | None:
     """Return the report in a termination message; None if it holds none, as when a container was killed."""
+    text = text or ""
     try:
-        return _REPORT.validate_json(text or "")
-    except ValidationError:
+        if text.startswith(_PACKED):
+            unpacking = zlib.decompressobj()
+            text = unpacking.decompress(b85decode(text.removeprefix(_PACKED)), _MOST_UNPACKED).decode()
+        return _REPORT.validate_json(text)
+    except (ValueError, zlib.error):
         return None
 
 
@@ -133,13 +152,30 @@ def _dumped(report: Report) -> str:
     return report.model_dump_json(exclude_none=True)
 
 
-def _shortened_merge(report: MergeReport) -> MergeReport:
-    """Return a report that fits: with fewer warnings, and without addresses that can be signed anew."""
-    shortened = report.model_copy(update={"warnings": _shortened(report.warnings, 800 if not report.outputs else 0)})
-    outputs = [
-        output.model_copy(update={"url": None, "failure": _in_brief(output.failure)}) for output in report.outputs
-    ]
-    return shortened.model_copy(update={"outputs": outputs})
+def _packed(reports: Iterable[Report]) -> str:
+    """Return the first of `reports` that fits, compressed where it has to be."""
+    for report in reports:
+        raw = _dumped(report).encode()
+        text = raw.decode() if len(raw) <= REPORT_BYTES else _PACKED + b85encode(zlib.compress(raw, 9)).decode()
+        if len(text.encode()) <= REPORT_BYTES:
+            return text
+    raise ValueError("not even the shortest report fits")
+
+
+def _shorter_merges(report: MergeReport) -> Iterator[MergeReport]:
+    """Yield a report and shorter ones: failures in brief, fewer warnings, then no addresses that can be signed anew.
+
+    In the end results are left out, finished ones first; a warning says so.
+    """
+    yield report
+    brief = [output.model_copy(update={"failure": _in_brief(output.failure)}) for output in report.outputs]
+    for limit in (1600, 800, 0):
+        report = report.model_copy(update={"outputs": brief, "warnings": _shortened(report.warnings, limit)})
+        yield report
+    unsigned = sorted((one.model_copy(update={"url": None}) for one in brief), key=lambda one: one.failure is None)
+    for left in range(len(unsigned), -1, -1):
+        said = [f"{len(unsigned) - left} results are made, but not listed: their addresses are too long."]
+        yield report.model_copy(update={"outputs": unsigned[:left], "warnings": said if left < len(unsigned) else []})
 
 
 def _in_brief(failure: Failure | None) -> Failure | None:

@@ -90,3 +90,7 @@ class RenderResult(_Printed):
     streaming: StreamingStatistics = Field(default_factory=StreamingStatistics)
     browser_restarts: int = 0
     warnings: list[str] = Field(default_factory=list)
+    concerns: list[str] = Field(
+        default_factory=list,
+        description="Those of the warnings that a person should look at; the others tell of what was put right.",
+    )

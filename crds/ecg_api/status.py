@@ -268,6 +268,11 @@ class RenderJobStatus(StatusModel):
     )
     live: LiveStatus | None = Field(default=None, description="Where the video can be watched while it renders.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What a person should look at: plugins and fonts that are missing or were switched off, text "
+        "outside of the picture, damage. What was put right without a loss is in plan.warnings only.",
+    )
     usage: Usage | None = Field(default=None, description="What the job cost.")
     failure: Failure | None = Field(default=None, description="Why the job failed, and what to do about it.")
     attempts: int = Field(default=0, ge=0, description="Pods started for segments, first tries included.")

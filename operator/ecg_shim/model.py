@@ -23,6 +23,8 @@ from ecg_api.renditions import MOST_RENDITIONS, Rendition
 from ecg_api.status import RenderMetrics, RenditionStatus
 from ecg_shim.tasks import Tasks
 
+LONGEST_NOTE = 1000
+
 if TYPE_CHECKING:
     from ecg_shim.snapshot import Snapshot
 
@@ -151,6 +153,7 @@ class JobState:
         eta_seconds: seconds to go, None while unknown.
         outputs: all results of a job with renditions, the video first, failed ones included; empty for other jobs.
         live: it can be watched while it renders.
+        warnings: what a person should look at in the video: missing plugins and fonts, text outside of the picture.
     """
 
     job_id: str
@@ -170,6 +173,13 @@ class JobState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     live: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def noted(self, message: str) -> str:
+        """Return what is told of a job: `message`, and of a finished one what to look at, as far as there is room."""
+        said = "; ".join(self.warnings) if self.status is JobStatus.COMPLETED else ""
+        told = said if len(said) <= LONGEST_NOTE else f"{said[:LONGEST_NOTE]}…"
+        return f"{message}. To look at: {told}" if said else message
 
 
 @dataclass(frozen=True)

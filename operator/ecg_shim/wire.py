@@ -110,7 +110,7 @@ class JobReply(StatusReply):
         reply = StatusReply.of(state, base).model_dump()
         return cls(
             **reply,
-            detail=state.message,
+            detail=state.noted(state.message),
             created_at=state.created_at,
             started_at=state.started_at,
             finished_at=state.finished_at,

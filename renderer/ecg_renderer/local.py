@@ -82,7 +82,7 @@ class _WholeJob:
         await self._subtitles(prepared)
         frames = prepared.plan.target.frames
         main: RenderResult | RenderError | None = None
-        told: set[str] = set()
+        told: dict[str, None] = {}
         for number, take in enumerate(takes):
             watched = _Share(self._observer, told, before=number * frames, frames=frames * len(takes))
             made = await self._take(take, watched)
@@ -95,7 +95,9 @@ class _WholeJob:
         assert main is not None
         order = [MAIN, *(rendition.title for rendition in job.spec.renditions)]
         outputs = sorted(self._outputs, key=lambda output: order.index(output.name))
-        return main.model_copy(update={"outputs": outputs})
+        routine = {*main.warnings} - {*main.concerns}
+        warnings, concerns = list(told), [text for text in told if text not in routine]
+        return main.model_copy(update={"outputs": outputs, "warnings": warnings, "concerns": concerns})
 
     async def _subtitles(self, prepared: PreparedJob) -> None:
         job = self._request.job
@@ -135,7 +137,7 @@ class _WholeJob:
 class _Share:
     """An observer of one of several takes, whose frames are a share of all; they share the warnings `told`, too."""
 
-    def __init__(self, observer: Observer, told: set[str], *, before: int, frames: int) -> None:
+    def __init__(self, observer: Observer, told: dict[str, None], *, before: int, frames: int) -> None:
         self._observer = observer
         self._told = told
         self._before = before
@@ -156,7 +158,7 @@ class _Share:
     def warn(self, text: str) -> None:
         """Pass a warning on that no other take has had."""
         if text not in self._told:
-            self._told.add(text)
+            self._told[text] = None
             self._observer.warn(text)
 
 
@@ -345,6 +347,7 @@ class LocalRun:
             streaming=streaming,
             browser_restarts=meter.browser_restarts,
             warnings=self._warnings,
+            concerns=prepared.concerns(self._warnings),
         )
 
     def _warn(self, texts: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -102,6 +102,10 @@ class PreparedJob:
         colour = self.plan.target.colour
         full_range = self.source.full_range and not colour.tone_mapped
         return Conversion.of(colour.matrix, full_range=full_range, transfer=colour.transfer, primaries=colour.primaries)
+
+    def concerns(self, warnings: Iterable[str]) -> list[str]:
+        """Return those of the job's `warnings` that a person should look at; the others tell of what was put right."""
+        return [text for text in warnings if text not in self.scenario.routine]
 
     @property
     def encoding(self) -> tuple[Options, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -19,7 +20,7 @@ from ecg_api.pods import (
 )
 from ecg_api.ranges import format_ranges, parse_ranges
 from ecg_api.renderjob import NAME_LENGTH
-from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus
 
 PLAN = PlanSummary(width=1920, height=1080, rate="30000/1001", frames=900)
 OUTPUT = OutputStatus(uri="s3://b/o.mp4", size_bytes=9, duration_seconds=1.5, frames=45, sha256="0" * 64)
@@ -49,11 +50,52 @@ def test_however_long_its_texts_a_report_fits_a_termination_message(filler: str)
         FailureReport(failure=failure),
         PlanReport(plan=PLAN.model_copy(update={"uri": "s3://b/plan.json", "warnings": lines}), segments=1000),
         MergeReport(output=OUTPUT.model_copy(update={"url": f"https://h/{'u' * 1500}"}), warnings=lines),
+        SegmentReport(segment=1, frames=9, encoder="x264", metrics=RenderMetrics(), warnings=lines),
     ]
     for report in reports:
         text = encode_report(report)
         assert len(text.encode()) <= REPORT_BYTES
         assert decode_report(text) is not None
+
+
+def signed_outputs(count: int, bucket: str) -> list[RenditionStatus]:
+    token = "".join(hashlib.sha512(bytes([n])).hexdigest() for n in range(3))
+    outputs = []
+    for number in range(count):
+        digest = hashlib.sha256(bytes([number])).hexdigest()
+        uri = f"s3://{bucket}/rendered/{digest[:12]}/vertical-{number}.mp4"
+        url = f"https://{uri[5:]}?X-Amz-Security-Token={token}&X-Amz-Signature={digest[::-1]}"
+        values = {"size_bytes": 10**9 + number, "frames": 90_000, "sha256": digest}
+        outputs.append(RenditionStatus(name=f"vertical-{number}.mp4", content="video", uri=uri, url=url, **values))
+    return outputs
+
+
+def test_sixteen_renditions_keep_their_signed_addresses() -> None:
+    outputs = signed_outputs(17, "bucket")
+    merged = MergeReport(output=OUTPUT, outputs=outputs, warnings=["one"])
+    segment = SegmentReport(segment=0, frames=9, encoder="x264", metrics=RenderMetrics(), merged=merged)
+    for report in (merged, segment):
+        text = encode_report(report)
+        assert len(text.encode()) <= REPORT_BYTES
+        assert decode_report(text) == report
+
+
+def test_results_with_addresses_beyond_all_measure_do_not_lose_the_job_nor_what_failed() -> None:
+    outputs = signed_outputs(16, "b" * 60)
+    outputs = [
+        one.model_copy(update={"uri": "".join(hashlib.sha512(f"{n}{one.name}".encode()).hexdigest() for n in range(8))})
+        for one in outputs
+    ]
+    outputs[-1] = outputs[-1].model_copy(update={"failure": FAILURE})
+    report = MergeReport(output=OUTPUT, outputs=outputs, warnings=["x" * 5000] * 9)
+    text = encode_report(report)
+    assert len(text.encode()) <= REPORT_BYTES
+    read = decode_report(text)
+    assert isinstance(read, MergeReport)
+    assert read.output == OUTPUT
+    assert read.outputs[0].failure == FAILURE
+    left_out = 16 - len(read.outputs)
+    assert read.warnings == [f"{left_out} results are made, but not listed: their addresses are too long."]
 
 
 def test_of_a_long_log_the_last_lines_are_kept() -> None:
@@ -65,7 +107,10 @@ def test_of_a_long_log_the_last_lines_are_kept() -> None:
     assert (report.failure.segment, report.failure.frame) == (3, 71)
 
 
-@pytest.mark.parametrize("text", [None, "", "Killed", '{"kind":"segment"}', '{"kind":"plan"', '{"kind":"other"}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "Killed", '{"kind":"segment"}', '{"kind":"plan"', '{"kind":"other"}', "[]", "z:", "z:abc", "z:\u00e9"],
+)
 def test_what_is_no_report_is_none(text: str | None) -> None:
     assert decode_report(text) is None
 

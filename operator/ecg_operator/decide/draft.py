@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from ecg_operator.manifests import Owner
 from ecg_operator.model import Action, EventNote, JobView, Observation, PodView
 from ecg_operator.policy import Policy
 
+MOST_WARNINGS = 50
 SOON = 2.0
 """Seconds until another look at what is about to change, though nothing may tell of it."""
 
@@ -136,6 +138,11 @@ class Draft:
     def reason_of(self, kind: ConditionType) -> str:
         """Return the reason of a condition as it is to become; empty if it is not there."""
         return next((condition.reason for condition in self.status.conditions if condition.type == kind), "")
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Add to the warnings of the status what is not there yet."""
+        known = self.status.warnings
+        self.change(warnings=list(dict.fromkeys([*known, *texts]))[:MOST_WARNINGS])
 
     def act(self, *actions: Action) -> None:
         """Add actions."""

@@ -35,6 +35,7 @@ def succeed(draft: Draft) -> bool:
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
     draft.change(output=report.output, outputs=report.outputs)
+    draft.warn(report.warnings)
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."

@@ -57,6 +57,7 @@ def _take_plan(draft: Draft) -> None:
             ),
         )
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))
+        draft.warn(plan.warnings[: report.concerns])
         draft.note(unseen_since=None)
         draft.tell("Normal", "Planned", message)
         return
@@ -71,6 +72,7 @@ def _take_segments(draft: Draft) -> None:
         missing.remove(report.segment)
         draft.complete(frozenset({report.segment}), report.frames)
         draft.change(metrics=_added(draft.status.metrics or RenderMetrics(), report.metrics))
+        draft.warn(report.warnings)
         use_encoder(draft, report.encoder, report.encoder_reason)
         counts = draft.status.segments
         if report.reused and counts is not None:

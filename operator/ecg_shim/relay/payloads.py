@@ -54,7 +54,8 @@ def _progress(state: JobState) -> dict[str, Any]:
 
 def _completion(state: JobState) -> dict[str, Any]:
     metrics = state.metrics
-    told: dict[str, Any] = {"progress": 100, "message": "Rendering completed successfully", **_metrics(state)}
+    told: dict[str, Any] = {"progress": 100, "message": state.noted("Rendering completed successfully")}
+    told |= _metrics(state)
     if state.output:
         told["download_url"] = state.output.url
         told["duration"] = float(state.output.duration_seconds)

@@ -70,7 +70,8 @@ class Draft:
         check_writing(data, report)
         cues, origins, latest = keep_visible(data, self.duration, self.rate, self.first, report)
         drop_holes(data)
-        return Scenario(data, cues, used, font_uses(data), report.warnings, report.findings, origins, latest)
+        said = report.warnings, report.findings
+        return Scenario(data, cues, used, font_uses(data), *said, origins, latest, report.routine)
 
 
 def draft(

@@ -62,9 +62,9 @@ class Scenario:
 
     `data` is version 2.0 without references, JSON-serialisable; treat it as read-only. `plugins` are bare
     names, or one with a number ("fadein#2") for a second one on a node. `findings` are all that was put right or
-    will not look as it was meant, `warnings` the first few of each kind as lines. `origins` are the places that the
-    cues of `data` have in the user's own file. `latest` is when the last caption is over, in seconds, also
-    where that is after the video's end.
+    will not look as it was meant, `warnings` the first few of each kind as lines, and `routine` those of them that tell
+    only of what was put right without a loss. `origins` are the places that the cues of `data` have in the user's own
+    file. `latest` is when the last caption is over, in seconds, also where that is after the video's end.
     """
 
     data: dict[str, Any]
@@ -75,6 +75,7 @@ class Scenario:
     findings: tuple[Finding, ...] = ()
     origins: tuple[int, ...] = ()
     latest: float = 0.0
+    routine: frozenset[str] = frozenset()
 
     def touching(self, start: float, end: float) -> list[CueSpan]:
         """Return the cues that can be alive on some frame of those at `start` to `end` (seconds, inclusive)."""

@@ -23,6 +23,12 @@ MAX_WORD = 80
 MAX_FINDINGS = 10_000
 MAX_NAME = 40
 
+# What is put right without a loss: nobody has to look at it.
+_ROUTINE = frozenset({
+    "aspect", "cue without track", "flat cue", "id", "missing palette", "missing track", "no display time", "node type",
+    "null field", "plugin id", "single plugin", "time base", "time_offset", "version",
+})  # fmt: skip
+
 _CUE_PATH = re.compile(r"cues\[(\d+)\](\.root(?:\.children\[\d+\])*)?")
 _CHILD = re.compile(r"\.children\[(\d+)\]")
 
@@ -71,9 +77,10 @@ class Report:
 
     def warn(self, kind: str, path: str, done: str, hint: str = "") -> None:
         """Note what was done at `path`; `kind` names the repair and groups it with others like it."""
+        kind = _told(kind)
         self._counts[kind] += 1
         if len(self._found) < MAX_FINDINGS or self._counts[kind] <= SHOWN_PER_KIND:
-            self._found.append(Finding(_told(kind), _told(path), _told(done), _told(hint)))
+            self._found.append(Finding(kind, _told(path), _told(done), _told(hint)))
 
     def error(self, path: str, problem: str, hint: str = "") -> ScenarioError:
         """Return the error to raise for what is wrong at `path`."""
@@ -88,20 +95,28 @@ class Report:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The findings as lines, kinds in the order of their first appearance, the first few of each."""
+        lines = self._lines(self._found)
+        if len(lines) > MAX_LINES:
+            lines[MAX_LINES:] = [f"and {len(lines) - MAX_LINES} more warnings"]
+        return tuple(lines)
+
+    @property
+    def routine(self) -> frozenset[str]:
+        """Those of the warnings that tell only of what was put right without a loss."""
+        return frozenset(self._lines(finding for finding in self._found if finding.kind in _ROUTINE))
+
+    def _lines(self, findings: Iterable[Finding]) -> list[str]:
         grouped: dict[str, list[Finding]] = {}
-        for finding in self._found:
+        for finding in findings:
             shown = grouped.setdefault(finding.kind, [])
             if len(shown) < SHOWN_PER_KIND:
                 shown.append(finding)
         lines: list[str] = []
-        for kind, count in self._counts.items():
-            shown = grouped[_told(kind)]
+        for kind, shown in grouped.items():
             lines += [replace(finding, **self._names(finding.path)).line for finding in shown]
-            if count > len(shown):
-                lines.append(f"{_told(kind)}: {count - len(shown)} more like this")
-        if len(lines) > MAX_LINES:
-            lines[MAX_LINES:] = [f"and {len(lines) - MAX_LINES} more warnings"]
-        return tuple(lines)
+            if self._counts[kind] > len(shown):
+                lines.append(f"{kind}: {self._counts[kind] - len(shown)} more like this")
+        return lines
 
     def _names(self, path: str) -> dict[str, str]:
         """Return the id of the cue, and the text, that `path` leads to."""

@@ -137,6 +137,7 @@ def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanRepor
     plans = [one.plan for one in planned]
     plan, target = plans[0], plans[0].target
     live = f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}" if assignment.job.spec.live else None
+    concerns = list(dict.fromkeys(text for one in planned for text in one.concerns(one.plan.warnings)))
     summary = PlanSummary(
         uri=f"{printable(assignment.work_uri).rstrip('/')}/{WorkFiles.PLAN}",
         width=target.width,
@@ -148,10 +149,11 @@ def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanRepor
         cells_reused=sum(one.reused_cells for one in plans),
         distinct_frames=plan.distinct_frames_estimate,
         estimated_seconds=sum(one.estimated_seconds for one in plans),
-        warnings=plan.warnings,
+        warnings=list(dict.fromkeys([*concerns, *plan.warnings])),
         live_uri=live,
     )
-    return PlanReport(plan=summary, segments=sum(len(one.segments) for one in plans))
+    segments = sum(len(one.segments) for one in plans)
+    return PlanReport(plan=summary, segments=segments, concerns=len(concerns))
 
 
 # --- the scenario: as on one machine, or the entry of a ConfigMap that is mounted as a file -------

@@ -10,17 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, TERMINATION_LOG, WORK_VARIABLE
-from ecg_api.pods import CleanReport, MergeReport, Report, WorkFiles, encode_report
+from ecg_api.pods import CleanReport, MergeReport, Report, SegmentReport, WorkFiles, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
+from ecg_api.status import OutputStatus, RenditionStatus
 from ecg_common.folders import cache_folder
 from ecg_renderer.errors import ManifestError, RenderError
 from ecg_renderer.manifest import Manifest, checked_job, read_manifest
 from ecg_renderer.storage import Work
 from ecg_renderer.storage.base import printable, refusal
 from ecg_renderer.worker.live import Live
+
+R = TypeVar("R", OutputStatus, RenditionStatus)
 
 
 @dataclass(frozen=True)
@@ -192,11 +196,19 @@ def leave_report(report: Report, log: Path | None, warn: Callable[[str], None]) 
 
 
 def printed(report: Report) -> str:
-    """Return `report` as the line for the log, in which an address carries no signature."""
-    if isinstance(report, MergeReport) and report.output.url:
-        output = report.output.model_copy(update={"url": printable(report.output.url)})
-        report = report.model_copy(update={"output": output})
-    return encode_report(report)
+    """Return `report` as the line for the log, in which no address carries a signature."""
+    if isinstance(report, MergeReport):
+        report = _unsigned(report)
+    elif isinstance(report, SegmentReport) and report.merged:
+        report = report.model_copy(update={"merged": _unsigned(report.merged)})
+    return report.model_dump_json(exclude_none=True)
+
+
+def _unsigned(report: MergeReport) -> MergeReport:
+    def plain(output: R) -> R:
+        return output.model_copy(update={"url": printable(output.url)}) if output.url else output
+
+    return report.model_copy(update={"output": plain(report.output), "outputs": [plain(one) for one in report.outputs]})
 
 
 # --- a job that ended early -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -141,7 +141,7 @@ class _Segment:
                 peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
         finally:
             await launcher.close()
-        return report(_metrics(meter, left, peak, memory.trend))
+        return report(_metrics(meter, left, peak, memory.trend), warnings=meter.warnings)
 
     async def _missing(self, cells: Mapping[int, Cell]) -> set[int]:
         there = await self._store.present(list(cells.values()))
@@ -160,7 +160,13 @@ def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend
 
 
 def _report(
-    number: int, segment: SegmentPlan, choice: EncoderChoice | None, metrics: RenderMetrics, *, reused: bool = False
+    number: int,
+    segment: SegmentPlan,
+    choice: EncoderChoice | None,
+    metrics: RenderMetrics,
+    *,
+    reused: bool = False,
+    warnings: Sequence[str] = (),
 ) -> SegmentReport:
     return SegmentReport(
         segment=number,
@@ -169,6 +175,7 @@ def _report(
         encoder_reason=choice.reason if choice else "",
         reused=reused,
         metrics=metrics,
+        warnings=list(dict.fromkeys(warnings)),
     )
 
 

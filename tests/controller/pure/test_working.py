@@ -59,11 +59,12 @@ def test_an_admitted_job_is_planned_first() -> None:
 
 
 def test_the_plan_is_taken_over_and_all_segments_are_started() -> None:
-    plan = plan_report(4, warnings=["cue 7 was too long"])
+    plan = plan_report(4, warnings=["cue 7 was too long", "version is missing"]).model_copy(update={"concerns": 1})
     decision = decided(replace(planning(), pods=(ended_pod(Role.PLAN, plan),)))
     assert decision.status.plan == plan.plan
     assert decision.status.phase is Phase.RENDERING
-    assert "cue 7 was too long" in condition(decision.status, "Planned").message
+    assert "cue 7 was too long version is missing" in condition(decision.status, "Planned").message
+    assert decision.status.warnings == ["cue 7 was too long"]
     (create,) = decision.actions
     assert isinstance(create, CreateJob)
     assert create.name == "clip-seg-0"
@@ -116,6 +117,14 @@ def test_finished_segments_are_counted_with_their_frames_metrics_and_encoder() -
     shown = status.progress
     assert shown is not None
     assert (shown.frames_done, shown.frames_total, shown.percent) == (200, 400, 50)
+
+
+def test_what_segments_and_merge_warn_of_stands_on_the_status_once() -> None:
+    said = ["The plugin x@2.0.0, which an origin gave, failed"]
+    ended = [ended_pod(Role.SEGMENTS, segment_report(index, warnings=said), index) for index in range(2)]
+    assert decided(replace(rendering(), pods=tuple(ended))).status.warnings == said
+    end = decided(replace(merging(), pods=(ended_pod(Role.MERGE, merge_report("No subtitles.")),))).status
+    assert end.warnings == ["No subtitles."]
 
 
 def test_a_segment_that_the_job_controller_counts_though_its_pod_is_gone_is_finished() -> None:

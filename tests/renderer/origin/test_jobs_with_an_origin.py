@@ -121,7 +121,10 @@ def test_a_job_is_rendered_and_a_plugin_that_fails_is_told(tmp_path: Path, origi
 def test_segments_use_what_the_plan_fetched(tmp_path: Path) -> None:
     (tmp_path / "video.mp4").write_bytes(clips.counter(clips.Clip(frames=50, rate="25")).read_bytes())
     captions = plain_scenario("one", "two", seconds=2, plugin="sparks")
+    captions["cues"][0]["root"]["children"][0]["pluginChain"].append({"name": "broken"})
     with serving(plugins()) as origin:
+        origin.answers["broken@2.0.0/manifest.json"] = Answer(b'{"name": "broken", "version": "2.0.0"}')
+        origin.answers["broken@2.0.0/index.mjs"] = Answer(b"export function animate() { throw new Error(''); }")
         pods = Pods(tmp_path, job_of(tmp_path, captions), environment={"ECG_PLUGIN_ORIGIN": origin.url})
         assert pods.run("plan").code == 0
         origin.answers["sparks@2.0.0/index.mjs"] = Answer(b"throw new Error('changed')")
@@ -141,5 +144,7 @@ def test_segments_use_what_the_plan_fetched(tmp_path: Path) -> None:
     end = pods.segment(0)
     assert end.code == 0, end.log
     assert isinstance(end.report, SegmentReport)
+    [said] = [text for text in end.report.warnings if "broken@2.0.0" in text]
+    assert 'failed, at 1:35 in it on "one" in the cue' in said
     assert "sparks" not in end.log
-    assert len(origin.asked) == 2
+    assert len(origin.asked) == 4

@@ -56,6 +56,15 @@ def test_completion_has_exactly_these_fields() -> None:
     }
 
 
+def test_completion_says_what_a_person_should_look_at() -> None:
+    seen = state("completed", warnings=('"hop" is not there: the text is shown without it', "y" * 5000))
+    said = payload(seen, 1.5)["message"]
+    assert said.startswith(
+        'Rendering completed successfully. To look at: "hop" is not there: the text is shown without'
+    )
+    assert len(said) < 1100
+
+
 def test_failure_has_exactly_these_fields() -> None:
     assert payload(state("failed"), 1.5) == {
         **MOMENT,

@@ -61,6 +61,7 @@ class Job:
         live: people may watch it while it renders.
         live_uri: what there is to watch, once it is planned.
         live_url: where, as the status says.
+        warnings: what a person should look at in the video.
         waits: why it waits, in a sentence; empty if it does not.
         segments: how many are rendered, and how many there are.
     """
@@ -88,6 +89,7 @@ class Job:
     outputs: tuple[RenditionStatus, ...] = ()
     metrics: RenderMetrics = NO_METRICS
     failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
     told: Told = NOTHING_TOLD
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -125,6 +127,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         outputs=tuple(found for raw in status.get("outputs") or () if (found := _part(RenditionStatus, raw))),
         metrics=_metrics(status.get("metrics")),
         failure=_failure(status.get("failure")),
+        warnings=tuple(map(str, status.get("warnings") or ())),
         told=_told(status),
         started_at=_time(run.get("admittedAt")),
         finished_at=_time(run.get("finishedAt")) if phase in FINISHED else None,

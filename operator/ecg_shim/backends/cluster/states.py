@@ -80,6 +80,7 @@ def of_job(job: Job, public_url: str = "") -> JobState:
         started_at=job.started_at,
         finished_at=job.finished_at,
         live=job.live,
+        warnings=job.warnings,
         **_standing(job, public_url),
     )
 

@@ -56,6 +56,7 @@ MIGRATIONS = (
     CREATE TABLE renders (id INTEGER PRIMARY KEY, seconds REAL NOT NULL)
     """,
     "ALTER TABLE jobs ADD COLUMN outputs TEXT",
+    "ALTER TABLE jobs ADD COLUMN warnings TEXT",
 )
 
 
@@ -105,6 +106,7 @@ def state_of(row: Row) -> JobState:
         payload_hash=row["payload_hash"],
         started_at=_instant(row["started_at"]) if row["started_at"] else None,
         finished_at=_instant(row["finished_at"]) if row["finished_at"] else None,
+        warnings=tuple(json.loads(row["warnings"])) if row["warnings"] else (),
         live=json.loads(row["options"]).get("live", False),
     )
 
@@ -291,12 +293,14 @@ def complete(
     metrics: RenderMetrics,
     seconds: float | None,
     outputs: Sequence[RenditionStatus] = (),
+    warnings: Sequence[str] = (),
 ) -> JobState | None:
     """Note a finished video and, if measured, the seconds it took; None if the job has ended otherwise."""
     values = {
         "output": dump_output(output),
         "outputs": dump_outputs(outputs),
         "metrics": metrics.model_dump_json(),
+        "warnings": json.dumps(warnings) if warnings else None,
     }
     status = {"status": JobStatus.COMPLETED, "progress": 100, "message": COMPLETED}
     done = _change(connection, seq, **status, **values, **_over())

@@ -47,6 +47,7 @@ T = TypeVar("T")
 NOTE_SECONDS = 1.0
 AGAIN_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60.0
+MOST_WARNINGS = 50
 # A job that takes the whole service down with it each time must end some day.
 MOST_STARTS = 20
 READING = "Reading video and scenario"
@@ -258,9 +259,10 @@ class Run:
         say_statistics(metrics)
         # A video that an earlier try had begun says nothing about how long one takes.
         measured = self._job.spent + self._seconds if self._child and not result.cells_reused else None
+        outputs, concerns = self._told_outputs(result), result.concerns[:MOST_WARNINGS]
         state = await self._noted(
             lambda: context.database.call(
-                jobs.complete, self._job.seq, output, metrics, measured, self._told_outputs(result)
+                jobs.complete, self._job.seq, output, metrics, measured, outputs, warnings=concerns
             )
         )
         context.cache.publish(state)
