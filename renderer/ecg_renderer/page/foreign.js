@@ -77,6 +77,8 @@ class Run {
     this.clock = new clock.Clock();
     this.images = new Map();
     this.off = false;
+    /** Has a call come to its end? What it drew is on the text then. */
+    this.drawn = false;
   }
 
   /** Call code of the plugin; nothing it does to others lasts. */
@@ -94,6 +96,7 @@ class Run {
     this.#adoptTweens();
     if (undoneOutside([this.node])) this.fail('outside');
     if (this.off) return undefined;
+    this.drawn = true;
     this.#adoptImages();
     return result;
   }
@@ -113,6 +116,11 @@ class Run {
     this.off = true;
     note(this.plugin, kind, place, this.node.dataset.nodeId);
     this.end();
+    if (kind === 'threw' && !this.drawn) {
+      // In its first call: change by change, so that other plugins on the text keep the elements that they know.
+      for (const record of takeChanges().reverse()) undo(record);
+      return;
+    }
     for (const [element, style] of this.before.styles) {
       if (style === null) element.removeAttribute('style');
       else element.setAttribute('style', style);
