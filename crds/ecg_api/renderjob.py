@@ -27,7 +27,7 @@ from ecg_api.base import ManifestModel
 from ecg_api.options import Options
 from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
-from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses
+from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses, check_live_folder
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
 from ecg_api.status import RenderJobStatus
 from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
@@ -252,7 +252,9 @@ class RenderJobSpec(ManifestModel):
 
     @model_validator(mode="after")
     def _own_addresses(self) -> Self:
-        check_addresses(self.output.uri, self.renditions)
+        check_addresses(self.output.uri, self.renditions, source=self.source.uri)
+        if self.live is not None:
+            check_live_folder(self.live.uri, self.output.uri, [*(one.uri for one in self.renditions), self.source.uri])
         return self
 
 

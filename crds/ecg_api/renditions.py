@@ -45,6 +45,8 @@ WEBM_MEANS = "a .webm can be a video, or captions with alpha: say content: video
 NO_ALPHA = "captions alone need an alpha channel: write .mov (ProRes 4444), .webm (VP9), .zip or a folder/ (PNG)"
 SUBTITLES_ARE_TEXT = "subtitles are text: they have no codec, width, height, fit, focus or quality"
 ONE_ADDRESS = "two outputs have one address; each rendition, and spec.output, needs its own"
+ITS_SOURCE = "an output has the address of the source, which is never overwritten"
+LIVE_HAS_ITS_OWN = "the folder to watch is where the source or an output is; it needs a place of its own"
 ONE_NAME = "two renditions have one name"
 
 
@@ -181,16 +183,25 @@ def options_of(rendition: Rendition, options: Options) -> Options:
     return options.model_copy(update=changes)
 
 
-def check_addresses(output: str, renditions: Iterable[Rendition]) -> None:
-    """Raise ValueError where two outputs of a job have one address, or two renditions one name."""
+def check_addresses(output: str, renditions: Iterable[Rendition], *, source: str = "") -> None:
+    """Raise ValueError where two outputs of a job have one address, a rendition its source's, or two one name."""
     addresses, names = {_plain(output)}, set()
     for number, rendition in enumerate(renditions):
+        if source and _plain(rendition.uri) == _plain(source):
+            raise ValueError(f"renditions[{number}].uri: {ITS_SOURCE}; found {rendition.uri!r}")
         if _plain(rendition.uri) in addresses:
             raise ValueError(f"renditions[{number}].uri: {ONE_ADDRESS}; found {rendition.uri!r} twice")
         if rendition.title in names and rendition.name:
             raise ValueError(f"renditions[{number}].name: {ONE_NAME}; found {rendition.name!r} twice")
         addresses.add(_plain(rendition.uri))
         names.add(rendition.title)
+
+
+def check_live_folder(folder: str | None, output: str, others: Iterable[str]) -> None:
+    """Raise ValueError where what is written while a job renders has the place of its output, or of `others`."""
+    place = _plain(folder) if folder else f"{_plain(output).rpartition('.')[0]}-live"
+    if place in {_plain(output), *map(_plain, others)}:
+        raise ValueError(f"live.uri: {LIVE_HAS_ITS_OWN}; found {folder or place!r}")
 
 
 def _plain(uri: str) -> str:

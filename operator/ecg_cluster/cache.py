@@ -6,7 +6,7 @@ acts on a state from before its own actions, however late the watch is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Set
+from collections.abc import Callable, Hashable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -50,7 +50,7 @@ class Cache(Generic[V]):
             versions that are new: a list of what is known already costs a comparison for each object.
         news: told about each record that is new, with the one before it.
         gone: told about each record whose object is there no longer.
-        index: what else than the key to find records by.
+        index: what else than the key to find a record by: any number of values.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Cache(Generic[V]):
         read: Callable[[dict[str, Any]], Record[V] | None],
         news: Callable[[Record[V], Record[V] | None], None],
         gone: Callable[[Record[V]], None],
-        index: Callable[[Record[V]], Hashable] = lambda record: None,
+        index: Callable[[Record[V]], Iterable[Hashable]] = lambda record: (),
     ) -> None:
         self._read = read
         self._news = news
@@ -85,7 +85,7 @@ class Cache(Generic[V]):
         return [self._records[place] for place in sorted(self._by_key.get(key, ()))]
 
     def with_index(self, value: Hashable) -> list[Record[V]]:
-        """Return the records that the index function puts under `value`."""
+        """Return the records that the index function puts under `value`, among others."""
         return [self._records[place] for place in sorted(self._by_index.get(value, ()))]
 
     def learn(self, obj: dict[str, Any]) -> bool:
@@ -135,14 +135,14 @@ class Cache(Generic[V]):
         self._records[place] = record
         if record.key != place:
             self._by_key.setdefault(record.key, set()).add(place)
-        index = self._index(record)
-        if index is not None:
-            self._by_index.setdefault(index, set()).add(place)
+        for value in self._index(record):
+            self._by_index.setdefault(value, set()).add(place)
 
     def _remove(self, record: Record[V]) -> None:
         place = (record.namespace, record.name)
         del self._records[place]
-        for places, value in ((self._by_key, record.key), (self._by_index, self._index(record))):
+        indexed = [(self._by_index, value) for value in self._index(record)]
+        for places, value in [(self._by_key, record.key), *indexed]:
             held = places.get(value, set())
             held.discard(place)
             if not held:

@@ -122,7 +122,8 @@ class Observation:
 
     Attributes:
         job: the RenderJob, or None if it breaks a rule that the API server does not know; then `problems` says which.
-        rival: name of an older, unfinished RenderJob that writes to the same output, else empty.
+        rival: name of an older, unfinished RenderJob that writes to one of the same outputs, else empty.
+        contested: the address of that output.
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
         progress: what running pods last said, by pod name.
         obstacles: what keeps a Job without pods from having any (quota, PodSecurity, Kueue), by the Job's name.
@@ -146,6 +147,7 @@ class Observation:
     progress: Mapping[str, PodProgress] = field(default_factory=dict)
     verdict: Verdict = Verdict(admitted=False)
     rival: str = ""
+    contested: str = ""
     scenario_problem: str = ""
     obstacles: Mapping[str, str] = field(default_factory=dict)
     nodes: Mapping[str, NodeView] = field(default_factory=dict)

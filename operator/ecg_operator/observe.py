@@ -61,6 +61,7 @@ class Observer:
         view, key = record.value, record.key
         assert view.status is not None, "a status that cannot be read must not be decided about"
         jobs, pods, now = self._jobs(record), self._pods(record), self._now()
+        rival, contested = self._rival(record)
         gone = departed or view.deleting
         return Observation(
             key=key,
@@ -77,7 +78,8 @@ class Observer:
             pods=pods,
             progress=self._progress_of(key, pods),
             verdict=Verdict(admitted=False) if gone or view.finished else await self._admission.verdict(key),
-            rival=self._rival(record),
+            rival=rival,
+            contested=contested,
             scenario_problem="" if gone else await self._scenario_problem(view, key),
             obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             nodes=await self._nodes.named(pod.node for pod in pods) if self._nodes is not None else {},
@@ -98,12 +100,15 @@ class Observer:
         said = {pod.name: self._progress.get((key.namespace, pod.name)) for pod in pods}
         return {name: progress for name, progress in said.items() if progress is not None}
 
-    def _rival(self, record: Record[RenderJobView]) -> str:
-        if not record.value.output or record.value.finished:
-            return ""
-        others = [other for other in self._world.rivals(record) if _claims(other.value)]
-        first = min((*others, record), key=_precedence)
-        return "" if first is record else first.name
+    def _rival(self, record: Record[RenderJobView]) -> tuple[str, str]:
+        """Return the name of the RenderJob that has one of the outputs, and that output; two empty texts for none."""
+        if record.value.finished:
+            return "", ""
+        for output, others in self._world.rivals(record).items():
+            first = min((*(other for other in others if _claims(other.value)), record), key=_precedence)
+            if first is not record:
+                return first.name, output
+        return "", ""
 
     async def _scenario_problem(self, view: RenderJobView, key: Key) -> str:
         if view.job is None or view.job.spec.scenario.config_map_ref is None or view.finished or view.job.spec.suspend:

@@ -46,7 +46,7 @@ class RenderJobView:
     Attributes:
         job: the parsed manifest without status; None if it breaks a rule, then `problems` says which.
         status: as last written; None if this version cannot read it, then `problems` says why.
-        output: address that it writes to, empty if that cannot be read.
+        outputs: addresses that it writes to, the main one first; empty if they cannot be read.
     """
 
     uid: str
@@ -57,7 +57,7 @@ class RenderJobView:
     job: RenderJob | None
     status: RenderJobStatus | None
     problems: tuple[str, ...] = ()
-    output: str = ""
+    outputs: tuple[str, ...] = ()
 
     @property
     def phase(self) -> str:
@@ -96,7 +96,7 @@ class FinishedJob:
     finished: ClassVar[bool] = True
     deleting: ClassVar[bool] = False
     leaves_work_files: ClassVar[bool] = False
-    output: ClassVar[str] = ""
+    outputs: ClassVar[tuple[str, ...]] = ()
 
 
 AnyJob = RenderJobView | FinishedJob
@@ -129,7 +129,7 @@ def read_whole(obj: Json) -> RenderJobView:
         job=job,
         status=status,
         problems=(*problems, *status_problem),
-        output=job.spec.output.uri if job is not None else "",
+        outputs=(job.spec.output.uri, *(one.uri for one in job.spec.renditions)) if job is not None else (),
     )
 
 

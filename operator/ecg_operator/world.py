@@ -51,7 +51,7 @@ class World:
     ) -> None:
         self.queue = queue
         self.render_jobs: Cache[AnyJob] = Cache(
-            partial(read_render_job, manager=manager), self._render_job_news, self._render_job_gone, _claimed_output
+            partial(read_render_job, manager=manager), self._render_job_news, self._render_job_gone, _claimed_outputs
         )
         self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
         self.pods: Cache[PodView] = Cache(partial(read_pod, gpu_resource=gpu_resource), self._pod_news, self._pod_gone)
@@ -81,10 +81,10 @@ class World:
         self._foreign.setdefault(key, {})[view.name] = (view, time.monotonic() + FOREIGN_SECONDS)
         self._changed(key)
 
-    def rivals(self, record: Record[AnyJob]) -> list[Record[AnyJob]]:
-        """Return other RenderJobs of the namespace with the same output, finished ones included."""
-        found = self.render_jobs.with_index(_claimed_output(record))
-        return [other for other in found if other.key != record.key]
+    def rivals(self, record: Record[AnyJob]) -> dict[str, list[Record[AnyJob]]]:
+        """Return other RenderJobs of the namespace by the outputs that they share, finished ones included."""
+        found = {claim[1]: self.render_jobs.with_index(claim) for claim in _claimed_outputs(record)}
+        return {output: [other for other in those if other.key != record.key] for output, those in found.items()}
 
     def has_children(self, record: Record[AnyJob]) -> bool:
         """Tell whether a RenderJob still has Jobs that are to go after its end."""
@@ -149,10 +149,10 @@ class World:
             self.departed[record.key] = Departed(record, time.monotonic())
 
     def _wake_rivals(self, record: Record[AnyJob]) -> None:
-        for other in self.rivals(record):
-            self.queue.add(other.key)
+        for other in {other.key for others in self.rivals(record).values() for other in others}:
+            self.queue.add(other)
 
 
-def _claimed_output(record: Record[AnyJob]) -> tuple[str, str] | None:
+def _claimed_outputs(record: Record[AnyJob]) -> list[tuple[str, str]]:
     # By namespace: whether somebody of another one may write there is for the storage to say.
-    return (record.namespace, record.value.output) if record.value.output else None
+    return [(record.namespace, output) for output in record.value.outputs]

@@ -69,6 +69,38 @@ def test_what_nobody_could_make_is_refused_with_field_and_rule(
     assert words in refused.value.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("output", "changes", "words"),
+    [
+        (
+            "talk.mp4",
+            {"renditions": [{"uri": "./in//a.mp4"}]},
+            "renditions[0].uri: an output has the address of the source",
+        ),
+        (
+            "talk.mp4",
+            {"live": {"uri": "talk.mp4"}},
+            "live.uri: the folder to watch is where the source or an output is",
+        ),
+        ("talk.mp4", {"live": {"uri": "./in/a.mp4"}}, "live.uri: the folder to watch"),
+        ("talk.mp4", {"live": {}, "renditions": [{"uri": "talk-live/"}]}, "live.uri: the folder to watch"),
+        ("talk.mp4", {"live": {"uri": "w"}, "renditions": [{"uri": "talk-live/"}]}, ""),
+    ],
+)
+def test_what_would_be_written_at_one_place_is_refused(
+    manifest: dict[str, Any], output: str, changes: dict[str, Any], words: str
+) -> None:
+    manifest["spec"] |= {"source": {"uri": "in/a.mp4"}, "output": {"uri": output}, **changes}
+    try:
+        parse_render_job(manifest)
+        problems = [""]
+    except ManifestProblems as refused:
+        problems = refused.problems
+    assert len(problems) == 1
+    assert words in problems[0]
+    assert bool(words) == bool(problems[0])
+
+
 def test_what_is_left_out_is_that_of_the_job(manifest: dict[str, Any]) -> None:
     made = job(
         manifest,

@@ -52,10 +52,17 @@ def _unusable(draft: Draft) -> Failure | None:
     if observation.rival:
         return failure(
             FailureCode.JOB_ALREADY_EXISTS,
-            f"spec.output.uri: RenderJob {observation.rival} is writing to {draft.spec.output.uri} already.",
+            f"{_field_of(draft)}: RenderJob {observation.rival} is writing to {observation.contested} already.",
             "Wait until it has finished, or choose another output.",
         )
     return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
+
+
+def _field_of(draft: Draft) -> str:
+    """Return the field that says the output that another RenderJob has."""
+    renditions = [one.uri for one in draft.spec.renditions]
+    contested = draft.observation.contested
+    return f"spec.renditions[{renditions.index(contested)}].uri" if contested in renditions else "spec.output.uri"
 
 
 def _too_long(draft: Draft) -> Failure | None:

@@ -44,6 +44,10 @@ def render_job(name: str, second: int, namespace: str = "ns", status: Any = None
 
 
 def rival_of(name: str, *jobs: dict[str, Any]) -> str:
+    return contest(name, *jobs)[0]
+
+
+def contest(name: str, *jobs: dict[str, Any]) -> tuple[str, str]:
     world = World(KeyedQueue[Key]())
     for job in jobs:
         world.render_jobs.learn(job)
@@ -53,7 +57,8 @@ def rival_of(name: str, *jobs: dict[str, Any]) -> str:
     table = AdmissionTable(world, Budget(jobs=9, segments=9))
     cluster = cast(Cluster, None)
     observer = Observer(world, table, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
-    return asyncio.run(observer.observe(cast(Any, record))).rival
+    observation = asyncio.run(observer.observe(cast(Any, record)))
+    return observation.rival, observation.contested
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,16 @@ def test_the_older_has_it_unless_it_is_suspended_or_another_has_begun(other: dic
     assert rival_of("own", render_job("own", 5), other) == rival
     back = rival_of(other["metadata"]["name"], render_job("own", 5), other) if rival else ""
     assert back == ""
+
+
+def test_renditions_are_outputs_too() -> None:
+    also = [{"uri": "s3://out/captions.mov"}, {"uri": "s3://out/same.srt"}]
+    own = render_job("own", 5, renditions=also)
+    other = render_job("other", 1, output={"uri": "s3://out/b.mp4"}, renditions=[{"uri": "s3://out/same.srt"}])
+    assert contest("own", own, other) == ("other", "s3://out/same.srt")
+    assert contest("other", own, other) == ("", "")
+    its_main = render_job("other", 1, output={"uri": "s3://out/captions.mov"}, options={"format": "mov"})
+    assert contest("own", own, its_main) == ("other", "s3://out/captions.mov")
 
 
 def test_another_namespace_is_neither_waited_for_nor_told_of() -> None:

@@ -25,7 +25,7 @@ class Seen:
         self.gone: list[str] = []
         self.read = 0
         self.seconds = 0.0
-        self.cache: Cache[int] = Cache(self._read, self._news, self._gone, lambda record: record.value % 2)
+        self.cache: Cache[int] = Cache(self._read, self._news, self._gone, lambda record: [record.value % 2])
 
     def _read(self, raw: dict[str, Any]) -> Record[int] | None:
         self.read += 1

@@ -26,7 +26,13 @@ def refused(**fields: Any) -> Observation:
         (refused(job=None, problems=("spec.options.colour: unknown",)), FailureCode.VALIDATION_ERROR, "options.colour"),
         (refused(job=None), FailureCode.VALIDATION_ERROR, "cannot be read"),
         (refused(spec={"scenario": LONG}), FailureCode.VALIDATION_ERROR, "spec.scenario.inline: is 70013 bytes long"),
-        (refused(rival="other"), FailureCode.JOB_ALREADY_EXISTS, "RenderJob other is writing to s3://videos/out"),
+        (
+            refused(
+                rival="other", contested="s3://videos/clip.srt", spec={"renditions": [{"uri": "s3://videos/clip.srt"}]}
+            ),
+            FailureCode.JOB_ALREADY_EXISTS,
+            "spec.renditions[0].uri: RenderJob other is writing to s3://videos/clip.srt",
+        ),
         (refused(scenario_problem="there is no ConfigMap x"), FailureCode.SCENARIO_PARSE_ERROR, "no ConfigMap x"),
         (
             refused(spec={"placement": {"podTemplateOverrides": {"spec": {"hostNetwork": True}}}}),
