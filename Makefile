@@ -58,6 +58,7 @@ format: setup-dev ## put the code into ruff's shape
 
 bench: setup-dev ## compare with plain FFmpeg on this machine; writes bench/results.md (ARGS=--quick for a look)
 	@scripts/footage
+	@$(BIN)/python -m compileall -q renderer common crds operator
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-scale: setup-dev tools ## 1,000 RenderJobs at once beside 20,000 that are over, on nodes that only pretend; writes bench/scale.md (ARGS=--help)

@@ -36,23 +36,28 @@ class Comparing:
 
 
 def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Comparison:
-    """Run floor, libass and ours in turn, `how.pairs` times: what drifts on the machine hits all alike."""
+    """Run floor, libass and ours in turn, `how.pairs` times: what drifts on the machine hits all alike.
+
+    The first of ours compares the browser's pictures with the reference's too, as the first of its kind on a machine.
+    """
     rounds = []
-    for index in range(how.pairs):
-        label = f"{name} {seconds} s, round {index + 1} of {how.pairs}"
-        floor = _run(lambda _: how.against(clip), f"{label}: floor", say) if how.floor else None
-        libass = (
-            _run(lambda place: transcode_with_libass(clip, name, seconds, place), f"{label}: libass", say)
-            if how.libass
-            else None
-        )
-        ours = _run(
-            lambda place: render(how.renderer, clip, name, seconds, place, encoder=how.encoder),
-            f"{label}: ours",
-            say,
-            environment=how.renderer.environment,
-        )
-        rounds.append(Round(Run(ours.measured, _stats(ours.measured.stdout)), floor, libass))
+    with tempfile.TemporaryDirectory(prefix="ecg-bench-verdicts-") as verdicts:
+
+        def ours_in(place: Path) -> list[str]:
+            (place / "cells").mkdir()
+            (place / "cells" / "selfcheck").symlink_to(verdicts)
+            return render(how.renderer, clip, name, seconds, place, encoder=how.encoder)
+
+        for index in range(how.pairs):
+            label = f"{name} {seconds} s, round {index + 1} of {how.pairs}"
+            floor = _run(lambda _: how.against(clip), f"{label}: floor", say) if how.floor else None
+            libass = (
+                _run(lambda place: transcode_with_libass(clip, name, seconds, place), f"{label}: libass", say)
+                if how.libass
+                else None
+            )
+            ours = _run(ours_in, f"{label}: ours", say, environment=how.renderer.environment)
+            rounds.append(Round(Run(ours.measured, _stats(ours.measured.stdout)), floor, libass))
     return Comparison(name, seconds, tuple(rounds))
 
 
