@@ -41,7 +41,7 @@ async def _headers_differ(url: str, stream: dict[str, Any]) -> bool:
 
     def take(line: bytes) -> None:
         _, _, time, _, _, digest, *_ = [*line.decode(errors="replace").split(","), *[""] * 6]
-        if digest and len(first) < MOST_SHAPES:
+        if digest and not line.startswith(b"#") and len(first) < MOST_SHAPES:
             first.setdefault(digest.strip(), time.strip())
 
     inputs = ["-copyts", *_input(url), "-map", "0:V:0"]
