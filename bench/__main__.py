@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,24 +14,56 @@ from rich.console import Console
 from bench.commands import Renderer, renderer
 from bench.conditions import conditions
 from bench.errors import BenchError
-from bench.footage import SOURCE, footage
+from bench.footage import HEIGHT, SOURCE, footage
 from bench.report import page, tables
 from bench.results import Measured
 from bench.runner import Comparing, Say, beside_nvenc, capture_costs, compare, edit, plugin_costs
 from bench.scenarios import DRESSES
 from ecg_renderer.served import known_plugins
 
-PARTS = (*DRESSES, "edit", "nvenc", "capture", "plugins")
 BESIDE_NVENC = ("typical", "busy")
 SECONDS, QUICK_SECONDS, EDIT_SECONDS, LONG_SECONDS = 30, 6, 120, 600
 RESULTS = Path(__file__).with_name("results.md")
 
 
+@dataclass(frozen=True)
+class Row:
+    """A comparison with plain FFmpeg."""
+
+    name: str
+    seconds: int
+    rounds: int
+    scenario: str
+    height: int = HEIGHT
+
+
+def rows(seconds: int, rounds: int, *, quick: bool) -> list[Row]:
+    """Return the comparisons that can be asked for; `seconds` and `rounds` are the usual ones."""
+    usual = [name for name in (*DRESSES, *known_plugins()) if name != "many"]
+    return [
+        *(Row(name, seconds, rounds, name) for name in usual),
+        Row("top-and-bottom-4k", 2 if quick else 10, rounds, "top-and-bottom", 2160),
+        Row("one-frame", 0, 1 if quick else 3 * rounds, "typical"),
+        Row("many", seconds if quick else LONG_SECONDS, 1, "many"),
+    ]
+
+
+# Those that are measured when nothing is said; "many" takes a quarter of an hour.
+PARTS = (
+    *(name for name in DRESSES if name != "many"),
+    *("top-and-bottom-4k", "one-frame", "edit", "nvenc", "capture", "plugins"),
+)
+
+
 def main(
     pairs: Annotated[int, typer.Option(min=1, help="Rounds of FFmpeg and ours per scenario.")] = 3,
-    only: Annotated[str, typer.Option(help="Some of: " + ",".join(PARTS) + "; or plugins by name.")] = ",".join(PARTS),
+    only: Annotated[
+        str, typer.Option(help="Some of: " + ",".join(PARTS) + "; or many, or plugins by name.")
+    ] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option("--quick", help="A 6 s clip, one round each.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Also one round of 10 minutes, and edit that.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Also 10 minutes, with 240 and with 900 cues, one round each; edit that.")
+    ] = False,
     ours_only: Annotated[bool, typer.Option("--ours-only", help="Leave FFmpeg out: no ratios.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all measurements as one object.")] = False,
     program: Annotated[str, typer.Option("--renderer", help="How to start ecg-render.")] = "",
@@ -45,11 +77,11 @@ def main(
     full = not (quick or ours_only or program) and parts == set(PARTS)
     facts = conditions()
     seconds, rounds = (QUICK_SECONDS, 1) if quick else (SECONDS, pairs)
-    lengths = [(name, seconds, rounds) for name in (*DRESSES, *known_plugins()) if name in parts]
-    lengths += [("typical", LONG_SECONDS, 1)] if long else []
+    compared = [row for row in rows(seconds, rounds, quick=quick) if row.name in parts or (long and row.name == "many")]
+    compared += [Row("typical", LONG_SECONDS, 1, "typical")] if long else []
     edited = LONG_SECONDS if long else QUICK_SECONDS * 5 if quick else EDIT_SECONDS
     measured = _measure(
-        lengths,
+        compared,
         edited if "edit" in parts else 0,
         (seconds, rounds),
         renderer(program),
@@ -70,13 +102,13 @@ def main(
 
 def _parts(only: str) -> set[str]:
     parts = set(only.split(","))
-    if unknown := parts - {*PARTS, *known_plugins()}:
-        raise BenchError(f"--only knows {', '.join(PARTS)} and the plugins, not {', '.join(sorted(unknown))}.")
+    if unknown := parts - {*PARTS, "many", *known_plugins()}:
+        raise BenchError(f"--only knows {', '.join(PARTS)}, many and the plugins, not {', '.join(sorted(unknown))}.")
     return parts
 
 
 def _measure(
-    lengths: list[tuple[str, int, int]],
+    compared: list[Row],
     edited_seconds: int,
     usual: tuple[int, int],
     program: Renderer,
@@ -86,12 +118,15 @@ def _measure(
     parts: set[str],
     say: Say,
 ) -> Measured:
-    for seconds in {seconds for _, seconds, _ in lengths} | ({edited_seconds} - {0}):
-        say(f"Footage: {footage(seconds, source)}")
+    if edited_seconds:
+        say(f"Footage: {footage(edited_seconds, source)}")
+    clips = {row: footage(row.seconds, source, height=row.height) for row in compared}
+    for clip in sorted(set(clips.values())):
+        say(f"Footage: {clip}")
     comparisons = []
-    for name, seconds, rounds in lengths:
-        how = Comparing(program, rounds, against_ffmpeg, libass=against_ffmpeg and name == "typical")
-        comparisons.append(compare(name, footage(seconds, source), seconds, how, say))
+    for row, clip in clips.items():
+        how = Comparing(program, row.rounds, against_ffmpeg, libass=against_ffmpeg and row.name == "typical")
+        comparisons.append(compare(row.name, clip, row.seconds, how, say, scenario=row.scenario))
     edits = []
     if edited_seconds:
         edits.append(edit(program, "typical", footage(edited_seconds, source), edited_seconds, say))

@@ -22,7 +22,7 @@ _PICTURE = (
     f"setpts=N/({RATE}*TB),"
     f"hflip=enable='eq(mod(floor(t/{_LOOP_SECONDS}),2),1)',"
     "crop=iw*0.86:ih*0.86:(iw-ow)*(0.5+0.5*sin(2*PI*t/17)):(ih-oh)*(0.5+0.5*sin(2*PI*t/23)),"
-    f"scale={WIDTH}:{HEIGHT}:flags=lanczos,setsar=1,format=yuv420p"
+    "scale={width}:{height}:flags=lanczos,setsar=1,format=yuv420p"
 )
 _SOUND = "atempo=1.2,aformat=channel_layouts=stereo:sample_rates=48000"
 _ENCODING = (
@@ -32,8 +32,8 @@ _ENCODING = (
 )
 
 
-def footage(seconds: int, source: Path = SOURCE) -> Path:
-    """Return a 1920x1080, 30 fps, H.264 + AAC clip of `seconds`, made once and then kept in the cache.
+def footage(seconds: int, source: Path = SOURCE, *, height: int = HEIGHT) -> Path:
+    """Return a 16:9, 30 fps, H.264 + AAC clip of `seconds`, made once and then kept in the cache; 0 is a single frame.
 
     Raises `BenchError` if the source is missing or FFmpeg cannot make the clip.
     """
@@ -42,21 +42,22 @@ def footage(seconds: int, source: Path = SOURCE) -> Path:
             f"The footage {source} is missing. `scripts/footage` fetches it; any other video can be named "
             "with --footage."
         )
-    recipe = hashlib.sha256(repr((_PICTURE, _SOUND, _ENCODING, source.stat().st_size)).encode()).hexdigest()
-    clip = CACHE / "bench" / f"{source.stem}-{HEIGHT}p{RATE}-{seconds}s-{recipe[:8]}.mp4"
+    picture = _PICTURE.format(width=height * WIDTH // HEIGHT, height=height)
+    recipe = hashlib.sha256(repr((picture, _SOUND, _ENCODING, source.stat().st_size)).encode()).hexdigest()
+    clip = CACHE / "bench" / f"{source.stem}-{height}p{RATE}-{seconds}s-{recipe[:8]}.mp4"
     if not clip.is_file():
         clip.parent.mkdir(parents=True, exist_ok=True)
-        _make(source, seconds, clip)
+        _make(source, max(1, seconds * RATE), picture, clip)
     return clip
 
 
-def _make(source: Path, seconds: int, clip: Path) -> None:
+def _make(source: Path, frames: int, picture: str, clip: Path) -> None:
     unfinished = clip.with_suffix(".part.mp4")
     command = [
         *("ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
         *("-stream_loop", "-1", "-i", str(source)),
-        *("-vf", _PICTURE, "-af", _SOUND, *_ENCODING),
-        *("-r", str(RATE), "-frames:v", str(seconds * RATE), "-t", str(seconds)),
+        *("-vf", picture, "-af", _SOUND, *_ENCODING),
+        *("-r", str(RATE), "-frames:v", str(frames), "-t", f"{frames / RATE:.6f}"),
         *("-movflags", "+faststart", str(unfinished)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -38,7 +38,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rounds of one scenario on one clip."""
+    """All rounds of one scenario on one clip; a clip of 0 s is a single frame."""
 
     name: str
     seconds: int
@@ -46,8 +46,8 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """Return scenario and length, as the tables name them."""
-        return f"{self.name} {self.seconds} s"
+        """Return the row's name and length, as the tables name them."""
+        return f"{self.name} {self.seconds} s" if self.seconds else self.name
 
     @property
     def quiet(self) -> Sequence[Round]:

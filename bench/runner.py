@@ -35,9 +35,12 @@ class Comparing:
     encoder: str = "x264"
 
 
-def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Comparison:
+def compare(
+    name: str, clip: Path, seconds: int, how: Comparing, say: Say, *, scenario: str | None = None
+) -> Comparison:
     """Run floor, libass and ours in turn, `how.pairs` times: what drifts on the machine hits all alike.
 
+    `scenario` is the one that is rendered, where it is not called as the row is.
     The first of ours compares the browser's pictures with the reference's too, as the first of its kind on a machine.
     """
     rounds = []
@@ -46,7 +49,7 @@ def compare(name: str, clip: Path, seconds: int, how: Comparing, say: Say) -> Co
         def ours_in(place: Path) -> list[str]:
             (place / "cells").mkdir()
             (place / "cells" / "selfcheck").symlink_to(verdicts)
-            return render(how.renderer, clip, name, seconds, place, encoder=how.encoder)
+            return render(how.renderer, clip, scenario or name, max(1, seconds), place, encoder=how.encoder)
 
         for index in range(how.pairs):
             label = f"{name} {seconds} s, round {index + 1} of {how.pairs}"

@@ -4,6 +4,8 @@
   spoken, and one word a cue is loud or bouncing. This is what the editor writes by default.
 - busy: the same talk, every word with another heavy effect. Hardly two frames are equal.
 - sparse: one cue of 2 s in every five seconds.
+- top-and-bottom: typical, and at the same times other words at the top, as a translation.
+- many: typical with 900 cues in ten minutes, two thirds of a second each.
 - the name of a caption plugin: the same talk, every word with this one effect.
 """
 
@@ -66,6 +68,11 @@ class Cue:
         return self.words[-1].end
 
 
+def _typical_seconds(name: str) -> float:
+    """Return how long a cue is."""
+    return 600 / 900 if name == "many" else 2.5
+
+
 def talk(name: str, seconds: float) -> list[Cue]:
     """Return the words of scenario `name`; the same for every call with the same arguments."""
     rng = random.Random(SEED)
@@ -73,7 +80,7 @@ def talk(name: str, seconds: float) -> list[Cue]:
     if name == "sparse":
         spans = [(5.0 * k + 1.5, 5.0 * k + 3.5) for k in range(max(1, round(seconds / 5)))]
     else:
-        spans = _gapless(seconds, rng)
+        spans = _gapless(seconds, rng, _typical_seconds(name))
     return [_cue(next(speakers), start, end, rng) for start, end in spans]
 
 
@@ -81,8 +88,16 @@ def scenario(name: str, seconds: float) -> Node:
     """Return the MotionText 2.0 scenario `name`, or that of the plugin `name`, for a clip of `seconds`."""
     rng = random.Random(SEED + 1)
     dress = DRESSES.get(name) or partial(_dress_alike, name)
-    cues = [_cue_node(k, cue, dress(cue, rng)) for k, cue in enumerate(talk(name, seconds))]
+    spoken = talk(name, seconds)
+    cues = [_cue_node(k, cue, dress(cue, rng)) for k, cue in enumerate(spoken)]
+    if name == "top-and-bottom":
+        cues += [_at_the_top(_cue_node(len(spoken) + k, cue, dress(cue, rng))) for k, cue in enumerate(spoken)]
     return {**_FRAME, "cues": cues}
+
+
+def _at_the_top(cue: Node) -> Node:
+    layout = {**cue["root"]["layout"], "anchor": "tc", "position": {"x": 0.5, "y": 0.075}}
+    return {**cue, "root": {**cue["root"], "layout": layout}}
 
 
 def with_another_word(shown: Node) -> Node:
@@ -94,8 +109,8 @@ def with_another_word(shown: Node) -> Node:
     return {**shown, "cues": cues}
 
 
-def _gapless(seconds: float, rng: random.Random) -> list[tuple[float, float]]:
-    lengths = [rng.uniform(2, 3) for _ in range(max(1, round(seconds / 2.5)))]
+def _gapless(seconds: float, rng: random.Random, usual: float) -> list[tuple[float, float]]:
+    lengths = [rng.uniform(0.8 * usual, 1.2 * usual) for _ in range(max(1, round(seconds / usual)))]
     scale = seconds / sum(lengths)
     edges = [0.0]
     for length in lengths:
@@ -148,6 +163,8 @@ DRESSES: dict[str, Dress] = {
     "typical": _dress_by_default,
     "busy": _dress_heavily,
     "sparse": _dress_by_default,
+    "top-and-bottom": _dress_by_default,
+    "many": _dress_by_default,
 }
 
 

@@ -1,9 +1,9 @@
 """Cells of captions alone: the pictures that FFmpeg gets for the overlay, kept without loss.
 
-A cell is a ZIP of the pictures in its frames, each by the frame from which it is shown, as planes Y, U, V, A of a box;
-`box` says which. Before its first picture a cell shows nothing. Sparse and deflated, ten seconds take some hundred
-kilobytes, and none where nothing is said. Video with alpha and pictures are made of cells when all are there: however
-many are asked for, the browser draws once.
+A cell is a ZIP of the pictures in its frames, each by the frame from which it is shown, as planes Y, U, V, A of an
+area, packed; `area` says which. Before its first picture a cell shows nothing. Sparse and deflated, ten seconds take
+some hundred kilobytes, and none where nothing is said. Video with alpha and pictures are made of cells when all are
+there: however many are asked for, the browser draws once.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from pathlib import Path
 import numpy as np
 
 from ecg_renderer.errors import StorageError
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.model import Area, Box, Boxes, FrameRange
 from ecg_renderer.storage.base import refusal
 
-_BOX = "box"
+_AREA = "area"
 _LEVEL = 1  # the next one takes twice as long, and saves a tenth
 
 
 @dataclass(frozen=True)
 class ShownPicture:
-    """What is seen on `frames`: planes Y, U, V, A (4:2:0) of the cell's box; None is nothing."""
+    """What is seen on `frames`: planes Y, U, V, A (4:2:0) of the cell's area, packed; None is nothing."""
 
     frames: FrameRange
     planes: bytes | None
 
 
 class CaptionCellWriter:
-    """Writes the cells with `ranges`, consecutive frames, from pictures of `box` that come in the order of frames.
+    """Writes the cells with `ranges`, consecutive frames, from pictures of `area` that come in the order of frames.
 
     Deflating is done in a thread, one picture behind. Use as an asynchronous context manager; cells that were not
     finished are removed.
     """
 
-    def __init__(self, paths: Sequence[Path], ranges: Sequence[FrameRange], box: Box) -> None:
+    def __init__(self, paths: Sequence[Path], ranges: Sequence[FrameRange], area: Area) -> None:
         self._cells = list(zip(paths, ranges, strict=True))
-        self._box = box
+        self._area = area
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ecg-captions")
         self._behind: asyncio.Future[None] | None = None
         self._open: zipfile.ZipFile | None = None
@@ -105,7 +105,7 @@ class CaptionCellWriter:
         if self._open is None:
             try:
                 self._open = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
-                self._open.writestr(_BOX, json.dumps(astuple(self._box)))
+                self._open.writestr(_AREA, json.dumps([astuple(part) for part in self._area.parts]))
             except OSError as error:
                 raise refusal(error, "write", path) from error
             if self._shown is not None:
@@ -119,16 +119,16 @@ class CaptionCellWriter:
             raise refusal(error, "write", Path(str(file.filename))) from error
 
 
-def box_of(cell: Path) -> Box:
-    """Return the box of a cell's pictures; raises StorageError for a damaged cell."""
+def area_of(cell: Path) -> Boxes:
+    """Return the area of a cell's pictures; raises StorageError for a damaged cell."""
     with _opened(cell) as file:
-        return Box(*json.loads(file.read(_BOX)))
+        return Boxes(tuple(Box(*part) for part in json.loads(file.read(_AREA))))
 
 
 def pictures_of(cell: Path, frames: FrameRange) -> Iterator[ShownPicture]:
     """Yield what is seen on `frames`, those of a cell, from the first to the last; raises StorageError."""
     with _opened(cell) as file:
-        starts = sorted(int(name) for name in file.namelist() if name != _BOX)
+        starts = sorted(int(name) for name in file.namelist() if name != _AREA)
         if not starts or starts[0] > frames.start:
             yield ShownPicture(FrameRange(frames.start, starts[0] if starts else frames.end), None)
         for start, end in zip(starts, [*starts[1:], frames.end], strict=True):

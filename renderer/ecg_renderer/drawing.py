@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from ecg_renderer.capture.patches import Bytes, Capture
-from ecg_renderer.model import Block, Box
+from ecg_renderer.model import Area, Block, Box
 
 
 class Picture(Protocol):
@@ -26,7 +26,7 @@ class Picture(Protocol):
 async def draw(
     capture: Capture,
     blocks: Sequence[Block],
-    box: Box,
+    area: Area,
     picture: Picture,
     *,
     end: int,
@@ -39,7 +39,7 @@ async def draw(
     """
     ends = clear_frames(blocks, end)
     corrected: int | None = None
-    async for patch in capture.patches(list(blocks), box):
+    async for patch in capture.patches(list(blocks), area):
         if corrected is not None and corrected < min([patch.frame, *ends[:1]]):
             yield corrected
         corrected = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import reduce
 from math import ceil
 
 
@@ -22,6 +24,11 @@ class Box:
         """Pixels inside."""
         return self.width * self.height
 
+    @property
+    def parts(self) -> tuple[Box, ...]:
+        """The box itself, as those of `Boxes`."""
+        return (self,)
+
     def contains(self, other: Box) -> bool:
         """Tell whether `other` lies wholly inside."""
         return (
@@ -37,6 +44,54 @@ class Box:
         right = max(self.x + self.width, other.x + other.width)
         bottom = max(self.y + self.height, other.y + other.height)
         return Box(x, y, right - x, bottom - y)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Parts of the picture, from top to bottom with room between them.
+
+    What is seen in them is packed into one picture of `width` x `height`: one part below the other, at the left edge.
+    """
+
+    parts: tuple[Box, ...]
+
+    @property
+    def width(self) -> int:
+        """Of the packed picture, px."""
+        return max(part.width for part in self.parts)
+
+    @property
+    def height(self) -> int:
+        """Of the packed picture, px."""
+        return sum(part.height for part in self.parts)
+
+
+Area = Box | Boxes
+"""What is captured, and laid over the video."""
+
+
+def around(boxes: Iterable[Box]) -> Box | None:
+    """Return the smallest box around all `boxes`; None if there are none."""
+    return reduce(Box.union, boxes) if (boxes := list(boxes)) else None
+
+
+def apart(boxes: Iterable[Box], gap: int = 0) -> list[Box]:
+    """Return boxes around `boxes`, from top to bottom, with more than `gap` rows between each and the next."""
+    bands: list[Box] = []
+    for box in sorted(boxes, key=lambda box: box.y):
+        if bands and box.y - (bands[-1].y + bands[-1].height) <= gap:
+            bands[-1] = bands[-1].union(box)
+        else:
+            bands.append(box)
+    return bands
+
+
+def packed(area: Area) -> Iterator[tuple[Box, int]]:
+    """Yield the parts of an area, each with the row at which it lies in the packed picture."""
+    top = 0
+    for part in area.parts:
+        yield part, top
+        top += part.height
 
 
 @dataclass(frozen=True)

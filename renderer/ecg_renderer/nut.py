@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError as LibavError
 
 from ecg_renderer.frames import CaptionFrame
-from ecg_renderer.model import Box
+from ecg_renderer.model import Area
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 class NutWriter:
     """Muxes pictures as sparse raw video: each has the time from which it is shown, and none is repeated."""
 
-    def __init__(self, pipe: int, box: Box, rate: Fraction) -> None:
+    def __init__(self, pipe: int, area: Area, rate: Fraction) -> None:
         self._pipe = pipe
-        self._box = box
+        self._area = area
         self._rate = rate
         self._container: av.container.OutputContainer | None = None
         self._broken = False
@@ -54,6 +54,6 @@ class NutWriter:
         # Flushed packet by packet: a picture that sits in a buffer would hold up FFmpeg.
         self._container = av.open(f"pipe:{self._pipe}", "w", format="nut", options={"flush_packets": "1"})
         stream = self._container.add_stream("rawvideo", rate=self._rate)
-        stream.width, stream.height, stream.pix_fmt = self._box.width, self._box.height, "yuva420p"
+        stream.width, stream.height, stream.pix_fmt = self._area.width, self._area.height, "yuva420p"
         stream.time_base = 1 / self._rate
         return self._container

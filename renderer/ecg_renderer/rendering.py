@@ -38,7 +38,7 @@ from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
 from ecg_renderer.media.verify import check_cell
 from ecg_renderer.metering import RenderMeter, cores
-from ecg_renderer.model import Box
+from ecg_renderer.model import Area, Box, Boxes, CaptureWay, apart
 from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import YuvaPicture
 from ecg_renderer.preparation import PreparedJob
@@ -47,6 +47,8 @@ from ecg_renderer.request import Settings
 log = logging.getLogger(__name__)
 
 BOX_MARGIN = 16
+LEAST_GAP = 8
+"""One of how many parts of the height must be free between captions for them to be captured apart."""
 PIPE_BYTES = 1024 * 1024
 
 
@@ -137,11 +139,11 @@ class _CellStream:
         the whole picture.
         """
         whole = self._film.whole
-        box = await self._measure()
+        area = await self._measure()
         grown = False
         while part.cells:
             try:
-                async with aclosing(self._run(part, box)) as finished:
+                async with aclosing(self._run(part, area)) as finished:
                     async for number, alone in finished:
                         if alone and part.video:  # the captions of a cell whose video is yet to come
                             yield Piece(number, self._files.captions_path(number), alone=True)
@@ -151,22 +153,29 @@ class _CellStream:
                         yield Piece(number, path, alone)
                         part = part._replace(cells=part.cells[1:])
             except BoxOutgrownError as outgrown:
-                if box is None or box == whole:
+                if area is None or area == whole:
                     raise BrowserError(
                         f"The captions do not fit the picture: {outgrown}.", frame=outgrown.frame
                     ) from None
-                log.info("Captions reach %s at frame %d, out of %s.", outgrown.box, outgrown.frame, box)
+                log.info("Captions reach %s at frame %d, out of %s.", outgrown.box, outgrown.frame, area)
                 # Grown once already: no more guessing.
-                box = whole if grown else _with_margin(box.union(outgrown.box), whole)
+                area = whole if grown else self._area([*area.parts, outgrown.box])
                 grown = True
                 self._meter.begin()
 
-    async def _measure(self) -> Box | None:
+    async def _measure(self) -> Area | None:
         if self._capture is None:
             return None
-        box = await self._capture.measure(list(sample_frames(self._film.blocks, self._film.rate)))
+        boxes = await self._capture.measure(list(sample_frames(self._film.blocks, self._film.rate)))
         await self._look(self._capture)
-        return _with_margin(box or Box(0, 0, 2, 2), self._film.whole)
+        return self._area(boxes or [Box(0, 0, 2, 2)])
+
+    def _area(self, boxes: Sequence[Box]) -> Area:
+        """Return what is captured where captions reach `boxes`: one box, or several where much is free in between."""
+        whole = self._film.whole
+        packs = self._capture is not None and self._capture.way is CaptureWay.CANVAS
+        parts = apart((_with_margin(box, whole) for box in boxes), whole.height // LEAST_GAP if packs else whole.height)
+        return parts[0] if len(parts) == 1 else Boxes(tuple(parts))
 
     async def _look(self, capture: Capture) -> None:
         """Say what was measured outside of the picture."""
@@ -179,10 +188,10 @@ class _CellStream:
         for line in outside:
             self._meter.warn(line)
 
-    async def _run(self, part: Part, box: Box | None) -> AsyncGenerator[tuple[int, bool], None]:
+    async def _run(self, part: Part, area: Area | None) -> AsyncGenerator[tuple[int, bool], None]:
         """Yield the numbers of cells as they are finished and found good, and whether it is the captions alone."""
         written: asyncio.Queue[tuple[int, bool] | None] = asyncio.Queue()
-        run = _Run(self._prepared, self._film, self._capture, box, part, self._here, self._meter, written)
+        run = _Run(self._prepared, self._film, self._capture, area, part, self._here, self._meter, written)
         running = asyncio.create_task(run.run())
         try:
             while (finished := await written.get()) is not None:
@@ -208,7 +217,7 @@ class _Run:
         prepared: PreparedJob,
         film: Film,
         capture: Capture | None,
-        box: Box | None,
+        area: Area | None,
         part: Part,
         here: Surroundings,
         meter: RenderMeter,
@@ -216,7 +225,7 @@ class _Run:
     ) -> None:
         self._prepared = prepared
         self._capture = capture
-        self._box = box
+        self._area = area
         self._cells = list(part.cells) if part.video else []
         self._alone = list(part.cells) if part.alone else []
         self._here = here
@@ -232,14 +241,14 @@ class _Run:
             self._files.path(cell).unlink(missing_ok=True)
         try:
             async with self._captions() as captions:
-                if self._box is None or self._capture is None:
+                if self._area is None or self._capture is None:
                     self._note_alone(await captions.finish())
                     if self._cells:
                         await self._encode(None, None)
                 elif self._cells:
-                    await self._stream(self._capture, self._box, captions)
+                    await self._stream(self._capture, self._area, captions)
                 else:
-                    await self._produce(None, self._capture, self._box, captions)
+                    await self._produce(None, self._capture, self._area, captions)
             self._note_written(all_of_them=True)
         finally:
             self._written.put_nowait(None)
@@ -247,9 +256,9 @@ class _Run:
     def _captions(self) -> CaptionCellWriter:
         paths = [self._files.captions_path(cell) for cell in self._alone]
         ranges = [self._prepared.frames_of(range(cell, cell + 1)) for cell in self._alone]
-        return CaptionCellWriter(paths, ranges, self._box or Box(0, 0, 2, 2))
+        return CaptionCellWriter(paths, ranges, self._area or Box(0, 0, 2, 2))
 
-    async def _stream(self, capture: Capture, box: Box, captions: CaptionCellWriter) -> None:
+    async def _stream(self, capture: Capture, area: Area, captions: CaptionCellWriter) -> None:
         settings = self._here.settings
         policy = self._prepared.job.spec.options.frame_policy
         queue = FrameQueue(settings.queue_frames, settings.memory_bytes, policy)
@@ -257,14 +266,16 @@ class _Run:
         with plain_failures(BoxOutgrownError):
             async with asyncio.TaskGroup() as tasks:
                 reader, writer = _pipe()
-                tasks.create_task(self._produce(queue, capture, box, captions))
-                tasks.create_task(_write(queue, NutWriter(writer, box, self._prepared.grid.rate)))
-                tasks.create_task(self._encode(box, reader))
+                tasks.create_task(self._produce(queue, capture, area, captions))
+                tasks.create_task(_write(queue, NutWriter(writer, area, self._prepared.grid.rate)))
+                tasks.create_task(self._encode(area, reader))
 
-    async def _produce(self, queue: FrameQueue | None, capture: Capture, box: Box, captions: CaptionCellWriter) -> None:
-        picture = YuvaPicture(box.width, box.height, self._prepared.conversion)
+    async def _produce(
+        self, queue: FrameQueue | None, capture: Capture, area: Area, captions: CaptionCellWriter
+    ) -> None:
+        picture = YuvaPicture(area.width, area.height, self._prepared.conversion)
         async with aclosing(
-            draw(capture, self._blocks, box, picture, end=self._frames.end, on_distrust=self._meter.distrust)
+            draw(capture, self._blocks, area, picture, end=self._frames.end, on_distrust=self._meter.distrust)
         ) as frames:
             async for frame in frames:
                 self._meter.distinct_frames += 1
@@ -279,7 +290,7 @@ class _Run:
         if queue:
             await queue.close()
 
-    async def _encode(self, box: Box | None, pipe: int | None) -> None:
+    async def _encode(self, area: Area | None, pipe: int | None) -> None:
         plan = self._prepared.plan
         pictures = Pictures(
             source=plan.source,
@@ -288,7 +299,7 @@ class _Run:
             start=self._frames.start,
             end=self._frames.end,
             seek=plan.cells[self._files.first].seek,
-            overlay=Overlay(box, "pipe:0") if box else None,
+            overlay=Overlay(area, "pipe:0") if area else None,
             tone_map=await asyncio.to_thread(tone_map_of, plan.source, plan.target.colour, self._files.folder),
         )
         try:

@@ -70,6 +70,17 @@ def test_busy_gives_every_word_another_effect_than_its_neighbour() -> None:
     assert used == {"cwi-bouncing", "cwi-loud", "cwi-whisper", "elastic", "fadein", "cwi-color"}
 
 
+def test_many_has_900_cues_in_ten_minutes() -> None:
+    assert len(talk("many", 600)) == 900
+
+
+def test_top_and_bottom_has_two_cues_at_all_times() -> None:
+    cues = scenario("top-and-bottom", 30)["cues"]
+    below, above = cues[: len(cues) // 2], cues[len(cues) // 2 :]
+    assert [cue["domLifetime"] for cue in below] == [cue["domLifetime"] for cue in above]
+    assert {cue["root"]["layout"]["anchor"] for cue in above} == {"tc"}
+
+
 def test_sparse_has_one_cue_of_two_seconds_in_every_five() -> None:
     assert [(cue.start, cue.end) for cue in talk("sparse", 15)] == [(1.5, 3.5), (6.5, 8.5), (11.5, 13.5)]
 
@@ -78,7 +89,7 @@ def test_sparse_has_one_cue_of_two_seconds_in_every_five() -> None:
 def test_the_renderer_takes_a_scenario_without_a_warning(name: str) -> None:
     prepared = prepare(scenario(name, 30), duration=30, known_plugins=PLUGINS)
     assert prepared.warnings == ()
-    assert len(prepared.cues) == len(talk(name, 30))
+    assert len(prepared.cues) == len(scenario(name, 30)["cues"])
 
 
 def test_effects_run_on_nearly_every_frame_of_busy() -> None:

@@ -26,7 +26,7 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay, FrameGrid, FrameRange
+from ecg_renderer.model import Area, Block, CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.picture import RgbaPicture
 from ecg_renderer.planning import Activity, film_of
 from ecg_renderer.scenario import PluginRules, draft
@@ -143,14 +143,14 @@ def open_way(
             return screenshots
 
 
-async def pictures_of(capture: Capture, blocks: Sequence[Block], box: Box) -> dict[int, Picture]:
+async def pictures_of(capture: Capture, blocks: Sequence[Block], area: Area) -> dict[int, Picture]:
     """Return the picture of every frame of `blocks`, put together from patches as a render does it."""
-    picture = RgbaPicture(box.width, box.height)
+    picture = RgbaPicture(area.width, area.height)
     found: dict[int, Picture] = {}
     shown: Picture | None = None
     frames = iter([frame for block in blocks for frame in range(block.frames.start, block.frames.end)])
     frame = next(frames)
-    async for patch in capture.patches(list(blocks), box):
+    async for patch in capture.patches(list(blocks), area):
         if patch.proof:
             continue
         while frame < patch.frame:

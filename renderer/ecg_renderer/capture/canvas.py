@@ -7,6 +7,7 @@ import base64
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ecg_renderer.capture.ring import Ring
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, plain_failures
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.model import Area, Block, CaptureWay
 
 log = logging.getLogger(__name__)
 
@@ -112,21 +113,21 @@ class CanvasCapture(RestartingCapture):
         if self._browser:
             await self._browser.close()
 
-    async def _measure(self, frames: list[int]) -> list[float] | None:
-        bounds: list[float] | None = await self._call("frames => ecg.measure(frames)", frames)
-        return bounds
+    async def _measure(self, frames: list[int]) -> list[list[float]]:
+        boxes: list[list[float]] = await self._call("frames => ecg.measure(frames)", frames)
+        return boxes
 
     async def send_whole_boxes(self) -> None:
         """Send whole boxes from now on: the patches were found not to add up."""
         self._whole_boxes = True
         await self._call("() => ecg.sendWholeBoxes()", None)
 
-    async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
+    async def _session(self, blocks: list[Block], area: Area) -> AsyncGenerator[Record, None]:
         """Let the page capture `blocks`; yield its records until the last."""
         assert self._page is not None
         config = {
             "blocks": [{"start": b.frames.start, "end": b.frames.end, "replay": replay_of(b)} for b in blocks],
-            "box": {"x": box.x, "y": box.y, "width": box.width, "height": box.height},
+            "parts": [asdict(part) for part in area.parts],
             "checkEvery": CHECK_EVERY,
             "heldBytes": HELD_BYTES,
             "wholeBoxes": self._whole_boxes,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecg_renderer.browser import Page
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.model import Area, Block, Box, CaptureWay
 
 Bytes = NDArray[np.uint8]
 
@@ -22,9 +22,9 @@ Bytes = NDArray[np.uint8]
 class Patch:
     """New pixels of the picture of `frame`; outside `box` it is that of the frame before.
 
-    `box` is relative to the captured box. `pixels` is flat: RGBA with straight alpha, or yuva420p planes. It may be a
-    view into memory that is reused: use it before asking for the next patch.
-    `proof` marks a repetition: the whole box of `frame` as it is, to compare with the sum of the patches.
+    `box` is one of the captured area's packed picture. `pixels` is flat: RGBA with straight alpha, or yuva420p planes.
+    It may be a view into memory that is reused: use it before asking for the next patch.
+    `proof` marks a repetition: the whole picture of `frame` as it is, to compare with the sum of the patches.
     """
 
     frame: int
@@ -89,17 +89,20 @@ class Capture(Protocol):
         """Lay out the film anew, after something else was shown in the page."""
         ...
 
-    async def measure(self, frames: list[int]) -> Box | None:
-        """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
+    async def measure(self, frames: list[int]) -> list[Box]:
+        """Return boxes in output px around all that is painted at any of `frames` (ascending).
+
+        They go from top to bottom, with rows between them in which nothing is painted; there are none if nothing is.
+        """
         ...
 
-    def patches(self, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
-        """Yield patches in frame order; each block begins with its whole box.
+    def patches(self, blocks: list[Block], area: Area) -> AsyncIterator[Patch]:
+        """Yield patches in frame order; each block begins with its whole area, of which only a canvas takes `Boxes`.
 
         A capture that was made with a `Conversion` gives pixels as yuva420p planes, one without as RGBA.
 
         Raises:
-            BoxOutgrownError: `box` is too small.
+            BoxOutgrownError: `area` is too small.
             BrowserError, FrameTimeout: the browser failed more often than it may.
         """
         ...

@@ -16,7 +16,7 @@ from ecg_renderer.browser.cdp import EventHandler
 from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.model import Area, Block, Box, CaptureWay, apart
 from ecg_renderer.served import SERVED_BELOW
 
 T = TypeVar("T")
@@ -89,19 +89,16 @@ class RestartingCapture(ABC):
         """The page that captions are laid out in, where it can be asked more."""
         return None
 
-    async def measure(self, frames: list[int]) -> Box | None:
-        """Return the box in output px around all that is painted at any of `frames` (ascending), None if nothing is."""
-        boxes = []
+    async def measure(self, frames: list[int]) -> list[Box]:
+        """Return boxes around all that is painted at any of `frames` (ascending); see `Capture.measure`."""
+        boxes: list[Box] = []
         for first in range(0, len(frames), MEASURED_AT_ONCE):
             some = frames[first : first + MEASURED_AT_ONCE]
-            bounds = await self._persist(lambda some=some: self._measure(some))  # type: ignore[misc]
-            boxes += [box] if (box := self.film.even_box(bounds)) else []
-        whole = boxes[:1]
-        for box in boxes[1:]:
-            whole = [whole[0].union(box)]
-        return whole[0] if whole else None
+            measured = await self._persist(lambda some=some: self._measure(some))  # type: ignore[misc]
+            boxes += [box for bounds in measured if (box := self.film.even_box(bounds))]
+        return apart(boxes)
 
-    async def patches(self, blocks: list[Block], box: Box) -> AsyncIterator[Patch]:
+    async def patches(self, blocks: list[Block], area: Area) -> AsyncIterator[Patch]:
         """Yield patches in frame order; see `Capture.patches`."""
         remaining = blocks
         for restarts in range(RESTARTS + 1):
@@ -109,7 +106,7 @@ class RestartingCapture(ABC):
             try:
                 if restarts:
                     await self._replace_browser()
-                async with aclosing(self._session(remaining, box)) as records:
+                async with aclosing(self._session(remaining, area)) as records:
                     async for record in records:
                         for patch in order.take(record):
                             yield patch
@@ -272,9 +269,9 @@ class RestartingCapture(ABC):
         """Lay out the film in the browser as it is, guarded if it has plugins of strangers."""
 
     @abstractmethod
-    async def _measure(self, frames: list[int]) -> list[float] | None:
-        """Return the page's bounds [left, top, right, bottom] around all that is painted at any of `frames`."""
+    async def _measure(self, frames: list[int]) -> list[list[float]]:
+        """Return the page's boxes [left, top, right, bottom] around all that is painted at any of `frames`."""
 
     @abstractmethod
-    def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
+    def _session(self, blocks: list[Block], area: Area) -> AsyncGenerator[Record, None]:
         """Capture `blocks` with the browser as it is; yield PATCH, CHECK and BLOCK_END records."""

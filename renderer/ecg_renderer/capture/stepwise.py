@@ -20,7 +20,7 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.errors import FrameTimeout
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box
+from ecg_renderer.model import Area, Block, Box
 
 NOTHING = np.empty(0, np.uint8)
 
@@ -46,15 +46,16 @@ class StepwiseCapture(RestartingCapture):
         config = self.film.page_config(stages=1, canvas=False)
         await self._timely(self._call("config => ecg.load(config)", config), None)
 
-    async def _measure(self, frames: list[int]) -> list[float] | None:
-        bounds: list[float] | None = await self._timely(self._call("frames => ecg.measure(frames)", frames), frames[0])
-        return bounds
+    async def _measure(self, frames: list[int]) -> list[list[float]]:
+        boxes: list[list[float]] = await self._timely(self._call("frames => ecg.measure(frames)", frames), frames[0])
+        return boxes
 
     async def send_whole_boxes(self) -> None:
         """Send whole boxes from now on."""
         self._whole_boxes = True
 
-    async def _session(self, blocks: list[Block], box: Box) -> AsyncGenerator[Record, None]:
+    async def _session(self, blocks: list[Block], area: Area) -> AsyncGenerator[Record, None]:
+        [box] = area.parts  # a screenshot is of one
         for block in blocks:
             start = block.frames.start
             painted = await self._timely(self._call("a => ecg.showFrame(...a)", [start, replay_of(block)]), start)

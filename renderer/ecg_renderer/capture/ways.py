@@ -25,7 +25,7 @@ from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_che
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
 from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay, SelfCheck
+from ecg_renderer.model import CaptureWay, SelfCheck, around
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ async def _doubt(capture: RestartingCapture, request: _Request) -> str:
 async def _check(capture: RestartingCapture, request: _Request, frames: list[int]) -> CheckResult:
     conversion, film = request.conversion, request.film
     async with _capture(CaptureWay.SCREENSHOT, request) as reference:
-        box = await reference.measure(frames_to_measure(frames))
+        box = around(await reference.measure(frames_to_measure(frames)))
         if box:  # screenshots of what matters take a fraction of the time
             with suppress(BoxOutgrownError):
                 return await check_way(capture, reference, film.blocks, frames, box=box, conversion=conversion)

@@ -1,6 +1,6 @@
 """Captions alone, made of their cells: ProRes 4444, VP9 with alpha, PNG pictures. Straight alpha, no sound.
 
-    cells ─ pictures_of ─> planes of a box ─> the whole picture ─┬─ ProRes ─> packets, one for each frame ─> .mov
+    cells ─ pictures_of ─> planes of boxes ─> the whole picture ─┬─ ProRes ─> packets, one for each frame ─> .mov
                                                                  ├─ VP9 ────────────────────────────────> .webm
                                                                  └─ PNG ──> files, one for each frame ───> .zip, folder/
 
@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from ecg_api.plan import Matrix, SourceFacts, Target
 from ecg_api.renditions import RenditionFormat
-from ecg_renderer.caption_cells import ShownPicture, box_of, pictures_of
+from ecg_renderer.caption_cells import ShownPicture, area_of, pictures_of
 from ecg_renderer.errors import Cancelled, FfmpegError
 from ecg_renderer.media import prores
 from ecg_renderer.media.arguments import movie_timescale
@@ -32,7 +33,7 @@ from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import colour_names
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.verify import Verified, check_result, sha256_of
-from ecg_renderer.model import Box, FrameRange
+from ecg_renderer.model import Area, Box, FrameRange, packed
 from ecg_renderer.storage.base import refusal
 
 # ISO/IEC 23091-2, by FFmpeg's names; 2 is unspecified.
@@ -47,6 +48,7 @@ _PNG_LEVEL = "2"
 
 Packet = Any  # of libav; its class takes a parameter for mypy only
 Planes = tuple[NDArray[np.uint8], ...]
+Parts = Sequence[tuple[Box, Planes]]
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Alone:
 
 
 class _Maker(Protocol):
-    def show(self, box: Box, planes: Planes | None, frames: int) -> None:
-        """Add so many frames that show `planes` at `box`, and nothing else; or nothing at all."""
+    def show(self, parts: Parts, frames: int) -> None:
+        """Add so many frames that show `parts`, and nothing else."""
 
     def close(self) -> None:
         """Write what is left."""
@@ -90,12 +92,12 @@ def write_alone(
             for cell, frames in cells:
                 if stopped():
                     raise Cancelled("Stopped while captions alone were written.")
-                box = box_of(cell)
+                area = area_of(cell)
                 for shown in pictures_of(cell, frames):
-                    planes = _split(shown, box)
-                    if planes:
+                    parts = _parts(shown, area)
+                    for box, planes in parts:
                         seen.add(box, planes[3])
-                    maker.show(box, planes, len(shown.frames))
+                    maker.show(parts, len(shown.frames))
         finally:
             maker.close()
     except LibavError as error:
@@ -120,6 +122,8 @@ class _Seen:
         self.box: Box | None = None
 
     def add(self, box: Box, alpha: NDArray[np.uint8]) -> None:
+        if not alpha.any():
+            return
         rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
         left, top = int(columns[0]), int(rows[0])
         part = Box(box.x + left, box.y + top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
@@ -193,12 +197,12 @@ class _ProRes:
         self._film = _Film(output, "prores", prores.PIXELS, target, source, start, prores.SETTINGS)
         self._luts = _limited(10, full_range=_full_range(target, source))
         self._encoders: dict[tuple[int, int], Any] = {}
-        self._empty = prores.Frame.read(self._encoded(Box(0, 0, target.width, target.height), None), target.width)
+        self._empty = prores.Frame.read(self._encoded(Box(0, 0, target.width, target.height), []), target.width)
         self._nothing = self._empty.with_part(self._empty, Box(0, 0, target.width, target.height))
         self._frame = 0
 
-    def show(self, box: Box, planes: Planes | None, frames: int) -> None:
-        packet = self._packet(box, planes) if planes else self._nothing
+    def show(self, parts: Parts, frames: int) -> None:
+        packet = self._packet(parts) if parts else self._nothing
         for _ in range(frames):
             copy = av.Packet(packet)
             copy.is_keyframe = True
@@ -209,19 +213,19 @@ class _ProRes:
     def close(self) -> None:
         self._film.container.close()
 
-    def _packet(self, box: Box, planes: Planes) -> bytes:
+    def _packet(self, parts: Parts) -> bytes:
+        box = reduce(Box.union, (box for box, _ in parts))
         part = prores.part_around(box, self._target.width, self._target.height)
-        inside = Box(box.x - part.x, box.y - part.y, box.width, box.height)
-        frame = prores.Frame.read(self._encoded(part, (inside, planes)), part.width)
+        inside = [(Box(box.x - part.x, box.y - part.y, box.width, box.height), planes) for box, planes in parts]
+        frame = prores.Frame.read(self._encoded(part, inside), part.width)
         return self._empty.with_part(frame, part)
 
-    def _encoded(self, part: Box, shown: tuple[Box, Planes] | None) -> bytes:
+    def _encoded(self, part: Box, shown: Parts) -> bytes:
         size = part.width, part.height
         if size not in self._encoders:
             self._encoders[size] = prores.encoder(*size, self._film.colours)
         whole = [np.full(size[::-1], value, np.uint16) for value in _EMPTY_10]
-        if shown:
-            box, planes = shown
+        for box, planes in shown:
             for index, (plane, lut) in enumerate(zip(planes, self._luts, strict=True)):
                 values = lut[plane]
                 # Repeated, not blended: halved again, chroma is what was burnt in.
@@ -245,10 +249,10 @@ class _Vp9:
         self._luts = _limited(8, full_range=_full_range(target, source))
         self._frame = 0
 
-    def show(self, box: Box, planes: Planes | None, frames: int) -> None:
+    def show(self, parts: Parts, frames: int) -> None:
         for index, (whole, empty) in enumerate(zip(self._planes, _EMPTY_8, strict=True)):
             whole[:] = empty
-            if planes:
+            for box, planes in parts:
                 whole[_region(box, halved=index in _CHROMA)] = self._luts[index][planes[index]]
         for _ in range(frames):
             for packet in self._film.encode(_to_frame(self._planes, "yuva420p"), self._frame):
@@ -275,8 +279,8 @@ class _Png:
         self._frame = 0
         self._empty = b""
 
-    def show(self, box: Box, planes: Planes | None, frames: int) -> None:
-        data = self._encoded(box, planes) if planes else self._nothing(box)
+    def show(self, parts: Parts, frames: int) -> None:
+        data = self._encoded(parts) if parts else self._nothing()
         for _ in range(frames):
             name = f"captions-{self._frame:06d}.png"
             if self._zip:
@@ -289,13 +293,13 @@ class _Png:
         if self._zip:
             self._zip.close()
 
-    def _nothing(self, box: Box) -> bytes:
-        self._empty = self._empty or self._encoded(box, None)
+    def _nothing(self) -> bytes:
+        self._empty = self._empty or self._encoded([])
         return self._empty
 
-    def _encoded(self, box: Box, planes: Planes | None) -> bytes:
+    def _encoded(self, parts: Parts) -> bytes:
         rgba = np.zeros((self._target.height, self._target.width, 4), np.uint8)
-        if planes:
+        for box, planes in parts:
             rgba[_region(box, halved=False)] = self._to_rgb(planes)
         encoder = av.CodecContext.create("png", "w")
         assert isinstance(encoder, av.VideoCodecContext)
@@ -313,14 +317,19 @@ _EMPTY_8 = (16, 128, 128, 0)
 _EMPTY_10 = (64, 512, 512, 0)
 
 
-def _split(shown: ShownPicture, box: Box) -> Planes | None:
+def _parts(shown: ShownPicture, area: Area) -> Parts:
     if shown.planes is None:
-        return None
+        return []
     pixels = np.frombuffer(shown.planes, np.uint8)
-    luma, chroma = box.area, box.area // 4
-    parts = np.split(pixels, [luma, luma + chroma, luma + 2 * chroma])
-    shapes = (box.height, box.width), (box.height // 2, box.width // 2)
-    return tuple(part.reshape(shapes[index in _CHROMA]) for index, part in enumerate(parts))
+    luma = area.width * area.height
+    planes = np.split(pixels, [luma, luma * 5 // 4, luma * 3 // 2])
+    shapes = (area.height, area.width), (area.height // 2, area.width // 2)
+    whole = [plane.reshape(shapes[index in _CHROMA]) for index, plane in enumerate(planes)]
+    places = [(part, Box(0, top, part.width, part.height)) for part, top in packed(area)]
+    return [
+        (part, tuple(plane[_region(place, halved=index in _CHROMA)] for index, plane in enumerate(whole)))
+        for part, place in places
+    ]
 
 
 def _full_range(target: Target, source: SourceFacts) -> bool:

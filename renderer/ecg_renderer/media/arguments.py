@@ -7,7 +7,7 @@ merge_arguments     cells + sound of the source -> the result, nothing encoded a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -35,7 +35,7 @@ from ecg_renderer.media.filters import (
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import input_name, source_options
 from ecg_renderer.media.tracks import Track
-from ecg_renderer.model import Box
+from ecg_renderer.model import Area, Box, packed
 
 LEAD_FRAMES = 32
 """How many frames after 0 the first one is timed while it is not merged: no decoder's delay leads below 0, where
@@ -55,13 +55,13 @@ _TELEVISION = (None, "bt709", "smpte170m", "smpte240m", "bt470bg", "bt470m")
 
 @dataclass(frozen=True)
 class Overlay:
-    """Caption pictures: NUT, raw yuva420p of exactly the box's size, in the source's matrix and range.
+    """Caption pictures: NUT, raw yuva420p of exactly the area's size, in the source's matrix and range.
 
     Sparse: each picture stays until the next. Times are those of the pictures that they lie over, in ticks of exactly
     one frame, which `overlay` compares with the video's; an inexact clock shows captions one frame late.
     """
 
-    box: Box
+    area: Area
     input: str
     """A path, or `pipe:0`."""
 
@@ -291,9 +291,21 @@ def _composed(job: Pictures) -> Any:
     tags = colour_filters(job.source, target.colour)
     pictures = _chained(pictures, tags)
     if job.overlay:
-        captions = _chained(_caption_input(job.overlay), tags)
-        pictures = ffmpeg.overlay(pictures, captions, **overlay_options(job.overlay.box, ten_bit=job.ten_bit))
+        for part, captions in _caption_parts(job.overlay, tags):
+            pictures = ffmpeg.overlay(pictures, captions, **overlay_options(part, ten_bit=job.ten_bit))
     return pictures
+
+
+def _caption_parts(overlay: Overlay, tags: list[Filter]) -> Iterator[tuple[Box, Any]]:
+    """Yield the parts of the captured area, each with the stream of its captions."""
+    captions = _chained(_caption_input(overlay), tags)
+    parts = list(packed(overlay.area))
+    if len(parts) == 1:
+        yield overlay.area.parts[0], captions
+        return
+    copies = captions.filter_multi_output("split", len(parts))
+    for number, (part, top) in enumerate(parts):
+        yield part, copies[number].filter("crop", part.width, part.height, 0, top)
 
 
 def _caption_input(overlay: Overlay) -> Any:

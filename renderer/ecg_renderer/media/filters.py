@@ -4,6 +4,8 @@
                                                                        overlay ─> encoder
     captions (sparse, exact ticks) ──────────────────────── setparams ─┘
 
+Where captions are far apart, their parts are cut out of the packed picture, and each gets an overlay of its own.
+
 Filters that would change nothing are left out. What is always there costs nothing: `fps` and `setpts` only
 rewrite time stamps.
 """

@@ -5,6 +5,7 @@
  * else.
  */
 import { Kind } from '/records.js';
+import { around } from '/stage.js';
 
 const clock = window.ecgClock;
 
@@ -15,21 +16,24 @@ export class CanvasCapture {
   /**
    * @param canvas   the surface that holds the stages
    * @param stages   armed stages, children of the canvas
-   * @param box      {x, y, width, height}: the part of the picture that is captured, output px, even numbers
+   * @param parts    [{x, y, width, height}]: what of the picture is captured, output px, even numbers, from top to bottom;
+   *                 the canvas has one below the other, at the left edge
    * @param sink     takes records: `async send(records)` resolves when more may follow
    * @param options  {checkEvery: patches between proofs, heldBytes: how far later blocks may run ahead, wholeBoxes}
    */
-  constructor(canvas, stages, box, sink, options) {
+  constructor(canvas, stages, parts, sink, options) {
     this.canvas = canvas;
-    this.box = box;
+    let height = 0;
+    this.parts = parts.map((part) => ({ ...part, top: (height += part.height) - part.height }));
+    this.size = { width: Math.max(...parts.map((part) => part.width)), height };
     this.sink = sink;
     this.options = options;
     this.wholeBoxes = options.wholeBoxes;
     this.lanes = stages.map((stage) => ({ stage, block: null, frame: 0, dirty: null, movesByItself: false }));
-    canvas.width = box.width;
-    canvas.height = box.height;
-    canvas.style.width = `${box.width}px`;
-    canvas.style.height = `${box.height}px`;
+    canvas.width = this.size.width;
+    canvas.height = this.size.height;
+    canvas.style.width = `${this.size.width}px`;
+    canvas.style.height = `${this.size.height}px`;
     this.context = canvas.getContext('2d', { willReadFrequently: true, alpha: true });
     this.stats = { seeks: 0, paints: 0, patches: 0, pixels: 0, seekMs: 0, paintMs: 0, readMs: 0, sendMs: 0 };
   }
@@ -83,8 +87,8 @@ export class CanvasCapture {
       this.stats.seeks++;
       const first = lane.frame === block.start;
       if (first) stage.remember();
-      if (first) this.#clip(lane, stage.paintedBox());
-      else if (changes.length) lane.dirty = this.#clip(lane, stage.changedBox(changes));
+      if (first) this.#place(lane, stage.paintedBoxes());
+      else if (changes.length) lane.dirty = this.#place(lane, stage.changedBoxes(changes));
       if (first || changes.length) lane.movesByItself = stage.movesByItself();
       if (first || lane.movesByItself || (lane.dirty && this.wholeBoxes)) lane.dirty = this.#wholeBox();
       lane.captured = lane.frame++;
@@ -113,27 +117,30 @@ export class CanvasCapture {
   }
 
   #wholeBox() {
-    return { x: 0, y: 0, width: this.box.width, height: this.box.height };
+    return { x: 0, y: 0, ...this.size };
   }
 
   /**
-   * Bounds in output px to an even-aligned box inside the captured one.
+   * Boxes in output px to the even-aligned box around them in the canvas, or null.
    *
-   * A picture that grows out of the captured box must not be cut off silently: it is noted, and ends the capture.
+   * A picture that grows out of the captured parts must not be cut off silently: it is noted, and ends the capture.
    */
-  #clip(lane, bounds) {
-    if (!bounds) return null;
+  #place(lane, boxes) {
     const { size } = lane.stage;
-    const left = Math.max(0, Math.floor(bounds[0] / 2) * 2);
-    const top = Math.max(0, Math.floor(bounds[1] / 2) * 2);
-    const right = Math.min(size.width, Math.ceil(bounds[2] / 2) * 2);
-    const bottom = Math.min(size.height, Math.ceil(bounds[3] / 2) * 2);
-    if (right <= left || bottom <= top) return null;
-    const { x, y, width, height } = this.box;
-    if (left < x || top < y || right > x + width || bottom > y + height) {
-      this.outgrown = { frame: lane.frame, x: left, y: top, width: right - left, height: bottom - top };
+    const placed = [];
+    const lost = [];
+    for (const box of boxes) {
+      const left = Math.max(0, Math.floor(box[0] / 2) * 2);
+      const top = Math.max(0, Math.floor(box[1] / 2) * 2);
+      const right = Math.min(size.width, Math.ceil(box[2] / 2) * 2);
+      const bottom = Math.min(size.height, Math.ceil(box[3] / 2) * 2);
+      if (right <= left || bottom <= top) continue;
+      const part = this.parts.find(({ x, y, width, height }) => left >= x && top >= y && right <= x + width && bottom <= y + height);
+      if (!part) lost.push([left, top, right, bottom]);
+      else placed.push([left - part.x, top - part.y + part.top, right - part.x, bottom - part.y + part.top]);
     }
-    return { x: left - x, y: top - y, width: right - left, height: bottom - top };
+    if (lost.length) this.outgrown = { frame: lane.frame, ...asRectangle(around(lost)) };
+    return placed.length ? asRectangle(around(placed)) : null;
   }
 
   async #paint() {
@@ -160,11 +167,25 @@ export class CanvasCapture {
 
   #draw(lane, { x, y, width, height }) {
     const { context } = this;
-    // All of it, though only a box is read: an edge of a clip that runs through a rounded corner changes its pixels.
-    context.clearRect(0, 0, this.box.width, this.box.height);
-    context.drawElementImage(lane.stage.root, -this.box.x, -this.box.y);
+    // All of a part, though only a box is read: an edge of a clip that runs through a rounded corner changes its pixels.
+    context.clearRect(0, 0, this.size.width, this.size.height);
+    for (const part of this.parts) if (part.top < y + height && part.top + part.height > y) this.#drawPart(lane.stage, part);
     const pixels = context.getImageData(x, y, width, height).data.buffer;
     return { frame: lane.captured, block: lane.block.start, x, y, width, height, pixels };
+  }
+
+  #drawPart({ root }, part) {
+    const { context } = this;
+    if (this.parts.length === 1) {
+      context.drawElementImage(root, -part.x, -part.y);
+      return;
+    }
+    context.save();
+    context.beginPath();
+    context.rect(0, part.top, part.width, part.height);
+    context.clip();
+    context.drawElementImage(root, -part.x, part.top - part.y);
+    context.restore();
   }
 
   async #send(records) {
@@ -172,4 +193,8 @@ export class CanvasCapture {
     await this.sink.send(records);
     this.stats.sendMs += clock.real.now() - began;
   }
+}
+
+function asRectangle([left, top, right, bottom]) {
+  return { x: left, y: top, width: right - left, height: bottom - top };
 }

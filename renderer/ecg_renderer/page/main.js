@@ -5,7 +5,7 @@ import { runningPlugin, stopGsap, takeFailures } from '/foreign.js';
 import { askFonts, forgetFonts, lookAt, rootsOutside } from '/look.js';
 import { loadPlugins } from '/plugin-host.js';
 import { ProtocolSink, RingSink } from '/sinks.js';
-import { Stage } from '/stage.js';
+import { Stage, addToBands, around } from '/stage.js';
 
 const clock = window.ecgClock;
 const SETTLE_FRAMES = 2;
@@ -54,23 +54,20 @@ window.ecg = {
     for (const stage of stages) stage.arm();
   },
 
-  /** Bounds [left, top, right, bottom] of everything painted at any of `frames` (ascending), or null. */
+  /** Boxes [left, top, right, bottom], apart in height, around everything painted at any of `frames` (ascending). */
   async measure(frames) {
-    let bounds = null;
+    let bands = [];
     for await (const _ of stages[0].preRoll([])) continue;
     for (const frame of frames) {
       await stages[0].seek(frame);
-      const box = stages[0].paintedBox();
-      if (!box) continue;
       const { width, height } = stages[0].size;
-      if (box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height) {
+      const boxes = stages[0].paintedBoxes();
+      if (boxes.some((box) => box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height)) {
         for (const root of rootsOutside(stages[0])) suspects.add(root);
       }
-      bounds = bounds
-        ? [Math.min(bounds[0], box[0]), Math.min(bounds[1], box[1]), Math.max(bounds[2], box[2]), Math.max(bounds[3], box[3])]
-        : box;
+      for (const box of boxes) bands = addToBands(bands, box);
     }
-    return bounds;
+    return bands;
   },
 
   /** Ids of the root nodes of cues whose text was outside of the picture while they were measured since the last call. */
@@ -104,8 +101,8 @@ window.ecg = {
   },
 
   /** Capture blocks of frames through the canvas; resolves to statistics when all records have been sent. */
-  async captureCanvas({ blocks, box, ...options }) {
-    capture = new CanvasCapture(surface, stages, box, sink, options);
+  async captureCanvas({ blocks, parts, ...options }) {
+    capture = new CanvasCapture(surface, stages, parts, sink, options);
     return capture.run(blocks);
   },
 
@@ -121,7 +118,7 @@ window.ecg = {
     await stage.seek(frame);
     stage.remember();
     moving = stage.movesByItself();
-    return stage.paintedBox();
+    return around(stage.paintedBoxes());
   },
 
   /** Go to `frame` from the one before: for whoever shows the stage to a person. */
@@ -140,7 +137,7 @@ window.ecg = {
     for (let frame = from; frame < end; frame++) {
       const changes = await stage.seek(frame);
       if (changes.length) moving = stage.movesByItself();
-      const box = changes.length ? stage.changedBox(changes) : null;
+      const box = changes.length ? around(stage.changedBoxes(changes)) : null;
       if (box || moving) return { frame, box, moving };
     }
     return { frame: end, box: null, moving: false };

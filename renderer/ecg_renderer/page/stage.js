@@ -144,18 +144,17 @@ export class Stage {
     return this.root.getAnimations({ subtree: true }).length > 0 || !!this.root.querySelector('img[src]:not([data-ecg-sheet]), video, canvas');
   }
 
-  /** Remember where everything is, so that the next `changedBox` can compare. */
+  /** Remember where everything is, so that the next `changedBoxes` can compare. */
   remember() {
     this.rects = this.#measure();
   }
 
   /**
-   * The box in output px around everything that `records` mutated, and everything that moved, came or went.
+   * Boxes [left, top, right, bottom] in output px around all that `records` mutated, and all that moved, came or went.
    *
    * All elements are compared, not only the mutated ones: a reflow shifts neighbours that nobody touched.
-   * Returns [left, top, right, bottom], or null if nothing visible changed.
    */
-  changedBox(records) {
+  changedBoxes(records) {
     const mutated = new Set();
     for (const { target, type } of records) {
       const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
@@ -164,29 +163,29 @@ export class Stage {
       if (type === 'childList') this.ink = new WeakMap();
     }
     for (const element of mutated) this.#noticeStyle(element);
-    const box = new Extent();
+    const boxes = [];
     const now = this.#measure();
     for (const [element, rect] of now) {
       const before = this.rects.get(element);
       if (before && sameRect(before, rect) && !this.#isInside(element, mutated)) continue;
       // What it painted before has to go, even if it paints nothing now: a text that was split into letters.
-      if (before) box.add(before, this.#formerReach(element));
+      if (before) addBox(boxes, before, this.#formerReach(element));
       const ink = this.#inkOf(element, rect);
-      if (ink.paints) box.add(rect, ink.reach);
+      if (ink.paints) addBox(boxes, rect, ink.reach);
     }
-    for (const [element, rect] of this.rects) if (!now.has(element)) box.add(rect, this.#formerReach(element));
+    for (const [element, rect] of this.rects) if (!now.has(element)) addBox(boxes, rect, this.#formerReach(element));
     this.rects = now;
-    return box.bounds();
+    return boxes;
   }
 
-  /** The box around everything that is painted now, or null. */
-  paintedBox() {
-    const box = new Extent();
+  /** Boxes around everything that is painted now. */
+  paintedBoxes() {
+    const boxes = [];
     for (const [element, rect] of this.#measure()) {
       const ink = this.#inkOf(element, rect);
-      if (ink.paints) box.add(rect, ink.reach);
+      if (ink.paints) addBox(boxes, rect, ink.reach);
     }
-    return box.bounds();
+    return boxes;
   }
 
   #measure() {
@@ -333,22 +332,23 @@ class CueIndex {
   }
 }
 
-/** A growing rectangle. */
-class Extent {
-  left = Infinity;
-  top = Infinity;
-  right = -Infinity;
-  bottom = -Infinity;
+function addBox(boxes, rect, reach) {
+  if (reach === -Infinity || (!rect.width && !rect.height)) return;
+  const box = [rect.left - reach, rect.top - reach, rect.right + reach, rect.bottom + reach];
+  if (box[2] > box[0]) boxes.push(box);
+}
 
-  add(rect, reach) {
-    if (reach === -Infinity || (!rect.width && !rect.height)) return;
-    this.left = Math.min(this.left, rect.left - reach);
-    this.top = Math.min(this.top, rect.top - reach);
-    this.right = Math.max(this.right, rect.right + reach);
-    this.bottom = Math.max(this.bottom, rect.bottom + reach);
-  }
+/** The box [left, top, right, bottom] around all `boxes`, or null if there are none. */
+export function around(boxes) {
+  if (!boxes.length) return null;
+  const edges = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const box of boxes) box.forEach((edge, side) => (edges[side] = side < 2 ? Math.min(edges[side], edge) : Math.max(edges[side], edge)));
+  return edges;
+}
 
-  bounds() {
-    return this.right > this.left ? [this.left, this.top, this.right, this.bottom] : null;
-  }
+/** Add `box` to `bands`: boxes that have rows without any of them in between. */
+export function addToBands(bands, box) {
+  const isNear = (band) => band[1] <= box[3] && band[3] >= box[1];
+  const near = bands.filter(isNear);
+  return [...bands.filter((band) => !isNear(band)), around([...near, box])];
 }

@@ -59,7 +59,7 @@ def test_all_ink_lies_in_the_box_that_is_captured(text: str, style: Json) -> Non
             measured = await capture.measure([5])
             return measured, await pictures_of(capture, shot.blocks, shot.whole)
 
-    box, pictures = asyncio.run(look())
+    [box], pictures = asyncio.run(look())
     rows, columns = np.nonzero(pictures[5][..., 3])
     assert len(rows)
     assert box.y <= rows.min()

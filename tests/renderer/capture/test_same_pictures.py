@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from captions import talk
+from captions import box_cue, scenario, talk
 from captures import Picture, Tampering, cut, differing, distinct, film, frames_of, open_way, pictures_of
+from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
 from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import Box, Boxes, CaptureWay
 
 SECONDS = 1.6
 
@@ -72,6 +74,42 @@ def test_a_canvas_that_is_shown_gives_the_same_pictures(whole: dict[int, Picture
             return await pictures_of(capture, shot.blocks, shot.whole)
 
     assert differing(asyncio.run(shown()), whole) == []
+
+
+def test_parts_that_are_captured_apart_are_those_of_the_whole_picture() -> None:
+    below = talk(SECONDS)
+    above = box_cue("above", 0.3, 1.2, (0.1, 0.05, 0.3, 0.1), "rgba(0, 200, 80, 0.7)")
+    between = box_cue("between", 1.3, 1.4, (0.15, 0.23, 0.1, 0.05), "#ffffff")
+    apart = film(SECONDS, captions=scenario([*below["cues"], above]))
+    full = film(SECONDS, captions=scenario([*below["cues"], above, between]))
+    area = Boxes((Box(20, 0, 300, 80), Box(0, 120, 640, 240)))
+
+    async def capture() -> tuple[dict[int, Picture], Box]:
+        async with open_way("canvas", apart, stages=2) as opened:
+            pictures = await pictures_of(opened, apart.blocks, area)
+            await opened.show(full)
+            with pytest.raises(BoxOutgrownError) as caught:
+                await pictures_of(opened, full.blocks, area)
+            return pictures, caught.value.box
+
+    pictures, lost = asyncio.run(capture())
+    together = captured(apart)
+    above_all, below_all = area.parts
+
+    assert distinct(pictures) > 30
+    for frame, picture in pictures.items():
+        assert np.array_equal(picture[:80, :300], together[frame][rows(above_all), columns(above_all)])
+        assert np.array_equal(picture[80:], together[frame][rows(below_all), columns(below_all)])
+        assert not picture[:80, 300:].any()
+    assert Box(60, 60, 220, 60).contains(lost)
+
+
+def rows(box: Box) -> slice:
+    return slice(box.y, box.y + box.height)
+
+
+def columns(box: Box) -> slice:
+    return slice(box.x, box.x + box.width)
 
 
 @pytest.mark.parametrize("stages", [1, 4, 8])

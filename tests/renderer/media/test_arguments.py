@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ecg_renderer.media.arguments import (
 from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import decimal
 from ecg_renderer.media.placing import seek_before
-from ecg_renderer.model import Box
+from ecg_renderer.model import Box, Boxes
 from ecg_renderer.planning import output_colour
 from plan_facts import a_source, a_target
 
@@ -121,6 +122,14 @@ def test_the_gpu_decodes_and_encodes_at_constant_quality() -> None:
     words = arguments(overlay=Overlay(Box(320, 840, 1280, 160), "pipe:0"), encoder="nvenc", preset="medium")
     expected = {"hwaccel": "cuda", "c:v": "h264_nvenc", "preset": "p4", "rc": "vbr", "cq": "26", "b:v": "0"}
     assert {name: option(words, name) for name in expected} == expected
+
+
+def test_parts_that_are_captured_apart_are_cut_out_of_one_picture_and_laid_over_one_by_one() -> None:
+    area = Boxes((Box(320, 20, 1280, 160), Box(200, 840, 1400, 200)))
+    graph = option(arguments(overlay=Overlay(area, "pipe:0")), "filter_complex")
+    assert "split=2" in graph
+    assert {"crop=1280:160:0:0", "crop=1400:200:0:160"} <= set(re.findall(r"crop=[0-9:]+", graph))
+    assert re.findall(r"x=(\d+):y=(\d+)", graph) == [("320", "20"), ("200", "840")]
 
 
 def test_ten_bits_go_to_the_gpu_in_the_layout_that_it_takes() -> None:

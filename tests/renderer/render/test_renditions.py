@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,15 +17,17 @@ import pytest
 import webvtt
 from numpy.typing import NDArray
 
-from captions import render_job, talk
+from captions import box_cue, render_job, talk
 from clips import Clip, counter, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenditionStatus
 from ecg_renderer import rendering
+from ecg_renderer.capture.patches import Capture
 from ecg_renderer.drawing import draw
 from ecg_renderer.errors import ManifestError, StorageError
 from ecg_renderer.media import prores
+from ecg_renderer.model import Area, Block
 from renders import rendered
 
 RATE = Fraction(30)
@@ -43,7 +45,9 @@ RENDITIONS: list[dict[str, Any]] = [
 
 
 def job_of(folder: Path, renditions: list[dict[str, Any]], **options: object) -> RenderJob:
-    job = render_job(counter(Clip(frames=FRAMES)), talk(1.6), folder / "out.mp4", quality=100, **options)
+    captions = talk(1.6, plugins=("cwi-color", "fadein"))
+    captions["cues"].append(box_cue("top", 0.3, 1.2, (0.1, 0, 0.3, 0.1), "rgba(0, 200, 80, 0.7)"))
+    job = render_job(counter(Clip(frames=FRAMES)), captions, folder / "out.mp4", quality=100, **options)
     data = json.loads(job.model_dump_json(exclude_none=True))
     data["spec"]["renditions"] = renditions
     return RenderJob.model_validate(data, strict=False)
@@ -53,31 +57,32 @@ def job_of(folder: Path, renditions: list[dict[str, Any]], **options: object) ->
 class Made:
     folder: Path
     result: RenderResult
-    draws: int
+    areas: list[Area]
+    """What was captured, each time that all was drawn anew."""
 
     def output(self, name: str) -> RenditionStatus:
         return next(output for output in self.result.outputs if output.name == name)
 
 
-class CountedDraws:
-    """Draws as ever, and counts how often all was drawn anew."""
+class NotedDraws:
+    """Draws as ever, and notes what is captured each time that all is drawn anew."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.areas: list[Area] = []
 
-    def __call__(self, *arguments: Any, **more: Any) -> AsyncIterator[int]:
-        self.count += 1
-        return draw(*arguments, **more)
+    def __call__(self, capture: Capture, blocks: Sequence[Block], area: Area, *more: Any, **rest: Any) -> Any:
+        self.areas.append(area)
+        return draw(capture, blocks, area, *more, **rest)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("renditions")
-    draws = CountedDraws()
+    draws = NotedDraws()
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(rendering, "draw", draws)
         result = rendered(job_of(folder, RENDITIONS, softSubtitles=True), folder)
-    return Made(folder, result, draws.count)
+    return Made(folder, result, draws.areas)
 
 
 def planes(path: Path, pixels: str) -> list[list[NDArray[np.float64]]]:
@@ -136,7 +141,14 @@ def test_every_result_is_listed_with_what_it_is(made: Made) -> None:
 
 
 def test_captions_of_one_size_are_drawn_once(made: Made) -> None:
-    assert made.draws == 2  # the main video's size, and the vertical one's
+    assert len(made.areas) == 2  # the main video's size, and the vertical one's
+
+
+def test_captions_at_the_top_and_the_bottom_are_captured_apart(made: Made) -> None:
+    for area, height in zip(made.areas, (180, 320), strict=True):
+        above, below = area.parts
+        assert below.y - (above.y + above.height) > height // 8
+        assert area.height == above.height + below.height
 
 
 def test_captions_alone_over_the_source_are_the_burnt_in_frames(made: Made) -> None:
@@ -219,11 +231,11 @@ def test_subtitles_say_what_is_shown(made: Made) -> None:
 
 
 def test_what_was_drawn_serves_the_next_run(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    draws = CountedDraws()
+    draws = NotedDraws()
     monkeypatch.setattr(rendering, "draw", draws)
     before = made.output("alone.mov").sha256
     result = rendered(job_of(made.folder, RENDITIONS[:1]), made.folder)
-    assert draws.count == 0
+    assert draws.areas == []
     assert result.outputs[1].sha256 == before
     assert [numbers.source for numbers in read_counters(made.folder / "out.mp4")] == list(range(FRAMES))
 

@@ -32,10 +32,9 @@ CONVERSION = Conversion.of("bt601", full_range=False)
 # The page believes that only the left half of what changed has changed.
 LOSE_HALF = """async () => {
     const { Stage } = await import('/stage.js');
-    const changedBox = Stage.prototype.changedBox;
-    Stage.prototype.changedBox = function (records) {
-        const box = changedBox.call(this, records);
-        return box && [box[0], box[1], (box[0] + box[2]) / 2, box[3]];
+    const changedBoxes = Stage.prototype.changedBoxes;
+    Stage.prototype.changedBoxes = function (records) {
+        return changedBoxes.call(this, records).map((box) => [box[0], box[1], (box[0] + box[2]) / 2, box[3]]);
     };
 }"""
 NOTHING = "() => {}"
