@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -33,7 +32,7 @@ from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import colour_names
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.verify import Verified, check_result, sha256_of
-from ecg_renderer.model import Area, Box, FrameRange, packed
+from ecg_renderer.model import Area, Box, FrameRange, around, packed
 from ecg_renderer.storage.base import refusal
 
 # ISO/IEC 23091-2, by FFmpeg's names; 2 is unspecified.
@@ -85,7 +84,7 @@ def write_alone(
     target = target.model_copy(update={"quality": quality, "format": "webm" if written == "webm" else "mov"})
     rate, lead = target.exact_rate, target.lead_frames
     start = source.start - lead / rate - output_start(source, rate, lead)
-    seen = _Seen()
+    seen: Box | None = None
     try:
         maker = _maker(written, target, source, start, output)
         try:
@@ -95,8 +94,7 @@ def write_alone(
                 area = area_of(cell)
                 for shown in pictures_of(cell, frames):
                     parts = _parts(shown, area)
-                    for box, planes in parts:
-                        seen.add(box, planes[3])
+                    seen = around([*([seen] if seen else []), *(box for box, _ in parts)])
                     maker.show(parts, len(shown.frames))
         finally:
             maker.close()
@@ -105,29 +103,14 @@ def write_alone(
     except OSError as error:
         raise refusal(error, "write", output) from error
     if written == "png":
-        return Alone(_counted(output, target), seen.box)
-    return Alone(check_result(output, target, start=start, sounds=0), seen.box)
+        return Alone(_counted(output, target), seen)
+    return Alone(check_result(output, target, start=start, sounds=0), seen)
 
 
 def _maker(written: RenditionFormat, target: Target, source: SourceFacts, start: Fraction, output: Path) -> _Maker:
     if written == "png":
         return _Png(target, source, output)
     return (_ProRes if written == "mov" else _Vp9)(target, source, start, output)
-
-
-class _Seen:
-    """Which part of the picture shows captions on any frame."""
-
-    def __init__(self) -> None:
-        self.box: Box | None = None
-
-    def add(self, box: Box, alpha: NDArray[np.uint8]) -> None:
-        if not alpha.any():
-            return
-        rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-        left, top = int(columns[0]), int(rows[0])
-        part = Box(box.x + left, box.y + top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-        self.box = self.box.union(part) if self.box else part
 
 
 class _Film:
@@ -214,7 +197,8 @@ class _ProRes:
         self._film.container.close()
 
     def _packet(self, parts: Parts) -> bytes:
-        box = reduce(Box.union, (box for box, _ in parts))
+        box = around(box for box, _ in parts)
+        assert box
         part = prores.part_around(box, self._target.width, self._target.height)
         inside = [(Box(box.x - part.x, box.y - part.y, box.width, box.height), planes) for box, planes in parts]
         frame = prores.Frame.read(self._encoded(part, inside), part.width)
@@ -326,10 +310,23 @@ def _parts(shown: ShownPicture, area: Area) -> Parts:
     shapes = (area.height, area.width), (area.height // 2, area.width // 2)
     whole = [plane.reshape(shapes[index in _CHROMA]) for index, plane in enumerate(planes)]
     places = [(part, Box(0, top, part.width, part.height)) for part, top in packed(area)]
-    return [
+    parts = [
         (part, tuple(plane[_region(place, halved=index in _CHROMA)] for index, plane in enumerate(whole)))
         for part, place in places
     ]
+    return [(box, planes) for part in parts for box, planes in _visible(*part)]
+
+
+def _visible(part: Box, planes: Planes) -> Parts:
+    """Return what shows anything of a part, on even pixels: little of what captions reach over the whole time."""
+    rows, columns = (np.flatnonzero(planes[3].any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
+    top, left = (int(places[0]) // 2 * 2 for places in (rows, columns))
+    height, width = int(rows[-1]) // 2 * 2 + 2 - top, int(columns[-1]) // 2 * 2 + 2 - left
+    inside = Box(left, top, width, height)
+    shown = tuple(plane[_region(inside, halved=index in _CHROMA)] for index, plane in enumerate(planes))
+    return [(Box(part.x + left, part.y + top, width, height), shown)]
 
 
 def _full_range(target: Target, source: SourceFacts) -> bool:
