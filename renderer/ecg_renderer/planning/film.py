@@ -22,6 +22,8 @@ _EDGE, _SAMPLED_AFTER = Fraction(EDGE), Fraction(SAMPLED_AFTER)
 # that moves for much longer no place is good, and the cut stays where it was wished.
 _SHIFT_PER_REPLAYED = 4
 _LONG_REPLAY = 100
+# In seconds; more than a frame, or an edge that is not sharp, can be off.
+_NEAR = 2.0
 
 
 def alive_frames(start: float, end: float, grid: FrameGrid) -> FrameRange:
@@ -56,7 +58,10 @@ def replay_before(frame: int, cues: Iterable[CueSpan], grid: FrameGrid) -> tuple
     when their time comes), so that history is replayed, but not the frames in it that look like the one before.
     """
     ranges = []
+    time = float(grid.seconds(frame))
     for cue in cues:
+        if not cue.start - _NEAR < time < cue.end + _NEAR:  # looked at for each block: exact fractions take their time
+            continue
         span = alive_frames(cue.start, cue.end, grid)
         if span.start < frame < span.end:
             ranges += [
