@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
-
-from pydantic import ValidationError
 
 from ecg_api.live import LiveStream
 from ecg_api.options import Options
@@ -33,7 +28,8 @@ from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, pla
 from ecg_renderer.film import PREVIEW_HEIGHT, Film
 from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
-from ecg_renderer.media.probe import probe_source
+from ecg_renderer.media.probe import known_source
+from ecg_renderer.media.process import file_identity, program_identity
 from ecg_renderer.metering import cores
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.origin import Origin, PluginOrigins, fetch
@@ -54,8 +50,6 @@ from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
-# Raise when a source is looked at otherwise than before.
-_PROBE_SCHEMA = 4
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
 SCENARIO_BYTES = 32 * 1024 * 1024
@@ -188,7 +182,7 @@ async def prepare_job(
     with plain_failures():
         async with asyncio.TaskGroup() as tasks:
             raw = tasks.create_task(asyncio.to_thread(reader or read_scenario, spec.scenario, base))
-            facts = tasks.create_task(_probe(source, store))
+            facts = tasks.create_task(known_source(source, store))
             named = tasks.create_task(asyncio.to_thread(versions))
     source_url, source_facts = facts.result()
     encoding, bit_depth = encoding_of(source_facts, spec.options)
@@ -259,19 +253,6 @@ def _picture(source: SourceFacts, options: Options) -> Picture:
     return Picture(width, height)
 
 
-async def _probe(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
-    url = await opened_source(source)
-    identity = await asyncio.to_thread(source.identity)
-    note = f"probes/{canonical_hash([identity, _PROBE_SCHEMA, program_identity('ffprobe')])}.json"
-    if raw := await store.recall(note):
-        with suppress(ValidationError):
-            return url, SourceFacts.model_validate_json(raw).model_copy(update={"uri": source.name})
-    facts = await probe_source(url, display=source.name, identity=identity)
-    # Without its address, which may carry a signature and is not the source's own.
-    await store.note(note, facts.model_copy(update={"uri": ""}).model_dump_json().encode())
-    return url, facts
-
-
 async def same_source(source: Storage, facts: SourceFacts) -> str:
     """Return what FFmpeg opens as the source, asked for anew: an address that was signed earlier may have expired.
 
@@ -325,16 +306,9 @@ def versions() -> dict[str, str]:
         "renderer": version("ecg-render"),
         "page": page_hash(),
         "ffmpeg": program_identity("ffmpeg"),
-        "chromium": _file_identity(chromium) if chromium else version("playwright"),
+        "chromium": file_identity(chromium) if chromium else version("playwright"),
         "fonts": _fonts(),
     }
-
-
-@cache
-def program_identity(tool: str) -> str:
-    """Return a text that changes when `ffmpeg` or `ffprobe` is another one; nothing if it is not there."""
-    program = shutil.which(os.environ.get(f"ECG_{tool.upper()}") or tool)
-    return _file_identity(Path(program)) if program else ""
 
 
 def _fonts() -> str:
@@ -347,8 +321,3 @@ def _fonts() -> str:
         return ""
     files = [Path(line) for line in sorted(set(listed.stdout.splitlines()))]
     return canonical_hash([[file.name, file.stat().st_size] for file in files if file.is_file()])
-
-
-def _file_identity(file: Path) -> str:
-    status = file.resolve().stat()
-    return f"{file}:{status.st_size}:{status.st_mtime_ns}"

@@ -141,14 +141,20 @@ def _render(request: RunRequest, display: Display) -> RenderResult:
 
 async def _run(request: RunRequest, display: Display) -> RenderResult:
     import asyncio
+    import importlib
 
     from ecg_renderer.browser import BrowserLauncher
+    from ecg_renderer.errors import plain_failures
 
     launcher = BrowserLauncher()
     launcher.warm()
     try:
-        # Imported in a thread: meanwhile Chromium comes up and is served its page.
-        run_job = await asyncio.to_thread(_load_run_job)
+        # Imported in a thread: meanwhile Chromium comes up and is served its page, and the source is looked at.
+        await asyncio.to_thread(importlib.import_module, "ecg_renderer.media.probe")
+        with plain_failures():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_look(request))
+                run_job = await asyncio.to_thread(_load_run_job)
         if playlist := _playlist(request):
             display.note(f"To be watched meanwhile: {playlist}")
         return await run_job(request, display, launcher)
@@ -162,6 +168,16 @@ def _playlist(request: RunRequest) -> Path | None:
 
     folder = live_folder(request)
     return folder / MASTER if folder else None
+
+
+async def _look(request: RunRequest) -> None:
+    """Find out, and note, what a source on this machine is: it is what planning will ask for first."""
+    from ecg_renderer.media.probe import known_source
+    from ecg_renderer.storage import CellStore, FileStorage, open_storage
+
+    source = open_storage(request.job.spec.source.uri, request.base)
+    if isinstance(source, FileStorage):
+        await known_source(source, CellStore(request.cells.as_uri()))
 
 
 def _load_run_job() -> Callable[[RunRequest, Display, BrowserLauncher], Coroutine[None, None, RenderResult]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,6 +21,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import FfmpegError, RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
@@ -34,6 +37,7 @@ from ecg_renderer.media.process import (
     input_name,
     is_remote,
     local_path,
+    program_identity,
     run_ffmpeg,
     run_ffprobe,
     source_options,
@@ -53,9 +57,12 @@ from ecg_renderer.media.timing import (
     timing_of,
 )
 from ecg_renderer.media.tracks import is_copied_somewhere
+from ecg_renderer.storage import CellStore, Storage, opened_source
 
 _T = TypeVar("_T")
 
+# Raise when a source is looked at otherwise than before.
+_SCHEMA = 4
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
@@ -91,6 +98,24 @@ _AWAY = (
 
 # Said when what was read is not the whole.
 _BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
+
+
+async def known_source(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
+    """Return what FFmpeg opens as `source`, and what is known of it; `store` remembers that for the next time.
+
+    Raises as `probe_source` does, StorageError.
+    """
+    url = await opened_source(source)
+    identity = await asyncio.to_thread(source.identity)
+    key = "\n".join([identity, str(_SCHEMA), program_identity("ffprobe")])
+    note = f"probes/{hashlib.sha256(key.encode()).hexdigest()}.json"
+    if raw := await store.recall(note):
+        with contextlib.suppress(ValidationError):
+            return url, SourceFacts.model_validate_json(raw).model_copy(update={"uri": source.name})
+    facts = await probe_source(url, display=source.name, identity=identity)
+    # Without its address, which may carry a signature and is not the source's own.
+    await store.note(note, facts.model_copy(update={"uri": ""}).model_dump_json().encode())
+    return url, facts
 
 
 async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:

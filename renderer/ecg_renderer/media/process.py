@@ -15,6 +15,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -75,6 +76,19 @@ def tool_path(tool: str) -> str:
     if not found:
         raise FfmpegError(f"{wanted} is not installed, or not in PATH.", hint=_INSTALL_HINT)
     return found
+
+
+@cache
+def program_identity(tool: str) -> str:
+    """Return a text that changes when `ffmpeg` or `ffprobe` is another one; nothing if it is not there."""
+    program = shutil.which(os.environ.get(f"ECG_{tool.upper()}") or tool)
+    return file_identity(Path(program)) if program else ""
+
+
+def file_identity(file: Path) -> str:
+    """Return a text that changes with a file, wherever it is linked from."""
+    status = file.resolve().stat()
+    return f"{file}:{status.st_size}:{status.st_mtime_ns}"
 
 
 async def run_ffmpeg(
