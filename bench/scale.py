@@ -21,7 +21,7 @@ import psutil
 import typer
 
 from bench.kept import create_kept
-from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScalePlane
+from bench.scale_site import GPUS_PER_NODE, NODES, POLL_SECONDS, Cost, OperatorProcess, ScalePlane, ServiceProcess
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_cluster.cache import Cache, Key, Record
@@ -34,6 +34,8 @@ CLIP = "clip-"
 RESYNC_SECONDS = 60
 """More often than it is by default, so that it happens while everything else does."""
 CREATED_AT_A_TIME = 50
+CLIENTS = 100
+"""Clients of the service, each of which asks for a job every few seconds."""
 LONGEST_SECONDS = 3600
 NOT_COUNTED = ('verb="watch"', 'verb="list"')
 
@@ -69,6 +71,9 @@ class Round:
         first: from a RenderJob's creation to its plan Job, of those created while the budget had room.
         waits: the same of all.
         ready, restart: from the start of a second operator, in the middle, until it was ready, and its queue empty.
+        polls: from the first byte of a status request to the last one of its answer, clients' side.
+        service_mb: highest memory of a replica of the service, which serves the first namespace.
+        service_ready: from its start.
     """
 
     size: Size
@@ -79,6 +84,9 @@ class Round:
     cost: Cost
     ready: float
     restart: float
+    polls: list[float]
+    service_mb: float
+    service_ready: float
 
 
 class Watcher:
@@ -130,37 +138,80 @@ def main(
 async def _round(plane: ScalePlane, size: Size) -> Round:
     cluster = Cluster(await load_connection(str(plane.kubeconfig)))
     await asyncio.to_thread(plane.create_namespaces, size.names)
+    _say(f"making {size.kept} RenderJobs that are over")
     await create_kept(cluster, size.kept, size.names)
     watcher = Watcher(cluster)
     watching = [asyncio.create_task(reflector.run()) for reflector in watcher.reflectors]
-    log = plane.folder.parent / "operator.log"
-    variables = {
-        "MAX_CONCURRENT_JOBS": str(size.budget),
-        "OPERATOR_NAMESPACES": ",".join(size.names),
-        "RESYNC_SECONDS": str(RESYNC_SECONDS),
-    }
-    with OperatorProcess(plane, log, variables) as first:
+    service = ServiceProcess(plane, plane.folder.parent / "service.log", size.names[0])
+    try:
+        with service:
+            return await _measured(plane, size, cluster, watcher, service)
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await cluster.close()
+
+
+async def _measured(
+    plane: ScalePlane, size: Size, cluster: Cluster, watcher: Watcher, service: ServiceProcess
+) -> Round:
+    log, polls = plane.folder.parent / "operator.log", list[float]()
+    with OperatorProcess(plane, log, _variables(size)) as first:
         await _converged(first)
+        service_ready = await asyncio.to_thread(service.wait_until_ready)
         calls_before = first.metric("ecg_api_calls_total", without=NOT_COUNTED)
+        _say(f"making {size.jobs} more at once")
         started = time.monotonic()
         created = await _create(cluster, size)
+        clients = asyncio.create_task(service.poll(_served(size), CLIENTS, polls))
         await _until(watcher, size.jobs // 2)
         cost = first.cost()
         calls = first.metric("ecg_api_calls_total", without=NOT_COUNTED) - calls_before
-    with OperatorProcess(plane, log, variables) as second:
+    _say("half of them have ended; another operator starts")
+    with OperatorProcess(plane, log, _variables(size)) as second:
         ready, restart = await _converged(second)
         await _until(watcher, size.jobs)
         finished = time.monotonic() - started
         calls += second.metric("ecg_api_calls_total", without=NOT_COUNTED)
-        later = second.cost()
-    for task in watching:
-        task.cancel()
-    await asyncio.gather(*watching, return_exceptions=True)
-    await cluster.close()
+        cost = cost.with_later(second.cost())
+    clients.cancel()
+    await asyncio.gather(clients, return_exceptions=True)
     waits = [watcher.planned[name] - at for name, at in created.items()]
     return Round(
-        size, sorted(waits)[: size.budget], waits, finished, calls / size.jobs, cost.with_later(later), ready, restart
+        size=size,
+        first=sorted(waits)[: size.budget],
+        waits=waits,
+        finished=finished,
+        calls_per_job=calls / size.jobs,
+        cost=cost,
+        ready=ready,
+        restart=restart,
+        polls=polls,
+        service_mb=service.memory_mb,
+        service_ready=service_ready,
     )
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"bench: {what}\n")
+
+
+def _variables(size: Size) -> dict[str, str]:
+    return {
+        "MAX_CONCURRENT_JOBS": str(size.budget),
+        "OPERATOR_NAMESPACES": ",".join(size.names),
+        "RESYNC_SECONDS": str(RESYNC_SECONDS),
+    }
+
+
+def _served(size: Size) -> list[str]:
+    """Return the names of the RenderJobs in the service's namespace."""
+    return [_name(number) for number in range(0, size.jobs, size.namespaces)]
+
+
+def _name(number: int) -> str:
+    return f"{CLIP}{number:05}"
 
 
 async def _create(cluster: Cluster, size: Size) -> dict[str, float]:
@@ -169,7 +220,7 @@ async def _create(cluster: Cluster, size: Size) -> dict[str, float]:
     gate, namespaces = asyncio.Semaphore(CREATED_AT_A_TIME), size.names
 
     async def create(number: int) -> None:
-        name = f"{CLIP}{number:05}"
+        name = _name(number)
         async with gate:
             await cluster.create(RENDER_JOBS, namespaces[number % len(namespaces)], _manifest(name))
             created[name] = time.monotonic()
@@ -239,16 +290,23 @@ def _page(found: Round) -> str:
         ("event loop late, lack of CPU included, at most", f"{cost.lag:.2f} s", ""),
         ("killed in the middle: ready after", f"{found.ready:.1f} s", "under 30 s"),
         ("killed in the middle: queue empty after", f"{found.restart:.1f} s", ""),
+        (
+            f"status of a job, {CLIENTS} clients every {POLL_SECONDS:g} s, p50 / p99",
+            _percentiles(found.polls),
+            "p99 under 0.3 s",
+        ),
+        ("service's memory, highest", f"{found.service_mb:.0f} MB", "under 300 MB"),
+        ("service's start: ready after", f"{found.service_ready:.1f} s", "under 30 s"),
     ]
     lines = ["| | measured | target |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
     machine = f"{psutil.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
     return (
         "# How the operator scales\n\n"
         f"`make bench-scale`, on {machine}: etcd, the API server, the controllers, the\n"
-        "scheduler, kwok and the operator run there together.\n"
+        "scheduler, kwok, operator, service and its clients run there together.\n"
         f"{NODES} nodes with {GPUS_PER_NODE} GPUs each are played by kwok; pods end with real reports after seconds.\n"
         "The operator is killed when half of the jobs have ended, and started again. It lists everything anew every\n"
-        f"{RESYNC_SECONDS} s.\n\n" + "\n".join(lines) + "\n"
+        f"{RESYNC_SECONDS} s. A replica of the service serves the first namespace.\n\n" + "\n".join(lines) + "\n"
     )
 
 

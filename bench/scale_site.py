@@ -1,17 +1,20 @@
-"""What the scale benchmark runs on: a control plane, nodes that kwok plays, and the operator as a process."""
+"""What the scale benchmark runs on: a control plane, nodes that kwok plays, operator and service as processes."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import httpx
 import psutil
@@ -35,6 +38,7 @@ QUICK = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 PATIENT = "--node-monitor-grace-period=5h"
 LAG_SECONDS = 10.0
 """How often the operator is asked how late its loop was: it remembers the worst of half a minute."""
+POLL_SECONDS = 5.0
 SECONDS = {Role.PLAN: 1.0, Role.SEGMENTS: 5.0, Role.MERGE: 1.0, Role.CLEAN: 0.5}
 
 
@@ -109,27 +113,20 @@ class Cost:
         return Cost(max(self.memory_mb, later.memory_mb), cpu, max(self.lag, later.lag), max(self.busy, later.busy))
 
 
-class OperatorProcess:
-    """`python -m ecg_operator` with its memory, CPU and event loop watched."""
+class Watched:
+    """A process of ours with an HTTP port, its memory watched."""
 
-    def __init__(self, plane: ControlPlane, log: Path, variables: Mapping[str, str]) -> None:
-        (port,) = free_ports(1)
+    def __init__(
+        self, module: str, arguments: Sequence[str], variables: Mapping[str, str], port: int, log: Path
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = {
-            **os.environ,
-            "RENDERER_IMAGE": "renderer",
-            "WORK_URI": "s3://work/jobs",
-            "HEALTH_PORT": str(port),
-            "MAX_ACTIVE_SEGMENTS": str(NODES * GPUS_PER_NODE),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            **variables,
-        }
-        self._command = [sys.executable, "-m", "ecg_operator", "--dev", "--kubeconfig", str(plane.kubeconfig)]
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables}
+        self._command = [sys.executable, "-m", module, *arguments]
         self._log = log
-        self._peak = self._lag = self._busy = 0.0
+        self._peak = 0.0
         self._ended = threading.Event()
 
-    def __enter__(self) -> OperatorProcess:
+    def __enter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         self._watched = psutil.Process(self._process.pid)
@@ -147,24 +144,59 @@ class OperatorProcess:
         self._process.kill()
         self._process.wait()
 
-    def cost(self) -> Cost:
-        """Return what it has taken so far."""
-        times = self._watched.cpu_times()
-        return Cost(self._peak, times.user + times.system, self._lag, self._busy)
+    @property
+    def memory_mb(self) -> float:
+        """The highest resident memory so far."""
+        return self._peak
 
     def wait_until_ready(self, seconds: float = 120) -> float:
         """Wait until everything is listed; return after how many seconds that was."""
         started = time.monotonic()
         while time.monotonic() - started < seconds:
             if self._process.poll() is not None:
-                raise BenchError(f"the operator has ended with code {self._process.returncode}; see {self._log}")
+                raise BenchError(f"{self._command[2]} has ended with code {self._process.returncode}; see {self._log}")
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200:
                     return time.monotonic() - started
             except httpx.HTTPError:
                 pass
             time.sleep(0.1)
-        raise BenchError(f"the operator is not ready after {seconds:.0f} s; see {self._log}")
+        raise BenchError(f"{self._command[2]} is not ready after {seconds:.0f} s; see {self._log}")
+
+    def _sample(self) -> None:
+        while not self._ended.wait(0.2):
+            try:
+                self._peak = max(self._peak, self._watched.memory_info().rss / 1e6)
+                self._look()
+            except psutil.Error:
+                return
+            except httpx.HTTPError:
+                continue  # it does not serve yet, or is about to end
+
+    def _look(self) -> None:
+        """Look at what else there is to see, every fifth of a second."""
+
+
+class OperatorProcess(Watched):
+    """`python -m ecg_operator` with its memory, CPU and event loop watched."""
+
+    def __init__(self, plane: ControlPlane, log: Path, variables: Mapping[str, str]) -> None:
+        (port,) = free_ports(1)
+        own = {
+            "RENDERER_IMAGE": "renderer",
+            "WORK_URI": "s3://work/jobs",
+            "HEALTH_PORT": str(port),
+            "MAX_ACTIVE_SEGMENTS": str(NODES * GPUS_PER_NODE),
+        }
+        super().__init__(
+            "ecg_operator", ["--dev", "--kubeconfig", str(plane.kubeconfig)], {**own, **variables}, port, log
+        )
+        self._lag = self._busy = self._asked = 0.0
+
+    def cost(self) -> Cost:
+        """Return what it has taken so far."""
+        times = self._watched.cpu_times()
+        return Cost(self._peak, times.user + times.system, self._lag, self._busy)
 
     def metric(self, name: str, *, without: tuple[str, ...] = ()) -> float:
         """Return the sum of a metric over its labels, but for samples that contain one of `without`."""
@@ -172,16 +204,45 @@ class OperatorProcess:
         lines = (line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if not any(word in line for word in without))
 
-    def _sample(self) -> None:
-        asked = 0.0
-        while not self._ended.wait(0.2):
-            try:
-                self._peak = max(self._peak, self._watched.memory_info().rss / 1e6)
-                if time.monotonic() - asked > LAG_SECONDS:
-                    asked = time.monotonic()
-                    self._lag = max(self._lag, self.metric("ecg_event_loop_lag_seconds"))
-                    self._busy = max(self._busy, self.metric("ecg_event_loop_busy_seconds"))
-            except psutil.Error:
-                return
-            except httpx.HTTPError:
-                continue  # it does not serve yet, or is about to end
+    def _look(self) -> None:
+        if time.monotonic() - self._asked > LAG_SECONDS:
+            self._asked = time.monotonic()
+            self._lag = max(self._lag, self.metric("ecg_event_loop_lag_seconds"))
+            self._busy = max(self._busy, self.metric("ecg_event_loop_busy_seconds"))
+
+
+class ServiceProcess(Watched):
+    """`python -m ecg_shim` as one replica for one namespace."""
+
+    def __init__(self, plane: ControlPlane, log: Path, namespace: str) -> None:
+        (port,) = free_ports(1)
+        variables = {
+            "ECG_RENDER_MODE": "kubernetes",
+            "ECG_NAMESPACE": namespace,
+            "ECG_PORT": str(port),
+            "ECG_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "S3_BUCKET": "videos",
+            "KUBECONFIG": str(plane.kubeconfig),
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+        }
+        super().__init__("ecg_shim", [], variables, port, log)
+
+    async def poll(self, names: Sequence[str], clients: int, seconds: list[float]) -> None:
+        """Have `clients` ask for the status of jobs every few seconds, until cancelled; note how long each took."""
+        limits = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30, limits=limits) as http:
+
+            async def one(number: int) -> None:
+                await asyncio.sleep(POLL_SECONDS * number / clients)
+                for name in itertools.islice(itertools.cycle(names), number, None):
+                    began = time.monotonic()
+                    answer = await http.get(f"/api/render/{name}/status")
+                    took = time.monotonic() - began
+                    if answer.status_code == 200:
+                        seconds.append(took)
+                    await asyncio.sleep(max(0.0, POLL_SECONDS - took))
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(clients):
+                    group.create_task(one(number))
