@@ -108,7 +108,7 @@ def ffmpeg(*arguments: str) -> bytes:
 def frames(path: Path, pixel_format: str = "gray") -> list[NDArray[np.uint8]]:
     """Return all frames of a video: (height, width) arrays of luma, or what `pixel_format` gives."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format=pixel_format)) for frame in container.decode(video=0)]
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,10 @@ def number_picture(number: int, width: int, height: int) -> bytes:
 
 def plain_yuva(luma: NDArray[np.uint8] | int, u: int, v: int, alpha: int, size: tuple[int, int] = (0, 0)) -> bytes:
     """Return a yuva420p picture of one colour, or of one chroma over the (height, width) array `luma`."""
-    if isinstance(luma, int):
-        luma = np.full(size[::-1], luma, np.uint8)
-    height, width = luma.shape
+    pixels: NDArray[np.uint8] = np.full(size[::-1], luma, np.uint8) if isinstance(luma, int) else luma
+    height, width = pixels.shape
     chroma = bytes([u]) * (width // 2 * height // 2) + bytes([v]) * (width // 2 * height // 2)
-    return luma.tobytes() + chroma + bytes([alpha]) * (width * height)
+    return bytes(pixels.tobytes() + chroma + bytes([alpha]) * (width * height))
 
 
 def write_nut(target: str, size: tuple[int, int], rate: Fraction, pictures: list[tuple[int, bytes]]) -> None:

@@ -68,7 +68,15 @@ class S3Server:
         for folder in (self._buckets, self._users):
             folder.mkdir(parents=True, exist_ok=True)
         options = ["--port", self.url.removeprefix("http://"), "--health", _HEALTH, "--quiet"]
-        command = [tool(_NAME), *options, "--iam-dir", self._users, "--iam-cache-disable", "posix", self._buckets]
+        command: list[str | Path] = [
+            tool(_NAME),
+            *options,
+            "--iam-dir",
+            self._users,
+            "--iam-cache-disable",
+            "posix",
+            self._buckets,
+        ]
         root = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
         self._daemons.start(_NAME, command, root)
         self._daemons.wait_until(_NAME, self._answers, SECONDS_TO_START)
@@ -123,7 +131,7 @@ class S3Server:
     def new_user(self) -> tuple[str, str]:
         """Make somebody who may do nothing; return access key and secret key."""
         access_key, secret_key = f"user{token_hex(4)}", token_hex(20)
-        command = [tool(_NAME), "admin", "--endpoint-url", self.url, "create-user", "--role", "user"]
+        command = [str(tool(_NAME)), "admin", "--endpoint-url", self.url, "create-user", "--role", "user"]
         root = {"ADMIN_ACCESS_KEY": self.access_key, "ADMIN_SECRET_KEY": self.secret_key}
         new = ["--access", access_key, "--secret", secret_key]
         subprocess.run([*command, *new], check=True, env={**os.environ, **root}, capture_output=True)
