@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-half test-other-half test-quick test-cluster test-pods test-servers test-all e2e lint format \
-	bench bench-scale bench-http gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
+	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-scale: setup-dev tools ## 1,000 RenderJobs at once beside 20,000 that are 
 
 bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench/http.md (ARGS=--help)
 	@$(BIN)/python -m bench.http $(ARGS)
+
+bench-timeline: setup-dev tools ## where the seconds of a short job go in a cluster of one node; needs root; writes bench/timeline.md
+	@$(BIN)/python -m bench.timeline $(ARGS)
 
 gallery: setup-dev ## draw docs/images/plugins: what each caption plugin looks like
 	@$(BIN)/python docs/gallery.py
