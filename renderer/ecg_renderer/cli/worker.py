@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from ecg_renderer.cli.ending import Interrupted, ReaderGone, ending, failure_of,
 
 if TYPE_CHECKING:
     from ecg_api.pods import Report
+    from ecg_renderer.request import Settings
     from ecg_renderer.worker.live import Live
     from ecg_renderer.worker.pod import Assignment
 
@@ -192,16 +194,9 @@ def segment(
     """
     with _step(report) as end:
         from ecg_renderer.request import Settings
-        from ecg_renderer.worker.pod import segment_number
-        from ecg_renderer.worker.segment import render_segment
 
-        def work_on(live: Live) -> Coroutine[Any, Any, Report]:
-            assignment = _assignment(job, work, with_scenario=False)
-            number = segment_number(segments, index)
-            settings = Settings.from_environment()
-            return render_segment(assignment, number, settings, live, lambda rendered: _leave(rendered, report))
-
-        end(_run(work_on, progress_port))
+        settings = Settings.from_environment()
+        end(_run(lambda live: _segment(job, work, (segments, index), settings, live, report), progress_port))
 
 
 @app.command(
@@ -238,6 +233,37 @@ def clean(work: Work = None, report: Log = None) -> None:
         from ecg_renderer.worker.pod import clean_job, read_work_uri
 
         end(_run(lambda live: clean_job(read_work_uri(work), live), None))
+
+
+async def _segment(
+    job: str | None,
+    work: str | None,
+    which: tuple[str | None, int | None],
+    settings: Settings,
+    live: Live,
+    report: str | None,
+) -> Report:
+    import asyncio
+
+    from ecg_renderer.browser import BrowserLauncher
+
+    launcher = BrowserLauncher()
+    launcher.warm()
+    try:
+        # Imported in a thread: meanwhile Chromium comes up and is served its page.
+        assignment, number, render_segment = await asyncio.to_thread(_load_segment, job, work, which)
+        announce = partial(_leave, log=report)
+        rendered: Report = await render_segment(assignment, number, settings, live, announce, launcher)
+        return rendered
+    finally:
+        await launcher.close()
+
+
+def _load_segment(job: str | None, work: str | None, which: tuple[str | None, int | None]) -> Any:
+    from ecg_renderer.worker.pod import segment_number
+    from ecg_renderer.worker.segment import render_segment
+
+    return _assignment(job, work, with_scenario=False), segment_number(*which), render_segment
 
 
 def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> Assignment:

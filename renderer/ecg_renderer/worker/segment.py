@@ -3,6 +3,8 @@
 1. read plan and scenario           4. capture, overlay, encode; each cell goes to the store when it is finished
 2. agree on the encoder             5. the only segment of a job: merge, here and now
 3. which cells are there already?
+
+A browser comes up meanwhile: almost every segment needs one.
 """
 
 from __future__ import annotations
@@ -37,14 +39,20 @@ from ecg_renderer.worker.work import PlannedTake, agree_on_encoder, load_takes, 
 
 
 async def render_segment(
-    assignment: Assignment, number: int, settings: Settings, live: Live, announce: Callable[[SegmentReport], None]
+    assignment: Assignment,
+    number: int,
+    settings: Settings,
+    live: Live,
+    announce: Callable[[SegmentReport], None],
+    launcher: BrowserLauncher,
 ) -> SegmentReport:
     """Render what is not in the store of segment `number`; if the job has no other, make its output too.
 
-    `announce` is told the report before work files are removed. Raises a RenderError that names the segment.
+    `announce` is told the report before work files are removed. `launcher` may have begun to start a browser; closing
+    it is the caller's. Raises a RenderError that names the segment.
     """
     try:
-        return await _Segment(assignment, number, settings, live).run(announce)
+        return await _Segment(assignment, number, settings, live, launcher).run(announce)
     except RenderError as error:
         if error.segment is None:
             error.segment = number
@@ -52,11 +60,14 @@ async def render_segment(
 
 
 class _Segment:
-    def __init__(self, assignment: Assignment, number: int, settings: Settings, live: Live) -> None:
+    def __init__(
+        self, assignment: Assignment, number: int, settings: Settings, live: Live, launcher: BrowserLauncher
+    ) -> None:
         self._assignment = assignment
         self._number = number
         self._settings = settings
         self._live = live
+        self._launcher = launcher
         self._work = Work(assignment.work_uri)
         self._store = CellStore(assignment.cells_uri)
 
@@ -125,22 +136,18 @@ class _Segment:
             began=time.monotonic(),
         )
         live.meter = meter
-        launcher = BrowserLauncher()
-        if any(plan.cells[cell].captioned_frames for cell in missing):
-            launcher.warm()
-        try:
-            async with MemoryMeter().running() as memory:
-                live.memory = memory
-                here = Surroundings(self._settings, planned.folder(folder), launcher, self._store)
-                parts = [Part(*run) for run in alike(sorted(missing), of_video, of_alone)]
-                async with aclosing(render(prepared, parts, here, meter)) as finished:
-                    async for piece in finished:
-                        cell = (prepared.captions_cell if piece.alone else prepared.cell)(piece.number)
-                        await self._store.keep(cell, piece.path, live.transferred)
-                # Short segments end before the first sample.
-                peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
-        finally:
-            await launcher.close()
+        if not any(plan.cells[cell].captioned_frames for cell in missing):
+            await self._launcher.close()  # it was warmed for nothing
+        async with MemoryMeter().running() as memory:
+            live.memory = memory
+            here = Surroundings(self._settings, planned.folder(folder), self._launcher, self._store)
+            parts = [Part(*run) for run in alike(sorted(missing), of_video, of_alone)]
+            async with aclosing(render(prepared, parts, here, meter)) as finished:
+                async for piece in finished:
+                    cell = (prepared.captions_cell if piece.alone else prepared.cell)(piece.number)
+                    await self._store.keep(cell, piece.path, live.transferred)
+            # Short segments end before the first sample.
+            peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
         return report(_metrics(meter, left, peak, memory.trend), warnings=meter.warnings)
 
     async def _missing(self, cells: Mapping[int, Cell]) -> set[int]:

@@ -167,10 +167,20 @@ def of_another_version(pods: Pods) -> None:
     (pods.work / "plan.json").write_text(json.dumps(plan))
 
 
-@pytest.mark.parametrize(("spoil", "words"), [(without_plan, "no plan.json"), (of_another_version, "plan.json cannot")])
-def test_a_plan_that_is_missing_or_not_understood_is_said(planned: Pods, spoil: Any, words: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "words", "code"),
+    [
+        (without_plan, "no plan.json", FailureCode.RENDER_ERROR),
+        (of_another_version, "plan.json cannot", FailureCode.STORAGE_ACCESS_ERROR),
+    ],
+)
+def test_a_plan_that_is_missing_or_not_understood_is_said(
+    planned: Pods, spoil: Any, words: str, code: FailureCode
+) -> None:
     spoil(planned)
-    assert words in failed(planned.segment(0, "0-2"), FailureCode.STORAGE_ACCESS_ERROR).failure.message
+    report = failed(planned.segment(0, "0-2"), code)
+    assert words in report.failure.message
+    assert report.plan_again == (spoil is without_plan)
 
 
 def test_a_segment_that_the_plan_does_not_have_is_refused(planned: Pods) -> None:
