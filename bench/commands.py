@@ -95,7 +95,7 @@ def write_job(
     job: dict[str, Any] = {
         "apiVersion": "render.ecg.dev/v1alpha1",
         "kind": "RenderJob",
-        "metadata": {"name": f"bench-{name}"},
+        "metadata": {"name": f"bench-{name.lower()}"},
         "spec": {
             "source": {"uri": clip.as_uri()},
             "scenario": {"uri": captions.as_uri()},

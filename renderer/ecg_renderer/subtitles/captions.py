@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
 from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, SPACE_EM, balanced_lines, is_korean, text_width
 from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
+
+LEAST_SECONDS = 1.0
+LETTERS_A_SECOND = 15.0
 
 Place = Literal["top", "middle", "bottom"]
 
@@ -49,6 +52,22 @@ def shared_out(texts: list[str], start: float, end: float, joined: list[bool] | 
         finish = start + (end - start) * done / total
         words.append(Word(text, begin, finish, bool(joined and joined[index])))
     return tuple(words)
+
+
+def in_order(captions: Iterable[Caption]) -> list[Caption]:
+    """Return captions by their starts; one that is over before it begins lasts until the next, or until it is read."""
+    ordered = sorted(captions, key=lambda caption: caption.start)
+    mended = []
+    for caption, following in zip(ordered, [*ordered[1:], None], strict=True):
+        if caption.end <= caption.start:
+            letters = sum(len(word.text) + 1 for word in caption.words)
+            end = caption.start + max(LEAST_SECONDS, letters / LETTERS_A_SECOND)
+            if following and following.start > caption.start:
+                end = min(end, following.start)
+            texts, joined = [word.text for word in caption.words], [word.joined for word in caption.words]
+            caption = replace(caption, end=end, words=shared_out(texts, caption.start, end, joined))
+        mended.append(caption)
+    return mended
 
 
 # --- pages of at most two balanced lines, as wide as the picture lets them be ---------------------

@@ -11,9 +11,11 @@ import pysubs2
 import webvtt
 
 from ecg_renderer.errors import ScenarioError
-from ecg_renderer.subtitles.captions import Caption, Place, Word, shared_out
+from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out
 
-_ARROW = re.compile(rb"\d{1,3}:\d{2}[.,:]\d{1,3}[^\n]{0,12}-->")
+_ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,3})?[ \t]*-->")
+_SRT_STAMP = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,3}))?"
+_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*-->[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
 _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
 _HEAD = 65536
 _HANGUL = re.compile("[\uac00-\ud7a3]")
@@ -21,7 +23,7 @@ _HANGUL = re.compile("[\uac00-\ud7a3]")
 _ASS_TAGS = re.compile(r"\{([^}]*)\}")
 _KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
 _ALIGNED = re.compile(r"\\an?(\d+)")
-_DRAWN = re.compile(r"\\p[1-9]")
+_DRAWING = re.compile(r"\\p(\d+)")
 _SAID_BY = re.compile(r"^\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE)
 _VTT_STAMP = re.compile(r"<((?:\d+:)?\d{2}:\d{2}\.\d{3})>")
 _VTT_TAG = re.compile(r"</?[^>]*>")
@@ -76,16 +78,18 @@ def read_file(text: str, kind: str, name: str) -> list[Caption]:
         ) from None
     if not captions:
         raise ScenarioError(f"{name} holds no captions.", hint="Check that it is the right file.")
-    return sorted(captions, key=lambda caption: caption.start)
+    return in_order(captions)
 
 
 def _from_pysubs2(text: str, kind: str) -> Iterator[Caption]:
+    if kind == "srt":
+        text = _SRT_TIMES.sub(_written_out, text)
     file = pysubs2.SSAFile.from_string(text, format_=kind)
     for event in file:
-        if event.is_comment or _DRAWN.search(event.text):
+        if event.is_comment:
             continue
         style = file.styles.get(event.style) if kind == "ass" else None
-        spoken = _HTML_TAG.sub("", event.text)
+        spoken = _HTML_TAG.sub("", _undrawn(event.text))
         place = _place(spoken, int(style.alignment) if style else 2)
         colour = _colour(style.primarycolor) if style else ""
         start, end = event.start / 1000, event.end / 1000
@@ -98,6 +102,27 @@ def _from_pysubs2(text: str, kind: str) -> Iterator[Caption]:
             words, starts = _lines(lines, start, end)
         if words:
             yield Caption(words, start, max(start, end), speaker, colour, place, starts)
+
+
+def _written_out(times: re.Match[str]) -> str:
+    """Return the line of times of a cue as SubRip has it; people write 1:02.5 and 0:1:2 as well."""
+    stamps = []
+    for hours, minutes, seconds, fraction in (times.groups()[:4], times.groups()[4:]):
+        whole = min(int(hours or 0), 99)
+        stamps.append(f"{whole:02}:{int(minutes):02}:{int(seconds):02},{(fraction or '').ljust(3, '0')}")
+    return " --> ".join(stamps)
+
+
+def _undrawn(text: str) -> str:
+    """Return the text of an .ass line without what its vectors draw: the numbers after `p1`, up to `p0`."""
+    kept, drawing = [], False
+    for index, part in enumerate(re.split(r"(\{[^}]*\})", text)):
+        if index % 2:
+            for match in _DRAWING.finditer(part):
+                drawing = int(match[1]) > 0
+        if index % 2 or not drawing:
+            kept.append(part)
+    return "".join(kept)
 
 
 def _speaker(text: str, name: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pysubs2
@@ -14,9 +14,12 @@ import pysubs2
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Finding, Picture, Scenario
 from ecg_renderer.scenario.model import PICTURE
+from ecg_renderer.scenario.writing import direction
 from ecg_renderer.subtitles.captions import Place
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?|#([0-9a-fA-F]{3})")
+_BREAKS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_MARKUP = re.compile(r"<(?=[/A-Za-z!])|\{(?=\\)|\\(?=[Nnh])")
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -66,7 +69,7 @@ def spoken_of(scenario: Scenario) -> list[Spoken]:
 
 def _spoken(cue: dict[str, Any], index: int, start: float, end: float) -> Spoken | None:
     root = cue["root"]
-    lines = tuple(tuple(line) for line in _lines(root) if "".join(word.text for word in line).strip())
+    lines = tuple(tuple(_as_read(line)) for line in _lines(root) if "".join(word.text for word in line).strip())
     if not lines:
         return None
     words = [word for line in lines for word in line]
@@ -87,14 +90,31 @@ def _lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
             yield from _lines(child)
         return
     line: list[SpokenWord] = []
+    layout = node.get("layout")
+    row = layout.get("childrenLayout") if isinstance(layout, dict) else None
+    close = isinstance(row, dict) and row.get("gap") == 0  # spaces are in the texts then, where there are any
     for child in children:
         parts = list(_lines(child))
         for number, part in enumerate(parts):
             if number:
                 yield line
                 line = []
-            line = _joined(line, part)
+            line = [*line, *part] if close else _joined(line, part)
     yield line
+
+
+def _as_read(line: list[SpokenWord]) -> list[SpokenWord]:
+    """Return a line from right to left in the order of its reading: its nodes stand as they are seen."""
+    if direction("".join(word.text for word in sorted(line, key=_start_of))) != "rtl" or len(line) < 2:
+        return line
+    if any(word.start is None for word in line):
+        return line
+    words = [replace(word, text=word.text.strip()) for word in sorted(line, key=_start_of)]
+    return [word if index == 0 else replace(word, text=f" {word.text}") for index, word in enumerate(words)]
+
+
+def _start_of(word: SpokenWord) -> float:
+    return 0.0 if word.start is None else word.start
 
 
 def _joined(line: list[SpokenWord], more: list[SpokenWord]) -> list[SpokenWord]:
@@ -108,7 +128,7 @@ def _joined(line: list[SpokenWord], more: list[SpokenWord]) -> list[SpokenWord]:
 def _text_lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
     start, end = _times(node)
     colour = _colour_of(node)
-    for text in _MARKS.sub("", str(node.get("text", ""))).split("\n"):
+    for text in _BREAKS.split(_MARKS.sub("", str(node.get("text", "")))):
         yield [SpokenWord(text, start, end, colour)]
 
 
@@ -269,7 +289,12 @@ def _srt(cues: Sequence[Spoken]) -> str:
 
 
 def _srt_text(cue: Spoken) -> str:
-    return "\n".join(line.replace("-->", "→") for line in wrapped(cue.text_lines))
+    return "\n".join(_MARKUP.sub(_lookalike, line.replace("-->", "→")) for line in wrapped(cue.text_lines))
+
+
+def _lookalike(match: re.Match[str]) -> str:
+    # SubRip has no escape either: players take these for tags of HTML and of ASS.
+    return {"<": "\u2039", "{": "\uff5b", "\\": "\u29f5"}[match[0]]
 
 
 def _vtt(cues: Sequence[Spoken]) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario.load import is_crowded
-from ecg_renderer.subtitles.captions import Caption, Word, shared_out
+from ecg_renderer.subtitles.captions import Caption, Word, in_order, shared_out
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
 MOST_LETTERS = 84
+LONGEST_SECONDS = 1e7
 _SENTENCE = re.compile(r"[.!?\u3002\uff1f\uff01\u2026][\"'\u201d\u2019)\]]*$")
 _SPECIAL = re.compile(r"^\[_.*\]$|^<\|.*\|>$")
 # Scripts that are written without spaces: what a recogniser calls a word follows the one before directly.
@@ -87,22 +88,28 @@ def read_transcript(raw: bytes | dict[str, Any], name: str) -> list[Caption]:
     captions = [caption for caption in readers[shape](data, name) if caption.words]
     if not captions:
         raise ScenarioError(f"{name} holds no words.", hint="Check that it is the right file.")
-    return sorted(captions, key=lambda caption: caption.start)
+    return in_order(captions)
 
 
 def _segments(data: Any, name: str) -> Iterator[Caption]:
+    before = 0.0
     for index, segment in enumerate(data if isinstance(data, list) else data["segments"]):
         path = f"segments[{index}]"
         fields = _object(segment, path, name)
         start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
         heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(_list(fields.get("words")))]
         speaker = str(fields.get("speaker") or next((word.speaker for word in heard if word.speaker), ""))
-        yield from _caption(heard, str(fields.get("text", "")), start, end, speaker, path, name)
+        text = _text(fields.get("text"))
+        if start is None and end is not None and not any(word.start is not None for word in heard):
+            start = min(before, end)
+        before = before if end is None else end
+        if text.strip() or heard:
+            yield from _caption(heard, text, start, end, speaker, path, name)
 
 
 def _heard(word: Any, path: str, name: str) -> _Heard:
     fields = _object(word, path, name)
-    said = str(fields.get("word", fields.get("text", "")))
+    said = _text(fields.get("word", fields.get("text")))
     start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
     return _Heard(said, start, end, str(fields.get("speaker") or ""))
 
@@ -115,6 +122,8 @@ def _caption(
     ends = [word.end for word in words if word.end is not None]
     begin = start if start is not None else min(starts, default=None)
     finish = end if end is not None else max(ends, default=None)
+    begin = finish if begin is None else begin
+    finish = begin if finish is None else finish
     if begin is None or finish is None:
         raise ScenarioError(f"{name}: {path}: has no time.", hint="Write start and end in seconds.")
     finish = max(begin, finish)
@@ -193,7 +202,8 @@ def _transcription(data: Any, name: str) -> Iterator[Caption]:
         given = _list(fields.get("tokens"))
         tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
         speaker = str(fields.get("speaker") or "")
-        entries.append((_whole_words(tokens), str(fields.get("text", "")), start, end, speaker, path))
+        if text := _text(fields.get("text")):
+            entries.append((_whole_words(tokens), text, start, end, speaker, path))
     if entries and all(len(text.split()) <= 1 for _, text, *_ in entries):  # one word each, as -ml 1 asks for
         heard = [_Heard(text, start, end, speaker) for _, text, start, end, speaker, _ in entries]
         yield from _grouped(_joined(heard))
@@ -205,7 +215,7 @@ def _transcription(data: Any, name: str) -> Iterator[Caption]:
 def _token(token: Any, path: str, name: str) -> _Heard:
     fields = _object(token, path, name)
     start, end = _offsets(fields, path, name)
-    return _Heard(str(fields.get("text", "")), start, end)
+    return _Heard(_text(fields.get("text")), start, end)
 
 
 def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None, float | None]:
@@ -244,7 +254,7 @@ def _items(data: Any, name: str) -> Iterator[Caption]:
         path = f"results.items[{index}]"
         fields = _object(item, path, name)
         choices = _list(fields.get("alternatives"))
-        text = str(choices[0].get("content", "")) if choices and isinstance(choices[0], dict) else ""
+        text = _text(choices[0].get("content")) if choices and isinstance(choices[0], dict) else ""
         if fields.get("type") == "punctuation":
             if heard:
                 heard[-1] = replace(heard[-1], text=heard[-1].text + text)
@@ -287,6 +297,11 @@ def _object(value: Any, path: str, name: str) -> dict[str, Any]:
     raise ScenarioError(f"{name}: {path}: must be an object, not {str(value)[:40]!r}.", hint="Transcribe it again.")
 
 
+def _text(value: Any) -> str:
+    """Return what is said; nothing for what is no text, nor a number."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -298,6 +313,6 @@ def _time(value: Any, path: str, name: str) -> float | None:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if isinstance(value, bool) or not math.isfinite(seconds):
+    if isinstance(value, bool) or not abs(seconds) < LONGEST_SECONDS:
         raise ScenarioError(f"{name}: {path}: {str(value)[:40]!r} is no time.", hint="Times are numbers.")
     return seconds

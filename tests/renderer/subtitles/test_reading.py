@@ -201,6 +201,42 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
             assert times == pytest.approx(right, abs=0.002)
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            "7\n0:0:2,5 --> 0:0:3\nshort times\n\n1:00-->1:02\nno hours\n\n"
+            "3\n00:01:03,000 --> 00:00:59,000 X1:10\nturned\n",
+            [("short times", 2.5, 3), ("no hours", 60, 62), ("turned", 63, 64)],
+        ),
+        (
+            "1\n00:00:01,000 --> 00:00:01,000\nat once\n\n2\n00:00:01,400 --> 00:00:03,000\nnext\n\n"
+            "3\n999:00:00,000 --> 999:00:01,000\nlate\n",
+            [("at once", 1, 1.4), ("next", 1.4, 3), ("late", 356400, 356401)],
+        ),
+        (
+            f"{ASS}Dialogue: 0,0:00:08.00,0:00:09.00,None,,0,0,0,,{{\\p1}}m 0 0 l 9 9{{\\p0}}said\\Nafter\n",
+            [("Hel lo you", 1, 3), ("two lines", 3.5, 4), ("said after", 8, 9)],
+        ),
+        (
+            {"segments": [{"start": 0, "end": 2, "text": "one"}, {"end": 3, "text": "two"},
+                          {"start": 4, "text": "three"}, {"id": 9}, {"start": 1, "end": 2, "text": None}]},
+            [("one", 0, 2), ("two", 2, 3), ("three", 4, 5)],
+        ),
+        (
+            {"words": [{"word": "a", "start": 1, "end": 2}, {"word": None}, {"word": 5, "start": 2, "end": 3}]},
+            [("a 5", 1, 3)],
+        ),
+    ],
+    ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none"],
+)  # fmt: skip
+def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
+    found = subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+    said = [(" ".join(word for word, _ in words), *cue["root"]["displayTime"])
+            for cue, words in zip(found["cues"], words_of(found), strict=True)]  # fmt: skip
+    assert said == [(text, pytest.approx(start), pytest.approx(end)) for text, start, end in expected]
+
+
 def test_voices_of_webvtt_are_speakers_with_colours_of_their_own() -> None:
     scenario = subtitle_scenario(VTT.encode(), "talk.vtt", WIDE, "karaoke")
     palette = scenario["define"]["speakerPalette"]
@@ -268,6 +304,7 @@ def test_a_scenario_is_no_transcript(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
+        ({"segments": [{"text": "a", "start": 0, "end": 1e308}]}, "segments[0].end: '1e+308' is no time"),
         ({"segments": [1]}, "segments[0]: must be an object"),
         ({"segments": [{"text": "a"}]}, "segments[0]: has no time"),
         ({"segments": [{"text": "a", "start": "soon", "end": 1}]}, "segments[0].start: 'soon' is no time"),

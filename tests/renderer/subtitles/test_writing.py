@@ -71,6 +71,24 @@ def test_ass_has_the_times_and_colours_of_words() -> None:
     assert (ass.info["PlayResX"], ass.info["PlayResY"]) == ("1920", "1080")
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645 world 123", None),
+        ("\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd!", None),
+        ("{\\k50}Ka{\\k50}ra{\\k50}oke {\\k50}now", "Karaoke now"),
+    ],
+    ids=["arabic", "hebrew", "syllables"],
+)
+def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, read: str | None) -> None:
+    file = pysubs2.SSAFile()
+    file.events.append(pysubs2.SSAEvent(start=0, end=2000, text=text))
+    said = prepared(subtitle_scenario(file.to_string("ass").encode(), "talk.ass", PICTURE, "karaoke"))
+    assert written_subtitles(said, "srt").splitlines()[2] == (read or text)
+    (event,) = pysubs2.SSAFile.from_string(written_subtitles(said, "ass"))
+    assert event.plaintext == (read or text)
+
+
 def test_a_file_of_subtitles_comes_back_as_it_went_in() -> None:
     text = "1\n00:00:01,000 --> 00:00:02,500\nFirst & last\n\n2\n00:00:03,000 --> 00:00:04,000\nTwo\nlines\n"
     for look in ("plain", "karaoke", "pop", "loud"):
@@ -93,7 +111,17 @@ def test_hostile_text_cannot_become_markup() -> None:
     (event,) = pysubs2.SSAFile.from_string(written_subtitles(said, "ass"), format_="ass").events
     assert "{\\pos" not in event.text
     srt = pysubs2.SSAFile.from_string(written_subtitles(said, "srt"), format_="srt")
-    assert len(srt) == 1
+    assert [event.plaintext for event in srt] == ["\uff5b\\pos(1,1)} \u2039b>→ \u2039/v> & \u29f5N"]
+
+
+def test_a_text_of_several_lines_is_one_cue_whatever_parts_them() -> None:
+    text = "one\r\ntwo\u2028three\x85\n\n4\n"
+    said = prepared(scenario([line(0, text, 0, 2), line(1, "next", 2, 3)]))
+    (first, second) = webvtt.from_string(written_subtitles(said, "vtt"))
+    assert (first.text, second.text) == ("one\ntwo\nthree\n4", "next")
+    for written in ("srt", "ass"):
+        texts = [event.plaintext for event in pysubs2.SSAFile.from_string(written_subtitles(said, written))]
+        assert texts == ["one\ntwo\nthree\n4", "next"]
 
 
 @pytest.mark.parametrize(("y", "vtt", "ass"), [(0.1, " line:5%", "\\an8"), (0.5, " line:50%,center", "\\an5")])
