@@ -1,21 +1,28 @@
 """Clients of S3 as the environment describes it: region, style of addresses, signatures.
 
-Endpoint, region and credentials come from the AWS environment and configuration files only. Importing this takes half
-a second.
+Endpoint, region and credentials come from the AWS environment and configuration files, and from storage profiles for
+their buckets. Importing this takes half a second.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import threading
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.signers import CloudFrontSigner
+
+from ecg_common.profiles import CDN_KEY, SECRET_ENTRIES, SESSION_TOKEN, profiles, variable_of
 
 _creating = threading.Lock()
 """boto3 lets a client be used by many threads, but not be made by them."""
@@ -34,15 +41,25 @@ class Limits:
 _BRIEF = Limits()
 
 
+@dataclass(frozen=True)
+class _Way:
+    """What a storage profile says about the way to S3; None: as the environment says."""
+
+    session: Mapping[str, str]
+    endpoint: str | None = None
+    region: str | None = None
+
+
 class S3Connection:
     """A client, and the regions of the buckets that turned out to be in another one than the client's.
 
     Raises ValueError if the AWS settings make no sense, BotoCoreError if there is no such profile.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, profile: str = "") -> None:
+        self._way = _way_of(profile) if profile else _Way({})
         # A session of its own: boto3's own keeps the credentials that it saw first.
-        self._session = boto3.session.Session()
+        self._session = boto3.session.Session(**self._way.session)
         self._limits = limits
         self._regions: dict[str, str] = {}
         self.client = self._made()
@@ -67,10 +84,14 @@ class S3Connection:
         )
 
     def _made(self, region: str | None = None) -> Any:
-        client = self._session.client("s3", region_name=region, config=self._config())
+        # Amazon's own endpoints name their region: in another one than the profile's that of the other is right.
+        place: dict[str, Any] = {"region_name": region or self._way.region, "endpoint_url": self._way.endpoint}
+        if region and place["endpoint_url"] and _AMAZONS.search(place["endpoint_url"]):
+            place["endpoint_url"] = None
+        client = self._session.client("s3", config=self._config(), **place)
         if _is_amazon(client):
             return client
-        return self._session.client("s3", region_name=region, config=self._config().merge(_OTHER_SERVERS))
+        return self._session.client("s3", config=self._config().merge(_OTHER_SERVERS), **place)
 
     def _config(self) -> Config:
         return Config(
@@ -103,17 +124,75 @@ class S3Connection:
             self._regions[bucket] = region
 
 
-def connection(limits: Limits = _BRIEF) -> S3Connection:
-    """Return the connection of this process for the AWS variables as they are now; raises what S3Connection does."""
-    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+def connection(limits: Limits = _BRIEF, *, bucket: str = "", profile: str = "") -> S3Connection:
+    """Return the connection of this process to a bucket, or by a storage profile, for the variables as they are now.
+
+    Without a profile it is that of the AWS variables. Raises what S3Connection does, and ValueError for profiles that
+    cannot be read.
+    """
+    settings = sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "ECG_STORAGE_")))
+    found = profiles().of_bucket(bucket) if bucket and not profile else None
+    profile = found.name if found else profile
     with _creating:
-        return _connection(limits, tuple(settings))
+        return _connection(limits, profile, tuple(settings))
 
 
-@functools.lru_cache(maxsize=4)
-def _connection(limits: Limits, settings: tuple[tuple[str, str], ...]) -> S3Connection:
+@functools.lru_cache(maxsize=16)
+def _connection(limits: Limits, profile: str, settings: tuple[tuple[str, str], ...]) -> S3Connection:
     # The settings are the key only: boto3 reads them itself.
-    return S3Connection(limits)
+    return S3Connection(limits, profile)
+
+
+def _way_of(name: str) -> _Way:
+    profile = profiles().get(name)
+    if profile is None:
+        raise ValueError(f"there is no storage profile {name!r}")
+    session = {"profile_name": profile.aws_profile} if profile.aws_profile else {}
+    keys = {end: os.environ.get(variable_of(name, end), "") for end in (*SECRET_ENTRIES, SESSION_TOKEN)}
+    if any(keys.values()) or profile.secret:
+        missing = [variable_of(name, end) for end in SECRET_ENTRIES if not keys[end]]
+        if missing:
+            raise ValueError(f"the storage profile {name!r} has no keys here: {' and '.join(missing)} must be set")
+        session = {f"aws_{end.lower()}": value for end, value in keys.items() if value}
+    return _Way(session, profile.endpoint or None, profile.region or None)
+
+
+def published(bucket: str, key: str, seconds: int) -> str | None:
+    """Return an object's address at the CDN before its bucket, signed for `seconds` if that asks for it.
+
+    None if there is no CDN, or if its addresses have to be signed and this process has no key for that: who hands out
+    videos does. Raises ValueError for a key that cannot be read.
+    """
+    profile = profiles().of_results(bucket)
+    if profile is None or profile.cdn is None:
+        return None
+    cdn = profile.cdn
+    address = f"{cdn.base_url}/{quote(key)}"
+    if not cdn.key_pair_id:
+        return address
+    variable = variable_of(profile.name, CDN_KEY)
+    pem = os.environ.get(variable, "")
+    if not pem:
+        return None
+    signer = CloudFrontSigner(cdn.key_pair_id, functools.partial(_rsa_sha1, pem, variable))
+    until = datetime.fromtimestamp(int(time.time()) + seconds, UTC)
+    return str(signer.generate_presigned_url(address, date_less_than=until))
+
+
+def _rsa_sha1(pem: str, variable: str, message: bytes) -> bytes:
+    # Imported here: few need it.
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA1
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        key = None  # what was wrong may say something about the key
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError(f"{variable} holds no RSA key as PEM text, without a password")
+    return key.sign(message, PKCS1v15(), SHA1())  # noqa: S303 (CloudFront takes no other)
 
 
 # They have no name for each bucket in DNS, and some know no checksums in trailers.
@@ -121,6 +200,7 @@ _SUMS: Any = "when_required"
 _OTHER_SERVERS = Config(
     s3={"addressing_style": "path"}, request_checksum_calculation=_SUMS, response_checksum_validation=_SUMS
 )
+_AMAZONS = re.compile(r"[./]amazonaws\.com(\.cn)?(/|$)")
 
 
 def _is_amazon(client: Any) -> bool:

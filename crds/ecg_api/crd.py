@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ecg_api.options import HDR_CODECS, NO_SOFT_SUBTITLES, WEBM_CODECS
-from ecg_api.renderjob import API_VERSION, GROUP, KIND, VERSION, Metadata, RenderJob, RenderJobSpec
+from ecg_api.renderjob import API_VERSION, GROUP, KIND, NO_BUCKET, VERSION, Metadata, RenderJob, RenderJobSpec
 from ecg_api.renditions import NO_ALPHA, ONE_ADDRESS, SUBTITLES_ARE_TEXT, WEBM_MEANS
 from ecg_api.status import RenderJobStatus
 from ecg_api.structural import KEEP_UNKNOWN, Schema, input_schema, output_schema
@@ -203,6 +203,12 @@ def _spec_schema() -> Schema:
     spec["x-kubernetes-validations"] = [
         {"rule": "!has(self.renditions) || !self.renditions.exists(one, one.uri == self.output.uri)"}
         | {"message": ONE_ADDRESS, "fieldPath": ".renditions"},
+        {"rule": "has(self.storage) || !self.output.uri.startsWith('s3:///')"}
+        | {"message": NO_BUCKET, "fieldPath": ".output.uri"},
+        {
+            "rule": "has(self.storage) || !has(self.renditions) || !self.renditions.exists(one, one.uri.startsWith('s3:///'))"
+        }
+        | {"message": NO_BUCKET, "fieldPath": ".renditions"},
         *(_unchanged(name, name in spec["required"]) for name in spec["properties"] if name not in MUTABLE),
     ]
     return spec

@@ -172,7 +172,8 @@ def _shorter_merges(report: MergeReport) -> Iterator[MergeReport]:
     for limit in (1600, 800, 0):
         report = report.model_copy(update={"outputs": brief, "warnings": _shortened(report.warnings, limit)})
         yield report
-    unsigned = sorted((one.model_copy(update={"url": None}) for one in brief), key=lambda one: one.failure is None)
+    bare = [one.model_copy(update={"url": None, "replica": None}) for one in brief]
+    unsigned = sorted(bare, key=lambda one: one.failure is None)
     for left in range(len(unsigned), -1, -1):
         said = [f"{len(unsigned) - left} results are made, but not listed: their addresses are too long."]
         yield report.model_copy(update={"outputs": unsigned[:left], "warnings": said if left < len(unsigned) else []})

@@ -4,6 +4,7 @@
      ├─ metadata   Metadata
      ├─ spec       RenderJobSpec
      │   ├─ source, scenario, output     what goes in, where the result goes
+     │   ├─ storage                      in which of the settings' places results lie
      │   ├─ live                         watching it while it renders
      │   ├─ options                      size, rate, quality, format
      │   ├─ renditions                   what else is made of the same
@@ -19,7 +20,8 @@ The descriptions below are the manual: `crd.py` puts them into the cluster's sch
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -35,8 +37,8 @@ from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
 __all__ = [
     "API_VERSION", "DEFAULT_MANAGER", "GROUP", "KIND", "VERSION", "Callback", "ConfigMapRef", "Deadlines", "Live",
     "Look", "ManifestProblems", "Metadata", "Options", "Output", "Placement", "Plugins", "RenderJob", "RenderJobSpec",
-    "Rendition", "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Toleration", "Ttl", "parse_render_job",
-    "set_path",
+    "Rendition", "Resources", "Retry", "ScenarioRef", "Segments", "Source", "Storage", "Toleration", "Ttl",
+    "parse_render_job", "set_path", "settled",
 ]  # fmt: skip
 
 GROUP = "render.ecg.dev"
@@ -47,9 +49,11 @@ KIND = "RenderJob"
 # Child names and pod host names add to a job's name (`-seg-999-999`) and must stay within 63 characters.
 NAME_LENGTH = 48
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+PROFILE_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 MANAGER_PATTERN = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9][-A-Za-z0-9._~/]*$"
 DEFAULT_MANAGER = "render.ecg.dev/operator"
 """Who does the work where spec.managedBy says nothing."""
+NO_BUCKET = "names no bucket; write s3://bucket/key, or choose a place by storage.profile"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
 
@@ -162,7 +166,7 @@ class Output(ManifestModel):
 
     uri: WritableUri = Field(
         description="Where to write the video: s3://bucket/key; on one machine also file:// or a path. The name "
-        "appears only when the video is complete and checked."
+        "appears only when the video is complete and checked. With spec.storage also s3:///key, in its bucket."
     )
     public_base_url: WebUri | None = Field(
         default=None,
@@ -174,6 +178,17 @@ class Output(ManifestModel):
         ge=60,
         le=604_800,
         description="How long a presigned URL of the output stays valid, in seconds; 7 days are S3's limit.",
+    )
+
+
+class Storage(ManifestModel):
+    """In which of the places that the settings name results lie."""
+
+    profile: Annotated[str, AfterValidator(_checked_name)] = Field(
+        max_length=32,
+        json_schema_extra={"pattern": PROFILE_PATTERN},
+        description="Storage profile of the settings (ECG_STORAGE_PROFILES), or auto: the one of the source's bucket "
+        "or region. Addresses of results may then leave out the bucket: s3:///rendered/talk.mp4.",
     )
 
 
@@ -205,6 +220,10 @@ class RenderJobSpec(ManifestModel):
     plugins: Plugins = Field(default=Plugins(), description="Where the plugins of the captions come from.")
     options: Options = Field(default=Options(), description="Size, rate, quality, format.")
     output: Output = Field(description="Where the finished video goes.")
+    storage: Storage | None = Field(
+        default=None,
+        description="In which of the settings' places results lie. Omitted: where their addresses say.",
+    )
     renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
         default=[],
         description="What else to make in the same go, at most 16: other shapes and formats, the captions alone, files "
@@ -255,6 +274,11 @@ class RenderJobSpec(ManifestModel):
         check_addresses(self.output.uri, self.renditions, source=self.source.uri)
         if self.live is not None:
             check_live_folder(self.live.uri, self.output.uri, [*(one.uri for one in self.renditions), self.source.uri])
+        results = {"output.uri": self.output.uri}
+        results |= {f"renditions[{number}].uri": one.uri for number, one in enumerate(self.renditions)}
+        for field, uri in results.items() if self.storage is None else ():
+            if uri.startswith("s3:///"):
+                raise ValueError(f"{field}: {NO_BUCKET}")
         return self
 
 
@@ -283,3 +307,50 @@ def parse_render_job(data: object, *, pruned: bool = False) -> RenderJob:
         return RenderJob.model_validate(manifest, by_alias=True, by_name=False, extra=extra)
     except ValidationError as error:
         raise ManifestProblems(describe(error, RenderJob)) from error
+
+
+class Places(Protocol):
+    """Named places for results. Both raise ValueError with a sentence."""
+
+    def chosen(self, name: str, source: str) -> str:
+        """Return the place for a job whose video is at `source`."""
+
+    def address(self, name: str, uri: str) -> str:
+        """Return where in the place a result's `uri` lies."""
+
+
+def settled(job: RenderJob, places: Callable[[], Places]) -> RenderJob:
+    """Return a job whose results have whole addresses; `places` gives what spec.storage chooses among.
+
+    Raises ManifestProblems for a place that is not there, and for results that lie elsewhere.
+    """
+    spec = job.spec
+    if spec.storage is None:
+        return job
+    try:
+        found = places()
+        name = found.chosen(spec.storage.profile, spec.source.uri)
+    except ValueError as error:
+        raise ManifestProblems([f"spec.storage.profile: {error}"]) from None
+    problems: list[str] = []
+
+    def whole(field: str, uri: str) -> str:
+        try:
+            return found.address(name, uri)
+        except ValueError as error:
+            problems.append(f"{field}: {error}")
+            return uri
+
+    output = spec.output.model_copy(update={"uri": whole("spec.output.uri", spec.output.uri)})
+    renditions = [
+        one.model_copy(update={"uri": whole(f"spec.renditions[{number}].uri", one.uri)})
+        for number, one in enumerate(spec.renditions)
+    ]
+    if problems:
+        raise ManifestProblems(problems)
+    try:  # once more: now what named no bucket may turn out to be one place
+        check_addresses(output.uri, renditions, source=spec.source.uri)
+    except ValueError as error:
+        raise ManifestProblems([f"spec.{error}"]) from None
+    changes = {"output": output, "renditions": renditions, "storage": None}
+    return job.model_copy(update={"spec": spec.model_copy(update=changes)})

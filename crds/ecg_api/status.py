@@ -108,6 +108,14 @@ class LiveStatus(StatusModel):
     url: str = Field(description="Playlist (HLS) of what is finished, as the HTTP service hands it out.")
 
 
+class ReplicaStatus(StatusModel):
+    """The copy of a result at a second place, as the storage profile of the first says."""
+
+    profile: str = Field(description="Storage profile of the second place.")
+    uri: str = Field(description="Where the copy is; with a problem, where it would be.")
+    problem: str = Field(default="", description="Why it is missing.")
+
+
 class OutputStatus(StatusModel):
     """The finished video."""
 
@@ -117,6 +125,7 @@ class OutputStatus(StatusModel):
     duration_seconds: float = Field(ge=0, description="Length, in seconds.")
     frames: int = Field(ge=0, description="Frames, as counted in the file.")
     sha256: str = Field(description="SHA-256 of the file, 64 hexadecimal digits.")
+    replica: ReplicaStatus | None = Field(default=None, description="Its copy. Absent: no copy was asked for.")
 
 
 MemoryTrend = Literal["stable", "increasing", "decreasing", "unknown"]
@@ -145,6 +154,7 @@ class RenditionStatus(StatusModel):
         default=None, description="Of captions alone: where in the picture they are, for editors that place a part."
     )
     failure: Failure | None = Field(default=None, description="Why it is missing, and what to do about it.")
+    replica: ReplicaStatus | None = Field(default=None, description="Its copy. Absent: no copy was asked for.")
 
 
 class RenderMetrics(StatusModel):

@@ -83,7 +83,7 @@ class Operator:
         self.metrics = Metrics(_version())
         self.cluster = Cluster(configuration, after_call=self._after_call)
         self.queue: KeyedQueue[Key] = KeyedQueue()
-        self.world = World(self.queue, settings.controller_name, settings.policy.gpu_resource)
+        self.world = World(self.queue, settings.controller_name, settings.policy.gpu_resource, settings.policy.storage)
         self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
         self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
         self.admission = AdmissionTable(self.world, settings.budget)

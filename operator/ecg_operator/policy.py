@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.prices import Prices
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -29,6 +30,7 @@ class Policy:
         worker_secret: name of a Secret in the job's namespace whose entries become environment variables of the
             pods (AWS_ACCESS_KEY_ID, ...); empty for none.
         worker_env: further environment variables of the pods; nothing secret.
+        storage: named places for results and how pods reach them.
         plugin_origin, plugin_origins: where jobs that name no origin get their plugins from, and what origins they may
             name, as the pods that plan read it.
         service_account: ServiceAccount of the pods, for clouds that hand out storage access by it; empty for
@@ -63,6 +65,7 @@ class Policy:
     image_pull_secrets: tuple[str, ...] = ()
     worker_secret: str = ""
     worker_env: Mapping[str, str] = field(default_factory=dict)
+    storage: StorageProfiles = NO_PROFILES
     plugin_origin: str = ""
     plugin_origins: str = ""
     service_account: str = ""

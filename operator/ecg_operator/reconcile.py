@@ -136,7 +136,9 @@ class Reconciler:
         if found["metadata"]["uid"] != record.uid:
             return None
         version = int(found["metadata"]["resourceVersion"])
-        return replace(cast("Record[RenderJobView]", record), value=read_whole(found), version=version)
+        return replace(
+            cast("Record[RenderJobView]", record), value=read_whole(found, self._policy.storage), version=version
+        )
 
     def _seconds_to_live(self, value: AnyJob) -> float | None:
         """Return for how long a RenderJob that is over still stays; None for good, or as long as it is not over."""

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
+from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
+from ecg_common.profiles import read_profiles
 from ecg_operator.admission import Budget
 from ecg_operator.capacity import Schedule
 from ecg_operator.errors import SettingsProblem
@@ -120,6 +122,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         image_pull_secrets=values["IMAGE_PULL_SECRETS"],
         worker_secret=values["WORKER_SECRET"],
         worker_env=values["WORKER_ENV"],
+        storage=values[STORAGE_PROFILES],
         plugin_origin=values["ECG_PLUGIN_ORIGIN"],
         plugin_origins=values["ECG_PLUGIN_ORIGINS"],
         service_account=values["WORKER_SERVICE_ACCOUNT"],
@@ -291,6 +294,12 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         _variables,
         "further environment variables of the pods, NAME=VALUE with commas between, or a JSON object; nothing secret",
+    ),
+    Variable(
+        STORAGE_PROFILES,
+        "",
+        read_profiles,
+        "storage profiles as JSON (docs/storage.md): buckets, endpoints, regions, Secrets by name, copies, CDNs",
     ),
     Variable(
         "ECG_PLUGIN_ORIGIN",

@@ -27,9 +27,10 @@ from ecg_api.names import (
 )
 from ecg_api.problems import ManifestProblems
 from ecg_api.ranges import parse_ranges
-from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job
+from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job, settled
 from ecg_api.status import RenderJobStatus, WorkFilesState
 from ecg_cluster.cache import Key, Record
+from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
 
@@ -102,24 +103,27 @@ class FinishedJob:
 AnyJob = RenderJobView | FinishedJob
 
 
-def read_render_job(obj: Json, manager: str = DEFAULT_MANAGER) -> Record[AnyJob] | None:
+def read_render_job(
+    obj: Json, manager: str = DEFAULT_MANAGER, storage: StorageProfiles = NO_PROFILES
+) -> Record[AnyJob] | None:
     """Return the record of a RenderJob; of one that is over and tidied up only what its time to live needs.
 
-    None for one that another controller manages.
+    None for one that another controller manages. `storage` is what it may choose among.
     """
     if (obj.get("spec") or {}).get("managedBy", DEFAULT_MANAGER) != manager:
         return None
     finished = _read_finished(obj)
     if finished is None:
-        return _record(obj, _key(obj), read_whole(obj))
+        return _record(obj, _key(obj), read_whole(obj, storage))
     return _record(obj, _key(obj), finished)
 
 
-def read_whole(obj: Json) -> RenderJobView:
+def read_whole(obj: Json, storage: StorageProfiles = NO_PROFILES) -> RenderJobView:
     """Return all that matters of a RenderJob, even of one that is over."""
     meta = obj["metadata"]
     status, status_problem = _read_status(obj.get("status") or {})
-    job, problems = _read_spec(obj, status is not None and is_true(status.conditions, ConditionType.FINISHED))
+    finished = status is not None and is_true(status.conditions, ConditionType.FINISHED)
+    job, problems = _read_spec(obj, finished, storage)
     return RenderJobView(
         uid=meta["uid"],
         generation=int(meta.get("generation", 0)),
@@ -259,7 +263,7 @@ def _read_status(raw: Json) -> tuple[RenderJobStatus | None, tuple[str, ...]]:
         return None, (f"{place}: {first['msg']}; was it written by a newer operator?",)
 
 
-def _read_spec(obj: Json, finished: bool) -> tuple[RenderJob | None, tuple[str, ...]]:
+def _read_spec(obj: Json, finished: bool, storage: StorageProfiles) -> tuple[RenderJob | None, tuple[str, ...]]:
     meta = obj["metadata"]
     annotations = {k: v for k, v in (meta.get("annotations") or {}).items() if k != LAST_APPLIED}
     spec = dict(obj.get("spec") or {})
@@ -278,7 +282,7 @@ def _read_spec(obj: Json, finished: bool) -> tuple[RenderJob | None, tuple[str, 
         "spec": spec,
     }
     try:
-        return parse_render_job(manifest, pruned=True), ()
+        return settled(parse_render_job(manifest, pruned=True), lambda: storage), ()
     except ManifestProblems as problems:
         return None, tuple(problems.problems)
 

@@ -13,6 +13,7 @@ from ecg_api.names import Role
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
+from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.decide.children import ended
 from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
@@ -40,6 +41,7 @@ class World:
     Args:
         manager: RenderJobs of another spec.managedBy are not taken in.
         gpu_resource: what the cluster calls a GPU.
+        storage: what RenderJobs may choose among by spec.storage.
 
     Attributes:
         departed: RenderJobs that were deleted before their work files were cared for, until that is done.
@@ -47,11 +49,18 @@ class World:
     """
 
     def __init__(
-        self, queue: KeyedQueue[Key], manager: str = DEFAULT_MANAGER, gpu_resource: str = GPU_RESOURCE
+        self,
+        queue: KeyedQueue[Key],
+        manager: str = DEFAULT_MANAGER,
+        gpu_resource: str = GPU_RESOURCE,
+        storage: StorageProfiles = NO_PROFILES,
     ) -> None:
         self.queue = queue
         self.render_jobs: Cache[AnyJob] = Cache(
-            partial(read_render_job, manager=manager), self._render_job_news, self._render_job_gone, _claimed_outputs
+            partial(read_render_job, manager=manager, storage=storage),
+            self._render_job_news,
+            self._render_job_gone,
+            _claimed_outputs,
         )
         self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
         self.pods: Cache[PodView] = Cache(partial(read_pod, gpu_resource=gpu_resource), self._pod_news, self._pod_gone)

@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.uris import ReadableUri
 from ecg_common.addresses import LONGEST_URL, AddressPolicy, AddressRefused
+from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_shim.failures import failure, shown
 from ecg_shim.model import RenderOrder, RequestOptions, Submission
 from ecg_shim.options import InvalidOptions, render_options
@@ -95,6 +96,7 @@ class Rules:
     Attributes:
         layout: how captions are laid out where a request does not say.
         lookup: requests without a video are accepted; its address is looked up later.
+        storage: what requests may choose among by options.storage; `profile` is that of those that do not.
     """
 
     videos: AddressPolicy
@@ -103,6 +105,8 @@ class Rules:
     gpu_encoding: bool = True
     layout: str = "viewport"
     lookup: bool = False
+    storage: StorageProfiles = NO_PROFILES
+    profile: str = ""
 
 
 def read_request(body: bytes, rules: Rules) -> Request:
@@ -289,9 +293,16 @@ def _options(value: object, rules: Rules) -> RequestOptions:
     if value is not None and not isinstance(value, dict):
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, "options is not an object with width, height and so on.")
     try:
-        return render_options(value or {}, gpu_encoding=rules.gpu_encoding, layout=rules.layout)
+        options = render_options(value or {}, gpu_encoding=rules.gpu_encoding, layout=rules.layout)
     except InvalidOptions as error:
         raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, f"{error}.") from error
+    options = options.model_copy(update={"storage": options.storage or rules.profile})
+    try:
+        if options.storage:
+            rules.storage.chosen(options.storage, "")
+    except ValueError as error:
+        raise Unrenderable(FailureCode.INVALID_RENDER_OPTIONS, f"options.storage: {error}.") from error
+    return options
 
 
 class _Outline(msgspec.Struct):

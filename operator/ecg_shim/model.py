@@ -44,6 +44,9 @@ class RequestOptions(Options):
 
     live: bool = Field(default=False, description="Lets people watch what is finished while the rest renders.")
 
+    storage: str = Field(
+        default="", description="Storage profile for the results, or auto. Omitted: as the service is set."
+    )
     renditions: Annotated[list[Rendition], Field(max_length=MOST_RENDITIONS)] = Field(
         default_factory=list, description="What else to make, as files beside the video."
     )
@@ -57,6 +60,7 @@ class RequestOptions(Options):
         return {
             "options": options,
             **({"live": {}} if self.live else {}),
+            **({"storage": {"profile": self.storage}} if output.startswith("s3:///") else {}),
             **({"renditions": renditions} if renditions else {}),
         }
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
+from ecg_common.profiles import StorageProfiles, read_profiles
 from ecg_shim.variables import (
     SettingsError,
     Variable,
@@ -111,7 +113,18 @@ class Settings:
 
     bucket: str = variable(
         "S3_BUCKET S3_BUCKET_NAME", BUCKET, "",
-        "Bucket for finished videos, at rendered/<job id>/output.<format>. Empty: files below ECG_DATA_DIR.",
+        "Bucket for finished videos, at rendered/<job id>/output.<format>. Empty: that of the first storage profile, "
+        "and without any files below ECG_DATA_DIR.",
+    )  # fmt: skip
+    storage_profiles: StorageProfiles = variable(  # noqa: RUF009 (makes a field)
+        STORAGE_PROFILES, read_profiles, "",
+        "Storage profiles as JSON (docs/storage.md): further buckets with endpoint, region, copies and CDN. In "
+        "Kubernetes mode as the operator has them.",
+    )  # fmt: skip
+    storage_profile: str = variable(
+        "ECG_STORAGE_PROFILE", matching(r"[a-z0-9-]{1,32}", "the name of a storage profile, or auto"), "",
+        "Profile for results of requests without options.storage; auto: by the video's bucket or region. Empty: "
+        "S3_BUCKET.",
     )  # fmt: skip
     public_url: str = variable(
         "ECG_PUBLIC_URL", address("http", "https"), "",
@@ -201,6 +214,13 @@ class Settings:
         values: dict[str, Any] = {name: _read(declared, environment, problems) for name, declared in cls.variables()}
         for other in (*WITHOUT_EFFECT, *PASSED_ON):
             _read(other, environment, problems)
+        if not problems and values["storage_profiles"].root:
+            values["bucket"] = values["bucket"] or values["storage_profiles"].root[0].bucket
+        if not problems and values["storage_profile"]:
+            try:
+                values["storage_profiles"].chosen(values["storage_profile"], "")
+            except ValueError as error:
+                problems.append(f"ECG_STORAGE_PROFILE: {error}.")
         if problems:
             raise SettingsError(problems)
         return cls(**values)

@@ -75,6 +75,8 @@ def rules_of(settings: Settings, mode: str = STANDALONE) -> Rules:
         gpu_encoding=settings.gpu_encoding,
         layout=settings.layout,
         lookup=bool(settings.video_dsn),
+        storage=settings.storage_profiles,
+        profile=settings.storage_profile,
     )
 
 

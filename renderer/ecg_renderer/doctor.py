@@ -14,14 +14,16 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 
 import psutil
 
+from ecg_common.profiles import profiles
 from ecg_renderer.browser import (
     MEMORY_FILES,
     MINIMUM_MEMORY_FILES_BYTES,
@@ -258,7 +260,8 @@ def _machine() -> list[Check]:
         _font("Emoji font", "emoji", ("Emoji",), "fonts-noto-color-emoji"),
         _memory_files(),
         _disk(),
-        *([_s3()] if s3_is_set_up() else []),
+        *([_s3("S3", ask_s3)] if s3_is_set_up() else []),
+        *_storage_profiles(),
     ]
 
 
@@ -297,12 +300,19 @@ def _disk() -> Check:
     return Check("Disk", State.OK, found, meaning)
 
 
-def _s3() -> Check:
+def _s3(name: str, ask: Callable[[], str]) -> Check:
     try:
-        found, state, fix = ask_s3(), State.OK, ""
+        found, state, fix = ask(), State.OK, ""
     except RenderError as error:
         found, state, fix = error.message, State.NOTE, error.hint
-    return Check("S3", state, found, "Videos, scenarios and outputs may be s3:// addresses.", fix)
+    return Check(name, state, found, "Videos, scenarios and outputs may be s3:// addresses.", fix)
+
+
+def _storage_profiles() -> list[Check]:
+    try:
+        return [_s3(f"S3, {profile.name}", partial(ask_s3, profile)) for profile in profiles().root]
+    except ValueError as error:
+        return [Check("Storage profiles", State.NOTE, str(error), "Named places for results.", "docs/storage.md")]
 
 
 def _said(command: list[str]) -> str:

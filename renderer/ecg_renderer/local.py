@@ -41,6 +41,7 @@ from ecg_renderer.results import (
     result_of,
     soft_subtitles,
     takes_of,
+    uncopied,
     write_captions,
     write_subtitles,
 )
@@ -105,6 +106,8 @@ class _WholeJob:
             if content_of(rendition) == "subtitles":
                 made = await write_subtitles(job, rendition, prepared.scenario, self._request.base)
                 self._outputs.append(made)
+                for warning in uncopied([made]):
+                    self._observer.warn(warning)
 
     async def _take(self, take: Take, observer: Observer) -> RenderResult | RenderError | None:
         """Make what is of one size; return what came of its video."""
@@ -228,6 +231,7 @@ class LocalRun:
                     final = await asyncio.to_thread(output.commit)
                 self.outputs.append(result_of(request.job, self._video, "video", destination, final, verified))
                 await self._make_alone(prepared, files)
+        self._warn(uncopied(self.outputs))
         return self._result(prepared, meter, verified, memory, final)
 
     async def run_captions(self) -> None:
@@ -239,6 +243,7 @@ class LocalRun:
             prepared, parts = await self._reuse(prepared, files, video=False)
             await self._render(prepared, parts, files, nobody)
             await self._make_alone(prepared, files)
+        self._warn(uncopied(self.outputs))
 
     @asynccontextmanager
     async def _watched(self, prepared: PreparedJob, folder: Path) -> AsyncIterator[Publish]:

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from ecg_api.renderjob import ManifestProblems, RenderJob, parse_render_job, set_path
+from ecg_api.renderjob import ManifestProblems, RenderJob, parse_render_job, set_path, settled
+from ecg_common.profiles import profiles
 from ecg_renderer.errors import ManifestError, OptionsError, RenderError
 
 STDIN = "-"
@@ -60,7 +61,7 @@ def read_manifest(
             _put(data, keys, value)
         for rendition in renditions:
             _append(data, ("spec", "renditions"), dict(rendition))
-        job = parse_render_job(data)
+        job = settled(parse_render_job(data), profiles)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems
     return Manifest(job, Path.cwd() if path == STDIN else Path(path).absolute().parent)
@@ -79,7 +80,7 @@ def assigned_job(data: object, assignments: Iterable[str], name: str) -> RenderJ
     try:
         for assignment in assignments:
             data = set_path(_mapping(data), assignment)
-        return parse_render_job(data)
+        return settled(parse_render_job(data), profiles)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems
 

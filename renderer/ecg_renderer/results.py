@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,7 +195,13 @@ def result_of(
         frames=verified.frames,
         sha256=verified.sha256,
         box=CaptionsBox(x=seen.x, y=seen.y, width=seen.width, height=seen.height) if content == "captions" else None,
+        replica=place.replica,
     )
+
+
+def uncopied(results: Iterable[RenditionStatus]) -> list[str]:
+    """Return a warning for each result whose copy is missing."""
+    return [f"{one.name}: {one.replica.problem}" for one in results if one.replica and one.replica.problem]
 
 
 def failed(rendition: Rendition, error: RenderError) -> RenditionStatus:

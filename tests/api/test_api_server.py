@@ -60,6 +60,8 @@ def tried(plane: ControlPlane, manifest: Json) -> str:
         "spec.segments.targetSeconds=20",
         "spec.renditions=[{uri: 's3://a/b.mp4', width: 1080, height: 1920, focus: {x: 30}, codec: av1}, "
         "{uri: 's3://a/c.mov'}, {uri: 's3://a/c.webm', content: captions, codec: vp9}, {uri: 's3://a/c.VTT'}]",
+        "spec={storage: {profile: auto}, source: {uri: 's3://a/b.mp4'}, scenario: {uri: 's3://a/b.json'}, "
+        "output: {uri: 's3:///a.mp4'}, renditions: [{uri: 's3:///a.srt'}]}",
         "spec.placement.resources={requests: {cpu: 2, example.com/disks: 1}, limits: {cpu: '0.5', memory: 4Gi}}",
         "spec.placement.podTemplateOverrides={spec: {affinity: {nodeAffinity: {}}}}",
         "spec.scenario={inline: {version: '2.0', cues: [{text: a, words: [1, 2.5, null]}]}}",
@@ -102,6 +104,9 @@ def test_what_can_be_rendered_is_taken(plane: ControlPlane, manifest: Json, assi
         ("spec.scenario.uri=file:///var/run/secrets/token", "must start with s3:// or https://"),
         ("spec.output.uri=file:///tmp/out.mp4", "must start with s3://"),
         ("spec.callback={url: 'https://a/b', secretRef: {name: a, key: b}}", 'unknown field "spec.callback.secretRef"'),
+        ("spec.output.uri='s3:///a.mp4'", "names no bucket"),
+        ("spec.renditions=[{uri: 's3:///b.mp4'}]", "names no bucket"),
+        ("spec.storage={profile: Far}", "spec.storage.profile"),
         ("spec.managedBy=kueue", "spec.managedBy"),
         ("spec.managedBy=''", "spec.managedBy"),
         (f"spec.managedBy=example.com/{'a' * 60}", "spec.managedBy"),

@@ -12,7 +12,14 @@ import yaml
 
 from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
 from ecg_operator.settings import read_settings
+from ecg_shim.settings import Settings
 
+PROFILES = (
+    WORK, "storage.profiles[0].name=near", "storage.profiles[0].bucket=videos", "storage.profiles[0].secret=keys",
+    "storage.profiles[0].replica=far-1", "storage.profiles[0].cdn.baseUrl=https://cdn.example.com",
+    "storage.profiles[0].cdn.keyPairId=K1", "storage.profiles[0].cdn.secret=cdn",
+    "storage.profiles[1].name=far-1", "storage.profiles[1].bucket=copies", "storage.profiles[1].secret=far-keys",
+)  # fmt: skip
 TLS = "service.ingress.tls[0].hosts={c.d}"
 
 
@@ -70,6 +77,13 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([WORK, "operator.env.WORK_URI=s3://other"], "WORK_URI"),
         ([WORK, "networkPolicy.apiServer={10.0.0.1}"], "/networkPolicy/apiServer"),
         ([WORK, "priorityClasses.a.valu=1"], "valu"),
+        ([WORK, "storage.profiles[0].name=a", "storage.profiles[0].buket=b"], "buket"),
+        ([WORK, "storage.profiles[0].name=a"], "bucket"),
+        ([WORK, "storage.default=auto"], "storage.default needs storage.profiles"),
+        ([*PROFILES, "storage.default=fra"], 'storage.default is "fra", which is not in storage.profiles'),
+        ([*PROFILES, "storage.profiles[0].replica=near"], 'the replica of near is "near", which is no other profile'),
+        ([*PROFILES, "storage.profiles[1].name=near"], "storage.profiles: two are called near"),
+        ([*PROFILES, "storage.profiles[0].cdn.secret="], "the CDN of near has a keyPairId, but no secret"),
         ([WORK, "capacity.otherwise.floor=9"], "capacity: floor 9 is above ceiling 6"),
         ([WORK, "capacity.inBelow=11"], "inBelow (11) is above outAbove (10)"),
         ([WORK, "capacity.windows[0].from=9"], "from"),
@@ -296,3 +310,20 @@ def test_prices_are_told_to_the_operator_with_the_right_to_ask_for_nodes() -> No
     (role,) = of_kind(found, "ClusterRole", "render-ecg-render-operator-nodes")
     assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]
     assert not of_kind(objects(WORK, "namespaces={a}"), "ClusterRole", "render-ecg-render-operator-nodes")
+
+
+def test_storage_profiles_reach_operator_and_service_which_get_keys_from_secrets_alone() -> None:
+    found = objects(*PROFILES, *SERVICE, "storage.default=auto")
+    operator, service = (
+        {one["name"]: one for one in container(found, part)["env"]} for part in ("operator", "service")
+    )
+    assert not [name for name in operator if name.startswith("ECG_STORAGE_") and "valueFrom" in operator[name]]
+    settings = read_settings({name: one["value"] for name, one in operator.items() if "value" in one})
+    assert [one.name for one in settings.policy.storage.root] == ["near", "far-1"]
+    read = Settings.from_environment({name: one["value"] for name, one in service.items() if "value" in one})
+    assert read.storage_profile == "auto" and read.storage_profiles == settings.policy.storage
+    keys = {name: one["valueFrom"]["secretKeyRef"] for name, one in service.items() if name.startswith("ECG_STORAGE_")
+            and "valueFrom" in one}  # fmt: skip
+    assert keys["ECG_STORAGE_NEAR_CDN_PRIVATE_KEY"] == {"name": "cdn", "key": "CDN_PRIVATE_KEY"}
+    assert keys["ECG_STORAGE_FAR_1_ACCESS_KEY_ID"] == {"name": "far-keys", "key": "AWS_ACCESS_KEY_ID"}
+    assert keys["ECG_STORAGE_FAR_1_SESSION_TOKEN"]["optional"] and len(keys) == 7

@@ -6,6 +6,7 @@ with S3Server(tmp_path) as server:
     server.environment()                  AWS variables that lead a process to it
     server.client                         boto3's client, as root
     server.paused(), .kill(), .start()    a server that hangs, or is gone for a while
+    storage_profiles(monkeypatch, {"name": "far", "bucket": bucket.name, **profile_of(server)})
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ import boto3
 from botocore.config import Config
 
 from daemons import Daemons
+from ecg_common.profiles import variable_of
 from go_tools import tool
 from ports import free_ports
 
@@ -41,6 +43,21 @@ NO_OTHER_SETTINGS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+def storage_profiles(monkeypatch: Any, *profiles: Mapping[str, Any]) -> None:
+    """Set up storage profiles; `keys` of one, as `profile_of` gives them, become its variables."""
+    given = [{name: value for name, value in one.items() if name != "keys"} for one in profiles]
+    monkeypatch.setenv("ECG_STORAGE_PROFILES", json.dumps(given))
+    for one in profiles:
+        for end, value in one.get("keys", {"ACCESS_KEY_ID": "nobody", "SECRET_ACCESS_KEY": "s"}).items():
+            monkeypatch.setenv(variable_of(one["name"], end), value)
+
+
+def profile_of(server: S3Server) -> dict[str, Any]:
+    """Return what a storage profile says about a server, its keys among it."""
+    keys = {"ACCESS_KEY_ID": server.access_key, "SECRET_ACCESS_KEY": server.secret_key}
+    return {"endpoint": server.url, "secret": "keys", "keys": keys}
 
 
 class S3Server:

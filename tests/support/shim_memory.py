@@ -205,6 +205,8 @@ def memory_service(environment: Mapping[str, str] | None = None, *, lookup: bool
         max_cues=settings.max_cues,
         gpu_encoding=settings.gpu_encoding,
         lookup=lookup,
+        storage=settings.storage_profiles,
+        profile=settings.storage_profile,
     )
     services = Services("standalone", settings, backend, told, rules, essential=(backend.tasks,))
     return Service(create_app(services), backend, told, services)

@@ -86,7 +86,7 @@ class Stage:
     def result(self, **changes: Any) -> None:
         self.video()
         result = {
-            "output": str(self.output),
+            "output": self.spec["output"]["uri"],
             "frames": FRAMES,
             "framesDropped": 3,
             "durationSeconds": 4.0,

@@ -32,7 +32,7 @@ def pod_spec(
     role: Role, job: RenderJob | None, work_folder: str, policy: Policy, segments: tuple[int, ...] = ()
 ) -> Manifest:
     """Return the spec of a pod of `role`; `job` is only needed for pods other than clean's."""
-    variables = variables_of(environment(role, job, segments, policy), work_folder)
+    variables = variables_of(environment(role, job, segments, policy), work_folder, policy)
     volumes = _volumes(role, job, policy)
     container: Manifest = {
         "name": CONTAINER,

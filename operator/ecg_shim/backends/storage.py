@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from ecg_api.status import RenditionStatus
+from ecg_common.profiles import StorageProfile, profiles
 from ecg_shim.model import Output, download_path
 
 log = logging.getLogger(__name__)
 
 # A player fetches parts from the same address while it plays.
 RENEWED_SECONDS = 3600
+AWAY_SECONDS = 10.0
+"""For so long a place that does not answer is not asked again: each look would keep a viewer waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,13 @@ def told_under(public_url: str, job_id: str, result: RenditionStatus) -> Renditi
     return result.model_copy(update={"url": f"{public_url.rstrip('/')}{path}"})
 
 
+def where(job_id: str, suffix: str, bucket: str, storage: str) -> str:
+    """Return the address of a job's video: in `bucket`, or where the storage profile that was asked for says."""
+    return f"s3://{'' if storage else bucket}/rendered/{quote(job_id, safe='')}/output.{suffix}"
+
+
 class Presigner:
-    """Signs addresses of objects in one bucket.
+    """Signs addresses of videos: in one bucket, and in those of storage profiles.
 
     Args:
         seconds: how long the addresses work.
@@ -59,39 +69,86 @@ class Presigner:
 
     def __init__(self, bucket: str, seconds: int) -> None:
         self._bucket = bucket
-        self._root = f"s3://{bucket}/"
         self._seconds = seconds
+        self._away: dict[str, float] = {}
 
     async def renewed(self, output: Output) -> Output:
-        """Return a video with an address that opens it for an hour.
+        """Return a video with an address that opens it for an hour, that of its copy where the first place is away.
 
         As it is if its address is none that was signed; with the one signed when the job ended if none can be now.
         """
         if not isinstance(output, SignedOutput):
             return output
         former = replace(output, url=output.signed) if output.signed else output
-        if not output.uri.startswith(self._root):
+        bucket = _parts(output.uri)[0]
+        if not output.uri.startswith("s3://") or not (bucket == self._bucket or profiles().of_results(bucket)):
             return former
         try:
-            url = await asyncio.to_thread(self.signed, output.uri, min(RENEWED_SECONDS, self._seconds))
+            url = await asyncio.to_thread(self._handed_out, output.uri)
         except OSError as error:
             log.warning("%s", error)
             return former
         return replace(output, url=url)
 
     def signed(self, uri: str, seconds: int | None = None) -> str:
-        """Return an address of an object. Raises OSError if there is nothing to sign with.
+        """Return an address of an object, at the CDN before it if it has one.
 
-        Call it in a thread: it takes a second the first time, and whenever a role's credentials are fetched anew.
+        Raises OSError if there is nothing to sign with. Call it in a thread: it takes a second the first time, and
+        whenever a role's credentials are fetched anew.
         """
-        # Imported here: it takes half a second, and only services with a bucket need it.
-        from botocore.exceptions import BotoCoreError
+        return _signed(*_parts(uri), seconds or self._seconds)
 
-        from ecg_common.s3 import connection
+    def _handed_out(self, uri: str) -> str:
+        seconds = min(RENEWED_SECONDS, self._seconds)
+        copy = self._copy_in_use(uri)
+        if copy is None:
+            return self.signed(uri, seconds)
+        bucket, key = _parts(uri)
+        log.warning("s3://%s is away: the copy of %s in %s is handed out", bucket, key, copy.name)
+        return _signed(copy.bucket, key, seconds, profile=copy.name)
 
+    def _copy_in_use(self, uri: str) -> StorageProfile | None:
+        """Return where to fetch the copy of a video that is not to be had at its first place; None: take that."""
+        bucket, key = _parts(uri)
+        place = profiles().of_results(bucket)
+        if place is None or not place.replica or place.cdn or self._is_there(place.name, bucket, key):
+            return None
+        copy = profiles().get(place.replica)
+        return copy if copy and self._is_there(copy.name, copy.bucket, key) else None
+
+    def _is_there(self, profile: str, bucket: str, key: str) -> bool:
+        """Tell whether a place has an object; one that is away is asked again after a moment."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from ecg_common.s3 import Limits, connection
+
+        if self._away.get(profile, 0.0) > time.monotonic():
+            return False
+        brief = Limits(connect_seconds=1, read_seconds=3, attempts=1)
         try:
-            client = connection()
-            key = uri.removeprefix(self._root)
-            return client.signed(self._bucket, key, seconds or self._seconds, ask_region=True)
-        except (BotoCoreError, ValueError) as error:
-            raise OSError(f"The address of the video in S3 cannot be signed: {error}") from error
+            connection(brief, profile=profile).client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return status != 404 and status < 500  # who may not look may sign all the same
+        except (BotoCoreError, ValueError):
+            self._away[profile] = time.monotonic() + AWAY_SECONDS
+            return False
+        return True
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _signed(bucket: str, key: str, seconds: int, profile: str = "") -> str:
+    # Imported here: it takes half a second, and only services with a bucket need it.
+    from botocore.exceptions import BotoCoreError
+
+    from ecg_common.s3 import connection, published
+
+    try:
+        known = None if profile else published(bucket, key, seconds)
+        return known or connection(bucket=bucket, profile=profile).signed(bucket, key, seconds, ask_region=True)
+    except (BotoCoreError, ValueError) as error:
+        raise OSError(f"The address of the video in S3 cannot be signed: {error}") from error

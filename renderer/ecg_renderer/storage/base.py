@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 from urllib.parse import quote
 
+from ecg_api.status import ReplicaStatus
 from ecg_common.addresses import AddressPolicy
 from ecg_renderer.errors import OptionsError, RenderError, ResourceError, StorageError
 
@@ -48,7 +49,13 @@ class Output(Protocol):
 
 
 class Storage(Protocol):
-    """One place that a URI names."""
+    """One place that a URI names.
+
+    Attributes:
+        replica: what became of the copy of what was last committed; None where no copy was asked for.
+    """
+
+    replica: ReplicaStatus | None
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ecg_api.status import ReplicaStatus
 from ecg_common.lock import open_locked, remove_abandoned
 from ecg_renderer.errors import RenderError, ResourceError, SourceMissing, StorageError
 from ecg_renderer.storage.base import TransferProgress, below, refusal
@@ -21,6 +22,8 @@ _IDENTITY_EDGE_BYTES = 1 << 20
 
 class FileStorage:
     """One file, by its path."""
+
+    replica: ReplicaStatus | None = None
 
     def __init__(self, path: Path) -> None:
         # Not resolve(): a person should read the name that was given, not where its links lead.
@@ -240,6 +243,8 @@ _LOCK = ".lock"
 
 class FolderStorage:
     """A folder on this machine that a job writes."""
+
+    replica: ReplicaStatus | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute() keeps ".."

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ecg_common.profiles import StorageProfile
 from ecg_renderer.errors import StorageError
 from ecg_renderer.storage.base import Storage, UrlPolicy, in_thread, printable
 from ecg_renderer.storage.local import FileStorage, FolderStorage
@@ -87,13 +88,17 @@ def s3_is_set_up() -> bool:
     return any(os.environ.get(name) for name in _SETTINGS)
 
 
-def ask_s3() -> str:
-    """Return what S3 had to say to a request of these credentials.
+def ask_s3(profile: StorageProfile | None = None) -> str:
+    """Return what S3 had to say to a request of these credentials, or to those of a storage profile about its bucket.
 
     Raises StorageError when it does not accept them, ServiceUnreachable when it does not answer.
     """
     from ecg_renderer.storage.s3_client import S3, AccessDenied
 
+    if profile is not None:
+        s3 = S3(profile=profile.name)
+        s3.ask("head_bucket", f"use s3://{profile.bucket}", patience=_PATIENCE_SECONDS, Bucket=profile.bucket)
+        return f"{s3.endpoint} answers and shows s3://{profile.bucket}"
     s3 = S3()
     try:
         s3.ask("list_buckets", "use S3", patience=_PATIENCE_SECONDS)

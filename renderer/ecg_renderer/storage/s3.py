@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
+from ecg_api.status import ReplicaStatus
 from ecg_common.folders import cache_folder
-from ecg_renderer.errors import SourceInvalid, SourceMissing, StorageError
+from ecg_common.profiles import profiles
+from ecg_common.s3 import published
+from ecg_renderer.errors import Cancelled, RenderError, SourceInvalid, SourceMissing, StorageError
 from ecg_renderer.storage.base import TransferProgress, below, printable
 from ecg_renderer.storage.local import OutputFile
 from ecg_renderer.storage.s3_client import (
@@ -31,13 +35,17 @@ from ecg_renderer.storage.work_store import checked_name
 SOURCE_URL_SECONDS = 24 * 3600
 """How long FFmpeg can open a source by its signed address; no longer than the credentials that signed it live."""
 
+COPY_PATIENCE_SECONDS = 15.0
+"""How long the second place is waited for, where its copy is not required: the pod may hold a GPU."""
+
 
 class S3Storage:
     """One object in S3."""
 
     def __init__(self, uri: str) -> None:
         self._place = s3_object(uri)
-        self._s3 = S3()
+        self._s3 = S3(self._place.bucket)
+        self.replica: ReplicaStatus | None = None
 
     @property
     def name(self) -> str:
@@ -75,11 +83,15 @@ class S3Storage:
         return f"s3:{hashlib.sha256(chr(10).join(words).encode()).hexdigest()}"
 
     def public_url(self, base: str | None, presign_seconds: int) -> str | None:
-        """Return the object's address in the published folder `base`, else one that is signed for `presign_seconds`.
+        """Return the object's address in the published folder `base`, else at the CDN of its storage profile.
 
-        Raises StorageError if there is nothing to sign with.
+        Else one that is signed for `presign_seconds`. Raises StorageError if there is nothing to sign with.
         """
-        return below(base, self._place.key) or self._s3.presigned(self._place, presign_seconds)
+        try:
+            known = below(base, self._place.key) or published(self._place.bucket, self._place.key, presign_seconds)
+        except ValueError as error:
+            raise StorageError(f"The address of {self.name} cannot be signed: {error}.") from error
+        return known or self._s3.presigned(self._place, presign_seconds)
 
     def output(self, key: str, *, source: str = "", needed_bytes: int = 0) -> S3Output:
         """Return the output of the job `key` (see `Storage.output`); `needed_bytes` must be free on the local disk."""
@@ -88,7 +100,10 @@ class S3Storage:
                 f"The output {self.name} is the source itself.",
                 hint="Name another object: the source is never overwritten.",
             )
-        return S3Output(self._place, key, needed_bytes=needed_bytes)
+        return S3Output(self._place, key, needed_bytes=needed_bytes, on_copied=self._copied)
+
+    def _copied(self, replica: ReplicaStatus) -> None:
+        self.replica = replica
 
     def _facts(self) -> Any:
         """Return S3's answer about the object: that of a GET, because a refused HEAD gives no reason."""
@@ -99,12 +114,24 @@ class S3Storage:
 
 
 class S3Output:
-    """A local file that `commit()` uploads; see `Storage.output` and `Output`."""
+    """A local file that `commit()` uploads; see `Storage.output` and `Output`.
 
-    def __init__(self, place: S3Place, key: str, *, needed_bytes: int = 0) -> None:
+    Where its storage profile wants a copy, that is uploaded next, and `on_copied` told how that went.
+    """
+
+    def __init__(
+        self,
+        place: S3Place,
+        key: str,
+        *,
+        needed_bytes: int = 0,
+        on_copied: Callable[[ReplicaStatus], None] = lambda replica: None,
+    ) -> None:
         local = cache_folder() / "uploads" / f"{key}{PurePosixPath(place.key).suffix}"
-        self._s3 = S3()
+        self._s3 = S3(place.bucket)
         self._place = place
+        self._copy = _Copy.of(place)
+        self._on_copied = on_copied
         self._file = OutputFile(local, key, needed_bytes=needed_bytes)
         self._uploading = threading.Lock()
         self.path = self._file.path
@@ -112,6 +139,8 @@ class S3Output:
     def __enter__(self) -> Self:
         """Prove that the object can be written, and make the local file."""
         check_writable_object(self._s3, self._place)
+        if self._copy and self._copy.required:
+            check_writable_object(self._copy.s3, self._copy.place)
         self._file.__enter__()
         return self
 
@@ -120,17 +149,61 @@ class S3Output:
     ) -> None:
         """End an upload that another thread is at, and remove the local file."""
         self._s3.stop()
+        if self._copy:
+            self._copy.s3.stop()
         with self._uploading:
             self._file.__exit__(kind, error, trace)
 
     def commit(self, progress: TransferProgress | None = None) -> str:
         """Upload the file and return the object's URI; the object changes at once, when all of it is there.
 
-        Raises StorageError, ResourceError, UploadFailed or Cancelled; the object is then what it was before.
+        Raises StorageError, ResourceError, UploadFailed or Cancelled; the object is then what it was before, unless it
+        is a required copy that is missing.
         """
         with self._uploading:
             upload_object(self._s3, self.path, self._place, progress)
+            if self._copy:
+                self._on_copied(self._copy.made(self.path))
         return str(self._place)
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The second place of a result, as the storage profile of the first says."""
+
+    profile: str
+    place: S3Place
+    s3: S3
+    required: bool
+
+    @classmethod
+    def of(cls, place: S3Place) -> _Copy | None:
+        try:
+            found = profiles()
+        except ValueError as error:
+            raise StorageError(f"{error}.") from error
+        first = found.of_results(place.bucket)
+        second = found.get(first.replica) if first else None
+        if first is None or second is None:
+            return None
+        s3 = S3(profile=second.name)
+        if not first.replica_required:
+            s3.patience_seconds = COPY_PATIENCE_SECONDS
+        return cls(second.name, S3Place(second.bucket, place.key), s3, first.replica_required)
+
+    def made(self, file: Path) -> ReplicaStatus:
+        """Upload `file`; return what there is to tell. Raises Cancelled, and if the copy is required what happened."""
+        try:
+            upload_object(self.s3, file, self.place)
+        except Cancelled:
+            raise
+        except RenderError as error:
+            error.message = f"The copy in {self.profile}: {error.message}"
+            error.args = (error.message,)
+            if self.required:
+                raise
+            return ReplicaStatus(profile=self.profile, uri=str(self.place), problem=error.message[:300])
+        return ReplicaStatus(profile=self.profile, uri=str(self.place))
 
 
 @contextmanager
@@ -151,7 +224,7 @@ class S3WorkStore:
 
     def __init__(self, uri: str) -> None:
         self._folder = s3_folder(uri)
-        self._s3 = S3()
+        self._s3 = S3(self._folder.bucket)
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class S3:
-    """The S3 service of this environment.
+    """The S3 service of a bucket, or of a storage profile; without both that of the AWS variables.
 
     `stop()` ends what is under way on this instance, from any thread; the client behind it is shared.
     """
@@ -39,13 +39,14 @@ class S3:
     patience_seconds = 60.0
     """How long a request is repeated when the service went away, counted from the first one that failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, bucket: str = "", *, profile: str = "") -> None:
+        self._bucket, self._profile = bucket, profile
         self._stopped = threading.Event()
 
     @property
     def client(self) -> Any:
         """The boto3 client. Raises StorageError if the AWS settings make no sense, or a BotoCoreError."""
-        return _connected().client
+        return self._connected().client
 
     @property
     def endpoint(self) -> str:
@@ -71,7 +72,7 @@ class S3:
         Raises StorageError if there is nothing to sign with.
         """
         return self.patiently(
-            f"sign an address for {place}", lambda: _connected().signed(place.bucket, place.key, seconds)
+            f"sign an address for {place}", lambda: self._connected().signed(place.bucket, place.key, seconds)
         )
 
     def patiently(self, task: str, attempt: Callable[[], T], patience: float | None = None) -> T:
@@ -101,20 +102,20 @@ class S3:
                 if self._stopped.wait(pause):
                     raise Cancelled("The transfer was stopped.") from error
 
+    def _connected(self) -> S3Connection:
+        try:
+            return connection(LIMITS, bucket=self._bucket, profile=self._profile)
+        except ValueError as error:
+            raise StorageError(
+                f"The settings of S3 make no sense: {error}.",
+                hint="Check AWS_ENDPOINT_URL, http(s)://host:port, and the storage profiles.",
+            ) from error
+
     def _endpoint_if_known(self) -> str:
         try:
             return self.endpoint
         except BotoCoreError:  # the failure is that no client can be made
             return "S3"
-
-
-def _connected() -> S3Connection:
-    try:
-        return connection(LIMITS)
-    except ValueError as error:
-        raise StorageError(
-            f"The AWS settings make no sense: {error}.", hint="Check AWS_ENDPOINT_URL: http(s)://host:port."
-        ) from error
 
 
 # --- places ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from ecg_api.status import ReplicaStatus
 from ecg_common.addresses import AddressRefused
 from ecg_common.folders import cache_folder
 from ecg_common.web import FIRST_BYTE, checked_client, length_of, may_pass, opened
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 class WebStorage:
     """One https URL. Each redirect is checked by the same rules as the URL itself."""
+
+    replica: ReplicaStatus | None = None
 
     def __init__(self, url: str, policy: UrlPolicy) -> None:
         self._url = url

@@ -24,7 +24,7 @@ from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.progress import Stage
-from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, write_captions, write_subtitles
+from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, uncopied, write_captions, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.pod import Assignment, scratch_folder
@@ -88,6 +88,9 @@ async def merge_takes(
             outputs.append(await write_subtitles(job, rendition, main.prepared.scenario, assignment.base))
     order = [MAIN, *(rendition.title for rendition in job.spec.renditions)]
     outputs.sort(key=lambda output: order.index(output.name))
+    for warning in (missing := uncopied(outputs)):
+        live.warn(warning)
+    warnings += missing
     report = MergeReport(output=status, outputs=outputs if job.spec.renditions else [], warnings=warnings)
     await work.put(MERGED, encode_report(report).encode())
     live.say(f"The output is {status.uri}.")
@@ -110,7 +113,7 @@ class _Merging:
         plan = planned.prepared.plan
         status = await asyncio.to_thread(_status, self._assignment, destination, final, plan, merged)
         values = status.model_dump(include={"uri", "url", "size_bytes", "frames", "sha256"}, by_alias=False)
-        self.outputs.append(RenditionStatus(name=MAIN, content="video", **values))
+        self.outputs.append(RenditionStatus(name=MAIN, content="video", replica=status.replica, **values))
         await self._alone(planned, files)
         return status, list(merged.warnings)
 
@@ -209,6 +212,7 @@ def _status(assignment: Assignment, destination: Storage, final: str, plan: Plan
         duration_seconds=float(plan.target.duration),
         frames=merged.verified.frames,
         sha256=merged.verified.sha256,
+        replica=destination.replica,
     )
 
 

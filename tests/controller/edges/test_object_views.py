@@ -10,7 +10,8 @@ import pytest
 
 from ecg_api.names import Role
 from ecg_cluster.cache import Key
-from ecg_operator.views import read_job, read_pod, read_render_job
+from ecg_common.profiles import read_profiles
+from ecg_operator.views import RenderJobView, read_job, read_pod, read_render_job
 
 LABELS = {
     "app.kubernetes.io/managed-by": "ecg-render",
@@ -252,6 +253,34 @@ def test_a_rule_that_the_api_server_does_not_know_becomes_a_problem_with_its_pat
     record = read_render_job({**RENDER_JOB, "spec": {**SPEC, "priority": 10**9}})
     assert record.value.job is None
     assert any("spec.priority" in problem for problem in record.value.problems)
+
+
+def test_results_lie_in_the_storage_profile_that_is_chosen_or_the_job_is_refused_with_the_field() -> None:
+    places = read_profiles(
+        '[{"name": "near", "bucket": "near-1", "sources": ["in"]}, {"name": "far", "bucket": "far-1"}]'
+    )
+    output = {"uri": "s3:///out/a.mp4", "publicBaseUrl": "https://cdn.example.com/v"}
+    renditions = [{"uri": "s3:///out/a.srt"}]
+
+    def read(profile: str, **changes: Any) -> RenderJobView:
+        spec = {**SPEC, "output": output, "renditions": renditions, "storage": {"profile": profile}, **changes}
+        value = read_render_job({**RENDER_JOB, "spec": spec}, storage=places).value
+        assert isinstance(value, RenderJobView)
+        return value
+
+    for profile, bucket in (("auto", "near-1"), ("far", "far-1")):
+        job = read(profile).job
+        assert job is not None and job.spec.storage is None, "pods are told addresses, and choose nothing"
+        assert job.spec.output.uri == f"s3://{bucket}/out/a.mp4" == read(profile).output
+        assert job.spec.renditions[0].uri == f"s3://{bucket}/out/a.srt"
+    refused = read("fra")
+    assert refused.job is None
+    assert refused.problems == ("spec.storage.profile: there is no storage profile 'fra'; there are near, far",)
+    elsewhere = read("far", output={"uri": "s3://near-1/a.mp4"}).problems
+    assert elsewhere[0].startswith("spec.output.uri: s3://near-1/a.mp4 is not in the bucket of the storage profile")
+    assert read_render_job({**RENDER_JOB, "spec": {**SPEC, "output": output}}).value.problems == (
+        "spec: output.uri: names no bucket; write s3://bucket/key, or choose a place by storage.profile",
+    )
 
 
 def test_fields_that_only_a_newer_crd_knows_end_no_job() -> None:

@@ -11,6 +11,7 @@ import pytest
 from ecg_api.failures import RULES
 from ecg_api.names import ROUND_LABEL, UID_LABEL
 from ecg_api.renderjob import RenderJob, parse_render_job
+from ecg_common.profiles import read_profiles
 from ecg_operator.manifests import Owner, Round, clean_job, merge_job, plan_job, segment_job
 from ecg_operator.policy import Policy
 from observations import KEY, POLICY, UID, render_job
@@ -279,6 +280,23 @@ def test_settings_give_pods_storage_access_a_service_account_and_pull_secrets() 
         assert variables(manifest)["HOME"] == "/tmp"
         assert pod_of(manifest)["serviceAccountName"] == "renderer"
         assert pod_of(manifest)["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_pods_are_told_of_storage_profiles_and_get_their_keys_from_secrets() -> None:
+    given = [
+        {"name": "near-1", "bucket": "videos", "secret": "keys", "replica": "far"},
+        {"name": "far", "bucket": "copies", "cdn": {"baseUrl": "https://d1.cloudfront.net", "keyPairId": "K1"}},
+    ]
+    policy = replace(POLICY, storage=read_profiles(json.dumps(given)))
+    for kind in KINDS:
+        env = {one["name"]: one for one in container_of(built(kind, policy=policy))["env"]}
+        assert json.loads(env["ECG_STORAGE_PROFILES"]["value"]) == given
+        keys = {name: one["valueFrom"]["secretKeyRef"] for name, one in env.items() if "valueFrom" in one}
+        assert keys == {
+            "ECG_STORAGE_NEAR_1_ACCESS_KEY_ID": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"},
+            "ECG_STORAGE_NEAR_1_SECRET_ACCESS_KEY": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"},
+            "ECG_STORAGE_NEAR_1_SESSION_TOKEN": {"name": "keys", "key": "AWS_SESSION_TOKEN", "optional": True},
+        }, "and not the key of the CDN, which is the service's"
 
 
 def test_kueues_labels_are_passed_on_to_each_job() -> None:

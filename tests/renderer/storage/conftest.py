@@ -30,6 +30,13 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def second(tmp_path: Path) -> Iterator[S3Server]:
+    """Another server, which this test may stop; nothing leads to it but storage profiles."""
+    with S3Server(tmp_path / "second") as server:
+        yield server
+
+
+@pytest.fixture
 def bucket(s3_server: S3Server, no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A new bucket; the environment leads to it."""
     for name, value in s3_server.environment().items():

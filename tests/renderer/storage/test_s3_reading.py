@@ -120,7 +120,7 @@ WRONG = {
     "half of the credentials": ({"AWS_SECRET_ACCESS_KEY": ""}, "there are no credentials for S3"),
     "no credentials": ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no credentials for S3"),
     "a profile that is not there": ({"AWS_PROFILE": "absent"}, "there are no credentials for S3"),
-    "an endpoint that is no address": ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS settings make no sense"),
+    "an endpoint that is no address": ({"AWS_ENDPOINT_URL": "localhost:9000"}, "settings of S3 make no sense"),
 }
 
 

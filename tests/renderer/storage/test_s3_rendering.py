@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from command_line import Ended, ecg_render, files, workplace
-from s3 import Bucket
+from s3 import Bucket, S3Server, profile_of, storage_profiles
 
 
 @pytest.fixture
@@ -52,6 +52,32 @@ def test_an_output_on_the_command_line_may_be_in_s3(bucket: Bucket, folder: Path
 
     assert (ended.code, ended.out, ended.err) == (0, bucket.uri("draft.mp4") + "\n", "")
     assert "draft.mp4" in bucket.keys
+
+
+def test_results_go_to_the_profile_near_the_source_and_a_copy_that_cannot_be_made_is_a_warning(
+    bucket: Bucket, folder: Path, second: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = second.new_bucket()
+    storage_profiles(
+        monkeypatch,
+        {"name": "first", "bucket": "not-there", **profile_of(second)},
+        {"name": "far", "bucket": far.name, "sources": ["footage"], "replica": "first", **profile_of(second)},
+    )
+    second.client.create_bucket(Bucket="footage")
+    second.client.put_object(Bucket="footage", Key="in.mp4", Body=(folder / "video.mp4").read_bytes())
+    where = ["--set=spec.source.uri=s3://footage/in.mp4", "--set=spec.output.uri=s3:///out/a b.mp4"]
+    where += [f"--set=spec.scenario.uri={bucket.uri('in/scenario.json')}"]
+
+    unknown = ecg_render("run", "job.yaml", *where, "--set=spec.storage.profile=frist", cwd=folder)
+    assert unknown.code == 64 and "spec.storage.profile: there is no storage profile 'frist'" in unknown.err
+    ended = ecg_render("run", "job.yaml", "--json", *where, "--set=spec.storage.profile=auto", cwd=folder)
+
+    assert ended.code == 0, ended.err
+    assert ended.json["output"] == far.uri("out/a b.mp4") and far.keys == {"out/a b.mp4"}
+    assert ended.json["sha256"] == hashlib.sha256(far.get("out/a b.mp4")).hexdigest()
+    assert "main: The copy in first: Cannot write s3://not-there/out/a b.mp4: " in ended.json["warnings"][-1]
+    for secret in ("X-Amz", second.secret_key, second.access_key):
+        assert secret not in ended.out + ended.err
 
 
 def test_a_still_comes_from_a_source_in_s3(bucket: Bucket, folder: Path) -> None:

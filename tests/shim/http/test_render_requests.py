@@ -11,8 +11,12 @@ import httpx
 import pytest
 
 from ecg_api.failures import FailureCode
+from ecg_shim.backends.storage import where
 from ecg_shim.failures import shown
+from ecg_shim.intake import order, read_request
 from ecg_shim.model import JobStatus, Unavailable
+from ecg_shim.settings import Settings
+from ecg_shim.variables import SettingsError
 from shim_memory import memory_service
 from shim_requests import CALLBACK, JOB_ID, OPTIONS, SCENARIO, VIDEO, encoded, render_body
 
@@ -183,6 +187,33 @@ def test_what_cannot_be_rendered_is_accepted_and_its_failure_noted_for_the_callb
     assert not served.backend.renders
     status = served.client.get(f"/api/render/{JOB_ID}/status").json()
     assert (status["status"], status["error_code"], status["progress"]) == ("failed", code, 0)
+
+
+def test_a_request_may_choose_a_storage_profile_else_the_services_own_holds():
+    profiles = json.dumps([{"name": "near", "bucket": "videos-near"}, {"name": "far", "bucket": "videos-far"}])
+    service = memory_service({"ECG_STORAGE_PROFILES": profiles, "ECG_STORAGE_PROFILE": "auto"})
+    rules = service.services.rules
+    assert service.services.settings.bucket == "videos-near"
+
+    def options(**given):
+        return order(read_request(encoded(render_body(options=given)), rules), rules)
+
+    assert options(storage="far").options.storage == "far"
+    taken = options(renditions=[{"name": "vertical.mp4"}]).options
+    uri = where("a/b", taken.format, "videos", taken.storage)
+    assert (
+        uri == "s3:///rendered/a%2Fb/output.mp4"
+        and where("a", "mp4", "videos", "") == "s3://videos/rendered/a/output.mp4"
+    )
+    spec = taken.spec(uri)
+    assert spec["storage"] == {"profile": "auto"}
+    assert spec["renditions"][0]["uri"] == "s3:///rendered/a%2Fb/vertical.mp4"
+    assert "storage" not in taken.spec("/videos/a.mp4")
+    refused = options(storage="fra")
+    assert refused.code == FailureCode.INVALID_RENDER_OPTIONS
+    assert refused.message == "options.storage: there is no storage profile 'fra'; there are near, far."
+    with pytest.raises(SettingsError, match="ECG_STORAGE_PROFILE: there is no storage profile 'fra'"):
+        Settings.from_environment({"ECG_STORAGE_PROFILES": profiles, "ECG_STORAGE_PROFILE": "fra"})
 
 
 def test_what_is_secret_in_a_video_address_is_not_repeated(served):

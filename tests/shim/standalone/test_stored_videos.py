@@ -6,15 +6,17 @@ import asyncio
 import threading
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
+from ecg_shim.backends import storage
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend
 from ecg_shim.backends.storage import Presigner, SignedOutput
 from ecg_shim.model import JobState, JobStatus, Output
 from ecg_shim.relay.payloads import payload
 from ecg_shim.wire import StatusReply
-from s3 import NO_OTHER_SETTINGS
+from s3 import NO_OTHER_SETTINGS, S3Server, profile_of, storage_profiles
 from shim_standalone import ended, order, with_backend
 
 URI = "s3://videos/rendered/a/output.mp4"
@@ -100,6 +102,43 @@ def test_without_credentials_the_address_stays_as_it_is(monkeypatch: pytest.Monk
     for name, value in {**NO_OTHER_SETTINGS, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
         monkeypatch.setenv(name, value)
     assert asyncio.run(Presigner("videos", DAY).renewed(EXPIRED)) is EXPIRED
+
+
+def test_a_download_goes_to_the_copy_while_the_first_place_is_away_and_to_the_cdn_where_there_is_one(
+    tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "AWAY_SECONDS", 0.0)
+    with S3Server(tmp_path / "first") as first, S3Server(tmp_path / "second") as second:
+        near, far = first.new_bucket(), second.new_bucket()
+        near.put("rendered/a/output.mp4", b"video")
+        far.put("rendered/a/output.mp4", b"video")
+        near.put("rendered/b/output.mp4", b"other")
+        place = {"name": "near", "bucket": near.name, "replica": "far", **profile_of(first)}
+        copy = {"name": "far", "bucket": far.name, **profile_of(second)}
+        storage_profiles(monkeypatch, place, copy)
+        presigner = Presigner("videos", DAY)
+
+        def handed_out(job_id: str) -> str:
+            uri = near.uri(f"rendered/{job_id}/output.mp4")
+            return asyncio.run(presigner.renewed(SignedOutput("", 5, 1.0, uri=uri))).url
+
+        with urlopen(handed_out("a")) as answer:
+            assert answer.read() == b"video"
+        assert handed_out("a").startswith(f"{first.url}/{near.name}/")
+        first.kill()
+        url = handed_out("a")
+        assert url.startswith(f"{second.url}/{far.name}/")
+        with urlopen(url) as answer:
+            assert answer.read() == b"video"
+        assert handed_out("b").startswith(first.url), "which has no copy"
+        with second.paused():
+            assert handed_out("a").startswith(first.url), "neither answers"
+        first.start()
+        assert handed_out("a").startswith(first.url)
+        first.client.delete_object(Bucket=near.name, Key="rendered/a/output.mp4")
+        assert handed_out("a").startswith(second.url), "it is lost at the first place"
+        storage_profiles(monkeypatch, {**place, "cdn": {"baseUrl": "https://cdn.example.com"}}, copy)
+        assert handed_out("a") == "https://cdn.example.com/rendered/a/output.mp4"
 
 
 def test_the_event_loop_does_not_wait_for_signing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,7 @@ class _Stream:
     def _signed(self, name: str) -> str:
         from ecg_common.s3 import connection
 
-        return connection().signed(self._bucket, f"{self._folder}/{name}", self._seconds)
+        return connection(bucket=self._bucket).signed(self._bucket, f"{self._folder}/{name}", self._seconds)
 
     def _ask(self, request: str, name: str, **parameters: Any) -> Any:
         """Return what S3 answers about a file of the folder; None if it is not there, or S3 says no just now."""
@@ -161,7 +161,7 @@ class _Stream:
         from ecg_common.s3 import connection
 
         try:
-            ask = getattr(connection().client, request)
+            ask = getattr(connection(bucket=self._bucket).client, request)
             return ask(Bucket=self._bucket, Key=f"{self._folder}/{name}", **parameters)
         except (BotoCoreError, ClientError, ValueError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""

@@ -23,7 +23,7 @@ from ecg_api.status import CallbackStatus, OutputStatus, Phase, Progress, Render
 from ecg_cluster.client import Json
 from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.tickets import CANCELLED, JOB_ID, PAYLOAD, SERVICE, SUBMITTED, Ticket, object_name
-from ecg_shim.backends.storage import SignedOutput
+from ecg_shim.backends.storage import SignedOutput, where
 from ecg_shim.model import Output, RequestOptions
 
 M = TypeVar("M", bound=BaseModel)
@@ -216,7 +216,7 @@ def _time(text: object) -> datetime | None:
 def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Json:
     """Return the RenderJob for a ticket that waits; `video_url` is where the video is, as admission found it."""
     options = RequestOptions.model_validate(ticket.options)
-    output = _wanted_output(ticket.job_id, options.format, settings)
+    output = _wanted_output(ticket.job_id, options, settings)
     notes = {
         JOB_ID: ticket.job_id,
         SUBMITTED: ticket.submitted_at.isoformat(),
@@ -243,12 +243,12 @@ def render_job(ticket: Ticket, video_url: str, settings: ClusterSettings) -> Jso
     }
 
 
-def _wanted_output(job_id: str, suffix: str, settings: ClusterSettings) -> dict[str, Any]:
-    folder = f"rendered/{quote(job_id, safe='')}"
+def _wanted_output(job_id: str, options: RequestOptions, settings: ClusterSettings) -> dict[str, Any]:
     output: dict[str, Any] = {
-        "uri": f"s3://{settings.bucket}/{folder}/output.{suffix}",
+        "uri": where(job_id, options.format, settings.bucket, options.storage),
         "presignSeconds": settings.presign_seconds,
     }
-    if settings.public_base_url:
+    if settings.public_base_url and not options.storage:
+        folder = output["uri"].removeprefix(f"s3://{settings.bucket}/").rpartition("/")[0]
         output["publicBaseUrl"] = f"{settings.public_base_url.rstrip('/')}/{quote(folder)}"
     return output

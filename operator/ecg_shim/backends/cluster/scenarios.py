@@ -27,6 +27,7 @@ from urllib.parse import quote
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import MANAGED_BY
 from ecg_cluster.client import Json
+from ecg_common.profiles import profiles
 from ecg_shim.backends.cluster.tickets import JOB_ID, KIND_LABEL, SCENARIO, SERVICE, object_name, scenario_name
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,9 @@ class Scenarios:
             return self._store == "s3"
         import boto3
 
+        profile = profiles().of_bucket(self._bucket)
+        if profile is not None and profile.secret:
+            return True
         return boto3.session.Session().get_credentials() is not None
 
     def _put(self, job_id: str, scenario: bytes) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class Scenarios:
         digest = hashlib.sha256(scenario)
         key = f"rendered/{quote(job_id, safe='')}/scenario-{digest.hexdigest()[:16]}.json"
         try:
-            connection().client.put_object(
+            connection(bucket=self._bucket).client.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=scenario,

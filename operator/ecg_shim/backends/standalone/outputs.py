@@ -9,15 +9,15 @@ from urllib.parse import quote
 from ecg_api.status import RenditionStatus
 from ecg_shim.backends.standalone.settings import S3Target, StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
-from ecg_shim.backends.storage import Presigner, SignedOutput, signed_result, told_under
+from ecg_shim.backends.storage import Presigner, SignedOutput, signed_result, told_under, where
 from ecg_shim.model import Output, download_path
 
 
 class Outputs(Protocol):
     """One place for finished videos. `target` and `finished` may take a moment: call them in a thread."""
 
-    def target(self, job_id: str, suffix: str) -> str:
-        """Return what the renderer writes to: a path or an s3:// address."""
+    def target(self, job_id: str, suffix: str, storage: str = "") -> str:
+        """Return what the renderer writes to: a path or an s3:// address, in a storage profile if one is named."""
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
         """Return the video that a renderer wrote to `location`; None if it is not there. Raises OSError."""
@@ -46,7 +46,7 @@ class FolderOutputs:
         self._workspace = workspace
         self._public_url = public_url.rstrip("/")
 
-    def target(self, job_id: str, suffix: str) -> str:
+    def target(self, job_id: str, suffix: str, storage: str = "") -> str:
         """Return the path of the video."""
         return str(self._workspace.outputs(job_id) / f"output.{suffix}")
 
@@ -77,18 +77,15 @@ class BucketOutputs:
         self._target = target
         self._presigner = Presigner(target.bucket, target.presign_seconds)
 
-    def target(self, job_id: str, suffix: str) -> str:
+    def target(self, job_id: str, suffix: str, storage: str = "") -> str:
         """Return the s3:// address of the video."""
-        return f"s3://{self._target.bucket}/{self._key(job_id, suffix)}"
+        return where(job_id, suffix, self._target.bucket, storage)
 
     def finished(self, job_id: str, location: str, size_bytes: int, seconds: float) -> Output | None:
         """Return the video with an address that lasts, else a presigned one. Raises OSError if none can be signed."""
-        suffix = location.rpartition(".")[2]
-        base = self._target.public_base_url
-        if base:
-            return Output(f"{base.rstrip('/')}/{quote(self._key(job_id, suffix))}", size_bytes, seconds)
-        uri = self.target(job_id, suffix)
-        output = SignedOutput(self._presigner.signed(uri), size_bytes, seconds, uri=uri)
+        if published := self._published(location):
+            return Output(published, size_bytes, seconds)
+        output = SignedOutput(self._presigner.signed(location), size_bytes, seconds, uri=location)
         return output.told_as(self._target.public_url, job_id)
 
     async def signed_anew(self, output: Output) -> Output:
@@ -99,9 +96,8 @@ class BucketOutputs:
         """Return a result with an address that lasts, else a presigned one. Raises OSError if none can be signed."""
         if result.failure:
             return result
-        if base := self._target.public_base_url:
-            key = result.uri.removeprefix(f"s3://{self._target.bucket}/")
-            return result.model_copy(update={"url": f"{base.rstrip('/')}/{quote(key)}"})
+        if published := self._published(result.uri):
+            return result.model_copy(update={"url": published})
         if self._target.public_url:
             return told_under(self._target.public_url, job_id, result)
         return result.model_copy(update={"url": self._presigner.signed(result.uri)})
@@ -110,5 +106,6 @@ class BucketOutputs:
         """Return a result with an address that works from now on."""
         return await self._presigner.renewed(signed_result(result))
 
-    def _key(self, job_id: str, suffix: str) -> str:
-        return f"rendered/{quote(job_id, safe='')}/output.{suffix}"
+    def _published(self, uri: str) -> str:
+        base, root = self._target.public_base_url, f"s3://{self._target.bucket}/"
+        return f"{base.rstrip('/')}/{quote(uri.removeprefix(root))}" if base and uri.startswith(root) else ""

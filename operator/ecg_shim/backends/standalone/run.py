@@ -189,7 +189,7 @@ class Run:
     def _prepared(self, order: RenderOrder) -> Order:
         """Write the manifest; return what to start."""
         context, job_id, seq = self._context, order.job_id, self._job.seq
-        target = context.outputs.target(job_id, order.options.format)
+        target = context.outputs.target(job_id, order.options.format, order.options.storage)
         manifest = context.workspace.write_manifest(order, target)
         return Order(
             command=(
