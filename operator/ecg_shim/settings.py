@@ -22,6 +22,7 @@ from ecg_shim.variables import (
     log_level,
     matching,
     names,
+    pairs,
     seconds,
     text,
     variable,
@@ -203,6 +204,14 @@ class Settings:
         "None on renders, the queue needs no Redis: the log says at the start if nothing answers there.",
         secret=True,
     )  # fmt: skip
+    cloudwatch_namespace: str = variable(
+        "ECG_CLOUDWATCH_NAMESPACE", matching(r"[A-Za-z0-9][A-Za-z0-9._/#:-]{0,254}", "a namespace, such as ECG/Render"),
+        "", "CloudWatch: QueueDepth (Count) and FrameDropRate (Percent) are put there each minute; ECG/Render, as the "
+        "earlier server had it. Empty: nowhere.",
+    )  # fmt: skip
+    cloudwatch_dimensions: Mapping[str, str] = variable(
+        "ECG_CLOUDWATCH_DIMENSIONS", pairs, "", "CloudWatch: dimensions of both, NAME=VALUE with commas between."
+    )
     drain_seconds: int = variable(
         "ECG_DRAIN_SECONDS", whole(1, 600), "20", "Seconds that requests have to finish when the service is stopped."
     )

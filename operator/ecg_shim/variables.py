@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -128,6 +129,14 @@ def address(*schemes: str) -> Read:
 def names(value: str) -> tuple[str, ...]:
     """Take words that stand apart by commas or spaces."""
     return tuple(part for part in re.split(r"[,\s]+", value) if part)
+
+
+def pairs(value: str) -> Mapping[str, str]:
+    """Take NAME=VALUE pairs that stand apart by commas."""
+    parts = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if not all(name and equals and text for name, equals, text in parts) or len(parts) > 30:
+        raise ValueError("NAME=VALUE pairs with commas between, at most 30")
+    return MappingProxyType({name: text for name, _, text in parts})
 
 
 def matching(pattern: str, expected: str) -> Read:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI
 
@@ -18,8 +18,10 @@ from ecg_common.web import checked_client
 from ecg_shim.admission import GIGABYTE, VideoAdmission, VideoResolver
 from ecg_shim.app import create_app
 from ecg_shim.backends.standalone import S3Target, StandaloneBackend, StandaloneSettings
+from ecg_shim.cloudwatch import CloudWatch
 from ecg_shim.intake import Rules, callback_policy, video_policy
 from ecg_shim.metrics import Metrics
+from ecg_shim.model import Backend
 from ecg_shim.relay import Outbox, Policy, Relay, Sender, SqliteOutbox
 from ecg_shim.relay.command import FILE_NAME, DeadLetters
 from ecg_shim.relay.metrics import RelayMetrics
@@ -110,6 +112,7 @@ def standalone_service(settings: Settings, address: str) -> Built:
         Sender(client, signer, settings.callback_timeout),
         _policy(settings),
         RelayMetrics(metrics.registry),
+        beside=_cloudwatch(settings, backend),
     )
 
     @asynccontextmanager
@@ -132,7 +135,7 @@ def cluster_service(settings: Settings) -> Built:
     told = RelayMetrics(metrics.registry)
 
     def make_relay(outbox: Outbox) -> Relay:
-        return Relay(backend, outbox, sender, _policy(settings), told)
+        return Relay(backend, outbox, sender, _policy(settings), told, beside=_cloudwatch(settings, backend))
 
     backend = ClusterBackend(_cluster_settings(settings), _admission(settings, rules), make_relay)
 
@@ -200,6 +203,12 @@ def _standalone_settings(settings: Settings, folder: Path, address: str) -> Stan
             PLUGIN_ORIGIN_VARIABLE: settings.plugin_origin,
         },
     )
+
+
+def _cloudwatch(settings: Settings, backend: Backend) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    if not settings.cloudwatch_namespace:
+        return None
+    return CloudWatch(backend.snapshot, settings.cloudwatch_namespace, dict(settings.cloudwatch_dimensions)).run
 
 
 def _policy(settings: Settings) -> Policy:

@@ -79,6 +79,8 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([WORK, "priorityClasses.a.valu=1"], "valu"),
         ([WORK, "storage.profiles[0].name=a", "storage.profiles[0].buket=b"], "buket"),
         ([WORK, "storage.profiles[0].name=a"], "bucket"),
+        ([WORK, "cloudwatch.namespace=ECG/Render"], "cloudwatch.namespace: the figures are the service's"),
+        ([*SERVICE, "cloudwatch.namespace=AWS GPU"], "/cloudwatch/namespace"),
         ([WORK, "storage.default=auto"], "storage.default needs storage.profiles"),
         ([*PROFILES, "storage.default=fra"], 'storage.default is "fra", which is not in storage.profiles'),
         ([*PROFILES, "storage.profiles[0].replica=near"], 'the replica of near is "near", which is no other profile'),
@@ -312,8 +314,9 @@ def test_prices_are_told_to_the_operator_with_the_right_to_ask_for_nodes() -> No
     assert not of_kind(objects(WORK, "namespaces={a}"), "ClusterRole", "render-ecg-render-operator-nodes")
 
 
-def test_storage_profiles_reach_operator_and_service_which_get_keys_from_secrets_alone() -> None:
-    found = objects(*PROFILES, *SERVICE, "storage.default=auto")
+def test_storage_profiles_and_cloudwatch_reach_operator_and_service_which_get_keys_from_secrets_alone() -> None:
+    cloudwatch = ("cloudwatch.namespace=ECG/Render", "cloudwatch.dimensions.Cluster=ecg")
+    found = objects(*PROFILES, *SERVICE, "storage.default=auto", *cloudwatch)
     operator, service = (
         {one["name"]: one for one in container(found, part)["env"]} for part in ("operator", "service")
     )
@@ -321,6 +324,7 @@ def test_storage_profiles_reach_operator_and_service_which_get_keys_from_secrets
     settings = read_settings({name: one["value"] for name, one in operator.items() if "value" in one})
     assert [one.name for one in settings.policy.storage.root] == ["near", "far-1"]
     read = Settings.from_environment({name: one["value"] for name, one in service.items() if "value" in one})
+    assert (read.cloudwatch_namespace, read.cloudwatch_dimensions) == ("ECG/Render", {"Cluster": "ecg"})
     assert read.storage_profile == "auto" and read.storage_profiles == settings.policy.storage
     keys = {name: one["valueFrom"]["secretKeyRef"] for name, one in service.items() if name.startswith("ECG_STORAGE_")
             and "valueFrom" in one}  # fmt: skip

@@ -11,9 +11,10 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from ecg_shim.model import Backend, JobState, Unavailable
@@ -47,6 +48,7 @@ class Relay:
 
     Args:
         clock: seconds since 1970.
+        beside: what else one replica does for all, for ever.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Relay:
         policy: Policy = Policy(),  # noqa: B008 - immutable
         metrics: RelayMetrics | None = None,
         clock: Callable[[], float] = time.time,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._backend = backend
         self._outbox = outbox
@@ -64,6 +67,7 @@ class Relay:
         self._policy = policy
         self._metrics = metrics or RelayMetrics()
         self._clock = clock
+        self._beside = beside
         self._records: dict[str, CallbackRecord] = {}
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -80,6 +84,8 @@ class Relay:
         self.tasks.spawn("the relay's watch of jobs", self._listen())
         self.tasks.spawn("the sending of callbacks", self._work())
         self.tasks.spawn("the relay's housekeeping", self._keep_house())
+        if self._beside is not None:
+            self.tasks.spawn("what is done beside the relay", self._beside())
 
     async def close(self) -> None:
         """Let callbacks that are on their way end, within seconds; the rest is sent by the next relay."""
