@@ -36,6 +36,8 @@ class WorkFiles:
     """Folder of finished pieces of video, of a job that shares none with others."""
     PLUGINS = "plugins"
     """Folder of the files of fetched plugins, each called by its SHA-256."""
+    SOURCE = "source"
+    """Folder of a video whose server sends it only as a whole."""
 
     @staticmethod
     def of_take(name: str, take: int) -> str:

@@ -264,6 +264,10 @@ class S3WorkStore:
             return False
         return True
 
+    def address(self, name: str) -> str:
+        """Return the address of a file; `exists` has asked for it before, and so learnt the bucket's region."""
+        return self._s3.presigned(self._place(name), SOURCE_URL_SECONDS)
+
     def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
         """Return the last `size` bytes of a file and how many it has in all, or None if it is not there."""
         place = self._place(name)

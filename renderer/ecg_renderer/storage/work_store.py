@@ -49,6 +49,9 @@ class WorkStore(Protocol):
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
 
+    def address(self, name: str) -> str:
+        """Return what FFmpeg opens as a file that is there: a path, or an address that is signed for a day."""
+
     def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
         """Return the last `size` bytes of a file, or fewer, and how many it has in all; None if it is not there."""
 
@@ -140,6 +143,10 @@ class FolderWorkStore:
         path = self._path(name)
         with _said("read", path):
             return path.is_file()
+
+    def address(self, name: str) -> str:
+        """Return the path of a file."""
+        return str(self._path(name))
 
     def tail(self, name: str, size: int) -> tuple[bytes, int] | None:
         """Return the last `size` bytes of a file and how many it has in all, or None if it is not there."""

@@ -31,7 +31,7 @@ from ecg_renderer.storage import CellStore, Work, open_storage
 from ecg_renderer.storage.base import printable
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.pod import Assignment
-from ecg_renderer.worker.work import claim_encoder, store_job
+from ecg_renderer.worker.work import claim_encoder, keep_source, store_job
 
 
 async def plan_job(
@@ -56,6 +56,7 @@ async def plan_job(
 
     prepared = await prepared_for(job, alone=bool(job.spec.renditions))
     await asyncio.to_thread(_check_output, assignment, prepared)
+    await keep_source(work, assignment, prepared, live)
     takes = takes_of(job, prepared.source)
     planned = [await _reuse(work, store, prepared, cutting, takes[0])]
     for number, take in enumerate(takes[1:], 1):

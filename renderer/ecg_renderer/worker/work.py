@@ -34,6 +34,7 @@ from ecg_renderer.media.encoder import (
     settled_encoder,
     without_nvenc,
 )
+from ecg_renderer.media.inputs import is_remote
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
@@ -88,12 +89,29 @@ async def load_plan(work: Work) -> Plan:
     return await _load(work, WorkFiles.PLAN, Plan.model_validate_json)
 
 
+async def keep_source(work: Work, assignment: Assignment, prepared: PreparedJob, live: Live) -> None:
+    """Put a source that had to be fetched as a whole among the work files, so that no other pod fetches it again."""
+    if is_remote(prepared.source_url) or not is_remote(assignment.job.spec.source.uri):
+        return
+    path, name = Path(prepared.source_url), _source_name(prepared.plan)
+    size = (await asyncio.to_thread(path.stat)).st_size
+    live.say(f"Keeping the source for the other pods, {size / 1e6:.1f} MB.")
+    await work.do(lambda store: store.upload(path, name, live.transferred))
+
+
 async def open_source(assignment: Assignment, plan: Plan) -> str:
-    """Return what FFmpeg opens as the source; it may carry a signature.
+    """Return what FFmpeg opens as the source, where it may be among the work files; it may carry a signature.
 
     Raises SourceMissing, and SourceInvalid if the source is not the one that was planned.
     """
+    work, name = Work(assignment.work_uri), _source_name(plan)
+    if is_remote(assignment.job.spec.source.uri) and await work.do(lambda store: store.exists(name)):
+        return await work.do(lambda store: store.address(name))
     return await same_source(open_storage(assignment.job.spec.source.uri, assignment.base), plan.source)
+
+
+def _source_name(plan: Plan) -> str:
+    return f"{WorkFiles.SOURCE}/{hashlib.sha256(plan.source.identity.encode()).hexdigest()}"
 
 
 async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:

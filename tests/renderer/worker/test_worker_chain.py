@@ -6,7 +6,10 @@ import asyncio
 import hashlib
 import json
 import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.request import urlopen
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 import clips
+from command_line import scenario
 from ecg_api.pods import MergeReport, PlanReport, SegmentReport
 from ecg_api.renderjob import parse_render_job
 from ecg_renderer.planning import Cutting
@@ -128,3 +132,23 @@ def test_no_log_and_no_line_on_standard_output_carries_a_signature(
     assert "out.mp4" in said
     for secret in ("X-Amz", bucket.server.secret_key, bucket.server.access_key):
         assert secret not in said
+
+
+def test_a_source_whose_server_knows_no_ranges_is_asked_of_it_by_the_plan_alone(folder: Path, bucket: Bucket) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}/video.mp4"
+    job = job_of(folder, scenario(), source={"uri": address}, segments={"max": 1})
+    pods = Pods(folder, job, bucket.uri("work"), bucket.server.environment())
+    try:
+        planned = pods.run("plan")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "Keeping the source for the other pods" in planned.log
+    merged = succeeded(pods.segment(0, "0"), SegmentReport).merged
+    assert [merged.output.frames, merged.warnings] == [75, []]
+    assert len(clips.frames(folder / "out/captioned.mp4")) == 75
+    assert bucket.keys == set()
