@@ -26,7 +26,7 @@ from ecg_renderer.capture.patches import BoxOutgrownError, Capture
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.drawing import draw, sample_frames
-from ecg_renderer.errors import BrowserError, plain_failures
+from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
 from ecg_renderer.film import Film
 from ecg_renderer.frames import CaptionFrame, FrameQueue
 from ecg_renderer.looking import look_along, look_outside
@@ -321,6 +321,20 @@ class _Run:
                 (placing.source_frame(pictures.end - 1) + 1) / rate,
             )
             self._meter.damage |= set(await damaged_pictures(plan.source, pictures.url, start, end))
+            await asyncio.to_thread(self._check_end)
+
+    def _check_end(self) -> None:
+        """Raise SourceInvalid if so much of a damaged source cannot be decoded that pictures are missing in the end."""
+        plan, last = self._prepared.plan, self._frames.end
+        first = plan.cell_range((last - 1) // plan.cell_frames)[0]
+        try:
+            check_cell(self._files.path((last - 1) // plan.cell_frames), plan.target, first, last)
+        except FfmpegError as error:
+            raise SourceInvalid(
+                f"{plan.source.uri} is damaged: its pictures cannot be decoded up to "
+                f"{float(last / plan.target.exact_rate):.1f} s ({error.message})",
+                hint="Copy or download the file again, or cut off what cannot be played.",
+            ) from error
 
     def _note_progress(self, progress: Progress) -> None:
         self._meter.encoding(min(progress.frame, len(self._frames)))

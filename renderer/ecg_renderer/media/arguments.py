@@ -144,6 +144,7 @@ def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DE
         "frames:v": pictures.end - pictures.start,
         # The graph has made the rate constant; FFmpeg shall neither add nor drop frames on top.
         "fps_mode": "passthrough",
+        "max_error_rate": 1,  # damage is told with its times, however much there is in one segment
         "map_metadata": -1,
         **_cell_options(pictures, cells),
     }

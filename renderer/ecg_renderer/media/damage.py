@@ -50,6 +50,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
             seconds=SECONDS,
             on_log=reader.take,
         )
+        reader.at_end = True
     first, last = (round((source.start + time) / source.tick) for time in (start, end))
     lost = reader.lost(source)
     return sorted(
@@ -69,6 +70,7 @@ class _LogReader:
         self._counting = counting
         self._rest = ""
         self._is_corrupt = False
+        self.at_end = False
         self.packets: set[int] = set()
         self.pictures: set[int] = set()
         self.corrupt: set[int] = set()
@@ -99,7 +101,7 @@ class _LogReader:
         if not self.pictures:
             return set()
         first, last = min(self.pictures), max(self.pictures)
-        lost = {tick for tick in self.packets - self.pictures if first < tick < last}
+        lost = {tick for tick in self.packets - self.pictures if first < tick and (self.at_end or tick < last)}
         if source.container in FREE_CLOCKS:  # there whole packets vanish on the way
             step = 1 / source.exact_rate / source.tick
             for before, after in pairwise(sorted(self.pictures | lost)):

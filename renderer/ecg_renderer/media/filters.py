@@ -72,9 +72,10 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
     filters.append(Filter("setpts", (f"N+{late + start - passed}",)))
     held = end - placing.lead - placing.pictures
     if held >= -1:
-        # A decoder may keep back a damaged last frame, and durations are rounded; two frames are given for that. More
+        # A decoder may keep back damaged last frames, and durations are rounded; half a second is given for that. More
         # missing than those is a broken source, which the count of the encoded frames shows.
-        filters.append(Filter("tpad", options=(("stop", 2 + max(0, held)), ("stop_mode", "clone"))))
+        spare = max(2, ceil(rate / 2))
+        filters.append(Filter("tpad", options=(("stop", spare + max(0, held)), ("stop_mode", "clone"))))
     return [*filters, Filter("trim", options=(("start_frame", passed),))] if passed else filters
 
 

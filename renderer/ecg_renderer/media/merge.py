@@ -20,8 +20,16 @@ from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.media.tracks import Track, kept_tracks
-from ecg_renderer.media.verify import HEADER, Verified, boxes, check_result, disable_subtitles, header_of
+from ecg_renderer.media.tracks import COPIED, Track, encoded, kept_tracks
+from ecg_renderer.media.verify import (
+    HEADER,
+    Verified,
+    boxes,
+    check_result,
+    count_sounds,
+    disable_subtitles,
+    header_of,
+)
 
 _MEDIA = (b"moof", b"mdat")
 _COPIED_BYTES = 1 << 20
@@ -61,24 +69,48 @@ async def merge(
     if (texts or subtitles) and target.format != "webm" and not shown:
         await asyncio.to_thread(disable_subtitles, output)
     rate, lead = target.exact_rate, target.lead_frames
-    start, sounds = source.start - lead / rate - output_start(source, rate, lead), len(tracks) - len(texts)
+    start = source.start - lead / rate - output_start(source, rate, lead)
+    sounds, empty = await asyncio.to_thread(_sounds, output, tracks)
     verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
-    return MergeResult(verified, warnings)
+    return MergeResult(verified, (*warnings, *empty))
+
+
+def _sounds(output: Path, tracks: Sequence[Track]) -> tuple[int, list[str]]:
+    """Return how many tracks of sound the result is to have, and a warning where the source's hold nothing.
+
+    FFmpeg leaves a track out from which it cannot decode a moment; which one that was it does not say.
+    """
+    sounds = [track for track in tracks if track.kind == "a"]
+    decoded = [track for track in sounds if track.coding is not COPIED]
+    empty = len(sounds) - count_sounds(output)
+    if not 0 < empty <= len(decoded):
+        return len(sounds), []
+    of = ", ".join(str(track.facts.index) for track in decoded)
+    some = f"{empty} of the source's streams {of}" if empty < len(decoded) else f"the source's sound in stream {of}"
+    return len(sounds) - empty, [f"FFmpeg can decode nothing of {some}; it is left out."]
 
 
 async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple[str, ...]]:
-    """Write the result; return the source's tracks that it has, and warnings."""
+    """Write the result; return the source's tracks that it has, and warnings.
+
+    The pictures are what was asked for: neither texts that some FFmpeg cannot write nor damaged sound shall cost them.
+    """
     tracks = kept_tracks(job.source, job.target.format)
-    try:
-        await _join(job, tracks, cells)
-    except FfmpegError as error:
-        sounds = [track for track in tracks if track.kind == "a"]
-        if tracks == sounds:
-            raise
-        # The pictures are what was asked for: no text that some FFmpeg cannot write shall cost them.
-        await _join(job, sounds, cells)
-        return sounds, (f"The source's subtitles are left out, because they made the merge fail: {error.message}",)
-    return tracks, ()
+    sounds = [track for track in tracks if track.kind == "a"]
+    anew = [encoded(track, job.target.format) for track in sounds]
+    tries = [(tracks, ""), (sounds, "subtitles are left out"), (anew, "sound is encoded anew, without subtitles")]
+    failure: FfmpegError | None = None
+    for number, (wanted, done) in enumerate(tries):
+        if number and wanted == tries[number - 1][0]:
+            continue
+        try:
+            await _join(job, wanted, cells)
+        except FfmpegError as error:
+            failure = failure or error
+        else:
+            return wanted, (f"The source's {done}, because the merge failed: {failure.message}",) if failure else ()
+    assert failure
+    raise failure
 
 
 async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:

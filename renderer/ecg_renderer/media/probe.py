@@ -71,6 +71,8 @@ LARGEST_COUNTED_BYTES = 4 << 30
 LARGEST_FETCHED_BYTES = 1 << 30
 # Sound that is said to end this long after the pictures makes the result longer.
 _BELIEVED_SECONDS = 0.5
+# These say themselves how long they are; of the others FFmpeg finds it out.
+_LENGTH_IN_HEADER = ("matroska,webm", "flv")
 _TELECINED_RATE = 30
 _FIELDS_SECONDS = 6
 _REPEATED = re.compile(r"Repeated Fields: Neither: *(\d+) Top: *(\d+) Bottom: *(\d+)")
@@ -150,6 +152,8 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
     facts = await _lit(url, await _heard(facts))
     found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
+    if times is not None:
+        _check_length(report, facts, found["sound_end_seconds"])
     if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
         found["telecined"] = await _is_telecined(url, facts)
     if times is not None:
@@ -201,6 +205,21 @@ async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, co
     with contextlib.suppress(TimeoutError):
         await _read(url, entries, COUNT_SECONDS, reader.line, insist=True)
     return reader.end
+
+
+def _check_length(report: dict[str, Any], facts: SourceFacts, sound_end: float | None) -> None:
+    """Raise SourceInvalid if a header, written when all was there, promises more than is there now."""
+    others = {each.get("codec_type") for each in report["streams"]} - {"video", "audio"}
+    said = report["format"].get("duration")
+    if facts.container not in _LENGTH_IN_HEADER or others or not said:
+        return
+    end = max(float(facts.start) + facts.duration_seconds, sound_end or 0.0)
+    if float(said) > end + _BELIEVED_SECONDS:
+        raise SourceInvalid(
+            f"{facts.uri} is incomplete: it breaks off after {facts.frames} frames, {end:.1f} of {float(said):.1f} "
+            "seconds in.",
+            hint="Copy or download the file again; if that is all there is: ffmpeg -i SOURCE -c copy whole.mp4",
+        )
 
 
 async def _lit(url: str, facts: SourceFacts) -> SourceFacts:

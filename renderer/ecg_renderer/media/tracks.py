@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ecg_api.options import Format
@@ -28,6 +28,7 @@ _MANY_CHANNELS_KBITS = 64
 _MOST_CHANNELS = 8
 # Opus knows no other layouts of so many.
 _OPUS_LAYOUTS = {3: "3.0", 4: "quad"}
+_KEEPING_TIME = "aresample=async=1:min_hard_comp=0.02"
 _TEXTS = frozenset({"subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
 _SUBTITLES: dict[Format, str] = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}
 
@@ -54,6 +55,14 @@ def kept_tracks(source: SourceFacts, format: Format) -> list[Track]:  # noqa: A0
     sounds = [Track("a", facts, _sound_coding(facts, format)) for facts in source.audio]
     texts = [Track("s", facts, _text_coding(facts, format)) for facts in source.subtitles if facts.codec in _TEXTS]
     return sorted([*sounds, *texts], key=lambda track: track.facts.index)
+
+
+def encoded(track: Track, format: Format) -> Track:  # noqa: A002
+    """Return a track of sound that is encoded anew, though the container may hold it as it is; gaps stay gaps."""
+    assert isinstance(track.facts, AudioFacts)
+    coding = _encoding(track.facts, format)
+    mixed = f",{coding['filter']}" if "filter" in coding else ""
+    return replace(track, coding={**coding, "filter": _KEEPING_TIME + mixed})
 
 
 def track_warnings(source: SourceFacts, format: Format) -> list[str]:  # noqa: A002
@@ -88,8 +97,10 @@ def _described(facts: TrackFacts) -> str:
 
 
 def _sound_coding(facts: AudioFacts, format: Format) -> Coding:  # noqa: A002
-    if facts.codec in _COPIED[format]:
-        return COPIED
+    return COPIED if facts.codec in _COPIED[format] else _encoding(facts, format)
+
+
+def _encoding(facts: AudioFacts, format: Format) -> Coding:  # noqa: A002
     encoder, _, (one, two) = _ENCODERS[format]
     channels = min(facts.channels, _MOST_CHANNELS)
     kbits = one if channels == 1 else max(two, channels * _MANY_CHANNELS_KBITS)

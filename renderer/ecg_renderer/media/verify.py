@@ -79,6 +79,12 @@ def check_result(path: Path, target: Target, *, start: Fraction, sounds: int) ->
     return Verified(target.frames, duration, path.stat().st_size, sha256_of(path))
 
 
+def count_sounds(path: Path) -> int:
+    """Return how many tracks of sound a merged file has; raises FfmpegError if it cannot be read."""
+    with _opened(path, "The result") as container:
+        return len(container.streams.audio)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:

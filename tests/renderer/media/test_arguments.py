@@ -65,7 +65,7 @@ GRAPHS = {
     "the end of the source is held for what a decoder may keep back": (
         {},
         {"end": 300},
-        f"{GRID};[s1]tpad=stop=2:stop_mode=clone[s2]",
+        f"{GRID};[s1]tpad=stop=15:stop_mode=clone[s2]",
     ),
     "another shape is covered by scaling and cropping": (
         {},

@@ -165,7 +165,7 @@ def test_text_that_ffmpeg_cannot_write_costs_the_text_and_not_the_film(
     monkeypatch.setattr(merging, "run_ffmpeg", failing)
     path, merged = render.merged(segments)
     assert [stream["codec_type"] for stream in streams(path)] == ["video", "audio", "audio"]
-    assert merged.warnings == ("The source's subtitles are left out, because they made the merge fail: FFmpeg failed.",)
+    assert merged.warnings == ("The source's subtitles are left out, because the merge failed: FFmpeg failed.",)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from captions import render_job, scenario
+from clips import derived, frames
+from ecg_api.failures import FailureCode
 from ecg_api.options import Options
-from ecg_renderer.errors import FfmpegError, RenderError, SourceInvalid
+from ecg_renderer.errors import RenderError, SourceInvalid
 from ecg_renderer.media.damage import damage_words
-from ecg_renderer.media.verify import check_cell
 from ecg_renderer.planning import output_grid
-from encodes import Render
+from encodes import probe
 from plan_facts import a_source
-from sources import VP8, cut, joined, marked
+from renders import rendered
+from sources import SOURCES, VP8, cut, joined, marked
 
 MOST_SECONDS = 60  # of one file, on a busy machine
 
@@ -26,6 +29,10 @@ def whole(kind: str) -> bytes:
         "ts": lambda: cut(".ts"),
         "mkv": lambda: cut(".mkv"),
         "webm": lambda: joined(".webm", marked(1, 1, suffix=".webm", coding=VP8, audio="libopus"), live=True),
+        "flv": lambda: marked(1, 1, suffix=".flv"),
+        "ogv": lambda: marked(1, 1, suffix=".ogv", coding=("-c:v", "libtheora"), audio="libvorbis"),
+        "gif": SOURCES["gif"],
+        "avi": lambda: marked(1, 1, suffix=".avi", coding=("-c:v", "mpeg4"), audio="pcm_s16le"),
     }
     return makers[kind]().read_bytes()
 
@@ -47,23 +54,39 @@ def spoilt(content: bytes, seed: int) -> bytes:
     return bytes(spoilt)
 
 
-@pytest.mark.parametrize("kind", ["mp4", "ts", "mkv", "webm"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["mp4", "ts", "mkv", "webm", "flv", "ogv", "gif", "avi"])
+@pytest.mark.parametrize("seed", [0, 4, 202])
 def test_it_is_refused_with_a_sentence_or_rendered_with_the_frames_that_were_planned(
     kind: str, seed: int, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"spoilt.{kind}"
-    path.write_bytes(spoilt(whole(kind), 100 * seed + seed))
+    path, output = tmp_path / f"spoilt.{kind}", tmp_path / "out.mp4"
+    path.write_bytes(spoilt(whole(kind), seed))
     began = time.monotonic()
     try:
-        render = Render(path, tmp_path)
-        if render.frames < 1000:
-            segment = render.segment(0, render.frames)
-            check_cell(segment, render.target, 0, render.frames)
+        result = rendered(render_job(path, scenario([]), output), tmp_path)
     except RenderError as error:
-        assert error.message.endswith((".", ":", ")")) or isinstance(error, FfmpegError)
-        assert "Traceback" not in error.message
+        assert error.code is FailureCode.INVALID_VIDEO_FORMAT
+        assert error.hint
+        assert "\n" not in error.message
+        assert not output.exists()
+    else:
+        assert 0 < result.frames == len(frames(output)) < 1000
     assert time.monotonic() - began < MOST_SECONDS
+
+
+def test_a_file_that_lasts_less_long_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.flv"
+    path.write_bytes(whole("flv")[:12_000])
+    with pytest.raises(SourceInvalid, match=r"is incomplete: it breaks off after \d+ frames, 0.\d of 1.\d seconds in"):
+        probe(path)
+
+
+def test_sound_of_which_nothing_decodes_is_left_out(tmp_path: Path) -> None:
+    source, output = marked(1, 1, suffix=".ogv", coding=("-c:v", "libtheora"), audio="libvorbis"), tmp_path / "out.mp4"
+    headers = derived(source, ("-c", "copy", "-bsf:a", "noise=drop=gte(n\\,0)"), ".mkv")
+    warnings = rendered(render_job(headers, scenario([]), output), tmp_path).warnings
+    assert warnings[-1] == "FFmpeg can decode nothing of the source's sound in stream 1; it is left out."
+    assert len(frames(output)) == 30
 
 
 def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
