@@ -151,8 +151,11 @@ def shape_filters(source: SourceFacts, width: int, height: int, fit: Fit, focus:
 
 
 def _is_rounding(shown: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Tell whether the result is the source with odd sides made even; scaling by one pixel would only blur."""
-    return all(0 <= new - old <= old % 2 for old, new in zip(shown, wanted, strict=True))
+    """Tell whether the result is the source with odd sides made even; scaling by one pixel would only blur.
+
+    A side of one pixel has no second one that its new edge could be like.
+    """
+    return all(0 <= new - old <= old % 2 and new != 2 * old for old, new in zip(shown, wanted, strict=True))
 
 
 def _completed_edges(shown: tuple[int, int], width: int, height: int) -> list[Filter]:

@@ -156,7 +156,9 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         _check_length(report, facts, found["sound_end_seconds"])
     if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
         found["telecined"] = await _is_telecined(url, facts)
-    if times is not None:
+    if facts.pixel_format == "pal8":
+        found["seek_points"] = []  # the palette may be at the beginning alone
+    elif times is not None:
         points = seek_points(times, timing, tick=facts.tick, container=facts.container, recovery=recovery)
         found["seek_points"] = points
     return facts.model_copy(update=found)

@@ -29,6 +29,29 @@ def test_a_render_prints_the_path_of_the_video_and_nothing_else(tmp_path: Path) 
     assert len(clips.frames(tmp_path / "out/captioned.mp4")) == 30
 
 
+def test_renderers_at_once_on_one_shared_memory_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Two of them each in a process namespace of its own, as in two containers: their process ids are the same."""
+    container = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*container, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lends no namespaces")
+    folders = [tmp_path / name for name in ("here", "one", "other")]
+    shared = set(os.listdir("/dev/shm"))  # noqa: S108
+    renders = []
+    for folder, around in zip(folders, ([], container, container), strict=True):
+        folder.mkdir()
+        command = [*around, *command_line.command("run", "job.yaml", "--quiet")]
+        environment = command_line.environment(folder)
+        renders.append(subprocess.Popen(command, cwd=workplace(folder), env=environment, stderr=subprocess.PIPE))
+    for render in renders:
+        assert render.communicate(timeout=command_line.SECONDS)[1] == b""
+        assert render.returncode == 0
+    results = {hashlib.sha256((folder / "out/captioned.mp4").read_bytes()).hexdigest() for folder in folders}
+    assert len(results) == 1
+    ours = {f"ecg-profile-{render.pid}-" for render in renders} | {f"ecg-profile-{pid}-" for pid in range(1, 10)}
+    left = set(os.listdir("/dev/shm")) - shared
+    assert [name for name in left if name.startswith(tuple(ours))] == []
+
+
 def test_a_summary_on_standard_error_tells_what_was_rendered_and_how(tmp_path: Path) -> None:
     ended = ecg_render("run", "job.yaml", cwd=workplace(tmp_path))
     for words in ("1.0 s of 320x180 at 30 frames/s", "x real time", "encoder   x264 (", "by canvas, 8 stages", "none"):

@@ -104,6 +104,12 @@ def test_where_no_packet_was_read_a_margin_is_kept(name: str, tmp_path: Path) ->
     assert_right_pictures(render, case.starts[::2])
 
 
+def test_where_the_palette_is_said_once_all_is_read_from_the_beginning(tmp_path: Path) -> None:
+    coding = ("-c:v", "rawvideo", "-pix_fmt", "pal8")
+    render = Render(derived(counter(short(".mp4", "libx264")), coding, ".avi"), tmp_path)
+    assert [numbers.source for numbers in read_counters(render.segment(20, 26))] == list(range(20, 26))
+
+
 def assert_right_pictures(render: Render, starts: tuple[int, ...]) -> None:
     wrong, seeks = {}, set()
     for start in starts:
