@@ -98,6 +98,9 @@ class SourceFacts(ApiModel):
     other_shapes: list[str] = Field(
         default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
     )
+    shapes_known: bool = Field(
+        default=True, description="All packets were looked at for that; else any picture may have another size."
+    )
     interlaced: bool = Field(default=False, description="Its pictures are two fields, taken one after the other.")
     telecined: bool = Field(default=False, description="Its fields are those of a film at fewer pictures a second.")
     held_seconds: float = Field(default=0, ge=0, description="How much longer than a frame the last one is shown.")

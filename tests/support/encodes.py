@@ -31,8 +31,9 @@ from ecg_renderer.model import Box
 from ecg_renderer.planning import output_colour
 
 
-def probe(path: Path) -> SourceFacts:
-    return asyncio.run(probe_source(str(path), display=path.name, identity="test"))
+def probe(path: Path | str) -> SourceFacts:
+    """Return what is found out about a file, or what is at an address."""
+    return asyncio.run(probe_source(str(path), display=Path(path).name, identity="test"))
 
 
 @dataclass(frozen=True)

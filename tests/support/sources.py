@@ -223,7 +223,7 @@ class Planned:
     warnings: str
 
 
-def planned(path: Path, *, captions_end: float = 0, **options: object) -> Planned:
+def planned(path: Path | str, *, captions_end: float = 0, **options: object) -> Planned:
     """Return it; `options` are those of a job, by their Python names."""
     facts, wanted = probe(path), Options(**options)
     grid, warnings = output_grid(facts, wanted, captions_end=captions_end)

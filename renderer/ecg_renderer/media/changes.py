@@ -19,6 +19,11 @@ _IN_KEY_FRAMES = ("vp8", "vp9")
 MOST_SHAPES = 8
 
 
+def may_change(stream: dict[str, Any]) -> bool:
+    """Tell whether pictures of a stream's codec may change their size on the way."""
+    return stream["codec_name"] in (*_IN_KEY_FRAMES, *_HEADERS)
+
+
 async def later_shapes(url: str, stream: dict[str, Any]) -> list[str]:
     """Return the sizes that pictures have besides the first, as 360x640, or 720x576 with pixels of 16:15.
 

@@ -98,15 +98,18 @@ def steady_filters(source: SourceFacts) -> list[Filter]:
     if source.rotation in {90, 270}:
         width, height, aspect = height, width, 1 / aspect
     shown = width * aspect / height
+    # A little more than nothing: half of an odd side lies between two numbers, and shapes are rounded.
     size = {
-        "w": f"min({width},2*round({width}*min(1,dar*{shown.denominator}/{shown.numerator})/2))",
-        "h": f"min({height},2*round({height}*min(1,{shown.numerator}/{shown.denominator}/dar)/2))",
+        "w": f"min({width},2*round({width}*min(1,dar*{shown.denominator}/{shown.numerator})/2+.001))",
+        "h": f"min({height},2*round({height}*min(1,{shown.numerator}/{shown.denominator}/dar)/2+.001))",
         "eval": "frame",
     }
-    bars = {"w": width, "h": height, "x": "(ow-iw)/2", "y": "(oh-ih)/2", "eval": "frame"}
+    even = width + width % 2, height + height % 2
+    bars = {"w": even[0], "h": even[1], "x": "(ow-iw)/2", "y": "(oh-ih)/2", "eval": "frame"}
     return [
         Filter("scale", options=tuple(size.items())),
         Filter("pad", options=tuple(bars.items())),
+        *(_smeared_edges((width, height)) if even != (width, height) else []),
         Filter("setsar", (rate_text(aspect),)),
     ]
 
@@ -123,7 +126,7 @@ def opaque_filters(source: SourceFacts) -> list[Filter]:
 
 def changes_shape(source: SourceFacts) -> bool:
     """Tell whether pictures may have another size or shape than the first; those of VP9 may without a key frame."""
-    return bool(source.other_shapes) or source.codec == "vp9"
+    return bool(source.other_shapes) or source.codec == "vp9" or not source.shapes_known
 
 
 def _common_tick(tick: Fraction, frame: Fraction) -> Fraction:
@@ -159,10 +162,13 @@ def _is_rounding(shown: tuple[int, int], wanted: tuple[int, int]) -> bool:
 
 
 def _completed_edges(shown: tuple[int, int], width: int, height: int) -> list[Filter]:
+    return [Filter("pad", (width, height, 0, 0)), *_smeared_edges(shown)]
+
+
+def _smeared_edges(size: tuple[int, int]) -> list[Filter]:
     # pad takes no odd size: it paints over the last column, or row, too. Both get the colours of the one before.
-    right, bottom = (2 * (side % 2) for side in shown)
-    edges = (("right", right), ("bottom", bottom), ("mode", "smear"))
-    return [Filter("pad", (width, height, 0, 0)), Filter("fillborders", options=edges)]
+    right, bottom = (2 * (side % 2) for side in size)
+    return [Filter("fillborders", options=(("right", right), ("bottom", bottom), ("mode", "smear")))]
 
 
 def _scaled_size(shown: tuple[int, int], wanted: tuple[int, int], fit: Fit) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import FfmpegError, RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.changes import later_shapes
+from ecg_renderer.media.changes import later_shapes, may_change
 from ecg_renderer.media.facts import SOUND_HINT, light_facts, source_facts, video_stream
 from ecg_renderer.media.placing import seek_points
 from ecg_renderer.media.process import (
@@ -62,7 +62,7 @@ from ecg_renderer.storage import CellStore, Storage, opened_source
 _T = TypeVar("_T")
 
 # Raise when a source is looked at otherwise than before.
-_SCHEMA = 4
+_SCHEMA = 5
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
@@ -150,6 +150,7 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             timing = await asyncio.to_thread(_counted_timing, stream, times, log, display)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
+        found["shapes_known"] = read or not may_change(stream)
     facts = await _lit(url, await _heard(facts))
     found["sound_end_seconds"] = await _sound_end(url, report, facts, counted=times is not None)
     if times is not None:

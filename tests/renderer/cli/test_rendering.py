@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import clips
 import command_line
 from command_line import ecg_render, files, scenario, workplace
+from processes import SHARED_MEMORY
 
 
 def test_a_render_prints_the_path_of_the_video_and_nothing_else(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_renderers_at_once_on_one_shared_memory_do_not_disturb_each_other(tmp_pa
     if subprocess.run([*container, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this machine lends no namespaces")
     folders = [tmp_path / name for name in ("here", "one", "other")]
-    shared = set(os.listdir("/dev/shm"))  # noqa: S108
+    shared = set(SHARED_MEMORY.iterdir())
     renders = []
     for folder, around in zip(folders, ([], container, container), strict=True):
         folder.mkdir()
@@ -48,8 +49,8 @@ def test_renderers_at_once_on_one_shared_memory_do_not_disturb_each_other(tmp_pa
     results = {hashlib.sha256((folder / "out/captioned.mp4").read_bytes()).hexdigest() for folder in folders}
     assert len(results) == 1
     ours = {f"ecg-profile-{render.pid}-" for render in renders} | {f"ecg-profile-{pid}-" for pid in range(1, 10)}
-    left = set(os.listdir("/dev/shm")) - shared
-    assert [name for name in left if name.startswith(tuple(ours))] == []
+    left = set(SHARED_MEMORY.iterdir()) - shared
+    assert [path for path in left if path.name.startswith(tuple(ours))] == []
 
 
 def test_a_summary_on_standard_error_tells_what_was_rendered_and_how(tmp_path: Path) -> None:

@@ -85,9 +85,11 @@ def test_every_size_is_met_exactly(size: tuple[int, int], fit: str, tmp_path: Pa
     assert picture(render).shape == size[::-1]
 
 
-def test_an_odd_size_gains_a_row_and_a_column_and_stays_sharp(tmp_path: Path) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_an_odd_size_gains_a_row_and_a_column_and_stays_sharp(known: bool, tmp_path: Path) -> None:
     odd = counter(Clip(**FEW, width=321, height=181, codec="ffv1", video=(), suffix=".mkv"))
     render = Render(odd, tmp_path, options={"width": 322, "height": 182, "quality": 100})
+    render.source = render.source.model_copy(update={"shapes_known": known})
     source, shown = frames(odd)[1].astype(int), picture(render)
     assert shown.shape == (182, 322)
     assert np.abs(shown[:180, :320] - source[:180, :320]).max() <= 6

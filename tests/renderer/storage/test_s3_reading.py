@@ -8,15 +8,19 @@ import sys
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
 import clips
+from captions import render_job, scenario
 from ecg_renderer.errors import RenderError, SourceInvalid, SourceMissing, StorageError
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.preparation import same_source
 from ecg_renderer.storage import Storage, ask_s3, open_storage, s3_is_set_up
 from plan_facts import a_source
+from renders import rendered
 from s3 import Bucket
+from sources import SOURCES, planned
 
 
 def opened(uri: str) -> Storage:
@@ -55,6 +59,36 @@ def test_ffprobe_opens_a_source_by_its_address(bucket: Bucket) -> None:
 
     assert facts.uri == bucket.uri("clip.mp4")
     assert (facts.width, facts.height, facts.identity) == (320, 180, storage.identity())
+
+
+FROM_S3 = (
+    *("late picture", "late picture, mkv", "late picture, ts", "all late", "edit list", "begins within a group"),
+    *("longer sound, mkv", "longer sound, no lengths", "one picture", "gif with a held end", "10 a second"),
+    *("variable", "interlaced", "alpha, vp9", "raw h264"),
+)
+
+
+def test_sources_in_s3_are_planned_as_those_on_disk(bucket: Bucket) -> None:
+    differing = {}
+    for name in FROM_S3:
+        path = SOURCES[name]()
+        here, there = planned(path), planned(opened(bucket.put(path.name, path.read_bytes())).source_url())
+        if (here.grid, here.warnings) != (there.grid, there.warnings):
+            differing[name] = here, there
+    assert differing == {}
+
+
+@pytest.mark.parametrize("name", ["size changes, vp8", "late picture, ts"])
+def test_a_source_in_s3_shows_what_it_shows_on_disk(name: str, bucket: Bucket, tmp_path: Path) -> None:
+    """Sizes that change are not found out there, where packets are not read before."""
+    path = SOURCES[name]()
+    pictures = []
+    for number, uri in enumerate([str(path), bucket.put(path.name, path.read_bytes())]):
+        job = render_job(uri, scenario([]), tmp_path / f"{number}.mp4", quality=90)
+        result = rendered(job, tmp_path / str(number), segments=2)
+        pictures.append(np.stack(clips.frames(Path(result.output))).astype(int))
+    assert pictures[0].shape == pictures[1].shape
+    assert np.abs(pictures[0] - pictures[1]).max() < 3
 
 
 def test_the_identity_follows_the_content(bucket: Bucket) -> None:
