@@ -34,7 +34,7 @@ from ecg_renderer.media.encoder import (
     settled_encoder,
     without_nvenc,
 )
-from ecg_renderer.media.inputs import is_remote
+from ecg_renderer.media.process import is_remote
 from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
