@@ -16,6 +16,40 @@ from ecg_renderer.scenario.tree import Node, cues_of, nodes_of
 OWN_NODE = "ecg-"
 
 _COLOUR_HINT = "Write a CSS colour, such as #ff8800 or oklch(0.75 0.18 60)."
+_LENGTH = (
+    r"(?:\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+    r"(?:px|r?em|r?ex|r?ch|r?cap|r?ic|r?lh|[sdl]?v(?:w|h|i|b|min|max)|cq(?:w|h|i|b|min|max)|cm|mm|q|in|p[tc]|%)"
+    r"|\+?0+(?:\.0*)?|(?:calc|clamp|min|max|var|env)\(.*\))"
+)
+_NUMBER = r"\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_FOUR = rf"{_LENGTH}(?:\s+{_LENGTH}){{0,3}}"
+# What MotionText hands on to CSS, which drops what it does not know without a word.
+_VALUES = {
+    "fontSize": (
+        re.compile(rf"{_LENGTH}|(?:xx?-)?(?:small|large)|xxx-large|medium|larger|smaller|math|"),
+        "Write a length with its unit, such as 24px, or fontSizeRel.",
+    ),
+    "fontWeight": (
+        re.compile(r"normal|bold|bolder|lighter|1000(?:\.0*)?|[1-9]\d{0,2}(?:\.\d*)?|var\(.*\)|"),
+        "Write normal, bold, or a number from 1 to 1000.",
+    ),
+    "lineHeight": (re.compile(rf"normal|{_NUMBER}|{_LENGTH}|"), "Write a number, such as 1.4, or a length."),
+    "padding": (re.compile(rf"{_FOUR}|{_NUMBER}|"), 'Write lengths, such as "4px 8px", or {"x": 0.01, "y": 0.005}.'),
+    "borderRadius": (
+        re.compile(rf"{_FOUR}(?:\s*/\s*{_FOUR})?|{_NUMBER}|"),
+        "Write a length, such as 4px, or a share of the picture's height.",
+    ),
+    "opacity": (re.compile(rf"-?{_NUMBER}%?|var\(.*\)|calc\(.*\)"), "Write a number from 0 to 1."),
+    "align": (
+        re.compile("left|right|center|justify|start|end|match-parent|"),
+        "Write left, center or right.",
+    ),
+    "whiteSpace": (
+        re.compile("wrap|normal|nowrap|pre|pre-wrap|pre-line|break-spaces|"),
+        "Write normal, nowrap or pre-wrap.",
+    ),
+}
+_ANCHORS = frozenset(("tl", "tc", "tr", "cl", "cc", "cr", "bl", "bc", "br"))
 _RTL_HINT = (
     "Write the sentence into one text node, or as a flat cue, or put the words into the group in the order in which "
     "they stand from left to right."
@@ -72,6 +106,7 @@ def check_writing(data: dict[str, Any], report: Report) -> None:
         for node_path, node in nodes_of(cue, path):
             for name in ("style", "boxStyle"):
                 _check_style(node.get(name), f"{node_path}.{name}", report)
+            _check_place(node.get("layout"), f"{node_path}.layout", report)
             for index, plugin in enumerate(node.get("pluginChain", ())):
                 _check_effect(plugin, f"{node_path}.pluginChain[{index}]", report)
             _check_order(node, node_path, report)
@@ -86,6 +121,41 @@ def _check_style(style: object, path: str, report: Report) -> None:
         if value != "" and not inherited and not is_colour(value):
             done = f"{str(value)[:40]!r} is no colour: the text keeps the one around it"
             report.warn("colour", f"{path}.{name}", done, hint=_COLOUR_HINT)
+    for name, (pattern, hint) in _VALUES.items():
+        value = style.get(name)
+        said = str(value).strip().lower()
+        if isinstance(value, bool | str | int | float) and said not in WIDE_KEYWORDS and not pattern.fullmatch(said):
+            done = f"{str(value)[:40]!r} is nothing that CSS knows for it: it does not count"
+            report.warn("value of a style", f"{path}.{name}", done, hint=hint)
+    share, stroke = style.get("fontSizeRel"), style.get("stroke")
+    if share is not None and not _is_positive(share) and not style.get("fontSize"):
+        done = f"{str(share)[:40]!r} is no share of the picture's height: " + (
+            "the text is one pixel high" if _is_number(share) else "it does not count"
+        )
+        report.warn("value of a style", f"{path}.fontSizeRel", done, hint="Write a number, such as 0.05.")
+    if isinstance(stroke, dict) and stroke and not _is_number(stroke.get("widthRel")):
+        done = "has no widthRel that is a number: the text gets no outline"
+        report.warn("value of a style", f"{path}.stroke", done, hint='Write {"widthRel": 0.003, "color": "#000"}.')
+
+
+def _check_place(layout: object, path: str, report: Report) -> None:
+    if not isinstance(layout, dict):
+        return
+    anchor, position = layout.get("anchor"), layout.get("position")
+    if anchor is not None and str(anchor) not in _ANCHORS:
+        done = f"{str(anchor)[:40]!r} is no anchor: the middle is taken"
+        report.warn("place", f"{path}.anchor", done, hint="Write one of tl, tc, tr, cl, cc, cr, bl, bc and br.")
+    if isinstance(position, dict) and not (_is_number(position.get("x")) and _is_number(position.get("y"))):
+        done = "has no x and y that are numbers: it does not count"
+        report.warn("place", f"{path}.position", done, hint='Write shares of the picture: {"x": 0.5, "y": 0.9}.')
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _colours_of(style: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -135,6 +135,47 @@ def test_a_colour_of_a_style_that_is_none_is_named(style: dict[str, Any], named:
     assert [line.split(":")[0] for line in warnings] == ([f"cues[0].root.children[0]{named}"] if named else [])
 
 
+STYLES = {
+    "fontSize": ["24px", "1.5em", "2e1px", "80%", "x-large", "calc(1em + 4px)", "0", "12quux", "24", "-3px", "big"],
+    "fontWeight": ["bold", "700", "1", "1000", "350.5", "0", "1001", "boldest", "bolder bold"],
+    "lineHeight": ["1.4", "normal", "20px", "-1", "tall"],
+    "padding": ["4px 8px", "0", "1em 2px 3% 4vw", "-5px", "4 px", "x"],
+    "borderRadius": ["4px", "1px 2px / 3px", "-1px", "round"],
+    "opacity": ["0.5", "50%", "-1", "half"],
+    "align": ["left", "center", "justify", "middle"],
+    "whiteSpace": ["nowrap", "pre-line", "wrapped"],
+}
+PROPERTIES = {"align": "text-align", "whiteSpace": "white-space", "fontSize": "font-size", "fontWeight": "font-weight",
+              "lineHeight": "line-height", "borderRadius": "border-radius"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in STYLES.items() for value in values])
+def test_a_value_that_chromium_drops_is_named(name: str, value: str, caption: Caption, motiontext_page: Any) -> None:
+    kept = motiontext_page.evaluate("said => CSS.supports(...said)", [PROPERTIES.get(name, name), value])
+    lines = prepared(caption(word={"style": {name: value}})).warnings
+    assert [line.split(": ")[0] for line in lines] == ([] if kept else [f"cues[0].root.children[0].style.{name}"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ({"style": {"fontSizeRel": "0.05"}}, "style.fontSizeRel: '0.05' is no share of the picture's height"),
+        (
+            {"style": {"fontSizeRel": 0}},
+            "style.fontSizeRel: '0' is no share of the picture's height: the text is one pixel",
+        ),
+        ({"style": {"stroke": {"width": 3}}}, "style.stroke: has no widthRel"),
+        ({"layout": {"position": {"x": 0.5}}}, "layout.position: has no x and y that are numbers"),
+        ({"layout": {"anchor": "bottom"}}, "layout.anchor: 'bottom' is no anchor"),
+        ({"style": {"fontSizeRel": 0.1, "stroke": {}}, "layout": {"anchor": "bc", "position": {"x": 0, "y": 2}}}, ""),
+    ],
+)
+def test_sizes_and_places_that_do_not_count_are_named(word: Any, said: str, caption: Caption) -> None:
+    lines = prepared(caption(word=word)).warnings
+    assert len(lines) == bool(said)
+    assert all(line.startswith(f"cues[0].root.children[0].{said}") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("params", "warns"),
     [
