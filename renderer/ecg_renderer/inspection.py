@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf
 from typing import Any
@@ -31,6 +31,8 @@ from ecg_renderer.web_fonts import with_web_fonts
 COMMON_RATE = Fraction(30)
 # Longer than any video: without one, captions end when they say.
 ENDLESS = 1e6
+AT_ONCE = 200
+"""Cues that are laid out together."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,18 @@ async def surroundings_of(video: Storage) -> Surroundings:
 
 
 async def inspect(
-    raw: bytes | dict[str, Any], name: str, around: Surroundings, *, look: Look = "karaoke", browser: bool = True
+    raw: bytes | dict[str, Any],
+    name: str,
+    around: Surroundings,
+    *,
+    look: Look = "karaoke",
+    browser: bool = True,
+    on_progress: Callable[[int, int], None] = lambda cues, total: None,
 ) -> Inspection:
     """Return what would look wrong about the scenario, or the subtitles, `raw`, which messages call `name`.
 
-    Raises ScenarioError if it cannot be rendered; with `browser`, a BrowserError if there is none to look with.
+    `on_progress` hears of how many cues of how many were laid out. Raises ScenarioError if it cannot be rendered; with
+    `browser`, a BrowserError if there is none to look with.
     """
     origin = PluginOrigins.from_environment().choose(None)
     written = draft(
@@ -81,15 +90,25 @@ async def inspect(
     there = set((await fetch(origin, written.plugin_keys)).modules) if origin else None
     scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
-    seen = await _seen(scenario, around) if browser and scenario.cues else ()
+    seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()
     return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)
 
 
-async def _seen(scenario: Scenario, around: Surroundings) -> tuple[Finding, ...]:
+async def _seen(
+    scenario: Scenario, around: Surroundings, on_progress: Callable[[int, int], None]
+) -> tuple[Finding, ...]:
+    """Look at everything, some cues at a time: each with all that is shown together with it."""
     width, height = around.picture.width, around.picture.height
     film = Film(scenario.data, (), width, height, around.rate, fonts=scenario.fonts)
+    spans = sorted(scenario.cues, key=lambda cue: cue.start)
     async with Looker(None, {}) as looker:
-        return (*await looker.fonts(film, scenario), *await looker.layout(film, scenario))
+        found = dict.fromkeys(await looker.fonts(film, scenario))
+        for first in range(0, len(spans), AT_ONCE):
+            some = spans[first : first + AT_ONCE]
+            part = scenario.slice(some[0].start, max(cue.end for cue in some))
+            found |= dict.fromkeys(await looker.layout(replace(film, scenario=part), scenario))
+            on_progress(first + len(some), len(spans))
+    return tuple(found)
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:

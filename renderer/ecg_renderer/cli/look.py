@@ -56,7 +56,7 @@ def plan(
 
         prepared, looked = run_interruptible(planned())
         if as_json:
-            put(plan_json(prepared))
+            put(plan_json(prepared, looked if browser else None))
         else:
             print_plan(prepared, looked if browser else None)
 

@@ -125,7 +125,17 @@ async def _inspect(file: str, video: str | None, aspect: AspectWord, look: LookW
     from ecg_renderer.inspection import inspect
 
     around = await _surroundings(video, aspect)
-    return await inspect(_read(file), _name(file), around, look=look, browser=browser)
+    return await inspect(_read(file), _name(file), around, look=look, browser=browser, on_progress=_tell_progress)
+
+
+def _tell_progress(cues: int, total: int) -> None:
+    """Say how far a look is that takes a while, on one line of a terminal, or on lines of a log."""
+    from ecg_renderer.inspection import AT_ONCE
+
+    if total > AT_ONCE:
+        end = "\r" if sys.stderr.isatty() and cues < total else "\n"
+        sys.stderr.write(f"Laid out: {cues:,} of {total:,} cues{end}")
+        sys.stderr.flush()
 
 
 async def _surroundings(video: str | None, aspect: AspectWord) -> Surroundings:

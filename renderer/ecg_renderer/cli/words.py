@@ -83,14 +83,15 @@ def size_words(size: float) -> str:
 # --- a plan, for a person and for a program -------------------------------------------------------
 
 
-def plan_json(prepared: PreparedJob) -> str:
-    """Return the plan as one JSON object, with the encoder that was decided on."""
+def plan_json(prepared: PreparedJob, looked: float | None = None) -> str:
+    """Return the plan as one JSON object, with the encoder that was decided on; see `print_plan`."""
     from ecg_renderer.results import described
 
     encoder = {"encoder": prepared.encoder.encoder, "encoderReason": prepared.encoder.reason}
     renditions = described(prepared.job, prepared.source)
     plan = prepared.plan.model_dump(mode="json", exclude={"source": {"seek_points"}})
-    return json.dumps({**plan, **encoder, **({"renditions": renditions} if renditions else {})})
+    seen = {} if looked is None else {"looked_at_seconds": looked}
+    return json.dumps({**plan, **encoder, **seen, **({"renditions": renditions} if renditions else {})})
 
 
 def print_plan(prepared: PreparedJob, looked: float | None = None) -> None:

@@ -62,12 +62,18 @@ async def plan_job(
     for number, take in enumerate(takes[1:], 1):
         other = await prepared_for(take.job, alone=bool(take.alone))
         planned.append(await _reuse(work, store, other, cutting, take, number))
-    planned = [(await look_ahead(one, store))[0] for one in planned]
+    notes: list[str] = []
+    for number, one in enumerate(planned):
+        planned[number], seconds = await look_ahead(one, store)
+        if 0 < seconds < float(one.plan.target.duration):
+            notes.append(
+                f"The layout of the first {seconds:.0f} s was looked at; segments tell what leaves the picture."
+            )
     for number, one in reversed(list(enumerate(planned))):
         await store_job(work, one, number)
-    for warning in dict.fromkeys(warning for one in planned for warning in one.plan.warnings):
+    for warning in dict.fromkeys([*(warning for one in planned for warning in one.plan.warnings), *notes]):
         live.warn(warning)
-    return _report(assignment, planned)
+    return _report(assignment, planned, notes)
 
 
 async def _reuse(
@@ -134,7 +140,7 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
     check_results(assignment.job, assignment.base, prepared.source, prepared.source_url)
 
 
-def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanReport:
+def _report(assignment: Assignment, planned: Sequence[PreparedJob], notes: Sequence[str]) -> PlanReport:
     plans = [one.plan for one in planned]
     plan, target = plans[0], plans[0].target
     live = f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}" if assignment.job.spec.live else None
@@ -150,7 +156,7 @@ def _report(assignment: Assignment, planned: Sequence[PreparedJob]) -> PlanRepor
         cells_reused=sum(one.reused_cells for one in plans),
         distinct_frames=plan.distinct_frames_estimate,
         estimated_seconds=sum(one.estimated_seconds for one in plans),
-        warnings=list(dict.fromkeys([*concerns, *plan.warnings])),
+        warnings=list(dict.fromkeys([*concerns, *notes, *plan.warnings])),
         live_uri=live,
     )
     segments = sum(len(one.segments) for one in plans)

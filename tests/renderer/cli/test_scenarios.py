@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 import clips
 import command_line
 from command_line import ecg_render
+from ecg_renderer.inspection import Surroundings, inspect
+from ecg_renderer.scenario import Picture
 
 SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello there\n\n2\n00:00:00,500 --> 00:00:01,000\nand you\n"
 TOO_WIDE = "x" * 300
@@ -127,6 +131,20 @@ def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
     assert changed == [frame < 12 or frame >= 15 for frame in range(30)]
 
 
+def test_a_look_at_many_captions_tells_how_far_it_is_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecg_renderer.inspection.AT_ONCE", 1)
+    cues = [{"text": f"cue {number}", "start": number, "end": number + 0.9} for number in range(3)]
+    cues[0]["end"] = 2.5
+    told: list[tuple[int, int]] = []
+    around = Surroundings(Picture(320, 180), Fraction(10), 5)
+    found = asyncio.run(inspect({"cues": cues}, "many", around, on_progress=lambda *so_far: told.append(so_far)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    lying = [finding.problem for finding in found.findings if finding.kind == "overlapping captions"]
+    assert [problem.split(" at ")[0] for problem in lying] == [
+        f'lies on the text of cue "cue-{number}"' for number in (2, 3)
+    ]
+
+
 def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
     word = caption(TOO_WIDE, style={"fontFamily": "No Such Family"})
     written(tmp_path, "captions.json", word)
@@ -141,8 +159,11 @@ def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
         },
     }
     manifest = written(tmp_path, "job.json", job)
-    warnings = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--json", cwd=tmp_path).json["warnings"]
+    plan = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--json", cwd=tmp_path).json
+    warnings = plan["warnings"]
+    assert plan["looked_at_seconds"] == 1
     assert any('"No Such Family", which is not here' in line for line in warnings)
     assert any("leaves the picture" in line for line in warnings)
     blind = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--no-browser", "--json", cwd=tmp_path)
+    assert "looked_at_seconds" not in blind.json
     assert not any("leaves the picture" in line for line in blind.json["warnings"])
