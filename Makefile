@@ -70,8 +70,9 @@ bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench
 bench-timeline: setup-dev tools ## where the seconds of a short job go in a cluster of one node; needs root; writes bench/timeline.md
 	@$(BIN)/python -m bench.timeline $(ARGS)
 
-gallery: setup-dev ## draw docs/images/plugins: what each caption plugin looks like
+gallery: setup-dev ## draw docs/images/plugins and dashboards: caption plugins, and Grafana's dashboards over a made-up day
 	@$(BIN)/python docs/gallery.py
+	@$(BIN)/python docs/dashboards.py
 
 images: ## build both images with buildah or docker (PREFIX=registry.example/team TAG=1.2.3)
 	@scripts/images

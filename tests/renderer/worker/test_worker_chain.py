@@ -25,7 +25,7 @@ from ecg_renderer.preparation import prepare_job
 from ecg_renderer.request import Settings
 from ecg_renderer.storage import CellStore
 from renders import rendered
-from s3 import Bucket
+from s3 import NO_OTHER_SETTINGS, Bucket
 from worker_pods import Json, PodEnd, Pods, job_of
 
 
@@ -119,17 +119,32 @@ def test_everything_in_s3_is_read_and_written_there(
         assert hashlib.sha256(answer.read()).hexdigest() == merged.output.sha256
 
 
-def test_no_log_and_no_line_on_standard_output_carries_a_signature(
+def test_pods_with_storage_profiles_leave_a_copy_and_no_secret_in_what_they_say(
     folder: Path, captions: Json, bucket: Bucket
 ) -> None:
+    copies, server = bucket.server.new_bucket(), bucket.server
+    keys = {"endpoint": server.url, "secret": "keys"}
+    profiles = [
+        {"name": "far-1", "bucket": copies.name, **keys},
+        {"name": "near", "bucket": bucket.name, "replica": "far-1", **keys},
+    ]
+    environment = NO_OTHER_SETTINGS | {"ECG_STORAGE_PROFILES": json.dumps(profiles)}
+    for name in ("FAR_1", "NEAR"):
+        environment[f"ECG_STORAGE_{name}_ACCESS_KEY_ID"] = server.access_key
+        environment[f"ECG_STORAGE_{name}_SECRET_ACCESS_KEY"] = server.secret_key
     bucket.put("video.mp4", (folder / "video.mp4").read_bytes())
     job = job_of(folder, captions, source={"uri": bucket.uri("video.mp4")}, output={"uri": bucket.uri("out.mp4")})
     job["spec"]["segments"] = {"targetSeconds": 2}
-    pods = Pods(folder, job, bucket.uri("work"), bucket.server.environment())
+    pods = Pods(folder, job, bucket.uri("work"), environment)
     ends = [pods.run("plan"), pods.segment(0, "0-1"), pods.segment(1, "0-1"), pods.run("merge")]
     said = "".join(end.out + end.log for end in ends)
     assert [end.code for end in ends] == [0, 0, 0, 0], said
     assert "out.mp4" in said
+    merged = ends[-1].report
+    assert isinstance(merged, MergeReport) and merged.output.replica is not None
+    assert merged.output.replica.model_dump() == {"profile": "far-1", "uri": copies.uri("out.mp4"), "problem": ""}
+    assert hashlib.sha256(copies.get("out.mp4")).hexdigest() == merged.output.sha256
+    assert bucket.keys == {"video.mp4", "out.mp4"} and copies.keys == {"out.mp4"}
     for secret in ("X-Amz", bucket.server.secret_key, bucket.server.access_key):
         assert secret not in said
 
