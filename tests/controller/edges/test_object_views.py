@@ -238,7 +238,7 @@ def test_a_render_job_is_parsed_without_what_kubectl_and_the_api_server_add() ->
     assert view.job is not None
     assert view.job.metadata.annotations == {"team": "subtitles"}
     assert view.job.spec.scenario.inline == {"version": "2.0", "cues": []}
-    assert (view.output, view.generation, view.finished, view.problems) == ("s3://out/a.mp4", 3, False, ())
+    assert (view.outputs, view.generation, view.finished, view.problems) == (("s3://out/a.mp4",), 3, False, ())
 
 
 def test_the_scenario_of_a_finished_render_job_is_not_kept() -> None:
@@ -271,13 +271,15 @@ def test_results_lie_in_the_storage_profile_that_is_chosen_or_the_job_is_refused
     for profile, bucket in (("auto", "near-1"), ("far", "far-1")):
         job = read(profile).job
         assert job is not None and job.spec.storage is None, "pods are told addresses, and choose nothing"
-        assert job.spec.output.uri == f"s3://{bucket}/out/a.mp4" == read(profile).output
+        assert job.spec.output.uri == f"s3://{bucket}/out/a.mp4" == read(profile).outputs[0]
         assert job.spec.renditions[0].uri == f"s3://{bucket}/out/a.srt"
     refused = read("fra")
     assert refused.job is None
     assert refused.problems == ("spec.storage.profile: there is no storage profile 'fra'; there are near, far",)
     elsewhere = read("far", output={"uri": "s3://near-1/a.mp4"}).problems
     assert elsewhere[0].startswith("spec.output.uri: s3://near-1/a.mp4 is not in the bucket of the storage profile")
+    twice = read("far", renditions=[{"uri": "s3://far-1/out/b.mp4"}, {"uri": "s3:///out/b.mp4"}]).problems
+    assert twice[0].startswith("spec.renditions[1].uri: two outputs have one address")
     assert read_render_job({**RENDER_JOB, "spec": {**SPEC, "output": output}}).value.problems == (
         "spec: output.uri: names no bucket; write s3://bucket/key, or choose a place by storage.profile",
     )
