@@ -16,7 +16,7 @@ import functools
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
@@ -201,6 +201,17 @@ NO_PROFILES = StorageProfiles(())
 def variable_of(name: str, end: str) -> str:
     """Return the variable with a secret of the profile `name`, such as ECG_STORAGE_SEOUL_ACCESS_KEY_ID."""
     return f"ECG_STORAGE_{name.upper().replace('-', '_')}_{end}"
+
+
+def key_references(given: StorageProfiles) -> list[dict[str, Any]]:
+    """Return the keys of all profiles as a container's `env` has them, from their Secrets."""
+    found = []
+    for profile in given.root:
+        entries = [(end, entry, False) for end, entry in SECRET_ENTRIES.items()]
+        for end, entry, optional in (*entries, (SESSION_TOKEN, "AWS_SESSION_TOKEN", True)) if profile.secret else ():
+            key = {"name": profile.secret, "key": entry, **({"optional": True} if optional else {})}
+            found.append({"name": variable_of(profile.name, end), "valueFrom": {"secretKeyRef": key}})
+    return found
 
 
 def profiles(environment: Mapping[str, str] = os.environ) -> StorageProfiles:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
+from ecg_common.profiles import key_references
 from ecg_operator.settings import read_settings
 from ecg_shim.settings import Settings
 
@@ -334,3 +335,7 @@ def test_storage_profiles_and_cloudwatch_reach_operator_and_service_which_get_ke
     assert keys["ECG_STORAGE_NEAR_CDN_PRIVATE_KEY"] == {"name": "cdn", "key": "CDN_PRIVATE_KEY"}
     assert keys["ECG_STORAGE_FAR_1_ACCESS_KEY_ID"] == {"name": "far-keys", "key": "AWS_ACCESS_KEY_ID"}
     assert keys["ECG_STORAGE_FAR_1_SESSION_TOKEN"]["optional"] and len(keys) == 7
+    (test,) = of_kind(found, "Pod")
+    env = test["spec"]["containers"][0]["env"]
+    assert [one for one in env if "valueFrom" in one] == key_references(settings.policy.storage)
+    assert {one["name"] for one in env if "value" in one} >= {"ECG_STORAGE_PROFILES"}

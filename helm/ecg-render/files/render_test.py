@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
+from ecg_common.profiles import profiles
+from ecg_common.s3 import connection
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CLIP = Path("/tmp/clip.mp4")  # noqa: S108 (a path in the pod, on a volume of its own)
@@ -33,7 +34,7 @@ def main() -> None:
     folder = f"{address.path.strip('/')}/helm-test/{name}".lstrip("/")
     jobs = f"/apis/render.ecg.dev/v1alpha1/namespaces/{namespace}/renderjobs"
     make_clip()
-    s3 = boto3.client("s3")
+    s3 = connection(bucket=address.netloc).client
     s3.upload_file(str(CLIP), address.netloc, f"{folder}/in.mp4")
     say(f"a clip of 2 s is at s3://{address.netloc}/{folder}/in.mp4")
     remove(jobs, name)
@@ -46,6 +47,10 @@ def main() -> None:
         remove(jobs, name)
         for file in ("in.mp4", "out.mp4"):
             s3.delete_object(Bucket=address.netloc, Key=f"{folder}/{file}")
+        place = profiles().of_results(address.netloc)
+        copy = profiles().get(place.replica) if place else None
+        if copy:
+            connection(profile=copy.name).client.delete_object(Bucket=copy.bucket, Key=f"{folder}/out.mp4")
     if os.environ.get("SERVICE_URL"):
         with urllib.request.urlopen(f"{os.environ['SERVICE_URL']}/readyz", timeout=10) as answer:  # noqa: S310 (ours)
             say(f"the service answers {answer.status}")

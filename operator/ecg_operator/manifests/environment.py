@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from ecg_api.names import (
@@ -19,8 +18,8 @@ from ecg_api.names import (
 )
 from ecg_api.ranges import format_ranges
 from ecg_api.renderjob import RenderJob
-from ecg_common.profiles import SECRET_ENTRIES, SESSION_TOKEN, variable_of
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
+from ecg_common.profiles import key_references
 from ecg_operator.policy import Policy
 
 SCENARIO_FOLDER = "/scenario"
@@ -60,15 +59,7 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
 def variables_of(variables: dict[str, str], work_folder: str, policy: Policy) -> list[dict[str, Any]]:
     """Return `variables`, the work URI and the keys of storage profiles as a container's `env`, in a fixed order."""
     plain = sorted({**variables, WORK_VARIABLE: work_folder}.items())
-    return [{"name": name, "value": value} for name, value in plain] + list(_storage_keys(policy))
-
-
-def _storage_keys(policy: Policy) -> Iterator[dict[str, Any]]:
-    for profile in policy.storage.root:
-        entries = [(end, entry, False) for end, entry in SECRET_ENTRIES.items()]
-        for end, entry, optional in (*entries, (SESSION_TOKEN, "AWS_SESSION_TOKEN", True)) if profile.secret else ():
-            key = {"name": profile.secret, "key": entry, **({"optional": True} if optional else {})}
-            yield {"name": variable_of(profile.name, end), "valueFrom": {"secretKeyRef": key}}
+    return [{"name": name, "value": value} for name, value in plain] + key_references(policy.storage)
 
 
 def _job_json(job: RenderJob, *, with_scenario: bool) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
+from ecg_common.profiles import key_references, read_profiles
 from ecg_renderer.errors import RenderError, ServiceUnreachable
 from ecg_renderer.preflight.checks import RIGHTS, Facts, Json, Trial, kind_of, settings_of
 
@@ -149,13 +151,15 @@ def _pod(settings: dict[str, str], node: str | None, gpu: str) -> dict[str, Any]
     """Return a pod as those that render: the same image, access, rights; on `node` with a GPU if one is named."""
     name = f"ecg-doctor-{secrets.token_hex(4)}"
     work = f"{settings['WORK_URI']}/{name}"
+    storage = read_profiles(settings.get(STORAGE_PROFILES, ""))
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     container: dict[str, Any] = {
         "name": "doctor",
         "image": settings["RENDERER_IMAGE"],
         "imagePullPolicy": settings.get("IMAGE_PULL_POLICY") or "IfNotPresent",
         "command": ["python3", "-c", _TRIAL, work, "gpu" if gpu else "none"],
-        "env": [{"name": key, "value": value} for key, value in _worker_env(settings).items()],
+        "env": [{"name": key, "value": value} for key, value in _worker_env(settings).items()]
+        + key_references(storage),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": security,
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108 - in the pod
@@ -190,7 +194,9 @@ def _worker_env(settings: dict[str, str]) -> dict[str, str]:
     given = (
         json.loads(text) if text.startswith("{") else dict(one.partition("=")[::2] for one in text.split(",") if one)
     )
-    return {**given, "HOME": "/tmp", "TMPDIR": "/tmp", "NVIDIA_DRIVER_CAPABILITIES": "compute,video,utility"}  # noqa: S108
+    storage = settings.get(STORAGE_PROFILES, "")
+    own = {"HOME": "/tmp", "TMPDIR": "/tmp", "NVIDIA_DRIVER_CAPABILITIES": "compute,video,utility"}  # noqa: S108
+    return {**given, **({STORAGE_PROFILES: storage} if storage else {}), **own}
 
 
 def _list(kind: str, *more: str) -> list[Json] | None:
