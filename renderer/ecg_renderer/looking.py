@@ -67,7 +67,8 @@ class Looker:
     """Looks at scenarios in one browser, which is started when it is first needed; an async context manager.
 
     No answer takes longer than `seconds`. `page` is a caption page that is open already; its film has to be laid out
-    again after `layout`. `versions` are what a picture depends on besides the job.
+    again after `layout`. `versions` are what a picture depends on besides the job. `launcher` may have begun to start
+    a browser.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Looker:
         page: Page | None = None,
         *,
         seconds: float = LOOK_SECONDS,
+        launcher: BrowserLauncher | None = None,
     ) -> None:
         self._notes = notes
+        self._launcher = launcher or BrowserLauncher()
         self._seconds = seconds
         self._versions = dict(versions)
         self._page = page
@@ -135,7 +138,7 @@ class Looker:
         return answer
 
     async def _open(self) -> Page:
-        browser = await BrowserLauncher().start()
+        browser = await self._launcher.start()
         self._close = browser.close
         self._page = await browser.open_page(1280, 720)
         return self._page
@@ -286,7 +289,9 @@ def told(findings: Iterable[Finding]) -> list[str]:
     return lines
 
 
-async def look_ahead(prepared: PreparedJob, notes: Notes, patience: float = AHEAD_SECONDS) -> tuple[PreparedJob, float]:
+async def look_ahead(
+    prepared: PreparedJob, notes: Notes, patience: float = AHEAD_SECONDS, launcher: BrowserLauncher | None = None
+) -> tuple[PreparedJob, float]:
     """Return the job with warnings of what would look wrong, and the second up to which its layout was looked at.
 
     Fonts are asked for of all captions, the layout is looked at cell by cell for about `patience` seconds. Where there
@@ -296,7 +301,7 @@ async def look_ahead(prepared: PreparedJob, notes: Notes, patience: float = AHEA
         return prepared, float(prepared.plan.target.duration)
     plan, lines, looked = prepared.plan, [], 0
     try:
-        async with Looker(notes, versions()) as looker:
+        async with Looker(notes, versions(), launcher=launcher) as looker:
             findings, looked = await look_at(looker, prepared, until=time.monotonic() + patience)
         lines = told(findings)
     except BrowserError as error:

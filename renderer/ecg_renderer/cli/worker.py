@@ -30,9 +30,11 @@ from ecg_renderer.cli.ending import Interrupted, ReaderGone, ending, failure_of,
 
 if TYPE_CHECKING:
     from ecg_api.pods import Report
-    from ecg_renderer.request import Settings
+    from ecg_renderer.browser import BrowserLauncher
     from ecg_renderer.worker.live import Live
     from ecg_renderer.worker.pod import Assignment
+
+    Step = Callable[[BrowserLauncher], Coroutine[Any, Any, Report]]
 
 NAME = "worker"
 SECONDS_TO_STOP = 8.0
@@ -139,18 +141,20 @@ def plan(
 ) -> None:
     """Check the inputs and the output, and cut the video into segments.
 
-    Needs neither GPU nor browser. Reads the scenario from the manifest, from
+    Needs no GPU. A browser tells what would look wrong; without one the plan is
+    made all the same. Reads the scenario from the manifest, from
     storage, or from a ConfigMap's mounted entry. Writes scenario.json, prepared
     for all segments, and plan.json.
     """
     with _step(report) as end:
-        from ecg_renderer.worker.plan import plan_job
 
-        def work_on(live: Live) -> Coroutine[Any, Any, Report]:
+        def load(live: Live) -> Step:
+            from ecg_renderer.worker.plan import plan_job
+
             assignment = _assignment(job, work, with_scenario=True)
-            return plan_job(assignment, live, scenario_file=scenario_file, most_segments=most_segments)
+            return partial(plan_job, assignment, live, scenario_file=scenario_file, most_segments=most_segments)
 
-        end(_run(work_on, progress_port))
+        end(_run(lambda live: _beside_a_browser(partial(load, live)), progress_port))
 
 
 @app.command(
@@ -193,10 +197,17 @@ def segment(
     not rendered again. The only segment of a job is merged at once.
     """
     with _step(report) as end:
-        from ecg_renderer.request import Settings
 
-        settings = Settings.from_environment()
-        end(_run(lambda live: _segment(job, work, (segments, index), settings, live, report), progress_port))
+        def load(live: Live) -> Step:
+            from ecg_renderer.request import Settings
+            from ecg_renderer.worker.pod import segment_number
+            from ecg_renderer.worker.segment import render_segment
+
+            assignment = _assignment(job, work, with_scenario=False)
+            number, settings = segment_number(segments, index), Settings.from_environment()
+            return partial(render_segment, assignment, number, settings, live, partial(_leave, log=report))
+
+        end(_run(lambda live: _beside_a_browser(partial(load, live)), progress_port))
 
 
 @app.command(
@@ -235,14 +246,8 @@ def clean(work: Work = None, report: Log = None) -> None:
         end(_run(lambda live: clean_job(read_work_uri(work), live), None))
 
 
-async def _segment(
-    job: str | None,
-    work: str | None,
-    which: tuple[str | None, int | None],
-    settings: Settings,
-    live: Live,
-    report: str | None,
-) -> Report:
+async def _beside_a_browser(load: Callable[[], Step]) -> Report:
+    """Do what `load` returns; meanwhile Chromium comes up and is served its page: almost every plan or segment asks it."""
     import asyncio
 
     from ecg_renderer.browser import BrowserLauncher
@@ -250,20 +255,10 @@ async def _segment(
     launcher = BrowserLauncher()
     launcher.warm()
     try:
-        # Imported in a thread: meanwhile Chromium comes up and is served its page.
-        assignment, number, render_segment = await asyncio.to_thread(_load_segment, job, work, which)
-        announce = partial(_leave, log=report)
-        rendered: Report = await render_segment(assignment, number, settings, live, announce, launcher)
-        return rendered
+        step = await asyncio.to_thread(load)  # most of it are imports
+        return await step(launcher)
     finally:
         await launcher.close()
-
-
-def _load_segment(job: str | None, work: str | None, which: tuple[str | None, int | None]) -> Any:
-    from ecg_renderer.worker.pod import segment_number
-    from ecg_renderer.worker.segment import render_segment
-
-    return _assignment(job, work, with_scenario=False), segment_number(*which), render_segment
 
 
 def _assignment(job: str | None, work: str | None, *, with_scenario: bool) -> Assignment:

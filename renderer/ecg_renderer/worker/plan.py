@@ -20,6 +20,7 @@ from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_api.status import PlanSummary
+from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import OptionsError, ScenarioError, StorageError
 from ecg_renderer.looking import look_ahead
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, cpu_codec, hardware_codec, settled_encoder
@@ -35,12 +36,17 @@ from ecg_renderer.worker.work import claim_encoder, keep_source, store_job
 
 
 async def plan_job(
-    assignment: Assignment, live: Live, *, scenario_file: Path | None = None, most_segments: int | None = None
+    assignment: Assignment,
+    live: Live,
+    launcher: BrowserLauncher | None = None,
+    *,
+    scenario_file: Path | None = None,
+    most_segments: int | None = None,
 ) -> PlanReport:
     """Plan the job and write plan and scenario to its work files.
 
-    `scenario_file` is the mounted ConfigMap entry, if the scenario is one. Raises a RenderError that says which input
-    is at fault.
+    `launcher` may have begun to start a browser; closing it is the caller's. `scenario_file` is the mounted ConfigMap
+    entry, if the scenario is one. Raises a RenderError that says which input is at fault.
     """
     job = assignment.job
     work = Work(assignment.work_uri)
@@ -64,7 +70,7 @@ async def plan_job(
         planned.append(await _reuse(work, store, other, cutting, take, number))
     notes: list[str] = []
     for number, one in enumerate(planned):
-        planned[number], seconds = await look_ahead(one, store)
+        planned[number], seconds = await look_ahead(one, store, launcher=launcher)
         if 0 < seconds < float(one.plan.target.duration):
             notes.append(
                 f"The layout of the first {seconds:.0f} s was looked at; segments tell what leaves the picture."
