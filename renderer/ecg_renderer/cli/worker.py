@@ -247,7 +247,7 @@ def clean(work: Work = None, report: Log = None) -> None:
 
 
 async def _beside_a_browser(load: Callable[[], Step]) -> Report:
-    """Do what `load` returns; meanwhile Chromium comes up and is served its page: almost every plan or segment asks it."""
+    """Do what `load` returns. Meanwhile Chromium comes up and is served its page: almost every step asks it."""
     import asyncio
 
     from ecg_renderer.browser import BrowserLauncher
