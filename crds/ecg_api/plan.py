@@ -129,6 +129,7 @@ class SourceFacts(ApiModel):
     )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
     subtitles: list[TrackFacts] = Field(default_factory=list, description="Subtitle streams, texts and pictures.")
+    video_tracks: int = Field(default=1, ge=1, description="Tracks of moving pictures; the first one is captioned.")
     video: TrackFacts | None = Field(default=None, description="The stream whose pictures are captioned.")
 
     @property

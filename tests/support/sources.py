@@ -184,6 +184,9 @@ SOURCES: dict[str, Callable[[], Path]] = {
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
     "damaged": damaged,
+    "two video tracks": lambda: derived(
+        marked(), ("-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy"), ".mkv"
+    ),
     "raw h264": lambda: marked(2, None, suffix=".h264"),
     "raw mpeg-2": lambda: marked(2, None, "25", suffix=".m2v", coding=("-c:v", "mpeg2video", "-bf", "2")),
 }  # fmt: skip

@@ -44,14 +44,18 @@ def video_stream(report: dict[str, Any], display: str) -> dict[str, Any]:
     """Return the first stream that is moving pictures; raise SourceInvalid when there is none."""
     streams = report.get("streams", [])
     videos = [stream for stream in streams if stream.get("codec_type") == "video"]
-    moving = [stream for stream in videos if not stream["disposition"]["attached_pic"]]
-    if moving:
+    if moving := _moving(report):
         return _decodable(moving[0], display)
     if videos:
         raise SourceInvalid(f"{display} holds sound and a cover picture, but no video.", hint=SOUND_HINT)
     if any(stream.get("codec_type") == "audio" for stream in streams):
         raise SourceInvalid(f"{display} holds only sound.", hint=SOUND_HINT)
     raise SourceInvalid(f"{display} holds no video stream.", hint="Name a video file.")
+
+
+def _moving(report: dict[str, Any]) -> list[dict[str, Any]]:
+    videos = [stream for stream in report.get("streams", []) if stream.get("codec_type") == "video"]
+    return [stream for stream in videos if not stream["disposition"]["attached_pic"]]
 
 
 def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
@@ -116,6 +120,7 @@ def source_facts(
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
         subtitles=[TrackFacts(**_track(each)) for each in subtitles],
+        video_tracks=len(_moving(report)),
         video=TrackFacts(**_track(stream)),
     )
 

@@ -296,6 +296,12 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
             f"The source is a raw stream without times: its pictures are shown at {rate_words(source.rate)} a second, "
             "which it says, or FFmpeg assumes where it says nothing; each segment reads it from the start."
         )
+    if source.video_tracks > 1 and source.video:
+        warnings.append(
+            f"The source has {source.video_tracks} video tracks, of which the first is rendered (stream "
+            f"{source.video.index}, {source.coded_width}x{source.coded_height}); to render another one, take it out "
+            "first: ffmpeg -i SOURCE -map 0:v:1 -map 0:a -c copy other.mkv"
+        )
     if source.alpha and source.codec != "gif":  # those nearly always say that they have
         warnings.append("The source has an alpha channel: what is transparent is shown on black.")
     if source.other_shapes:

@@ -53,6 +53,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "alpha, vp9": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, prores": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, png": {"frames": 30, "said": "what is transparent is shown on black"},
+    "two video tracks": {"start": 0.021, "said": "has 2 video tracks, of which the first is rendered (stream 0, 160"},
     "raw h264": {"said": "raw stream without times: its pictures are shown at 30 a second"},
     "raw mpeg-2": {"rate": "25", "frames": 50, "said": "at 25 a second"},
 }  # fmt: skip
