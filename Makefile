@@ -64,7 +64,8 @@ bench: setup-dev ## compare with plain FFmpeg on this machine; writes bench/resu
 bench-scale: setup-dev tools ## 1,000 RenderJobs at once beside 20,000 that are over, on nodes that only pretend; writes bench/scale.md (ARGS=--help)
 	@$(BIN)/python -m bench.scale $(ARGS)
 
-bench-http: setup-dev ## 10,000 clients that poll the HTTP service; writes bench/http.md (ARGS=--help)
+bench-http: setup-dev ## 10,000 clients that poll the HTTP service, and 200 jobs; writes bench/http.md (ARGS=--help)
+	@scripts/footage
 	@$(BIN)/python -m bench.http $(ARGS)
 
 bench-timeline: setup-dev tools ## where the seconds of a short job go in a cluster of one node; needs root; writes bench/timeline.md

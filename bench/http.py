@@ -1,8 +1,9 @@
-"""Load on the HTTP service: many clients that ask for the status of their jobs, and large requests at one moment.
+"""Load on the HTTP service: clients that ask for the status of their jobs, large requests at one moment, many jobs.
 
-`make bench-http`, or `python -m bench.http`. The service is the real one, with its queue on the disk; its jobs wait for
-videos that never come, so that no render takes part. Times are the clients': from a request's first byte to the last
-one of its answer, everything on the same machine.
+`make bench-http`, or `python -m bench.http`. The service is the real one, with its queue on the disk. While clients are
+counted, its jobs wait for videos that never come, so that no render takes part. Times are the clients': from a
+request's first byte to the last one of its answer, everything on the same machine. Jobs a minute are those of one
+second each, all posted at once, every one with other words.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ import httpx
 import psutil
 import typer
 
+from bench.cgroup import Cgroup, cgroup
 from bench.conditions import conditions
 from bench.errors import BenchError
+from bench.footage import footage
+from bench.scenarios import scenario
 from bench.table import Table
 
+PARTS = ("posting", "polling", "rendering")
 RESULTS = Path(__file__).with_name("http.md")
 EVERY = 5.0
 LIMIT = 3.0
@@ -38,29 +43,41 @@ POST_LIMIT = 1.0
 POSTS = 50
 SCENARIO_BYTES = 5_000_000
 SECONDS_TO_START = 60.0
+RENDERED_HEIGHT = 360
+LONGEST_RENDER = 600
 
 
 def main(
     pollers: Annotated[int, typer.Option(min=1, help="Clients, each with a connection of its own.")] = 10_000,
     seconds: Annotated[int, typer.Option(min=5, help="How long they ask, each every 5 s.")] = 60,
     jobs: Annotated[int, typer.Option(min=1, help="Jobs that they ask for.")] = 200,
+    renders: Annotated[int, typer.Option(min=1, help="Jobs of one second that are rendered.")] = 200,
+    only: Annotated[str, typer.Option(help="Some of: " + ",".join(PARTS) + ".")] = ",".join(PARTS),
     results: Annotated[Path, typer.Option(help="Page to write.")] = RESULTS,
 ) -> None:
-    """Measure how the service answers under load; writes bench/http.md."""
+    """Measure how the service answers under load, and how many jobs it renders; a full run writes bench/http.md."""
+    parts = set(only.split(","))
+    if unknown := parts - set(PARTS):
+        raise SystemExit(f"bench: --only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}.")
     facts = conditions()
+    tables = []
     try:
         with (
             tempfile.TemporaryDirectory(prefix="ecg-bench-") as folder,
             _never_answering() as video,
-            _service(Path(folder)) as service,
+            _service(Path(folder), MAX_CONCURRENT_JOBS="1") as service,
         ):
-            tables = [_posting(service, video), _polling(service, video, pollers, seconds, jobs)]
+            tables += [_posting(service, video)] if "posting" in parts else []
+            tables += [_polling(service, video, pollers, seconds, jobs)] if "polling" in parts else []
+        if "rendering" in parts:
+            tables.append(_rendering(renders))
     except BenchError as error:
         raise SystemExit(f"bench: {error}") from None
-    results.write_text(_page(facts, tables))
     for table in tables:
         print(table.markdown(), end="\n\n")
-    print(f"Written: {results}")
+    if parts == set(PARTS):
+        results.write_text(_page(facts, tables))
+        print(f"Written: {results}")
 
 
 @dataclass(frozen=True)
@@ -77,12 +94,12 @@ class Service:
 
 
 @contextmanager
-def _service(folder: Path) -> Iterator[Service]:
+def _service(folder: Path, group: Cgroup | None = None, **variables: str) -> Iterator[Service]:
     port = _free_port()
     log = (folder / "log").open("w")
     command = [sys.executable, "-m", "ecg_shim", "--mode", "standalone", "--port", str(port), "--data-dir", str(folder)]
-    own = {**os.environ, "TEMP_DIR": str(folder / "work"), "LOG_LEVEL": "WARNING", "MAX_CONCURRENT_JOBS": "1"}
-    started = subprocess.Popen(command, env=own, stderr=log)
+    own = {**os.environ, "TEMP_DIR": str(folder / "work"), "LOG_LEVEL": "WARNING", **variables}
+    started = subprocess.Popen(group.entering(command) if group else command, env=own, stderr=log)
     try:
         _wait_until_it_answers(port, started, folder / "log")
         yield Service(port, psutil.Process(started.pid))
@@ -116,8 +133,8 @@ def _free_port() -> int:
 
 
 def _posting(service: Service, video: str) -> Table:
-    scenario = _scenario(SCENARIO_BYTES)
-    bodies = [_body(f"large-{number}", video, scenario) for number in range(POSTS)]
+    large = _scenario(SCENARIO_BYTES)
+    bodies = [_body(f"large-{number}", video, large) for number in range(POSTS)]
     before = service.cpu_seconds()
     times = asyncio.run(_post_all(service.port, bodies))
     used = service.cpu_seconds() - before
@@ -149,6 +166,45 @@ async def _post(port: int, body: bytes) -> float:
     if b" 200 " not in answer:
         raise BenchError(f"POST /render was answered with {answer.decode().strip()}")
     return taken
+
+
+def _rendering(jobs: int) -> Table:
+    clip, words = footage(1, height=RENDERED_HEIGHT), scenario("typical", 1)
+    bodies = []
+    for number in range(jobs):
+        words["cues"][0]["root"]["children"][0]["text"] = f"Number {number}"
+        bodies.append(_body(f"render-{number}", clip.as_uri(), json.dumps(words).encode()))
+    with (
+        tempfile.TemporaryDirectory(prefix="ecg-bench-") as folder,
+        cgroup("ecg-bench-http") as group,
+        _service(Path(folder), group) as service,
+    ):
+        before, began = group.cpu_seconds(), time.monotonic()
+        asyncio.run(_post_all(service.port, bodies))
+        for number in range(jobs):
+            _wait_until_rendered(service.port, f"render-{number}")
+        taken, used = time.monotonic() - began, group.cpu_seconds() - before
+    return Table(
+        f"{jobs} jobs of one second at one moment",
+        f"{RENDERED_HEIGHT} lines, typical captions, as many at a time as the service does of itself.",
+        ("what", "target", "measured"),
+        [
+            ("jobs a minute", "", f"{60 * jobs / taken:.1f}"),
+            ("processor time a job", "", f"{used / jobs:.2f} s"),
+        ],
+    )
+
+
+def _wait_until_rendered(port: int, job: str) -> None:
+    deadline = time.monotonic() + LONGEST_RENDER
+    while time.monotonic() < deadline:
+        status = httpx.get(f"http://127.0.0.1:{port}/api/render/{job}/status", timeout=30).json()
+        if status["status"] == "completed":
+            return
+        if status["status"] in ("failed", "cancelled"):
+            raise BenchError(f"{job} ended as {status['status']}: {status}")
+        time.sleep(0.2)
+    raise BenchError(f"{job} was not rendered within {LONGEST_RENDER} s.")
 
 
 def _polling(service: Service, video: str, pollers: int, seconds: int, jobs: int) -> Table:
