@@ -30,7 +30,7 @@ def main() -> None:
     # numpy's linear algebra, which nothing here uses, would start a thread for each core, and they spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # What modules make while they are loaded stays: looking through it takes a tenth of the time that loading takes.
-    gc.set_threshold(100_000)
+    gc.set_threshold(10_000)
     try:
         from ecg_renderer.cli.app import app
 
