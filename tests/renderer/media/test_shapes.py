@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clips import Clip, counter, derived, frames, read_counters, turned
-from encodes import Render
+from clips import Clip, counter, derived, ffmpeg, frames, read_counters, turned
+from ecg_renderer.media import changes
+from encodes import Render, probe
 
 FEW = {"frames": 4}
 
@@ -59,6 +60,29 @@ def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
     assert [numbers.source for numbers in read_counters(result)] == [0, 1, 2, 3]
     again = Render(result, tmp_path)
     assert again.source.sample_aspect == "1/1"
+
+
+@pytest.mark.parametrize(("shapes", "found"), [(1, []), (2, ["90x160"])])
+def test_key_frames_are_decoded_only_of_a_source_whose_headers_differ(
+    shapes: int, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, parts = tmp_path / "source.ts", tmp_path / "parts.txt"
+    for size in ("160x90", "90x160")[:shapes]:
+        pictures = ["-f", "lavfi", "-i", f"testsrc=s={size}:r=25:d=0.4"]
+        ffmpeg(*pictures, "-c:v", "libx264", "-pix_fmt", "yuv420p", str(tmp_path / f"{size}.ts"))
+        with parts.open("a") as listed:
+            listed.write(f"file '{size}.ts'\n")
+    ffmpeg("-f", "concat", "-i", str(parts), "-c", "copy", str(source))
+    decoded: list[str] = []
+    decode = changes._key_frame_shapes
+
+    async def noted(url: str) -> list[str]:
+        decoded.append(url)
+        return await decode(url)
+
+    monkeypatch.setattr(changes, "_key_frame_shapes", noted)
+    assert probe(source).other_shapes == found
+    assert bool(decoded) == bool(found)
 
 
 def test_cover_crops_both_sides_equally(tmp_path: Path) -> None:
