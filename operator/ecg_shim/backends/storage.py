@@ -42,7 +42,7 @@ class SignedOutput(Output):
 def signed_result(result: RenditionStatus) -> Output:
     """Return one of a job's results as a video in S3; as it is where its address is none that was signed."""
     url = result.url or ""
-    if result.uri.startswith("s3://") and (not url or "X-Amz-Signature=" in url or "/download/" in url):
+    if result.uri.startswith("s3://") and (not url or "Signature=" in url or "/download/" in url):
         return SignedOutput(url, result.size_bytes, 0.0, uri=result.uri, signed=url)
     return Output(url, result.size_bytes, 0.0)
 

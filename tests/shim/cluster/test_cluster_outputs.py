@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ecg_shim.backends.cluster.render_jobs import Job, read
+from ecg_api.status import RenditionStatus
+from ecg_shim.backends.cluster.render_jobs import Job, read, render_job
+from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.states import live_status, of_job
-from ecg_shim.backends.storage import SignedOutput
+from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.backends.storage import SignedOutput, signed_result
 from ecg_shim.model import Output
 from shim_cluster import OUTPUT
 
@@ -42,6 +46,38 @@ def test_with_a_public_address_of_the_service_that_is_told_instead() -> None:
 def test_a_lasting_address_is_told_as_it_is(wanted: dict[str, Any], uri: str) -> None:
     assert output_of(wanted, uri=uri) == Output(URL, 5_000_000, 30.5)
     assert output_of(wanted, "https://render.example", uri=uri) == Output(URL, 5_000_000, 30.5)
+
+
+def test_a_job_with_a_storage_profile_leaves_the_bucket_to_the_operator_and_others_name_it() -> None:
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    settings = ClusterSettings(bucket="videos", public_base_url="https://cdn.example.com")
+    renditions = [{"uri": "tall.mp4"}]
+
+    def spec(**options: Any) -> Any:
+        given = {"format": "mp4", "renditions": renditions, **options}
+        ticket = Ticket(
+            job_id="a/b",
+            stage=Stage.WAITING,
+            submitted_at=moment,
+            changed_at=moment,
+            options=given,
+            scenario={"cues": []},
+        )
+        return render_job(ticket, "s3://in/a.mp4", settings)["spec"]
+
+    own, far = spec(), spec(storage="far")
+    assert own["output"]["uri"] == "s3://videos/rendered/a%2Fb/output.mp4" and "storage" not in own
+    assert own["output"]["publicBaseUrl"] == "https://cdn.example.com/rendered/a%252Fb"
+    assert far["output"] == {"uri": "s3:///rendered/a%2Fb/output.mp4", "presignSeconds": settings.presign_seconds}
+    assert far["storage"] == {"profile": "far"} and far["renditions"][0]["uri"] == "s3:///rendered/a%2Fb/tall.mp4"
+
+
+def test_an_address_that_cloudfront_signed_is_signed_anew_like_one_of_s3() -> None:
+    signed = "https://d1.cloudfront.net/a.mov?Expires=1&Signature=x&Key-Pair-Id=K1"
+    result = RenditionStatus(name="alone", uri="s3://videos/a.mov", url=signed)
+    assert isinstance(signed_result(result), SignedOutput)
+    lasting = result.model_copy(update={"url": "https://cdn.example.com/a.mov"})
+    assert not isinstance(signed_result(lasting), SignedOutput)
 
 
 def a_job(status: dict[str, Any], **spec: Any) -> Job:
