@@ -26,6 +26,7 @@ from ecg_renderer.errors import OptionsError
 from ecg_renderer.model import SelfCheck
 from ecg_renderer.preview import preview
 from ecg_renderer.request import RunRequest
+from plugin_origin import plugins, serving
 
 WAIT = 60_000
 JOB = """apiVersion: render.ecg.dev/v1alpha1
@@ -52,9 +53,9 @@ def write(file: Path, content: str) -> None:
 
 
 @asynccontextmanager
-async def served(folder: Path, clip: Clip) -> AsyncIterator[str]:
+async def served(folder: Path, clip: Clip, shown: Any = None) -> AsyncIterator[str]:
     """Serve the preview of a job in `folder`; yield its address."""
-    write(folder / "captions.json", json.dumps(captions("hello")))
+    write(folder / "captions.json", json.dumps(shown or captions("hello")))
     job = folder / "job.yaml"
     job.write_text(JOB % counter(clip))
 
@@ -149,6 +150,29 @@ def test_the_page_shows_what_is_rendered_and_follows_edits(tmp_path: Path) -> No
             assert await stage.evaluate("origin") == "null"
 
     asyncio.run(look())
+
+
+def test_plugins_of_an_origin_look_as_they_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = captions("hello")
+    for word, name in zip(shown["cues"][0]["root"]["children"], ("sparks", "timers", "flame"), strict=False):
+        word["pluginChain"] = [{"name": name, "params": {}}]
+
+    async def look() -> None:
+        async with served(tmp_path, Clip(frames=60), shown) as address, opened(address) as page:
+            for _ in range(15):
+                await page.keyboard.press("ArrowRight")
+            await page.wait_for_selector("body[data-frame='15']", timeout=WAIT)
+            await page.keyboard.press("r")
+            await page.wait_for_selector("#still[data-frame^='15/']", timeout=WAIT)
+            await page.wait_for_timeout(300)
+            seen, rendered = await picture(page, "#box > video"), await picture(page, "#still")
+            assert (np.abs(seen - rendered).max(axis=2) > 60).mean() < 0.01
+            assert await page.frames[1].locator(".mtx-text span").count() > 4  # the letters of sparks
+
+    with serving(plugins()) as origin:
+        monkeypatch.setenv("ECG_PLUGIN_ORIGIN", origin.url)
+        asyncio.run(look())
+        assert {path.partition("@")[0] for path in origin.asked} >= {"sparks", "timers", "flame"}
 
 
 def test_a_source_that_browsers_do_not_play_is_copied(tmp_path: Path) -> None:
