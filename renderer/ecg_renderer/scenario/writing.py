@@ -16,6 +16,7 @@ from ecg_renderer.scenario.tree import Node, cues_of, nodes_of
 OWN_NODE = "ecg-"
 
 _COLOUR_HINT = "Write a CSS colour, such as #ff8800 or oklch(0.75 0.18 60)."
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _LENGTH = (
     r"(?:\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
     r"(?:px|r?em|r?ex|r?ch|r?cap|r?ic|r?lh|[sdl]?v(?:w|h|i|b|min|max)|cq(?:w|h|i|b|min|max)|cm|mm|q|in|p[tc]|%)"
@@ -82,8 +83,16 @@ def repair_writing(data: dict[str, Any], report: Report) -> None:
     for path, cue in cues_of(data):
         for node_path, node in nodes_of(cue, path):
             if node["eType"] == "text" and "text" in node:
-                node["text"] = as_text(node["text"], f"{node_path}.text", report)
+                node["text"] = _without_control(as_text(node["text"], f"{node_path}.text", report), node_path, report)
             _repair_families(node.get("style"), f"{node_path}.style", report)
+
+
+def _without_control(text: str, path: str, report: Report) -> str:
+    """Return the text without control characters, which no font has: they would become boxes."""
+    plain = _CONTROL.sub("", text)
+    if plain != text:
+        report.warn("broken character", f"{path}.text", "had control characters, which were left out")
+    return plain
 
 
 def _repair_families(style: object, path: str, report: Report) -> None:

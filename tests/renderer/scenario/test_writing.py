@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,13 @@ def test_numbers_are_text(text: object, expected: str, caption: Caption, look_at
     assert look_at(scenario.data, [1.5])[0].text == expected
     flat = prepared({"cues": [{"text": text, "start": 1, "end": 2}]})
     assert look_at(flat.data, [1.5])[0].text == expected
+
+
+def test_control_characters_are_left_out_and_named(caption: Caption) -> None:
+    for raw in (caption(word={"text": "a\x07b\x00\nc\t"}), {"cues": [{"text": "a\x07b\nc\t", "start": 1, "end": 2}]}):
+        scenario = prepared(raw)
+        assert "\x07" not in json.dumps(scenario.data).encode().decode("unicode_escape")
+        assert sum("had control characters" in line for line in scenario.warnings) == 1
 
 
 @pytest.mark.parametrize(
