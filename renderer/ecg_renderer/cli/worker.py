@@ -56,7 +56,8 @@ Examples, on one machine with a folder for the work files:
 Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
 {SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, {PROGRESS_PORT_VARIABLE} \
 and {TERMINATION_LOG_VARIABLE}, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, \
-AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does. BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
+AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does, or ECG_STORAGE_PROFILES \
+(docs/storage.md). BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
 MEMORY_THRESHOLD_MB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
 Each step ends with a report, one line of JSON: on standard output, and in the file that {TERMINATION_LOG_VARIABLE} \

@@ -228,7 +228,10 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "403": _DENIED,
-    "InvalidAccessKeyId": ("the service does not know the access key", "Check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL."),
+    "InvalidAccessKeyId": (
+        "the service does not know the access key",
+        "Check the key and the address: AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL, or the profile's.",
+    ),
     "SignatureDoesNotMatch": ("the secret key is not the one of this access key", "Check AWS_SECRET_ACCESS_KEY."),
     "ExpiredToken": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
@@ -293,7 +296,7 @@ def s3_failure(error: BotoCoreError | ClientError, task: str, endpoint: str) -> 
     if isinstance(error, _BROKEN_OFF):
         return ServiceUnreachable(
             f"Cannot {task}: {_broken_off(error)} ({endpoint}).",
-            hint="Is the service up, and AWS_ENDPOINT_URL right? Try again later.",
+            hint="Is the service up, and its address right (AWS_ENDPOINT_URL or the storage profile)? Try again later.",
         )
     return StorageError(f"Cannot {task}: {_said(error)}.", hint="Check the AWS settings of this environment.")
 
