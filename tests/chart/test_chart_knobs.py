@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -339,3 +340,27 @@ def test_storage_profiles_and_cloudwatch_reach_operator_and_service_which_get_ke
     env = test["spec"]["containers"][0]["env"]
     assert [one for one in env if "valueFrom" in one] == key_references(settings.policy.storage)
     assert {one["name"] for one in env if "value" in one} >= {"ECG_STORAGE_PROFILES"}
+
+
+def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> None:
+    copy = shutil.copytree(CHART, tmp_path / "chart")
+    (copy / "templates/notes.yaml").write_text(
+        'kind: Notes\nmetadata: {name: notes}\nsaid: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}\n'
+    )
+
+    def notes(*settings: str) -> str:
+        (one,) = of_kind(objects(*settings, chart=copy), "Notes")
+        return str(one["said"])
+
+    local = "operator.image.repository and renderer.image.repository lead to images that only a node has"
+    bare = notes(WORK)
+    assert local in bare and "The HTTP service is not installed" in bare and "only storage that needs no cred" in bare
+    images = ("operator.image.repository=r.example/o", "renderer.image.repository=r.example/r")
+    keys = notes(*SERVICE, *images, "worker.secret=keys", "worker.serviceAccount.create=true", "namespaces={render,b}")
+    assert local not in keys and "is not installed" not in keys
+    assert "Keys in the Secret keys (worker.secret) go before that role." in keys
+    assert "kubectl -n render create secret generic keys" in keys
+    far = ("storage.profiles[0].endpoint=http://minio.s3:9000", "networkPolicy.enabled=true", "namespaces={render,b}")
+    placed = notes(*PROFILES, *SERVICE, *far)
+    assert "need the Secrets keys, far-keys with" in placed and "in each of: render, b; and, for the" in placed
+    assert "Where that is not http://minio.s3:9000, networkPolicy.workers.egress and" in placed

@@ -21,17 +21,19 @@ SERVICE = (WORK, "service.enabled=true", "service.bucket=videos")
 Json = dict[str, Any]
 
 
-def helm_template(*settings: str, values: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+def helm_template(
+    *settings: str, values: tuple[Path, ...] = (), chart: Path = CHART
+) -> subprocess.CompletedProcess[str]:
     """Render the chart with `settings` (NAME=VALUE, as --set takes them) over files of values."""
     given = [word for setting in settings for word in ("--set", setting)]
     files = [word for file in values for word in ("--values", str(file))]
-    command = [tool("helm"), "template", "ecg-render", CHART, "--namespace", NAMESPACE, *files, *given]
+    command = [tool("helm"), "template", "ecg-render", chart, "--namespace", NAMESPACE, *files, *given]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def objects(*settings: str, values: tuple[Path, ...] = ()) -> list[Json]:
+def objects(*settings: str, values: tuple[Path, ...] = (), chart: Path = CHART) -> list[Json]:
     """Return the objects of the release; raise AssertionError with what helm says if it refuses."""
-    done = helm_template(*settings, values=values)
+    done = helm_template(*settings, values=values, chart=chart)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
