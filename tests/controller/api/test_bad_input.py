@@ -10,7 +10,7 @@ import pytest
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
-from ecg_cluster.client import CONFIG_MAPS
+from ecg_cluster.client import CONFIG_MAPS, JOBS
 from ecg_cluster.errors import Invalid
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, slow_segments, succeed
 from operators import Site, condition, finished, on_a_loop, render_job
@@ -166,3 +166,25 @@ async def test_deadlines(plane: ControlPlane, kubelet: FakeKubelet, namespace: s
     assert reasons["slow"] == "ActiveDeadlineExceeded"
     assert reasons["nowhere"] == "PendingDeadlineExceeded"
     assert reasons["image"] in ("PendingDeadlineExceeded", "ImagePullFailed")
+
+
+@on_a_loop
+async def test_a_storage_profile_is_chosen_near_the_source_and_one_that_is_not_there_is_refused_by_its_field(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    near = {"name": "near-1", "bucket": "here", "sources": ["in"], "secret": "k"}
+    places = [{"name": "first", "bucket": "there"}, near]
+    given = {"ECG_STORAGE_PROFILES": json.dumps(places)}
+    kubelet.scripts[namespace] = lambda pod: Outcome(seconds=None)
+    async with Site(plane.kubeconfig, namespace) as site, site.operator(**given):
+        await site.apply(render_job("wrong", "s3:///out.mp4", storage={"profile": "far"}))
+        await site.apply(render_job("clip", "s3:///clip.mp4", storage={"profile": "auto"}))
+        wrong = await site.until("wrong", finished, 10)
+        job = await site.until("clip", lambda job: job.get("status", {}).get("phase") == "Planning", 20)
+        plan = await site.cluster.get(JOBS, namespace, "clip-plan")
+    assert wrong["status"]["reason"] == "InvalidInput"
+    assert "spec.storage.profile: there is no storage profile 'far'; there are first, near-1" in str(wrong["status"])
+    assert job["spec"]["output"]["uri"] == "s3:///clip.mp4"
+    told = {one["name"]: one for one in plan["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert json.loads(told["ECG_RENDER_JOB"]["value"])["spec"]["output"]["uri"] == "s3://here/clip.mp4"
+    assert told["ECG_STORAGE_NEAR_1_ACCESS_KEY_ID"]["valueFrom"]["secretKeyRef"]["name"] == "k"
