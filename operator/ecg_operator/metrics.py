@@ -39,26 +39,8 @@ class Metrics:
             buckets=FIRST_JOB_SECONDS,
             registry=registry,
         )
-        self.frames = self._counter("ecg_frames_rendered", "Frames rendered, repeated tries included.")
-        self.dropped = self._counter("ecg_frames_dropped", "Frames that repeat the previous caption picture.")
-        self.gpu_seconds = self._counter("ecg_gpu_seconds", "GPUs held times seconds.")
-        self.wasted_gpu_seconds = self._counter("ecg_wasted_gpu_seconds", "Part of it in pods whose result was lost.")
-        self.cost = Counter("ecg_cost", "What pods cost, by the table of prices.", ["currency"], registry=registry)
-        self.wasted_cost = Counter(
-            "ecg_wasted_cost", "Part of it for pods whose result was lost.", ["currency"], registry=registry
-        )
-        self.unpriced_pods = self._counter("ecg_unpriced_pods", "Pods whose node has no price in the table.")
-        self.video_seconds = self._counter("ecg_video_seconds", "Length of the videos that were finished.")
+        self._declare_rendering()
         self.events_dropped = self._counter("ecg_events_dropped", "Events that were not posted: too many at once.")
-        self.places = Gauge(
-            "ecg_capacity_places",
-            "Places for segments: floor and ceiling of the schedule, allowed, busy, warm (wanted) and warm_ready.",
-            ["kind"],
-            registry=registry,
-        )
-        self.waiting_segments = Gauge(
-            "ecg_capacity_waiting_segments", "Segments of unfinished jobs that have no place.", registry=registry
-        )
         self.leader = Gauge("ecg_leader", "1 while this replica is the one that acts.", registry=registry)
         self.silence = Gauge(
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
@@ -73,6 +55,28 @@ class Metrics:
         build.labels(version).set(1)
         for phase in Phase:
             self.jobs.labels(phase.value).set(0)
+
+    def _declare_rendering(self) -> None:
+        registry = self.registry
+        self.frames = self._counter("ecg_frames_rendered", "Frames rendered, repeated tries included.")
+        self.dropped = self._counter("ecg_frames_dropped", "Frames that repeat the previous caption picture.")
+        self.gpu_seconds = self._counter("ecg_gpu_seconds", "GPUs held times seconds.")
+        self.wasted_gpu_seconds = self._counter("ecg_wasted_gpu_seconds", "Part of it in pods whose result was lost.")
+        self.cost = Counter("ecg_cost", "What pods cost, by the table of prices.", ["currency"], registry=registry)
+        self.wasted_cost = Counter(
+            "ecg_wasted_cost", "Part of it for pods whose result was lost.", ["currency"], registry=registry
+        )
+        self.unpriced_pods = self._counter("ecg_unpriced_pods", "Pods whose node has no price in the table.")
+        self.video_seconds = self._counter("ecg_video_seconds", "Length of the videos that were finished.")
+        self.places = Gauge(
+            "ecg_capacity_places",
+            "Places for segments: floor and ceiling of the schedule, allowed, busy, warm (wanted) and warm_ready.",
+            ["kind"],
+            registry=registry,
+        )
+        self.waiting_segments = Gauge(
+            "ecg_capacity_waiting_segments", "Segments of unfinished jobs that have no place.", registry=registry
+        )
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)

@@ -32,14 +32,13 @@ def pod_spec(
     role: Role, job: RenderJob | None, work_folder: str, policy: Policy, segments: tuple[int, ...] = ()
 ) -> Manifest:
     """Return the spec of a pod of `role`; `job` is only needed for pods other than clean's."""
-    variables = variables_of(environment(role, job, segments, policy), work_folder, policy)
     volumes = _volumes(role, job, policy)
     container: Manifest = {
         "name": CONTAINER,
         "image": policy.renderer_image,
         "imagePullPolicy": policy.image_pull_policy,
         "args": ["worker", _COMMANDS[role]],
-        "env": variables,
+        "env": variables_of(environment(role, job, segments, policy), work_folder, policy),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
         "resources": _resources(role, job, policy),
         "securityContext": {

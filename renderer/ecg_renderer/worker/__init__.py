@@ -1,6 +1,6 @@
 """The steps of a job that is rendered by many pods: what `ecg-render worker` runs.
 
-plan      scenario, source ──> plan.json, scenario.json                    once, no GPU, no browser
+plan      scenario, source ──> plan.json, scenario.json                    once, no GPU
 segment   plan, scenario ────> segments/KEY-ENCODER.mp4 and its report     once for each segment, anywhere
 merge     segments ──────────> the output; then the work files go          once
 clean     the work files go                                                when a job ended early
