@@ -20,7 +20,7 @@ from ecg_renderer.errors import FfmpegError, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.media.tracks import COPIED, Track, encoded, kept_tracks
+from ecg_renderer.media.tracks import Track, encoded, kept_tracks
 from ecg_renderer.media.verify import (
     HEADER,
     Verified,
@@ -78,16 +78,15 @@ async def merge(
 def _sounds(output: Path, tracks: Sequence[Track]) -> tuple[int, list[str]]:
     """Return how many tracks of sound the result is to have, and a warning where the source's hold nothing.
 
-    FFmpeg leaves a track out from which it cannot decode a moment; which one that was it does not say.
+    FFmpeg leaves a track out of which it has not read or decoded a moment; which one that was it does not say.
     """
     sounds = [track for track in tracks if track.kind == "a"]
-    decoded = [track for track in sounds if track.coding is not COPIED]
     empty = len(sounds) - count_sounds(output)
-    if not 0 < empty <= len(decoded):
+    if empty <= 0:
         return len(sounds), []
-    of = ", ".join(str(track.facts.index) for track in decoded)
-    some = f"{empty} of the source's streams {of}" if empty < len(decoded) else f"the source's sound in stream {of}"
-    return len(sounds) - empty, [f"FFmpeg can decode nothing of {some}; it is left out."]
+    of = ", ".join(str(track.facts.index) for track in sounds)
+    some = f"{empty} of the source's streams {of}" if empty < len(sounds) else f"the source's sound in stream {of}"
+    return len(sounds) - empty, [f"Nothing can be read of {some}; it is left out."]
 
 
 async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple[str, ...]]:
