@@ -100,8 +100,8 @@ class _LogReader:
         """Return the ticks at which there was a packet, or room for one, but no picture."""
         if not self.pictures:
             return set()
-        first, last = min(self.pictures), max(self.pictures)
-        lost = {tick for tick in self.packets - self.pictures if first < tick and (self.at_end or tick < last)}
+        last = max(self.pictures)
+        lost = {tick for tick in self.packets - self.pictures if self.at_end or tick < last}
         if source.container in FREE_CLOCKS:  # there whole packets vanish on the way
             step = 1 / source.exact_rate / source.tick
             for before, after in pairwise(sorted(self.pictures | lost)):

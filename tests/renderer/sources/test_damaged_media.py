@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_sound_of_which_nothing_decodes_is_left_out(tmp_path: Path) -> None:
     warnings = rendered(render_job(headers, scenario([]), output), tmp_path).warnings
     assert warnings[-1] == "Nothing can be read of the source's sound in stream 1; it is left out."
     assert len(frames(output)) == 30
+
+
+def test_a_group_that_cannot_be_decoded_is_told_though_it_is_the_first(tmp_path: Path) -> None:
+    content = bytearray(whole("mp4"))
+    start = content.index(b"mdat")
+    content[start + 800 : start + 4000] = bytes(3200)
+    path, output = tmp_path / "first.mp4", tmp_path / "out.mp4"
+    path.write_bytes(content)
+    told = " ".join(rendered(render_job(path, scenario([]), output), tmp_path).warnings)
+    assert re.search(r"\d+ pictures of the source are damaged or missing, at 0.00 ", told)
 
 
 def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
