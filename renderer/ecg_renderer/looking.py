@@ -313,14 +313,15 @@ async def look_ahead(
 async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) -> tuple[Iterable[Finding], int]:
     """Return findings about a job, and the frame up to which its layout was looked at, cell by cell.
 
-    What an edit did not touch is known already. At `until`, on the monotonic clock, no more is begun.
+    What an edit did not touch is known already. At `until`, on the monotonic clock, no more is begun; the first cell is
+    looked at however long a browser takes to start.
     """
     scenario, plan = prepared.scenario, prepared.plan
     whole = prepared.film(FrameRange(0, plan.target.frames))
     findings = dict.fromkeys(await looker.fonts(whole, scenario))
     for number in range(len(plan.cells)):
         frames = prepared.frames_of(range(number, number + 1))
-        if time.monotonic() > until:
+        if number and time.monotonic() > until:
             return findings, frames.start
         findings |= dict.fromkeys(await looker.layout(prepared.film(frames), scenario))
     return findings, plan.target.frames
