@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from clips import derived, frames
 from ecg_api.failures import FailureCode
 from ecg_api.options import Options
 from ecg_renderer.errors import RenderError, SourceInvalid
+from ecg_renderer.media import damage
 from ecg_renderer.media.damage import damage_words
 from ecg_renderer.planning import output_grid
 from encodes import probe
@@ -90,14 +90,15 @@ def test_sound_of_which_nothing_decodes_is_left_out(tmp_path: Path) -> None:
     assert len(frames(output)) == 30
 
 
-def test_a_group_that_cannot_be_decoded_is_told_though_it_is_the_first(tmp_path: Path) -> None:
-    content = bytearray(whole("mp4"))
-    start = content.index(b"mdat")
-    content[start + 800 : start + 4000] = bytes(3200)
-    path, output = tmp_path / "first.mp4", tmp_path / "out.mp4"
-    path.write_bytes(content)
-    told = " ".join(rendered(render_job(path, scenario([]), output), tmp_path).warnings)
-    assert re.search(r"\d+ pictures of the source are damaged or missing, at 0.00 ", told)
+def test_packets_of_which_no_picture_comes_are_lost_also_the_first_and_at_the_end_of_the_file_the_last() -> None:
+    reader = damage._LogReader(10, counting=False)
+    packets = b"".join(
+        b"demuxer -> ist_index:0 type:video next_dts:0 pkt_pts:%d pkt_dts:0\n" % tick for tick in range(5)
+    )
+    reader.take(packets + b"decoder -> ist_index:0 type:video frame_pts:2 best_effort_ts:2 keyframe:1\n")
+    assert reader.lost(a_source()) == {0, 1}
+    reader.at_end = True
+    assert reader.lost(a_source()) == {0, 1, 3, 4}
 
 
 def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
