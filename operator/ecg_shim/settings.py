@@ -67,7 +67,7 @@ class Settings:
     )
     memory_threshold_mb: int = variable(
         "MEMORY_THRESHOLD_MB", whole(1, 1_000_000), "500",
-        "Megabytes of pictures that may wait for FFmpeg, and memory from which a render's browser is slowed down.",
+        "Megabytes of caption pictures that may wait for FFmpeg in each render.",
     )  # fmt: skip
     queue_max_size: int = variable(
         "QUEUE_MAX_SIZE", whole(1, 100_000), "60", "Pictures that may wait for FFmpeg in each render; not jobs."
