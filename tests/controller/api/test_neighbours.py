@@ -73,7 +73,8 @@ async def test_what_a_neighbour_refuses_is_said_and_tried_again(
         plane.kubectl("wait", "resourcequota/small", f"--namespace={namespace}", counted, "--timeout=20s")
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
-        job = await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == reason)
+        # Where the event comes after the first question, it is asked for again half a minute later.
+        job = await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == reason, 60)
         assert said in condition(job, "Scheduled")["message"]
         plane.kubectl("delete", kind, "small", f"--namespace={namespace}")
         # The Job controller tries again with growing pauses; the operator does nothing about it.

@@ -76,5 +76,5 @@ async def test_a_life_takes_few_requests_and_leaves_no_trace_of_the_framework(
 
 STATUS_FIELDS = (
     "observedGeneration", "phase", "reason", "conditions", "progress", "segments", "plan", "encoder", "encoderReason",
-    "output", "outputs", "metrics", "usage", "attempts", "run", "startTime", "completionTime",
+    "output", "outputs", "metrics", "usage", "attempts", "run", "startTime", "completionTime", "warnings",
 )  # fmt: skip
