@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pysubs2
@@ -14,7 +15,7 @@ import pysubs2
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Finding, Picture, Scenario
 from ecg_renderer.scenario.model import PICTURE
-from ecg_renderer.scenario.writing import direction
+from ecg_renderer.scenario.writing import OWN_NODE, direction
 from ecg_renderer.subtitles.captions import Place
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?|#([0-9a-fA-F]{3})")
@@ -69,7 +70,7 @@ def spoken_of(scenario: Scenario) -> list[Spoken]:
 
 def _spoken(cue: dict[str, Any], index: int, start: float, end: float) -> Spoken | None:
     root = cue["root"]
-    lines = tuple(tuple(_as_read(line)) for line in _lines(root) if "".join(word.text for word in line).strip())
+    lines = tuple(tuple(line) for line in _lines(root) if "".join(word.text for word in line).strip())
     if not lines:
         return None
     words = [word for line in lines for word in line]
@@ -93,24 +94,38 @@ def _lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
     layout = node.get("layout")
     row = layout.get("childrenLayout") if isinstance(layout, dict) else None
     close = isinstance(row, dict) and row.get("gap") == 0  # spaces are in the texts then, where there are any
+    each = close and str(node.get("id")).startswith(OWN_NODE)
     for child in children:
         parts = list(_lines(child))
         for number, part in enumerate(parts):
             if number:
-                yield line
+                yield _as_read(line, each)
                 line = []
             line = [*line, *part] if close else _joined(line, part)
-    yield line
+    yield _as_read(line, each)
 
 
-def _as_read(line: list[SpokenWord]) -> list[SpokenWord]:
-    """Return a line from right to left in the order of its reading: its nodes stand as they are seen."""
-    if direction("".join(word.text for word in sorted(line, key=_start_of))) != "rtl" or len(line) < 2:
+def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
+    """Return a line from right to left in the order of its reading: its nodes stand as they are seen.
+
+    With `each`, every node runs in the direction of its own text (page/index.html), else all run from left to right.
+    """
+    order = sorted(range(len(line)), key=lambda place: _start_of(line[place]))
+    if direction("".join(line[place].text for place in order)) != "rtl" or len(line) < 2:
         return line
     if any(word.start is None for word in line):
         return line
-    words = [replace(word, text=word.text.strip()) for word in sorted(line, key=_start_of)]
-    return [word if index == 0 else replace(word, text=f" {word.text}") for index, word in enumerate(words)]
+    edges = [(word.text[:1].isspace(), word.text[-1:].isspace()) for word in line]
+    onward = [direction(word.text) == "ltr" for word in line]
+    sides = [edge if right or not each else edge[::-1] for edge, right in zip(edges, onward, strict=True)]
+    spaces = [left[1] or right[0] for left, right in pairwise(sides)]
+    words = [replace(line[order[0]], text=line[order[0]].text.strip())]
+    for last, place in pairwise(order):
+        # Reading goes on to the left; from the last of words that run to the right, to what is left of their first.
+        between = last if place > last else place if onward[last] else last - 1
+        text = line[place].text.strip()
+        words.append(replace(line[place], text=f" {text}" if text and spaces[between] else text))
+    return words
 
 
 def _start_of(word: SpokenWord) -> float:

@@ -77,8 +77,12 @@ def test_ass_has_the_times_and_colours_of_words() -> None:
         ("\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645 world 123", None),
         ("\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd!", None),
         ("{\\k50}Ka{\\k50}ra{\\k50}oke {\\k50}now", "Karaoke now"),
+        (
+            "{\\k30}\u05e9\u05dc{\\k30}\u05d5\u05dd {\\k30}Ka{\\k30}ra {\\k30}now {\\k30}\u05e2\u05d5\u05dc\u05dd",
+            "\u05e9\u05dc\u05d5\u05dd Kara now \u05e2\u05d5\u05dc\u05dd",
+        ),
     ],
-    ids=["arabic", "hebrew", "syllables"],
+    ids=["arabic", "hebrew", "syllables", "hebrew syllables"],
 )
 def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, read: str | None) -> None:
     file = pysubs2.SSAFile()
@@ -87,6 +91,21 @@ def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, 
     assert written_subtitles(said, "srt").splitlines()[2] == (read or text)
     (event,) = pysubs2.SSAFile.from_string(written_subtitles(said, "ass"))
     assert event.plaintext == (read or text)
+
+
+@pytest.mark.parametrize("gap", [0, 0.01])
+def test_nodes_of_a_row_from_right_to_left_are_parted_where_they_are_on_the_picture(gap: float) -> None:
+    cue = line(0, "", 0, 3)
+    cue["root"]["layout"]["childrenLayout"] = {"gap": gap}
+    # As they stand from left to right; the user's nodes run so, and a space at the end is on the right.
+    cue["root"]["children"] = [
+        {"id": f"w{start}", "eType": "text", "text": text, "baseTime": [start, start + 1]}
+        for start, text in ((2, "\u05e2\u05d5\u05dc\u05dd "), (1, "\u05d5\u05dd"), (0, "\u05e9\u05dc"))
+    ]
+    between = " " if gap else ""
+    assert [spoken.text_lines for spoken in spoken_of(prepared(scenario([cue])))] == [
+        [f"\u05e9\u05dc{between}\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"]
+    ]
 
 
 def test_a_file_of_subtitles_comes_back_as_it_went_in() -> None:
