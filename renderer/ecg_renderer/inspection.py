@@ -97,16 +97,20 @@ async def inspect(
 async def _seen(
     scenario: Scenario, around: Surroundings, on_progress: Callable[[int, int], None]
 ) -> tuple[Finding, ...]:
-    """Look at everything, some cues at a time: each with all that is shown together with it."""
+    """Look at everything, some cues at a time: each with all that is there when it begins."""
     width, height = around.picture.width, around.picture.height
     film = Film(scenario.data, (), width, height, around.rate, fonts=scenario.fonts)
     spans = sorted(scenario.cues, key=lambda cue: cue.start)
     async with Looker(None, {}) as looker:
         found = dict.fromkeys(await looker.fonts(film, scenario))
+        known: set[str] = set()
         for first in range(0, len(spans), AT_ONCE):
             some = spans[first : first + AT_ONCE]
-            part = scenario.slice(some[0].start, max(cue.end for cue in some))
-            found |= dict.fromkeys(await looker.layout(replace(film, scenario=part), scenario))
+            # Not up to their ends: a title over the whole video would bring in everything at once.
+            part = scenario.slice(some[0].start, some[-1].start)
+            new = {cue["root"]["id"] for cue in part["cues"]} - known
+            known |= new
+            found |= dict.fromkeys(await looker.layout(replace(film, scenario=part), scenario, about=new))
             on_progress(first + len(some), len(spans))
     return tuple(found)
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -103,8 +103,13 @@ class Looker:
         answer = await self._remembered("fonts", request, lambda page: _ask_fonts(page, request))
         return font_findings(answer, film.fonts, scenario)
 
-    async def layout(self, film: Film, scenario: Scenario, *, canvas: bool = False) -> tuple[Finding, ...]:
-        """Return which texts of `film` leave the picture, and which lie on each other, at rest."""
+    async def layout(
+        self, film: Film, scenario: Scenario, *, canvas: bool = False, about: Set[str] | None = None
+    ) -> tuple[Finding, ...]:
+        """Return which texts of `film` leave the picture, and which lie on each other, at rest.
+
+        With `about`, ids of root nodes: what is about one of these, as the others were looked at before.
+        """
         still = {**film.scenario, "cues": [{**cue, "root": _at_rest(cue["root"])} for cue in film.scenario["cues"]]}
         ids = {cue["root"]["id"] for cue in still["cues"]}
         rest = replace(film, scenario=still, plugins=(), blocks=(), modules={})
@@ -119,8 +124,10 @@ class Looker:
             return answer
 
         answer = await self._remembered("layout", [rest.contents(), frames], look)
-        outside = _outside(answer["outside"], scenario)
-        return (*outside, *_overlaps(answer["overlaps"], scenario, film.rate))
+        about = ids if about is None else about
+        outside = [item for item in answer["outside"] if item["root"] in about]
+        overlaps = [item for item in answer["overlaps"] if item["root"] in about or item["other"] in about]
+        return (*_outside(outside, scenario), *_overlaps(overlaps, scenario, film.rate))
 
     async def _remembered(self, kind: str, subject: Any, ask: Callable[[Page], Awaitable[Json]]) -> Json:
         note = f"looks/{canonical_hash([_SCHEMA, kind, subject, self._versions])}.json"

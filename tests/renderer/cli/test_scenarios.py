@@ -14,7 +14,9 @@ import pytest
 import clips
 import command_line
 from command_line import ecg_render
+from ecg_renderer.film import Film
 from ecg_renderer.inspection import Surroundings, inspect
+from ecg_renderer.looking import Looker
 from ecg_renderer.scenario import Picture
 
 SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello there\n\n2\n00:00:00,500 --> 00:00:01,000\nand you\n"
@@ -133,16 +135,24 @@ def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
 
 def test_a_look_at_many_captions_tells_how_far_it_is_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_renderer.inspection.AT_ONCE", 1)
-    cues = [{"text": f"cue {number}", "start": number, "end": number + 0.9} for number in range(3)]
-    cues[0]["end"] = 2.5
+    at_once: list[int] = []
+
+    async def counted_layout(looker: Looker, film: Film, *given: Any, **options: Any) -> Any:
+        at_once.append(len(film.scenario["cues"]))
+        return await layout(looker, film, *given, **options)
+
+    layout = Looker.layout
+    monkeypatch.setattr(Looker, "layout", counted_layout)
+    times = [(0, 5), (1, 1.9), (2, 4), (2.1, 2.4), (3, 3.4)]
+    cues = [{"text": f"cue {number}", "start": start, "end": end} for number, (start, end) in enumerate(times, 1)]
     told: list[tuple[int, int]] = []
     around = Surroundings(Picture(320, 180), Fraction(10), 5)
     found = asyncio.run(inspect({"cues": cues}, "many", around, on_progress=lambda *so_far: told.append(so_far)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
-    lying = [finding.problem for finding in found.findings if finding.kind == "overlapping captions"]
-    assert [problem.split(" at ")[0] for problem in lying] == [
-        f'lies on the text of cue "cue-{number}"' for number in (2, 3)
-    ]
+    assert told == [(number, 5) for number in range(1, 6)]
+    assert at_once == [1, 2, 2, 3, 3]
+    lying = [finding for finding in found.findings if finding.kind == "overlapping captions"]
+    pairs = [(finding.cue, finding.problem.split(" at ")[0].split('"')[1]) for finding in lying]
+    assert sorted(pairs) == [(f"cue-{a}", f"cue-{b}") for a, b in ((1, 2), (1, 3), (1, 4), (1, 5), (3, 4), (3, 5))]
 
 
 def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
