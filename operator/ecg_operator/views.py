@@ -282,7 +282,9 @@ def _read_spec(obj: Json, finished: bool, storage: StorageProfiles) -> tuple[Ren
         "spec": spec,
     }
     try:
-        return settled(parse_render_job(manifest, pruned=True), lambda: storage), ()
+        job = parse_render_job(manifest, pruned=True)
+        # What is over needs no place, and its profile may be gone; it still has to go in time.
+        return job if finished else settled(job, lambda: storage), ()
     except ManifestProblems as problems:
         return None, tuple(problems.problems)
 

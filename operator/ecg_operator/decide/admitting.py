@@ -33,7 +33,8 @@ def refuse(draft: Draft) -> bool:
     """Fail the job if its input cannot be used."""
     found = _unusable(draft)
     if found is not None:
-        fail(draft, found, Reason.INVALID_INPUT)
+        lost = found.code is FailureCode.UNEXPECTED_ERROR
+        fail(draft, found, Reason.RESULT_LOST if lost else Reason.INVALID_INPUT)
         return True
     return _waits_for_scenario(draft)
 
@@ -44,11 +45,7 @@ def _unusable(draft: Draft) -> Failure | None:
     if planned and draft.run.admitted_at is not None:
         return None
     if observation.scenario_problem and not planned and not _is_young(draft):
-        return failure(
-            FailureCode.SCENARIO_PARSE_ERROR,
-            f"spec.scenario.configMapRef: {observation.scenario_problem}.",
-            "Create the ConfigMap before the RenderJob, in the same namespace.",
-        )
+        return _without_scenario(draft)
     if observation.rival:
         return failure(
             FailureCode.JOB_ALREADY_EXISTS,
@@ -56,6 +53,19 @@ def _unusable(draft: Draft) -> Failure | None:
             "Wait until it has finished, or choose another output.",
         )
     return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
+
+
+def _without_scenario(draft: Draft) -> Failure:
+    said = f"spec.scenario.configMapRef: {draft.observation.scenario_problem}."
+    if draft.run.superseded or draft.run.redone:
+        # Nobody has to keep a ConfigMap after the plan; the job needs it once more since something of it was lost.
+        message = f"What a pod did was lost, and the job cannot be planned again: {said}"
+        # Only a job that had a plan may have been merged.
+        hint = f"Look at {draft.spec.output.uri}: it may be there." if draft.run.superseded else ""
+        return failure(FailureCode.UNEXPECTED_ERROR, message, hint)
+    return failure(
+        FailureCode.SCENARIO_PARSE_ERROR, said, "Create the ConfigMap before the RenderJob, in the same namespace."
+    )
 
 
 def _field_of(draft: Draft) -> str:

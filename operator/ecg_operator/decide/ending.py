@@ -189,11 +189,10 @@ def _note_outcome(draft: Draft, *, complete: bool, failed: bool) -> None:
 
 
 def _delete_in_time(draft: Draft) -> None:
-    if draft.observation.job is None:
-        return
-    ttl = draft.spec.ttl
-    done = is_true(draft.status.conditions, ConditionType.SUCCEEDED)
-    seconds = draft.policy.time_to_live(ttl.succeeded_seconds if done else ttl.failed_seconds, succeeded=done)
+    done, said = is_true(draft.status.conditions, ConditionType.SUCCEEDED), None
+    if draft.observation.job is not None:  # who cannot be read has not said anything
+        said = draft.spec.ttl.succeeded_seconds if done else draft.spec.ttl.failed_seconds
+    seconds = draft.policy.time_to_live(said, succeeded=done)
     if seconds is None or not draft.reached(draft.run.finished_at, seconds):
         return
     clean = draft.child(Role.CLEAN)

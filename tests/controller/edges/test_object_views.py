@@ -278,6 +278,10 @@ def test_results_lie_in_the_storage_profile_that_is_chosen_or_the_job_is_refused
     assert refused.problems == ("spec.storage.profile: there is no storage profile 'fra'; there are near, far",)
     elsewhere = read("far", output={"uri": "s3://near-1/a.mp4"}).problems
     assert elsewhere[0].startswith("spec.output.uri: s3://near-1/a.mp4 is not in the bucket of the storage profile")
+    over = {"conditions": [{"type": "Finished", "status": "True", "lastTransitionTime": "2026-01-31T12:00:00Z",
+                            "reason": "Completed", "message": ""}], "run": {"workFiles": "Written"}}  # fmt: skip
+    gone = {**RENDER_JOB, "spec": {**SPEC, "storage": {"profile": "fra"}}, "status": over}
+    assert read_render_job(gone, storage=places).value.job is not None, "it must go in time, and needs no place"
     twice = read("far", renditions=[{"uri": "s3://far-1/out/b.mp4"}, {"uri": "s3:///out/b.mp4"}]).problems
     assert twice[0].startswith("spec.renditions[1].uri: two outputs have one address")
     assert read_render_job({**RENDER_JOB, "spec": {**SPEC, "output": output}}).value.problems == (

@@ -11,7 +11,7 @@ import pytest
 from ecg_api.failures import FailureCode
 from ecg_api.status import Phase
 from ecg_operator.model import Observation
-from observations import NOW, condition, decided, later, observed, planning, reasons, render_job, rendering
+from observations import NOW, OUTPUT, condition, decided, later, observed, planning, reasons, render_job, rendering
 
 LONG = {"inline": {"cues": ["x" * 70_000]}}
 
@@ -95,6 +95,20 @@ def test_a_config_map_deleted_while_the_plan_is_made_fails_the_job() -> None:
     assert decision.status.failure is not None
     assert decision.status.failure.code is FailureCode.SCENARIO_PARSE_ERROR
     assert condition(decision.status, "Planned").reason == "PlanFailed"
+
+
+def test_a_config_map_that_is_gone_when_a_lost_result_is_planned_again_is_not_what_the_job_failed_of() -> None:
+    run = planning().status.run
+    assert run is not None
+    hints = {}
+    for lost in ("superseded", "redone"):
+        status = planning().status.model_copy(update={"run": run.model_copy(update={lost: ["uid-of-a-job"]})})
+        decision = decided(replace(planning(), status=status, scenario_problem="there is no ConfigMap x"))
+        failure = decision.status.failure
+        assert (decision.status.reason, failure and failure.code) == ("ResultLost", FailureCode.UNEXPECTED_ERROR)
+        assert failure is not None and "there is no ConfigMap x" in failure.message
+        hints[lost] = failure.hint
+    assert hints == {"superseded": f"Look at {OUTPUT}: it may be there.", "redone": ""}
 
 
 @pytest.mark.parametrize("problem", [{"scenario_problem": "there is no ConfigMap x"}, {"rival": "other"}])

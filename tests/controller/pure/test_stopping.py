@@ -264,6 +264,15 @@ def test_who_does_not_say_how_long_it_is_kept_is_kept_as_the_operator_is_set(
     assert decided(at, policy).actions == (DeleteRenderJob(),)
 
 
+def test_one_that_cannot_be_read_is_deleted_as_the_operator_is_set() -> None:
+    policy = replace(POLICY, ttl_failed_seconds=60)
+    over = later(observed(job=None, problems=("spec.storage.profile: there is no storage profile 'tokyo'",)))
+    assert (over.status.phase, decided(over).due) == (Phase.FAILED, None)
+    early = decided(later(over, 58), policy)
+    assert (early.actions, early.due) == ((), 2.0)
+    assert decided(later(over, 60), policy).actions == (DeleteRenderJob(),)
+
+
 def test_suspended_is_a_condition_of_its_own_while_the_job_is() -> None:
     start = rendering()
     assert "Suspended" not in {one.type for one in start.status.conditions}
