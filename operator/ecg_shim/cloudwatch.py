@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -45,13 +46,13 @@ class CloudWatch:
             await asyncio.sleep(self._seconds)
 
     async def _tell(self) -> None:
-        now = self._snapshot()
-        figures = (("QueueDepth", "Count", now.queue.pending), ("FrameDropRate", "Percent", 100 * now.drop_rate))
         try:
+            now = self._snapshot()
+            figures = (("QueueDepth", "Count", now.queue.pending), ("FrameDropRate", "Percent", 100 * now.drop_rate))
             await asyncio.to_thread(self._put, datetime.now(UTC), figures)
         except Exception as error:  # whatever it is: the service goes on
             if str(error) != self._refused:
-                log.warning("CloudWatch does not take the service's figures: %s", error)
+                log.warning("CloudWatch does not get the service's figures: %s", error)
             self._refused = str(error)
         else:
             self._refused = ""
@@ -70,5 +71,11 @@ def _client() -> Any:
     import boto3
     from botocore.config import Config
 
-    brief = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+    brief = Config(
+        connect_timeout=3,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        # AWS_ENDPOINT_URL is that of another S3 server, which is no CloudWatch.
+        ignore_configured_endpoint_urls=not os.environ.get("AWS_ENDPOINT_URL_CLOUDWATCH"),
+    )
     return boto3.session.Session().client("cloudwatch", config=brief)

@@ -49,10 +49,13 @@ async def until(stub: Stubber) -> None:
 def test_figures_are_told_each_time_and_a_refusal_is_told_once_and_got_over(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ) -> None:
-    moments = iter([(7, 0.0125), (0, 0.0), (0, 0.0), (1, 1.0)])
+    moments = iter([None, (7, 0.0125), (0, 0.0), (0, 0.0), (1, 1.0)])
 
     def snapshot() -> Snapshot:
-        pending, drops = next(moments, (1, 1.0))
+        moment = next(moments, (1, 1.0))
+        if moment is None:
+            raise OSError("the queue is not there yet")
+        pending, drops = moment
         return Snapshot(QueueState(pending, 0, 0, 3, 0), {}, drop_rate=drops)
 
     async def told() -> None:
@@ -70,7 +73,17 @@ def test_figures_are_told_each_time_and_a_refusal_is_told_once_and_got_over(
     with stub, caplog.at_level(logging.WARNING):
         asyncio.run(told())
     said = [record.message for record in caplog.records if "AccessDenied" in record.message]
-    assert len(said) == 1 and said[0].startswith("CloudWatch does not take the service's figures: ")
+    assert len(said) == 1 and said[0].startswith("CloudWatch does not get the service's figures: ")
+    assert "CloudWatch does not get the service's figures: the queue is not there yet" in caplog.text
+
+
+def test_the_endpoint_of_another_s3_server_is_not_that_of_cloudwatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**NO_OTHER_SETTINGS, "AWS_DEFAULT_REGION": "ap-northeast-2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio.s3:9000")
+    assert cloudwatch._client().meta.endpoint_url == "https://monitoring.ap-northeast-2.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", "https://vpce-1.monitoring.example.com")
+    assert cloudwatch._client().meta.endpoint_url == "https://vpce-1.monitoring.example.com"
 
 
 def test_a_service_that_is_set_so_tells_from_its_start_and_others_nothing(stub: Stubber, tmp_path: Path) -> None:
