@@ -2,7 +2,7 @@
 
 Writes bench/timeline.md. Needs root, and builds our images (minutes the first time).
 
-python -m bench.timeline [--seconds 10] [--rounds 3]
+python -m bench.timeline [--seconds 10] [--rounds 4]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import typer
 import yaml
 
 from bench.conditions import conditions
+from bench.errors import BenchError
 from ecg_api.names import JOB_LABEL, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_cluster.cache import Cache, Key, Record
@@ -59,6 +60,7 @@ class Timeline:
     kubeconfig: Path
     marks: dict[str, float] = field(default_factory=dict)
     applied: float = 0.0
+    failed: str = ""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     logs: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ class Timeline:
             if condition["status"] == "True" and condition["type"] in ("Planned", "Rendered", "Succeeded", "Finished"):
                 self.mark(f"status: {condition['type']}")
         if any(one["type"] == "Finished" and one["status"] == "True" for one in status.get("conditions") or ()):
-            assert status["phase"] == "Succeeded", status
+            self.failed = "" if status["phase"] == "Succeeded" else f"{self.name} has not succeeded: {status}"
             self.done.set()
 
     def _follow(self, pod: str) -> None:
@@ -107,6 +109,12 @@ class Timeline:
                 if said and not said.startswith("{"):
                     self.mark(f"{role} pod says: {said[:70]}", datetime.fromisoformat(at).timestamp())
 
+    def stop(self) -> None:
+        """End what still follows a log."""
+        for log in self.logs.values():
+            with log:
+                log.kill()
+
     def rows(self) -> list[tuple[str, float, float]]:
         """Return what happened, after how many seconds, and how many after the one before."""
         ordered = sorted(self.marks.items(), key=lambda mark: mark[1])
@@ -123,7 +131,10 @@ class Timeline:
 
 
 async def observed(studio: Studio, number: int, seconds: int) -> Timeline:
-    """Render a job in the cluster, and watch it."""
+    """Render a job in the cluster, and watch it.
+
+    Raises BenchError if it does not succeed, TimeoutError if it does not end.
+    """
     name = f"clip-{number}"
     kubeconfig = studio.cluster.kubeconfig
     timeline = Timeline(name, kubeconfig)
@@ -138,20 +149,23 @@ async def observed(studio: Studio, number: int, seconds: int) -> Timeline:
     )
     reflectors = [Reflector(api, source, learning(see)) for source, see in sources]
     watching = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    for reflector in reflectors:
-        await reflector.synced.wait()
-    manifest = job_of(studio, number, seconds)
-    timeline.applied = time.time()
-    await api.create(RENDER_JOBS, NAMESPACE, manifest)
     try:
+        for reflector in reflectors:
+            await reflector.synced.wait()
+        manifest = job_of(studio, number, seconds)
+        timeline.applied = time.time()
+        await api.create(RENDER_JOBS, NAMESPACE, manifest)
         async with asyncio.timeout(LONGEST_SECONDS):
             await timeline.done.wait()
+        if timeline.failed:
+            raise BenchError(timeline.failed)
+        timeline.read_logs()
     finally:
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
         await api.close()
-    timeline.read_logs()
+        timeline.stop()
     return timeline
 
 

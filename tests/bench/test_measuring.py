@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from bench.cgroup import Cgroup, cgroup, parents
 from bench.errors import BenchError
 from bench.measure import measure
 from bench.observer import cpu_of, kind_of
+from bench.timeline import Timeline
 
 PURE_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 HYBRID = """\
@@ -115,3 +117,15 @@ def test_a_process_is_known_by_its_command_line(command: bytes, kind: str) -> No
 def test_cpu_is_read_from_behind_a_name_with_blanks_and_brackets() -> None:
     fields = "S 1 1 1 0 -1 0 0 0 0 0 250 150 0 0 20 0 1 0 9"
     assert cpu_of(f"77 (a) 9 b) {fields}") == 400 / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(("phase", "failed"), [("Succeeded", ""), ("Failed", "clip-0 has not succeeded: ")])
+def test_a_job_in_the_cluster_is_over_however_it_ends_and_no_log_is_followed_after_it(phase: str, failed: str) -> None:
+    timeline = Timeline("clip-0", Path("kubeconfig"))
+    timeline.job_seen({"status": {"phase": phase, "conditions": [{"type": "Finished", "status": "True"}]}})
+    assert timeline.done.is_set() and timeline.failed.startswith(failed) and bool(timeline.failed) == bool(failed)
+    for pod, ends in (("one", "0"), ("two", "60")):
+        timeline.logs[pod] = subprocess.Popen(["sleep", ends], stdout=subprocess.PIPE, text=True)
+    timeline.logs["one"].communicate(timeout=20)
+    timeline.stop()
+    assert [log.returncode for log in timeline.logs.values()] == [0, -9]
