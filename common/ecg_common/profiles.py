@@ -119,17 +119,21 @@ class StorageProfiles(RootModel[tuple[StorageProfile, ...]]):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        owners: dict[str, str] = {}
+        owners = {profile.bucket: profile.name for profile in self.root}
         names = [profile.name for profile in self.root]
         for profile in self.root:
             if names.count(profile.name) > 1:
                 raise ValueError(f"two profiles are called {profile.name}")
             if profile.replica and (profile.replica == profile.name or profile.replica not in names):
                 raise ValueError(f"the replica of {profile.name} is {profile.replica!r}; {self._choices(profile.name)}")
-            for bucket in (profile.bucket, *profile.sources):
-                if owners.setdefault(bucket, profile.name) != profile.name and bucket in profile.sources:
+            for bucket in profile.sources:
+                if owners.setdefault(bucket, profile.name) != profile.name:
                     raise ValueError(f"sources of {profile.name}: {bucket} belongs to {owners[bucket]} already")
         return self
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self.root)
 
     def get(self, name: str) -> StorageProfile | None:
         """Return the profile of that name."""
@@ -204,14 +208,20 @@ def variable_of(name: str, end: str) -> str:
 
 
 def key_references(given: StorageProfiles) -> list[dict[str, Any]]:
-    """Return the keys of all profiles as a container's `env` has them, from their Secrets."""
-    found = []
-    for profile in given.root:
-        entries = [(end, entry, False) for end, entry in SECRET_ENTRIES.items()]
-        for end, entry, optional in (*entries, (SESSION_TOKEN, "AWS_SESSION_TOKEN", True)) if profile.secret else ():
-            key = {"name": profile.secret, "key": entry, **({"optional": True} if optional else {})}
-            found.append({"name": variable_of(profile.name, end), "valueFrom": {"secretKeyRef": key}})
-    return found
+    """Return the keys of all profiles as a container's `env` has them, from their Secrets.
+
+    All optional: a Secret that a namespace lacks must not stop the pods of jobs that need nothing of it.
+    """
+    entries = {**SECRET_ENTRIES, SESSION_TOKEN: "AWS_SESSION_TOKEN"}
+    return [
+        {
+            "name": variable_of(profile.name, end),
+            "valueFrom": {"secretKeyRef": {"name": profile.secret, "key": entry, "optional": True}},
+        }
+        for profile in given.root
+        if profile.secret
+        for end, entry in entries.items()
+    ]
 
 
 def profiles(environment: Mapping[str, str] = os.environ) -> StorageProfiles:

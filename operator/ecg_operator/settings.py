@@ -36,12 +36,14 @@ class Variable:
     Attributes:
         default: as it would be written; None if the variable must be given.
         read: makes the value from the text, raises ValueError with what is expected.
+        secret: its value is never shown, and `read` says what is wrong about it.
     """
 
     name: str
     default: str | None
     read: Callable[[str], Any]
     meaning: str
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         try:
             values[variable.name] = variable.read(text.strip())
         except ValueError as error:
-            problems.append(f"{variable.name} is {text!r}, but must be {error}: {variable.meaning}")
+            said = f"{text!r}, but must be {error}"
+            if variable.secret:
+                said = f"not usable ({str(error).removeprefix(f'{variable.name}: ')})"
+            problems.append(f"{variable.name} is {said}: {variable.meaning}")
     if problems:
         raise SettingsProblem(problems)
     return _settings(values)
@@ -300,6 +305,7 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         read_profiles,
         "storage profiles as JSON (docs/storage.md): buckets, endpoints, regions, Secrets by name, copies, CDNs",
+        secret=True,  # it holds none, unless somebody has put keys into it by mistake
     ),
     Variable(
         "ECG_PLUGIN_ORIGIN",

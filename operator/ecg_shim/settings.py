@@ -121,6 +121,7 @@ class Settings:
         STORAGE_PROFILES, read_profiles, "",
         "Storage profiles as JSON (docs/storage.md): further buckets with endpoint, region, copies and CDN. In "
         "Kubernetes mode as the operator has them.",
+        secret=True,  # it holds none, unless somebody has put keys into it by mistake
     )  # fmt: skip
     storage_profile: str = variable(
         "ECG_STORAGE_PROFILE", matching(r"[a-z0-9-]{1,32}", "the name of a storage profile, or auto"), "",
@@ -288,5 +289,7 @@ def _read(declared: Variable, environment: Mapping[str, str], problems: list[str
             return declared.read(value)
         except ValueError as expected:
             shown = "not usable" if declared.secret else repr(value)
-            problems.append(f"{name} is {shown}; it must be {expected}.")
+            said = str(expected).removeprefix(f"{name}: ")
+            wanted = f"; it must be {said}" if said == str(expected) else f": {said}"
+            problems.append(f"{name} is {shown}{wanted}.")
     return declared.read(declared.default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zoneinfo
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([WORK, "operator.env.WORK_URI=s3://other"], "operator.env.WORK_URI: set work.uri instead"),
         ([WORK, "operator.env.MERGE_MEMORY_LIMIT=1Gi"], "MERGE_MEMORY_LIMIT: set resources.merge.memoryLimit"),
         ([*SERVICE, "service.env.ECG_PORT=1", "service.env.LOG_LEVEL=DEBUG"], "env.LOG_LEVEL: set service.logLevel"),
-        ([WORK, "capacity.timeZone=Seoul"], "/capacity/timeZone"),
+        ([WORK, "capacity.timeZone=../Seoul"], "/capacity/timeZone"),
         ([WORK, "networkPolicy.apiServer={10.0.0.1}"], "/networkPolicy/apiServer"),
         ([WORK, "priorityClasses.a.valu=1"], "valu"),
         ([WORK, "storage.profiles[0].name=a", "storage.profiles[0].buket=b"], "buket"),
@@ -90,6 +91,15 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([*PROFILES, "storage.default=fra"], 'storage.default is "fra", which is not in storage.profiles'),
         ([*PROFILES, "storage.profiles[0].replica=near"], 'the replica of near is "near", which is no other profile'),
         ([*PROFILES, "storage.profiles[1].name=near"], "storage.profiles: two are called near"),
+        ([*PROFILES, "storage.profiles[0].sources={copies}"], "sources of near: copies belongs to far-1 already"),
+        (
+            [*PROFILES, "storage.profiles[0].sources={in}", "storage.profiles[1].sources={in}"],
+            "sources of far-1: in belongs to near already",
+        ),
+        (
+            [*PROFILES, "storage.profiles[1].bucket=videos", "storage.default=far-1"],
+            "storage.default: far-1 is for copies only, its bucket is that of near",
+        ),
         ([*PROFILES, "storage.profiles[0].cdn.secret="], "the CDN of near has a keyPairId, but no secret"),
         ([WORK, "capacity.otherwise.floor=9"], "capacity: floor 9 is above ceiling 6"),
         ([WORK, "capacity.inBelow=11"], "inBelow (11) is above outAbove (10)"),
@@ -99,6 +109,13 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
 def test_values_that_do_not_go_together_are_refused_in_a_sentence(settings: list[str], words: str) -> None:
     done = helm_template(*settings)
     assert done.returncode != 0 and words in done.stderr, done.stderr
+
+
+def test_every_time_zone_that_the_operator_knows_is_one_that_the_chart_takes() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    pattern = schema["properties"]["capacity"]["properties"]["timeZone"]["pattern"]
+    zones = zoneinfo.available_timezones()
+    assert len(zones) > 400 and not [zone for zone in zones if not re.search(pattern, zone)]
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -334,8 +351,8 @@ def test_storage_profiles_and_cloudwatch_reach_operator_and_service_which_get_ke
     keys = {name: one["valueFrom"]["secretKeyRef"] for name, one in service.items() if name.startswith("ECG_STORAGE_")
             and "valueFrom" in one}  # fmt: skip
     assert keys["ECG_STORAGE_NEAR_CDN_PRIVATE_KEY"] == {"name": "cdn", "key": "CDN_PRIVATE_KEY"}
-    assert keys["ECG_STORAGE_FAR_1_ACCESS_KEY_ID"] == {"name": "far-keys", "key": "AWS_ACCESS_KEY_ID"}
-    assert keys["ECG_STORAGE_FAR_1_SESSION_TOKEN"]["optional"] and len(keys) == 7
+    far = {"name": "far-keys", "key": "AWS_ACCESS_KEY_ID", "optional": True}
+    assert keys["ECG_STORAGE_FAR_1_ACCESS_KEY_ID"] == far and len(keys) == 7
     (test,) = of_kind(found, "Pod")
     env = test["spec"]["containers"][0]["env"]
     assert [one for one in env if "valueFrom" in one] == key_references(settings.policy.storage)
@@ -363,4 +380,7 @@ def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> No
     far = ("storage.profiles[0].endpoint=http://minio.s3:9000", "networkPolicy.enabled=true", "namespaces={render,b}")
     placed = notes(*PROFILES, *SERVICE, *far)
     assert "need the Secrets keys, far-keys with" in placed and "in each of: render, b; and, for the" in placed
+    assert "the CDN of near with the entry CDN_PRIVATE_KEY of the Secret cdn in " in placed
+    rights = notes(*PROFILES, *SERVICE, "storage.profiles[1].secret=", "cloudwatch.namespace=ECG/Render")
+    assert "s3:GetObject and s3:PutObject on videos, copies for" in rights and "cloudwatch:PutMetricData" in rights
     assert "Where that is not http://minio.s3:9000, networkPolicy.workers.egress and" in placed

@@ -26,6 +26,8 @@ def read(*given: dict[str, Any]) -> StorageProfiles:
         ([SEOUL], "the replica of seoul is 'oregon'; none is set up"),
         ([{**SEOUL, "replica": "seoul"}, OREGON], "the replica of seoul is 'seoul'; there are oregon"),
         ([OREGON, {**SEOUL, "sources": ["uploads"]}], "sources of seoul: uploads belongs to oregon already"),
+        ([{**OREGON, "sources": ["here"]}, {"name": "b", "bucket": "here"}], "sources of oregon: here belongs to b"),
+        ([{"name": "b", "bucket": "here"}, {**OREGON, "sources": ["here"]}], "sources of oregon: here belongs to b"),
         ([OREGON, OREGON], "two profiles are called oregon"),
         ([{**OREGON, "name": "auto"}], "[0].name: 'auto' cannot be a profile's name"),
         ([{"name": "a"}], "[0].bucket: Field required"),

@@ -90,12 +90,12 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{- /* Variables with the keys of one storage profile, from its Secrets. */ -}}
+{{- /* Variables with the keys of one storage profile, from its Secrets; who uses it says what is missing. */ -}}
 {{- define "ecg-render.storage.keys" -}}
 {{- $variable := printf "ECG_STORAGE_%s" (upper .name | replace "-" "_") -}}
 {{- with .secret -}}
-- {name: {{ $variable }}_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID}}}
-- {name: {{ $variable }}_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}}}
+- {name: {{ $variable }}_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID, optional: true}}}
+- {name: {{ $variable }}_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY, optional: true}}}
 - {name: {{ $variable }}_SESSION_TOKEN, valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SESSION_TOKEN, optional: true}}}
 {{ end -}}
 {{- with .cdn -}}{{- with .secret -}}

@@ -57,6 +57,17 @@ def test_a_wrong_value_is_named_with_what_is_expected(name: str) -> None:
     assert expected in line
 
 
+def test_keys_that_were_put_into_the_storage_profiles_by_mistake_are_not_shown() -> None:
+    given = '[{"name": "x", "bucket": "bb", "secretAccessKey": "hunter2"}]'
+    with pytest.raises(SettingsProblem) as caught:
+        read_settings({**NEEDED, "ECG_STORAGE_PROFILES": given})
+    (line,) = caught.value.problems
+    assert line.startswith(
+        "ECG_STORAGE_PROFILES is not usable ([0].secretAccessKey: Extra inputs are not permitted): storage profiles as"
+    )
+    assert "hunter2" not in line
+
+
 def test_lists_and_pairs() -> None:
     settings = read_settings(
         {**NEEDED, "OPERATOR_NAMESPACES": "a, b", "WORKER_ENV": "A=1,B=x=y", "ON_DEMAND_NODE_SELECTOR": ""}

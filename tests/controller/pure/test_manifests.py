@@ -293,9 +293,8 @@ def test_pods_are_told_of_storage_profiles_and_get_their_keys_from_secrets() -> 
         assert json.loads(env["ECG_STORAGE_PROFILES"]["value"]) == given
         keys = {name: one["valueFrom"]["secretKeyRef"] for name, one in env.items() if "valueFrom" in one}
         assert keys == {
-            "ECG_STORAGE_NEAR_1_ACCESS_KEY_ID": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"},
-            "ECG_STORAGE_NEAR_1_SECRET_ACCESS_KEY": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"},
-            "ECG_STORAGE_NEAR_1_SESSION_TOKEN": {"name": "keys", "key": "AWS_SESSION_TOKEN", "optional": True},
+            f"ECG_STORAGE_NEAR_1_{end}": {"name": "keys", "key": f"AWS_{end}", "optional": True}
+            for end in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
         }, "and not the key of the CDN, which is the service's"
 
 

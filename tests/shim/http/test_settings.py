@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -73,6 +74,11 @@ def test_all_problems_are_told_at_once_and_no_secret_among_them():
         Settings.from_environment(wrong)
     assert len(caught.value.problems) == 3
     assert "hunter2" not in str(caught.value)
+    for mistake in ({"secretAccessKey": "hunter2"}, {"endpoint": "https://me:hunter2@host"}):
+        given = json.dumps([{"name": "x", "bucket": "bb", **mistake}])
+        with pytest.raises(SettingsError, match=r"^ECG_STORAGE_PROFILES is not usable: \[0\]\.(sec|end)") as caught:
+            Settings.from_environment({"ECG_STORAGE_PROFILES": given})
+        assert "hunter2" not in str(caught.value)
 
 
 READ = {
@@ -132,7 +138,8 @@ def test_the_list_of_settings_shows_values_in_force_but_no_secrets():
            "MAX_CONCURRENT_JOBS": "7", "AWS_REGION": "us-east-1"}  # fmt: skip
     listed = "\n".join(table(Settings.from_environment(own), own))
     assert "hunter2" not in listed
-    for line in ("ECG_API_TOKEN=(set)", "MAX_CONCURRENT_JOBS=7", "AWS_REGION=us-east-1", "REDIS_URL=(set)"):
+    unset = "ECG_STORAGE_PROFILES=\n"
+    for line in ("ECG_API_TOKEN=(set)", "MAX_CONCURRENT_JOBS=7", "AWS_REGION=us-east-1", "REDIS_URL=(set)", unset):
         assert line in listed
 
 
