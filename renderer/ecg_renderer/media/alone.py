@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -44,6 +45,8 @@ _NUMBERS = {
 _CURVES_OF_709 = (6, 14, 15)
 _VP9_FACTOR = 1.35  # its scale of quality runs to 63 where x264's ends at 51
 _PNG_LEVEL = "2"
+_ENCODERS = 4
+"""Encoders of ProRes kept, each of one size of parts; each holds about 3 MB, and there may be hundreds of sizes."""
 
 Packet = Any  # of libav; its class takes a parameter for mypy only
 Planes = tuple[NDArray[np.uint8], ...]
@@ -179,7 +182,7 @@ class _ProRes:
         self._target = target
         self._film = _Film(output, "prores", prores.PIXELS, target, source, start, prores.SETTINGS)
         self._luts = _limited(10, full_range=_full_range(target, source))
-        self._encoders: dict[tuple[int, int], Any] = {}
+        self._encoder = lru_cache(_ENCODERS)(partial(prores.encoder, colours=self._film.colours))
         self._empty = prores.Frame.read(self._encoded(Box(0, 0, target.width, target.height), []), target.width)
         self._nothing = self._empty.with_part(self._empty, Box(0, 0, target.width, target.height))
         self._frame = 0
@@ -206,8 +209,6 @@ class _ProRes:
 
     def _encoded(self, part: Box, shown: Parts) -> bytes:
         size = part.width, part.height
-        if size not in self._encoders:
-            self._encoders[size] = prores.encoder(*size, self._film.colours)
         whole = [np.full(size[::-1], value, np.uint16) for value in _EMPTY_10]
         for box, planes in shown:
             for index, (plane, lut) in enumerate(zip(planes, self._luts, strict=True)):
@@ -217,7 +218,7 @@ class _ProRes:
                 whole[index][_region(box, halved=False)] = values
         frame = _to_frame(whole, prores.PIXELS)
         self._film.tag(frame)
-        return b"".join(bytes(packet) for packet in self._encoders[size].encode(frame))
+        return b"".join(bytes(packet) for packet in self._encoder(*size).encode(frame))
 
 
 class _Vp9:

@@ -27,7 +27,9 @@ from ecg_renderer.capture.patches import Capture
 from ecg_renderer.drawing import draw
 from ecg_renderer.errors import ManifestError, StorageError
 from ecg_renderer.media import prores
-from ecg_renderer.model import Area, Block
+from ecg_renderer.media.alone import _ProRes
+from ecg_renderer.model import Area, Block, Box
+from plan_facts import a_source, a_target
 from renders import rendered
 
 RATE = Fraction(30)
@@ -238,6 +240,36 @@ def test_what_was_drawn_serves_the_next_run(made: Made, monkeypatch: pytest.Monk
     assert draws.areas == []
     assert result.outputs[1].sha256 == before
     assert [numbers.source for numbers in read_counters(made.folder / "out.mp4")] == list(range(FRAMES))
+
+
+class CountedEncoder:
+    """A ProRes encoder as ever; counts how many there are."""
+
+    alive = most = 0
+    make = staticmethod(prores.encoder)
+
+    def __init__(self, width: int, height: int, colours: list[int]) -> None:
+        self.encode = self.make(width, height, colours).encode
+        CountedEncoder.alive += 1
+        CountedEncoder.most = max(CountedEncoder.most, self.alive)
+
+    def __del__(self) -> None:
+        CountedEncoder.alive -= 1
+
+
+def test_however_many_sizes_pictures_have_only_a_few_encoders_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prores, "encoder", CountedEncoder)
+    heights = [16, 32, 48, 64, 80, 96, 16, 48]
+    maker = _ProRes(a_target(width=256, height=96), a_source(), Fraction(0), tmp_path / "alone.mov")
+    for height in heights:
+        luma, chroma = np.full((height, 64), 200, np.uint8), np.full((height // 2, 32), 128, np.uint8)
+        maker.show([(Box(0, 0, 64, height), (luma, chroma, chroma, np.full_like(luma, 255)))], 1)
+    maker.close()
+    shown = planes(tmp_path / "alone.mov", "yuva444p12le")
+    assert [int((alpha[:, 0] > 0).sum()) for _, _, _, alpha in shown] == heights
+    assert 1 <= CountedEncoder.most <= 5
 
 
 def test_a_rendition_that_fails_does_not_lose_the_others(
