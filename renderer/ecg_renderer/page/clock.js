@@ -91,9 +91,9 @@
 
   let owner = null;
 
-  const add = (callback, due, every = 0) => {
+  const add = (callback, due, { every = 0, nested = level + 1 } = {}) => {
     const id = nextId++;
-    if (typeof callback === 'function') (owner?.pending ?? pending).set(id, { id, callback, due, every, level: level + 1 });
+    if (typeof callback === 'function') (owner?.pending ?? pending).set(id, { id, callback, due, every, level: nested });
     return id;
   };
   const later = (callback, delay, args) => {
@@ -105,9 +105,10 @@
   window.setTimeout = (callback, delay, ...args) => later(callback, delay, args);
   window.setInterval = (callback, delay, ...args) => {
     const every = Math.max(SHORTEST_MS, Number(delay) || 0);
-    return add(callback && (() => callback(...args)), nowMs + every, every);
+    return add(callback && (() => callback(...args)), nowMs + every, { every });
   };
-  window.requestAnimationFrame = (callback) => add(callback && (() => callback(nowMs)), owner?.nextFrame ?? nowMs);
+  // The display is no timer: those that its frames set are the first of theirs.
+  window.requestAnimationFrame = (callback) => add(callback && (() => callback(nowMs)), owner?.nextFrame ?? nowMs, { nested: 0 });
   window.requestIdleCallback = (callback) => later(callback, 0, [{ didTimeout: false, timeRemaining: () => 0 }]);
   window.clearTimeout = cancel;
   window.clearInterval = cancel;

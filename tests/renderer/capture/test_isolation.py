@@ -192,6 +192,31 @@ def test_the_clock_stands_until_it_is_set(page: str) -> None:
     assert {key: value - before[key] for key, value in later.items()} == {"now": 500, "date": 500, "performance": 500}
 
 
+def test_what_a_frame_of_the_display_sets_is_no_timer_of_a_timer() -> None:
+    draw = """() => {
+        const clock = new ecgClock.Clock(), late = [];
+        const draw = () => {
+            const shown = ecgClock.now();
+            setTimeout(() => late.push(ecgClock.now() - shown), 0);
+            requestAnimationFrame(draw);
+        };
+        clock.during(() => requestAnimationFrame(draw));
+        ecgClock.set(0.5);
+        clock.advance((callback) => clock.during(callback), () => {}, () => false);
+        return late;
+    }"""
+
+    async def lateness() -> list[float]:
+        async with driven_page() as evaluate:
+            late: list[float] = await evaluate(draw, None)
+            return late
+
+    late = asyncio.run(lateness())
+
+    assert len(late) > 20
+    assert set(late) == {0}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_chance_is_the_same_in_every_browser(page: str) -> None:
     async def numbers() -> list[float]:
