@@ -187,27 +187,34 @@ class RestartingCapture(ABC):
 
     async def _note_where(self, event: dict[str, Any]) -> None:
         """Look what a paused page runs, and let it go on; plugins may pause it, too."""
-        frames = event["callFrames"]
+        try:
+            await self._look_where(event["callFrames"])
+        finally:
+            await self._send("Debugger.resume")
+
+    async def _look_where(self, frames: list[dict[str, Any]]) -> None:
         asked = {"callFrameId": frames[0]["callFrameId"], "expression": "globalThis.ecg?.runningPlugin()"}
         answer = await self._send("Debugger.evaluateOnCallFrame", {**asked, "returnByValue": True})
-        running = answer["result"].get("value")
+        running = answer.get("result", {}).get("value")
         if not isinstance(running, dict):  # of promises, only the call stack tells whose they are
-            running = {"key": "", "node": "", "ms": 1000 * (time.monotonic() - self._silent_since)}
-        if running.get("ms", 0) > 1000 * ENDLESS_SECONDS:
+            running = {}
+        passed = running.get("ms")
+        if not isinstance(passed, int | float):
+            passed = 1000 * (time.monotonic() - self._silent_since)
+        if passed > 1000 * ENDLESS_SECONDS:
             scripts = [frame["location"]["scriptId"] for frame in frames]
             self._blame(running, [self._scripts[script] for script in scripts if script in self._scripts])
-        await self._send("Debugger.resume")
 
     def _blame(self, running: Any, digests: list[str]) -> None:
         """Note that what the page says is running has no end; `digests` are of plugins on its call stack."""
         modules = {module.key: module for module in self.film.modules.values()}
         if not isinstance(running, dict):
             return
-        key = str(running["key"]) or next((key for key in modules if modules[key].digest in digests), "")
+        key = str(running.get("key", "")) or next((key for key in modules if modules[key].digest in digests), "")
         if key not in modules:
             return
         self._endless = ScenarioError(
-            f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running['node'])}.",
+            f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running.get('node'))}.",
             hint="Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken.",
         )
 

@@ -82,15 +82,17 @@ export class CanvasCapture {
         this.#finish(lane, records);
         break;
       }
-      const { stage, block } = lane;
+      const { stage, block, movesByItself: moved } = lane;
       const changes = stage.foreign ? await stage.seek(lane.frame) : stage.seekAtOnce(lane.frame);
       this.stats.seeks++;
       const first = lane.frame === block.start;
       if (first) stage.remember();
-      if (first) this.#place(lane, stage.paintedBoxes());
       else if (changes.length) lane.dirty = this.#place(lane, stage.changedBoxes(changes));
       if (first || changes.length) lane.movesByItself = stage.movesByItself();
-      if (first || lane.movesByItself || (lane.dirty && this.wholeBoxes)) lane.dirty = this.#wholeBox();
+      // What moves by itself tells of no box: it may leave the parts on any frame, and where it was is not known.
+      const anywhere = first || moved || lane.movesByItself;
+      if (anywhere) this.#place(lane, stage.paintedBoxes());
+      if (anywhere || (lane.dirty && this.wholeBoxes)) lane.dirty = this.#wholeBox();
       lane.captured = lane.frame++;
     }
     this.stats.seekMs += clock.real.now() - began;

@@ -129,16 +129,19 @@ window.ecg = {
   /**
    * Go on from frame `from` to the first frame before `end` whose picture differs.
    *
-   * @returns {frame, box: [left, top, right, bottom] of the change, moving: anything may differ}: neither a box nor
-   * moving means that nothing visible changed up to `end`.
+   * @returns {frame, box: [left, top, right, bottom] of the change, moving: anything may differ, and the box is around
+   * all that is painted}: neither a box nor moving means that nothing visible changed up to `end`.
    */
   async showNextChange(from, end) {
     const [stage] = stages;
     for (let frame = from; frame < end; frame++) {
       const changes = await stage.seek(frame);
+      const moved = moving;
       if (changes.length) moving = stage.movesByItself();
-      const box = changes.length ? around(stage.changedBoxes(changes)) : null;
-      if (box || moving) return { frame, box, moving };
+      const changed = changes.length ? around(stage.changedBoxes(changes)) : null;
+      // What moves by itself tells of no box, and where it was is not known.
+      if (moved || moving) return { frame, box: around(stage.paintedBoxes()), moving: true };
+      if (changed) return { frame, box: changed, moving: false };
     }
     return { frame: end, box: null, moving: false };
   },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from captions import Json
 from captures import Picture, browser_processes, differing, film, open_way, pictures_of
 from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
+from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.errors import BrowserError, ScenarioError
 from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import CaptureWay, around
 from plugin_origin import module
 from plugin_page import scenario
 
@@ -85,6 +87,17 @@ export function animate() { (async () => { for (;;) await null; })(); return () 
 ENDLESS_DEBUGGER = "export function animate() { for (;;) debugger; }"
 NO_WAIT = """
 export function animate(root) { const again = () => setTimeout(again, 0); again(); return () => {}; }
+"""
+
+
+# It is where it was measured when the document changes, and elsewhere in between.
+JUMPS = """
+export function animate(root) {
+  root.style.display = 'inline-block';
+  const keyframes = [0, 0, 20, 0, 0].map((y) => ({ transform: `translateY(${y}px)` }));
+  root.animate(keyframes, 500);
+  return () => {};
+}
 """
 
 
@@ -164,6 +177,21 @@ def test_it_is_switched_off_and_everything_is_as_if_it_were_not_there(
     assert "ha" not in warning.split()
 
 
+@pytest.mark.parametrize("way", ["canvas", "beginframe"])
+def test_one_that_moves_out_of_what_is_captured_without_a_trace_in_the_document_is_noticed(way: str) -> None:
+    shot = shot_with(JUMPS)
+
+    async def capture() -> None:
+        async with open_way(way, shot) as opened:
+            area = around(await opened.measure([0, 1]))
+            assert area
+            await pictures_of(opened, shot.blocks, area)
+
+    with pytest.raises(BoxOutgrownError) as caught:
+        asyncio.run(capture())
+    assert caught.value.frame > shot.blocks[0].frames.start + 1
+
+
 @pytest.mark.parametrize("way", CaptureWay)
 def test_one_without_an_end_fails_the_job_by_its_name_long_before_a_frame_times_out(way: str) -> None:
     assert str(blamed(ENDLESS, way)).endswith('runs without an end on "Hostile" in the cue "cue-hostile".')
@@ -174,6 +202,26 @@ def test_one_without_an_end_fails_the_job_by_its_name_long_before_a_frame_times_
 )
 def test_wherever_it_runs_without_an_end_its_name_is_known(script: str) -> None:
     blamed(script, "canvas")
+
+
+@pytest.mark.parametrize(
+    "said", [None, {}, *({"result": {"value": running}} for running in ({}, {"ms": "x"}, {"ms": 1e9}))]
+)
+def test_a_paused_page_goes_on_whatever_it_says_it_runs(said: Json | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def send(method: str, _: Json | None = None) -> Json:
+        asked.append(method)
+        if said is None and method != "Debugger.resume":
+            raise BrowserError("Chromium refused it.")
+        return said or {}
+
+    capture = open_way("canvas", shot_with(ENDLESS))
+    monkeypatch.setattr(capture, "_send", send)
+    frame = {"callFrameId": "1", "location": {"scriptId": "1"}}
+    with nullcontext() if said is not None else pytest.raises(BrowserError):
+        asyncio.run(capture._note_where({"callFrames": [frame]}))
+    assert asked == ["Debugger.evaluateOnCallFrame", "Debugger.resume"]
 
 
 def test_one_that_the_debugger_cannot_stop_is_named_when_a_frame_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
