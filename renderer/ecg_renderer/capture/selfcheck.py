@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ecg_renderer.capture.patches import Bytes, Capture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, FrameRange
+from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, FrameRange
 from ecg_renderer.picture import RgbaPicture, YuvaPicture
 
 TOLERANCE = 3
@@ -23,6 +23,8 @@ TOLERANCE = 3
 EDGE_SHARE = 0.01
 STRAY_SHARE = 0.0001
 
+_CORNER = Box(0, 0, 2, 2)
+"""Another part, as good as none: with it, a canvas packs what it captures."""
 PATCHED_FRAMES = 2
 LONGEST_REPLAY = 90
 
@@ -85,19 +87,22 @@ async def check_way(
 ) -> CheckResult:
     """Compare the pictures of `frames` (ascending, each in one of `blocks`) that two captures give of `box`.
 
-    The candidate goes a few frames ahead of each, so that its patches are part of the proof. Both captures were made
-    with `conversion`. Errors of either are not caught.
+    The candidate goes a few frames ahead of each, so that its patches are part of the proof; a canvas shows `box` also
+    as one of two parts. Both captures were made with `conversion`. Errors of either are not caught.
     """
+    areas: list[Area] = [box, Boxes((_CORNER, box))] if candidate.way is CaptureWay.CANVAS else [box]
     worst, pixels = 0, 0
     for index, frame in enumerate(frames):
         block = next(block for block in blocks if block.frames.start <= frame < block.frames.end)
-        found = await _picture(candidate, _ending_with(frame, block, PATCHED_FRAMES), box, conversion)
         wanted = await _picture(reference, _ending_with(frame, block, 0), box, conversion)
-        comparison = compare(found, wanted, box, conversion)
-        worst, pixels = max(worst, comparison.worst), pixels + comparison.pixels
-        if not comparison.same:
-            detail = f"its picture of frame {frame} is not the reference's ({comparison})"
-            return CheckResult(worst, tuple(frames[: index + 1]), pixels, False, detail)
+        for area in areas:
+            found = await _picture(candidate, _ending_with(frame, block, PATCHED_FRAMES), area, conversion)
+            comparison = compare(found, wanted, box, conversion)
+            worst, pixels = max(worst, comparison.worst), pixels + comparison.pixels
+            if not comparison.same:
+                packed = "" if area == box else ", captured in parts,"
+                detail = f"its picture of frame {frame}{packed} is not the reference's ({comparison})"
+                return CheckResult(worst, tuple(frames[: index + 1]), pixels, False, detail)
     detail = f"at most {worst}/255 from the reference on frames {', '.join(map(str, frames))}"
     return CheckResult(worst, tuple(frames), pixels, True, detail)
 
@@ -158,19 +163,23 @@ def _ending_with(frame: int, block: Block, ahead: int) -> Block:
     return Block(FrameRange(part.frames.start, frame + 1), part.replay)
 
 
-async def _picture(capture: Capture, block: Block, box: Box, conversion: Conversion | None) -> Bytes:
-    """Return the picture at the end of `block`, flat."""
+async def _picture(capture: Capture, block: Block, area: Area, conversion: Conversion | None) -> Bytes:
+    """Return the picture of the last part of `area`, which is the widest, at the end of `block`, flat."""
+    above = (area.height - area.parts[-1].height) * area.width
     if conversion:
-        planes = YuvaPicture(box.width, box.height, conversion)
-        await _apply_patches(planes, capture, block, box)
-        return np.frombuffer(planes.to_bytes(), np.uint8)
-    picture = RgbaPicture(box.width, box.height)
-    await _apply_patches(picture, capture, block, box)
-    return picture.pixels.ravel()
+        planes = YuvaPicture(area.width, area.height, conversion)
+        await _apply_patches(planes, capture, block, area)
+        luma = area.width * area.height
+        ends = [luma, luma * 5 // 4, luma * 3 // 2]
+        y, u, v, alpha = np.split(np.frombuffer(planes.to_bytes(), np.uint8), ends)
+        return np.concatenate([y[above:], u[above // 4 :], v[above // 4 :], alpha[above:]])
+    picture = RgbaPicture(area.width, area.height)
+    await _apply_patches(picture, capture, block, area)
+    return picture.pixels.ravel()[4 * above :]
 
 
-async def _apply_patches(picture: RgbaPicture | YuvaPicture, capture: Capture, block: Block, box: Box) -> None:
-    async for patch in capture.patches([block], box):
+async def _apply_patches(picture: RgbaPicture | YuvaPicture, capture: Capture, block: Block, area: Area) -> None:
+    async for patch in capture.patches([block], area):
         if not patch.proof:
             picture.apply(patch.box, patch.pixels)
 

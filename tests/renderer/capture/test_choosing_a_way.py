@@ -135,6 +135,10 @@ def test_a_chromium_that_cannot_draw_elements_falls_back_at_once(shot: Film, che
 # Each is a function that replaces `draw`, the canvas's own drawElementImage.
 WRONG_CANVASES = {
     "draws nothing": "() => {}",
+    "draws one of several parts beside": """(({ prototype }, { clip } = prototype) => {
+        prototype.clip = function (...a) { clip.apply(this, a); this.translate(2, 0); };
+        return draw;
+    })(CanvasRenderingContext2D)""",
     "draws a pixel beside": "function (e, x, y) { draw.call(this, e, x + 1, y); }",
     "draws half transparent": "function (...a) { this.globalAlpha = 0.5; draw.apply(this, a); }",
     "draws the picture before": """function (...a) {
@@ -162,6 +166,7 @@ def test_a_canvas_is_not_taken_that(fault: str, conversion: Conversion | None, s
 
     assert way == CaptureWay.BEGINFRAME
     assert "is not the reference's" in notes[0]
+    assert ("captured in parts" in notes[0]) == (fault == "draws one of several parts beside")
 
 
 def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
