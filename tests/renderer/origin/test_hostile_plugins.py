@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from captions import Json
-from captures import Picture, browser_processes, differing, film, open_way, pictures_of
+from captures import Picture, browser_processes, differing, distinct, film, open_way, pictures_of
 from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
 from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.errors import BrowserError, ScenarioError
@@ -97,6 +97,18 @@ export function animate(root) {
   const keyframes = [0, 0, 20, 0, 0].map((y) => ({ transform: `translateY(${y}px)` }));
   root.animate(keyframes, 500);
   return () => {};
+}
+"""
+# It ends far from where the document changed last.
+RETURNS = """
+export function animate(root) {
+  root.style.display = 'inline-block';
+  const moving = root.animate([{ transform: 'none' }, { transform: 'translate(0, 90px)' }], 1000);
+  return (progress) => {
+    if (progress < 0.5) return;
+    moving.cancel();
+    root.style.color = 'red';
+  };
 }
 """
 
@@ -190,6 +202,21 @@ def test_one_that_moves_out_of_what_is_captured_without_a_trace_in_the_document_
     with pytest.raises(BoxOutgrownError) as caught:
         asyncio.run(capture())
     assert caught.value.frame > shot.blocks[0].frames.start + 1
+
+
+@pytest.mark.parametrize("way", ["canvas", "beginframe"])
+def test_one_that_jumps_back_leaves_nothing_behind(way: str) -> None:
+    shot = shot_with(RETURNS)
+
+    async def capture() -> list[dict[int, Picture]]:
+        async with open_way(way, shot) as opened:
+            patched = await pictures_of(opened, shot.blocks, shot.whole)
+            await opened.send_whole_boxes()
+            return [patched, await pictures_of(opened, shot.blocks, shot.whole)]
+
+    patched, whole = asyncio.run(capture())
+    assert distinct(whole) > 3
+    assert differing(patched, whole) == []
 
 
 @pytest.mark.parametrize("way", CaptureWay)
