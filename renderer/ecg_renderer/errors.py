@@ -144,6 +144,10 @@ class FfmpegError(RenderError):
     code = FailureCode.FFMPEG_ERROR
 
 
+class FfmpegStopped(FfmpegError):
+    """FFmpeg was ended from outside, as when memory ran out: what it was asked for has nothing to do with it."""
+
+
 class GpuUnavailable(RenderError):
     """NVENC is what the job encodes with, and it does not work on this node."""
 

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ecg_api.plan import SourceFacts, Target
-from ecg_renderer.errors import FfmpegError, plain_failures
+from ecg_renderer.errors import FfmpegError, FfmpegStopped, ServiceUnreachable, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.placing import output_start
-from ecg_renderer.media.process import run_ffmpeg
+from ecg_renderer.media.probe import heard_streams
+from ecg_renderer.media.process import is_remote, run_ffmpeg, says_away, says_broken_off
 from ecg_renderer.media.tracks import Track, encoded, kept_tracks
 from ecg_renderer.media.verify import (
     HEADER,
@@ -70,20 +71,27 @@ async def merge(
         await asyncio.to_thread(disable_subtitles, output)
     rate, lead = target.exact_rate, target.lead_frames
     start = source.start - lead / rate - output_start(source, rate, lead)
-    sounds, empty = await asyncio.to_thread(_sounds, output, tracks)
+    sounds, empty = await _sounds(output, tracks, source, url)
     verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
     return MergeResult(verified, (*warnings, *empty))
 
 
-def _sounds(output: Path, tracks: Sequence[Track]) -> tuple[int, list[str]]:
+async def _sounds(output: Path, tracks: Sequence[Track], source: SourceFacts, url: str) -> tuple[int, list[str]]:
     """Return how many tracks of sound the result is to have, and a warning where the source's hold nothing.
 
-    FFmpeg leaves a track out of which it has not read or decoded a moment; which one that was it does not say.
+    FFmpeg leaves a track out of which it has not read or decoded a moment; which one that was it does not say. Raises
+    ServiceUnreachable if that was because the source broke off while it was fetched.
     """
     sounds = [track for track in tracks if track.kind == "a"]
-    empty = len(sounds) - count_sounds(output)
+    empty = len(sounds) - await asyncio.to_thread(count_sounds, output)
     if empty <= 0:
         return len(sounds), []
+    wanted = {track.facts.index for track in sounds}
+    if is_remote(url) and len(wanted - await heard_streams(url, wanted)) < empty:
+        raise ServiceUnreachable(
+            f"The sound of {source.uri} broke off before its beginning, while the pieces were joined.",
+            hint="Try again later.",
+        )
     of = ", ".join(str(track.facts.index) for track in sounds)
     some = f"{empty} of the source's streams {of}" if empty < len(sounds) else f"the source's sound in stream {of}"
     return len(sounds) - empty, [f"Nothing can be read of {some}; it is left out."]
@@ -93,6 +101,7 @@ async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple
     """Write the result; return the source's tracks that it has, and warnings.
 
     The pictures are what was asked for: neither texts that some FFmpeg cannot write nor damaged sound shall cost them.
+    A failure that has to do with neither is raised at once.
     """
     tracks = kept_tracks(job.source, job.target.format)
     sounds = [track for track in tracks if track.kind == "a"]
@@ -104,7 +113,11 @@ async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple
             continue
         try:
             await _join(job, wanted, cells)
+        except FfmpegStopped:
+            raise
         except FfmpegError as error:
+            if is_remote(job.url) and (says_away(error.log_tail) or says_broken_off(error.log_tail)):
+                raise
             failure = failure or error
         else:
             return wanted, (f"The source's {done}, because the merge failed: {failure.message}",) if failure else ()

@@ -40,6 +40,8 @@ from ecg_renderer.media.process import (
     program_identity,
     run_ffmpeg,
     run_ffprobe,
+    says_away,
+    says_broken_off,
     source_options,
 )
 from ecg_renderer.media.timing import (
@@ -62,7 +64,7 @@ from ecg_renderer.storage import CellStore, Storage, opened_source
 _T = TypeVar("_T")
 
 # Raise when a source is looked at otherwise than before.
-_SCHEMA = 5
+_SCHEMA = 6
 HEADER_SECONDS = 60
 COUNT_SECONDS = 300
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
@@ -92,14 +94,6 @@ _LIKE = {
 }
 # Said by ffprobe of a Matroska, WebM or MP4 file that breaks off.
 _CUT_OFF = ("File ended prematurely", "partial file")
-# Said of a server that is away or overloaded; the address was found good just before.
-_AWAY = (
-    "Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within",
-    "Failed to resolve hostname", "Network is unreachable", "No route to host",
-)  # fmt: skip
-
-# Said when what was read is not the whole.
-_BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
 
 
 async def known_source(source: Storage, store: CellStore) -> tuple[str, SourceFacts]:
@@ -194,8 +188,8 @@ async def _is_telecined(url: str, facts: SourceFacts) -> bool:
 async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, counted: bool) -> float | None:
     """Return when the last sound ends on the file's clock, in seconds, or None where there is none.
 
-    Headers are believed only while it makes no difference: sound that is said to go on long after the last picture is
-    read, where the pictures were.
+    Headers are believed only while it makes no difference, or where reading would take too long: sound that is said to
+    go on long after the last picture is read, where the pictures were.
     """
     if not facts.audio:
         return None
@@ -205,16 +199,48 @@ async def _sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, co
         return said
     reader = SoundReader()
     entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
-    with contextlib.suppress(TimeoutError):
+    try:
         await _read(url, entries, COUNT_SECONDS, reader.line, insist=True)
+    except TimeoutError:
+        return said
     return reader.end
+
+
+async def heard_streams(url: str, wanted: set[int]) -> set[int]:
+    """Return those of the streams of sound with the indexes `wanted` of which a moment at least decodes.
+
+    Raises ServiceUnreachable if that cannot be found out at the moment.
+    """
+    heard: set[int] = set()
+
+    def take(line: bytes) -> None:
+        index = line.split(b",")[0].strip()
+        if index.isdigit() and int(index) in wanted:
+            heard.add(int(index))
+        if heard == wanted:
+            raise _FoundError
+
+    try:
+        entries = ["-select_streams", "a", "-show_entries", "frame=stream_index", "-of", "csv=p=0"]
+        finished = await _read(url, entries, COUNT_SECONDS, take, insist=True)
+    except _FoundError:
+        return heard
+    except TimeoutError:
+        finished = Finished(1, b"", [f"no answer within {COUNT_SECONDS} seconds"])
+    if says_away(finished.log) or says_broken_off(finished.log):
+        said = f"The source's sound cannot be fetched at the moment: {finished.log[-1]}."
+        raise ServiceUnreachable(said, hint="Try again later.")
+    return heard
 
 
 def _check_length(report: dict[str, Any], facts: SourceFacts, sound_end: float | None) -> None:
     """Raise SourceInvalid if a header, written when all was there, promises more than is there now."""
-    others = {each.get("codec_type") for each in report["streams"]} - {"video", "audio"}
     said = report["format"].get("duration")
-    if facts.container not in _LENGTH_IN_HEADER or others or not said:
+    if facts.container not in _LENGTH_IN_HEADER or not said:
+        return
+    # That is the end of whatever lasts longest, also of what nobody has read to its end.
+    others = {each.get("codec_type") for each in report["streams"]} - {"video", "audio"}
+    if others or facts.video_tracks > 1 or facts.unreadable_audio:
         return
     end = max(float(facts.start) + facts.duration_seconds, sound_end or 0.0)
     if float(said) > end + _BELIEVED_SECONDS:
@@ -297,7 +323,7 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(finished.output)
         return report
     said = finished.log[-1] if finished.log else "no reason given"
-    if is_remote(url) and any(words in line for line in finished.log for words in _AWAY):
+    if is_remote(url) and says_away(finished.log):
         raise ServiceUnreachable(f"{display} cannot be fetched at the moment: {said}.", hint="Try again later.")
     if is_remote(url) and not any("Invalid data" in line or "whitelist" in line for line in finished.log):
         raise SourceMissing(f"{display} cannot be fetched: {said}.", hint="Is the address right, and still valid?")
@@ -342,7 +368,7 @@ async def _frame_times(url: str, display: str) -> tuple[FrameTimes, list[str]]:
             f"The frames of {display} could not be read within {COUNT_SECONDS} seconds.",
             hint="Copy it to a faster place, or convert it to MP4, whose index says where its frames are.",
         ) from None
-    if is_remote(url) and any(words in line for line in finished.log for words in (*_AWAY, *_BROKEN_OFF)):
+    if is_remote(url) and (says_away(finished.log) or says_broken_off(finished.log)):
         raise ServiceUnreachable(f"{display} broke off while it was read: {finished.log[-1]}.", hint="Try again later.")
     times = packets.frame_times()
     if times.ticks and not times.certain_start:

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ecg_common.children import ending_with_us, short_environment, signal_group
-from ecg_renderer.errors import FfmpegError, RenderError, ResourceError, SourceMissing, plain_failures
+from ecg_renderer.errors import FfmpegError, FfmpegStopped, RenderError, ResourceError, SourceMissing, plain_failures
 
 LOG_LINES = 20
 TERMINATE_SECONDS = 2.0
@@ -32,6 +32,16 @@ _ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "
 
 _INSTALL_HINT = "Install FFmpeg 5.1 or newer: apt-get install ffmpeg, or brew install ffmpeg."
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+# Said of a server that is away or overloaded; the address was found good just before.
+_AWAY = (
+    "Connection refused", "Connection reset", "timed out", "Server returned 5XX", "no answer within",
+    "Failed to resolve hostname", "Network is unreachable", "No route to host",
+)  # fmt: skip
+# Said when what was read is not the whole.
+_BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
+_CONNECTED_AGAIN = "Will reconnect at"
+# Signals that come from outside, and not of what FFmpeg reads.
+_STOPPED = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 # What FFmpeg of any version says about pictures that it cannot decode, or not wholly.
 _DAMAGED = (
     *(b"corrupt decoded frame", b"corrupt input packet"),
@@ -168,13 +178,28 @@ def failure(finished: Finished, action: str) -> RenderError:
                 log_tail=finished.log,
             )
         hint = "SIGKILL mostly means that memory ran out." if name == "SIGKILL" else ""
-        return FfmpegError(f"FFmpeg was ended by {name} while {action}.", hint=hint, log_tail=finished.log)
+        kind = FfmpegStopped if name in _STOPPED else FfmpegError
+        return kind(f"FFmpeg was ended by {name} while {action}.", hint=hint, log_tail=finished.log)
     said = f": {finished.log[-1]}" if finished.log else ""
     return FfmpegError(f"FFmpeg failed with exit status {finished.code} while {action}{said}", log_tail=finished.log)
 
 
 def _disk_was_full(log: list[str]) -> bool:
-    return any(words in line for line in log for words in _DISK_FULL)
+    return _says(log, _DISK_FULL)
+
+
+def says_away(log: list[str]) -> bool:
+    """Tell whether a log says of a source's server that it is away or overloaded."""
+    return _says(log, _AWAY)
+
+
+def says_broken_off(log: list[str]) -> bool:
+    """Tell whether a log says that what was read of a source is not the whole."""
+    return _says(log, _BROKEN_OFF)
+
+
+def _says(log: list[str], words: tuple[str, ...]) -> bool:
+    return any(some in line for line in log if _CONNECTED_AGAIN not in line for some in words)
 
 
 class _ProgressReader:

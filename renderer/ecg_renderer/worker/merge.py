@@ -77,12 +77,10 @@ async def merge_takes(
     job, (main, *others) = assignment.job, takes
     live.count(0, main.prepared.plan.target.frames)
     made = _Merging(assignment, folder, live)
-    status, warnings = await made.main(main)
-    outputs = [*made.outputs]
+    status = await made.main(main)
     for planned in others:
-        made = _Merging(assignment, folder, live)
         await made.other(planned)
-        outputs += made.outputs
+    outputs, warnings = made.outputs, list(dict.fromkeys(made.warnings))
     for rendition in job.spec.renditions:
         if content_of(rendition) == "subtitles":
             outputs.append(await write_subtitles(job, rendition, main.prepared.scenario, assignment.base))
@@ -98,16 +96,17 @@ async def merge_takes(
 
 
 class _Merging:
-    """Writes the results of one take; `outputs` are those that are made, or have failed."""
+    """Writes the results of takes; `outputs` are those that are made, or have failed, `warnings` what was said."""
 
     def __init__(self, assignment: Assignment, folder: Path, live: Live) -> None:
         self._assignment = assignment
         self._folder = folder
         self._live = live
         self.outputs: list[RenditionStatus] = []
+        self.warnings: list[str] = []
 
-    async def main(self, planned: PlannedTake) -> tuple[OutputStatus, list[str]]:
-        """Write the job's own video, and the captions alone of its size; return its status, and warnings."""
+    async def main(self, planned: PlannedTake) -> OutputStatus:
+        """Write the job's own video, and the captions alone of its size; return its status."""
         files = await self._fetched(planned)
         destination, final, merged = await self._video(planned, files)
         plan = planned.prepared.plan
@@ -115,7 +114,7 @@ class _Merging:
         values = status.model_dump(include={"uri", "url", "size_bytes", "frames", "sha256"}, by_alias=False)
         self.outputs.append(RenditionStatus(name=MAIN, content="video", replica=status.replica, **values))
         await self._alone(planned, files)
-        return status, list(merged.warnings)
+        return status
 
     async def other(self, planned: PlannedTake) -> None:
         """Write the results of another size. Raises PiecesGone."""
@@ -156,6 +155,7 @@ class _Merging:
                 output=output.path,
                 subtitles=soft_subtitles(prepared),
             )
+            self.warnings += merged.warnings
             self._live.stage(UPLOADING, f"Writing the output, {merged.verified.size_bytes / 1e6:.1f} MB.")
             # Leaving the context ends an upload; so it need not be waited for when the pod is stopped.
             final = await asyncio.to_thread(output.commit, self._live.transferred)

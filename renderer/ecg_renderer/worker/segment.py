@@ -23,7 +23,7 @@ from ecg_api.pods import MergeReport, SegmentReport
 from ecg_api.status import MemoryTrend, RenderMetrics
 from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.errors import RenderError
+from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.frames import MEGABYTE
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.metering import MemoryMeter, RenderMeter, keep_freed_memory
@@ -72,7 +72,11 @@ class _Segment:
         self._store = CellStore(assignment.cells_uri)
 
     async def run(self, announce: Callable[[SegmentReport], None]) -> SegmentReport:
-        takes = await load_takes(self._work, self._assignment)
+        takes, merged = await self._takes()
+        if merged:
+            self._live.say("An earlier try has finished the output already.")
+            done = _report(self._number, merged.output.frames, None, RenderMetrics(), reused=True)
+            return await self._finished(done, merged, announce)
         planned = take_with(takes, self._number)
         segment = planned.segment(self._number)
         self._live.begin_segment(segment.model_copy(update={"index": self._number}))
@@ -84,9 +88,26 @@ class _Segment:
             if segments_of(takes) > 1:
                 return report
             takes[planned.number] = planned
-            merged = await done_before(self._work) or await self._merge(takes, folder)
-        report = report.model_copy(update={"merged": merged})
-        announce(report)
+            merged = await merge_takes(self._assignment, self._work, takes, folder, self._live)
+        return await self._finished(report, merged, announce)
+
+    async def _takes(self) -> tuple[list[PlannedTake], MergeReport | None]:
+        """Return the job's takes, and the report of an earlier try if that wrote the output.
+
+        One that was killed while it removed work files may have left nothing but its report. Raises PiecesGone.
+        """
+        try:
+            takes = await load_takes(self._work, self._assignment)
+        except PiecesGone:
+            if merged := await done_before(self._work):
+                return [], merged
+            raise
+        return takes, await done_before(self._work) if segments_of(takes) == 1 else None
+
+    async def _finished(
+        self, report: SegmentReport, merged: MergeReport, announce: Callable[[SegmentReport], None]
+    ) -> SegmentReport:
+        announce(report.model_copy(update={"merged": merged}))
         merged = await clean_up(self._work, merged, self._live)
         return report.model_copy(update={"merged": merged})
 
@@ -108,9 +129,6 @@ class _Segment:
             return nullcontext()
         return watched(self._assignment, planned.prepared, self._number, planned.folder(folder), self._live)
 
-    async def _merge(self, takes: list[PlannedTake], folder: Path) -> MergeReport:
-        return await merge_takes(self._assignment, self._work, takes, folder, self._live)
-
     async def _render(
         self, planned: PlannedTake, segment: SegmentPlan, folder: Path, choice: EncoderChoice
     ) -> SegmentReport:
@@ -119,7 +137,7 @@ class _Segment:
         of_video = await self._missing({cell: prepared.cell(cell) for cell in cells if planned.take.video})
         of_alone = await self._missing({cell: prepared.captions_cell(cell) for cell in cells if planned.take.alone})
         missing = of_video | of_alone
-        report = partial(_report, self._number, segment, choice if planned.number == 0 else None)
+        report = partial(_report, self._number, segment.frames, choice if planned.number == 0 else None)
         if not missing:
             live.say(f"Segment {self._number} is in the store already; nothing to render.")
             live.count(segment.frames, segment.frames)
@@ -168,7 +186,7 @@ def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend
 
 def _report(
     number: int,
-    segment: SegmentPlan,
+    frames: int,
     choice: EncoderChoice | None,
     metrics: RenderMetrics,
     *,
@@ -177,7 +195,7 @@ def _report(
 ) -> SegmentReport:
     return SegmentReport(
         segment=number,
-        frames=segment.frames,
+        frames=frames,
         encoder=choice.encoder if choice else "",
         encoder_reason=choice.reason if choice else "",
         reused=reused,

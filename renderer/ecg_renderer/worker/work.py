@@ -133,17 +133,24 @@ def _put_plugin_file(digest: str, body: bytes, store: WorkStore) -> None:
 def _get_plugin_file(digest: str, store: WorkStore) -> bytes:
     name = f"{WorkFiles.PLUGINS}/{digest}"
     body = store.get(name)
-    if body is None or hashlib.sha256(body).hexdigest() != digest:
-        state = "There is no" if body is None else "Another file is there than the planned"
-        raise StorageError(f"{state} {name} among the job's work files.", hint=_PLAN_AGAIN)
+    if body is None:
+        raise _gone(name)
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise StorageError(
+            f"Another file is there than the planned {name} among the job's work files.", hint=_PLAN_AGAIN
+        )
     return body
+
+
+def _gone(name: str) -> PiecesGone:
+    # Whoever wrote the output has removed them; its report may have been lost.
+    return PiecesGone(f"There is no {name} among the job's work files.", hint=_PLAN_AGAIN)
 
 
 async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:
     raw = await work.get(name)
     if raw is None:
-        # Whoever wrote the output has removed them; its report may have been lost.
-        raise PiecesGone(f"There is no {name} among the job's work files.", hint=_PLAN_AGAIN)
+        raise _gone(name)
     try:
         return read(raw)
     except ValidationError as error:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import http.server
 import json
+import signal
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,15 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_api.plan import AudioFacts, SourceFacts, TrackFacts
-from ecg_renderer.errors import FfmpegError
+from ecg_renderer.errors import FfmpegError, ServiceUnreachable
 from ecg_renderer.media import merge as merging
+from ecg_renderer.media import probe as probing
+from ecg_renderer.media.arguments import Merge
 from ecg_renderer.media.probe import _heard
-from ecg_renderer.media.tracks import COPIED, kept_tracks, track_warnings
+from ecg_renderer.media.process import Finished, failure
+from ecg_renderer.media.tracks import COPIED, Track, kept_tracks, track_warnings
 from encodes import Render, probe
-from plan_facts import a_source
+from plan_facts import a_source, a_target
 
 SHORT = Clip(rate="25", frames=20)
 SUBTITLES = "1\n00:00:00,200 --> 00:00:00,600\n{}\n\n"
@@ -166,6 +172,64 @@ def test_text_that_ffmpeg_cannot_write_costs_the_text_and_not_the_film(
     path, merged = render.merged(segments)
     assert [stream["codec_type"] for stream in streams(path)] == ["video", "audio", "audio"]
     assert merged.warnings == ("The source's subtitles are left out, because the merge failed: FFmpeg failed.",)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "log", "tries"),
+    [
+        ("/clip.mkv", 1, ["Connection reset by peer"], 3),
+        ("https://host/clip.mkv", 1, ["Will reconnect at 7, error=Connection reset by peer."], 3),
+        ("https://host/clip.mkv", 1, ["Connection reset by peer"], 1),
+        ("https://host/clip.mkv", 1, ["Input/output error"], 1),
+        ("/clip.mkv", -signal.SIGSEGV, [], 3),
+        ("/clip.mkv", -signal.SIGKILL, [], 1),
+    ],
+)
+def test_what_has_nothing_to_do_with_a_track_costs_none(
+    url: str, code: int, log: list[str], tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def failing(job: Merge, tracks: list[Track], cells: list[Path]) -> None:
+        asked.append(tracks)
+        raise failure(Finished(code, b"", log), "joining the pieces")
+
+    monkeypatch.setattr(merging, "_join", failing)
+    source = source_with(sound("aac"), TrackFacts(index=2, codec="subrip"))
+    with pytest.raises(FfmpegError):
+        asyncio.run(merging._joined(Merge(a_target(), source, url, Path("out.mp4")), []))
+    assert len(asked) == tries
+
+
+def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, empty = (
+        derived(counter(SHORT), ("-c", "copy", *words), ".mkv") for words in ((), ("-bsf:a", "noise=drop=gte(n\\,0)"))
+    )
+    silent = counter(replace(SHORT, audio=None))
+    source = source_with(sound("aac"))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(whole.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            tracks = kept_tracks(source, "mp4")
+            left = asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
+            with pytest.raises(ServiceUnreachable, match="broke off before its beginning"):
+                asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{whole.name}"))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert left == (0, ["Nothing can be read of the source's sound in stream 1; it is left out."])
+
+    async def away(*words: object, **more: object) -> Finished:
+        return Finished(1, b"", ["Connection refused"])
+
+    monkeypatch.setattr(probing, "_read", away)
+    with pytest.raises(ServiceUnreachable, match="cannot be fetched at the moment: Connection refused"):
+        asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from captions import render_job, scenario
-from clips import derived, frames
+from clips import Clip, counter, derived, frames
 from ecg_api.failures import FailureCode
 from ecg_api.options import Options
+from ecg_api.plan import AudioFacts
 from ecg_renderer.errors import RenderError, SourceInvalid
 from ecg_renderer.media import damage
+from ecg_renderer.media import probe as probing
 from ecg_renderer.media.damage import damage_words
 from ecg_renderer.planning import output_grid
 from encodes import probe
@@ -80,6 +83,28 @@ def test_a_file_that_lasts_less_long_than_its_header_says_is_refused(tmp_path: P
     path.write_bytes(whole("flv")[:12_000])
     with pytest.raises(SourceInvalid, match=r"is incomplete: it breaks off after \d+ frames, 0.\d of 1.\d seconds in"):
         probe(path)
+
+
+def test_a_header_that_counts_a_second_video_which_lasts_longer_says_nothing_of_the_first() -> None:
+    tracks = ("-map", "1:v", "-map", "0:v", "-c", "copy")
+    facts = probe(derived(counter(Clip(frames=20)), tracks, ".mkv", before=("-i", str(counter(Clip(frames=90))))))
+    assert [facts.frames, facts.video_tracks] == [20, 2]
+
+
+def test_sound_that_takes_too_long_to_read_is_believed_to_be_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def endless(*words: object, **more: object) -> None:
+        raise TimeoutError
+
+    sound = AudioFacts(index=1, codec="aac", channels=2, sample_rate=48000, start_seconds="0/1")
+    facts = a_source(container="matroska,webm", audio=[sound])
+    report = {"streams": [{"codec_type": "audio"}], "format": {"duration": "12"}}
+    monkeypatch.setattr(probing, "_read", endless)
+    end = asyncio.run(probing._sound_end("clip.mkv", report, facts, counted=True))
+    assert end == 12
+    probing._check_length(report, facts, end)
+    probing._check_length(report, a_source(container="matroska,webm", unreadable_audio=[1]), None)
+    with pytest.raises(SourceInvalid, match=r"10\.0 of 12\.0 seconds in"):
+        probing._check_length(report, facts, None)
 
 
 def test_sound_of_which_nothing_decodes_is_left_out(tmp_path: Path) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecg_api.failures import RULES, FailureCode
-from ecg_api.pods import CleanReport, FailureReport, MergeReport
+from ecg_api.pods import CleanReport, FailureReport, MergeReport, SegmentReport
 from ecg_api.renderjob import parse_render_job
 from ecg_renderer.errors import PiecesGone, StorageError
+from ecg_renderer.media.merge import MergeResult
 from ecg_renderer.storage.work_store import FolderWorkStore, open_work_store
+from ecg_renderer.worker import merge as merging
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import MERGED, merge_job
 from ecg_renderer.worker.pod import Assignment
@@ -76,6 +81,11 @@ def test_a_try_after_one_that_was_killed_while_it_removed_work_files_recognises_
         with pytest.raises(Killed):
             in_process(ready, announced.append)
     assert [path.name for path in ready.work.rglob("*") if path.is_file()] == [MERGED]
+    note = (ready.work / MERGED).read_bytes()
+    only = ready.segment(0, "0").report  # of a job with one segment, whose pod merges
+    assert isinstance(only, SegmentReport) and only.reused
+    assert [only.merged, only.frames, ready.work.exists()] == [announced[0], 75, False]
+    open_work_store(ready.work_uri).put(MERGED, note)
     end = ready.run("merge")
     assert [merged(end)] == announced
     assert "An earlier try has finished the output already." in end.log
@@ -92,6 +102,22 @@ def test_work_files_that_cannot_be_removed_are_a_warning(ready: Pods, monkeypatc
     monkeypatch.setattr(FolderWorkStore, "clean", refuse)
     assert in_process(ready).warnings == ["Work files are left behind: Cannot remove /work: permission is denied."]
     assert (ready.folder / "out/captioned.mp4").exists()
+
+
+def test_what_is_said_of_a_rendition_is_in_the_report_too(ready: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = iter([("said of both", "of the video"), ("said of both", "of the rendition")])
+
+    async def saying(*cells: Any, **more: Any) -> MergeResult:
+        return replace(await join(*cells, **more), warnings=next(words))
+
+    join = merging.merge
+    monkeypatch.setattr(merging, "merge", saying)
+    for name in ("plan", "scenario", "encoder"):  # of the same size
+        shutil.copy(ready.work / f"{name}.json", ready.work / f"{name}-1.json")
+    ready.job["spec"]["renditions"] = [{"uri": "out/again.mp4"}]
+    report = in_process(ready)
+    assert [output.failure for output in report.outputs] == [None, None]
+    assert report.warnings == ["said of both", "of the video", "of the rendition"]
 
 
 def test_an_output_that_cannot_be_written_fails_the_merge_and_keeps_the_cells(ready: Pods) -> None:

@@ -15,9 +15,10 @@ from ecg_api.failures import RULES, FailureCode
 from ecg_api.options import Options
 from ecg_api.pods import FailureReport, SegmentReport
 from ecg_api.status import RenderMetrics
-from ecg_renderer.errors import GpuUnavailable
+from ecg_renderer.errors import GpuUnavailable, PiecesGone, StorageError
 from ecg_renderer.media.codecs import Codec
 from ecg_renderer.media.encoder import EncoderChoice
+from ecg_renderer.storage.work_store import FolderWorkStore
 from ecg_renderer.worker import work as work_files
 from ecg_renderer.worker.work import Work
 from worker_pods import PodEnd, Pods
@@ -181,6 +182,15 @@ def test_a_plan_that_is_missing_or_not_understood_is_said(
     report = failed(planned.segment(0, "0-2"), code)
     assert words in report.failure.message
     assert report.plan_again == (spoil is without_plan)
+
+
+def test_a_plugin_that_is_gone_costs_a_new_plan_and_another_one_is_refused(tmp_path: Path) -> None:
+    store, digest = FolderWorkStore(tmp_path), "0" * 64
+    with pytest.raises(PiecesGone, match=f"There is no plugins/{digest}"):
+        work_files._get_plugin_file(digest, store)
+    work_files._put_plugin_file(digest, b"other", store)
+    with pytest.raises(StorageError, match="Another file is there than the planned"):
+        work_files._get_plugin_file(digest, store)
 
 
 def test_a_segment_that_the_plan_does_not_have_is_refused(planned: Pods) -> None:
