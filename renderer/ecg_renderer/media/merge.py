@@ -20,7 +20,7 @@ from ecg_renderer.errors import FfmpegError, FfmpegStopped, ServiceUnreachable, 
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.probe import heard_streams
-from ecg_renderer.media.process import is_remote, run_ffmpeg, says_away, says_broken_off
+from ecg_renderer.media.process import Finished, is_remote, run_ffmpeg, says_away, says_broken_off, says_given_up
 from ecg_renderer.media.tracks import Track, encoded, kept_tracks
 from ecg_renderer.media.verify import (
     HEADER,
@@ -57,7 +57,7 @@ async def merge(
 
     `url` is what FFmpeg opens for the source's sound; `subtitles`, the text of an .srt file, becomes a track that
     players can switch on. Raises FfmpegError when cells do not agree or the result is
-    not as planned, ResourceError when the disk is full.
+    not as planned, ResourceError when the disk is full, ServiceUnreachable when the source breaks off.
     """
     await asyncio.to_thread(_check_headers, cells)
     with TemporaryDirectory(prefix="ecg-render-") as folder:
@@ -88,10 +88,7 @@ async def _sounds(output: Path, tracks: Sequence[Track], source: SourceFacts, ur
         return len(sounds), []
     wanted = {track.facts.index for track in sounds}
     if is_remote(url) and len(wanted - await heard_streams(url, wanted)) < empty:
-        raise ServiceUnreachable(
-            f"The sound of {source.uri} broke off before its beginning, while the pieces were joined.",
-            hint="Try again later.",
-        )
+        raise _broken_off(source)
     of = ", ".join(str(track.facts.index) for track in sounds)
     some = f"{empty} of the source's streams {of}" if empty < len(sounds) else f"the source's sound in stream {of}"
     return len(sounds) - empty, [f"Nothing can be read of {some}; it is left out."]
@@ -131,12 +128,20 @@ async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> N
         async with asyncio.TaskGroup() as tasks:
             reader, writer = os.pipe()
             tasks.create_task(asyncio.to_thread(_write, cells, writer))
-            tasks.create_task(_run(arguments, reader, {job.url: job.source.uri}))
+            run = tasks.create_task(_run(arguments, reader, {job.url: job.source.uri}))
+    if is_remote(job.url) and says_given_up(run.result().log):  # with exit status 0, and sound to there
+        raise _broken_off(job.source)
 
 
-async def _run(arguments: list[str], pipe: int, redact: dict[str, str]) -> None:
+def _broken_off(source: SourceFacts) -> ServiceUnreachable:
+    return ServiceUnreachable(
+        f"The sound of {source.uri} broke off while the pieces were joined.", hint="Try again later."
+    )
+
+
+async def _run(arguments: list[str], pipe: int, redact: dict[str, str]) -> Finished:
     try:
-        await run_ffmpeg(arguments, action="joining the pieces", stdin=pipe, redact=redact)
+        return await run_ffmpeg(arguments, action="joining the pieces", stdin=pipe, redact=redact)
     finally:
         os.close(pipe)  # with our end open too, a write that FFmpeg never took would block for ever
 

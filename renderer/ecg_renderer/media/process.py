@@ -38,7 +38,8 @@ _AWAY = (
     "Failed to resolve hostname", "Network is unreachable", "No route to host",
 )  # fmt: skip
 # Said when what was read is not the whole.
-_BROKEN_OFF = ("Stream ends prematurely", "Input/output error")
+_GIVEN_UP = "Input/output error"
+_BROKEN_OFF = ("Stream ends prematurely", _GIVEN_UP)
 _CONNECTED_AGAIN = "Will reconnect at"
 # Signals that come from outside, and not of what FFmpeg reads.
 _STOPPED = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
@@ -196,6 +197,11 @@ def says_away(log: list[str]) -> bool:
 def says_broken_off(log: list[str]) -> bool:
     """Tell whether a log says that what was read of a source is not the whole."""
     return _says(log, _BROKEN_OFF)
+
+
+def says_given_up(log: list[str]) -> bool:
+    """Tell whether a log says that a source on the web broke off, and that connecting again did not help."""
+    return _says(log, (_GIVEN_UP,))
 
 
 def _says(log: list[str], words: tuple[str, ...]) -> bool:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from clips import Clip, counter, number_picture, read_counters, write_nut
-from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
+from ecg_renderer.errors import FfmpegError, FfmpegStopped, RenderError, ResourceError
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay
 from ecg_renderer.media.process import Finished, Progress, failure, run_ffmpeg
 from encodes import Render
@@ -170,7 +170,7 @@ def test_a_limit_on_file_sizes_is_named(tmp_path: Path) -> None:
 
 
 FAILURES: dict[str, tuple[Finished, type[RenderError], str]] = {
-    "killed": (Finished(-9, b"", []), FfmpegError, "ended by SIGKILL"),
+    "killed": (Finished(-9, b"", []), FfmpegStopped, "ended by SIGKILL"),
     "crashed": (Finished(-11, b"", []), FfmpegError, "ended by SIGSEGV"),
     "too large": (Finished(-25, b"", []), ResourceError, "largest size"),
     "quota": (Finished(1, b"", ["x: Disk quota exceeded"]), ResourceError, "disk is full"),

@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,24 @@ def test_what_has_nothing_to_do_with_a_track_costs_none(
     assert len(asked) == tries
 
 
+@pytest.mark.parametrize(("url", "whole"), [("https://host/clip.mkv", False), ("/clip.mkv", True)])
+def test_sound_that_breaks_off_on_its_way_is_no_shorter_sound(
+    url: str, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg ends with exit status 0 then."""
+    log = ["[http @ 1] Will reconnect at 7 in 3 second(s), error=Input/output error."]
+
+    async def ending(arguments: list[str], **more: object) -> Finished:
+        return Finished(0, b"", log)
+
+    monkeypatch.setattr(merging, "run_ffmpeg", ending)
+    job = Merge(a_target(), source_with(sound("aac")), url, Path("out.mp4"))
+    asyncio.run(merging._join(job, [], []))
+    log.append("clip.mkv: Input/output error")
+    with nullcontext() if whole else pytest.raises(ServiceUnreachable, match="broke off while"):
+        asyncio.run(merging._join(job, [], []))
+
+
 def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -217,7 +236,7 @@ def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
         try:
             tracks = kept_tracks(source, "mp4")
             left = asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
-            with pytest.raises(ServiceUnreachable, match="broke off before its beginning"):
+            with pytest.raises(ServiceUnreachable, match="broke off while the pieces were joined"):
                 asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{whole.name}"))
         finally:
             server.shutdown()
