@@ -145,9 +145,11 @@ async def _run(request: RunRequest, display: Display) -> RenderResult:
 
     from ecg_renderer.browser import BrowserLauncher
     from ecg_renderer.errors import plain_failures
+    from ecg_renderer.progress import ProgressReport, Stage
 
     launcher = BrowserLauncher()
     launcher.warm()
+    display.report(ProgressReport(Stage.PLANNING))
     try:
         # Imported in a thread: meanwhile Chromium comes up and is served its page, and the source is looked at.
         await asyncio.to_thread(importlib.import_module, "ecg_renderer.media.probe")

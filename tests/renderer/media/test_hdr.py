@@ -214,6 +214,7 @@ def test_dolby_vision_is_taken_by_what_other_players_show_of_it(profile: int, co
     record = {"dv_profile": profile, "dv_bl_signal_compatibility_id": compatible}
     stream = {
         "index": 0,
+        "codec_type": "video",
         "codec_name": "hevc",
         "width": 64,
         "height": 64,
@@ -221,7 +222,7 @@ def test_dolby_vision_is_taken_by_what_other_players_show_of_it(profile: int, co
         "time_base": "1/25",
         "color_transfer": HLG,
         "side_data_list": [record],
-        "disposition": {},
+        "disposition": {"attached_pic": 0},
     }
     report = {"format": {"format_name": "mov"}, "streams": [stream]}
     timing = Timing(rate=a_source().exact_rate, variable=False, start=0, frames=3, duration=1)
