@@ -2,7 +2,7 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-half test-other-half test-quick test-cluster test-pods test-servers test-all e2e lint format \
+.PHONY: help run test test-first test-second test-third test-quick test-cluster test-pods test-servers test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
@@ -16,16 +16,20 @@ test: lint ## lint, then all tests that need no Kubernetes (ARGS="-k words" narr
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs 2 test-half test-other-half
+	@$(MAKE) --no-print-directory --jobs 3 test-first test-second test-third
 endif
 
-# Two sessions at once, about as long: neither keeps two cores busy, it also waits for processes and clocks.
-HALF := $(addprefix tests/renderer/,capture cli plugins render streaming) tests/shim
-test-half:
-	@$(BIN)/python -m pytest -q -m "not cluster" $(HALF)
+# Three sessions at once, about as long: none keeps a core busy, each also waits for processes and clocks.
+FIRST := $(addprefix tests/renderer/,capture cli plugins streaming)
+SECOND := $(addprefix tests/renderer/,nvenc origin render worker) tests/shim
+test-first:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(FIRST)
 
-test-other-half:
-	@$(BIN)/python -m pytest -q -m "not cluster" $(addprefix --ignore=,$(HALF))
+test-second:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(SECOND)
+
+test-third:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(addprefix --ignore=,$(FIRST) $(SECOND))
 
 test-quick: setup-dev ## two minutes: what decides and plans, without browser, FFmpeg and clusters
 	@$(BIN)/python -m pytest -q -m "not cluster" tests/api tests/bench tests/common tests/controller/pure \
