@@ -18,6 +18,7 @@ SESSION = processes.open_session()
 
 OTHER_SETTINGS = ("BROWSER_POOL_SIZE", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE")
 SECONDS_TO_END = 3.0
+SECONDS_FOR_FILES = 8.0  # of a browser that another session has killed: the next one that starts clears up
 SECONDS_FOR_TASKS_TO_END = 0.5
 
 
@@ -53,7 +54,7 @@ def started_in() -> Iterator[dict[psutil.Process, str]]:
     ]
     processes.kill(left)
     psutil.wait_procs(left, timeout=SECONDS_TO_END)
-    files = processes.abandoned(processes.shared_files() - files_before)
+    files = processes.abandoned_for_good(files_before, SECONDS_FOR_FILES)
     complaints += [f"file {path}" for path in sorted(files)]
     if complaints:
         pytest.fail("the tests left behind:\n  " + "\n  ".join(complaints), pytrace=False)

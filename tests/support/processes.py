@@ -85,6 +85,14 @@ def abandoned(paths: Iterable[Path]) -> set[Path]:
     }
 
 
+def abandoned_for_good(before: set[Path], seconds: float) -> set[Path]:
+    """Return our entries in shared memory that came since `before`, and that nobody uses or removes for `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (left := abandoned(shared_files() - before)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return left
+
+
 def _carries(process: psutil.Process, session: str) -> bool:
     try:
         environment = Path(f"/proc/{process.pid}/environ").read_bytes()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,7 @@ PROFILE_PREFIX = "ecg-profile-"
 MEMORY_FILES = Path("/dev/shm")  # noqa: S108  a memory file system: the ring file in it is plain memory
 MINIMUM_MEMORY_FILES_BYTES = 256 * 1024 * 1024
 SANDBOX_SECONDS = 5.0
+AFTERLIFE_SECONDS = 5.0
 
 COMMON_ARGUMENTS = (
     "--disable-gpu",
@@ -136,11 +139,18 @@ def make_profile() -> Path:
     parent = MEMORY_FILES if roomy and os.access(MEMORY_FILES, os.W_OK) else Path(tempfile.gettempdir())
     # By locks, not by process ids: containers that share the memory file system do not see each other's processes.
     for stale in parent.glob(f"{PROFILE_PREFIX}*"):
-        if remove_abandoned(stale / _LOCK):
+        if remove_abandoned(stale / _LOCK) or _is_afterlife(stale):
             shutil.rmtree(stale, ignore_errors=True)
     profile = Path(tempfile.mkdtemp(prefix=f"{PROFILE_PREFIX}{os.getpid()}-", dir=parent))
     _locks[profile] = open_locked(profile / _LOCK)
     return profile
+
+
+def _is_afterlife(profile: Path) -> bool:
+    """Tell whether a profile has been without a lock for a while: Chromium writes its caches anew as it ends."""
+    with contextlib.suppress(OSError):
+        return not (profile / _LOCK).exists() and time.time() - profile.stat().st_mtime > AFTERLIFE_SECONDS
+    return False
 
 
 def remove_profile(profile: Path) -> None:

@@ -82,7 +82,7 @@ class CanvasCapture(RestartingCapture):
         self._browser.fetched = self.film.served()
         await self._guard()
         config = self.film.page_config(stages=self._stages, canvas=True)
-        await self._call("config => ecg.load(config)", config, LOAD_SECONDS)
+        await self._call("config => ecg.load(config)", config)
 
     async def _close(self) -> None:
         if self._ring:
@@ -93,13 +93,13 @@ class CanvasCapture(RestartingCapture):
             await self._browser.close()
             self._browser = None
 
-    async def _call(self, script: str, argument: Any, seconds: float = LOAD_SECONDS) -> Any:
+    async def _call(self, script: str, argument: Any) -> Any:
         assert self._page is not None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(LOAD_SECONDS):
                 return await self._page.evaluate(script, argument)
         except TimeoutError as error:
-            raise FrameTimeout(f"The caption page did not answer for {seconds:g} s.") from error
+            raise FrameTimeout(f"The caption page did not answer for {LOAD_SECONDS:g} s.") from error
 
     async def _send(self, method: str, parameters: Json | None = None) -> Json:
         assert self._page is not None

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
-from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, make_profile, remove_profile
+from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, chromium, make_profile, remove_profile
+from ecg_renderer.capture import canvas
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
@@ -53,6 +54,7 @@ def short_undisturbed(short: Film) -> dict[str, dict[int, Picture]]:
 @pytest.fixture(autouse=True)
 def little_patience_with_a_hung_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_playwright, "CLOSE_SECONDS", 1.0)
+    monkeypatch.setattr(canvas, "LOAD_SECONDS", 5.0)
 
 
 class Disturbed:
@@ -251,11 +253,11 @@ def test_when_the_renderer_is_killed_chromium_ends_and_the_next_one_clears_up(wa
     _, alive = psutil.wait_procs(started, timeout=10)
     assert [process.name() for process in alive] == []
 
-    # Chromium's processes that started since may still write there: what one start does not get, the next one does.
-    for _ in range(20):
+    deadline = time.monotonic() + 2 * chromium.AFTERLIFE_SECONDS
+    while True:
         ours = make_profile()
         remove_profile(ours)
-        if not (left := list(ours.parent.glob(f"{PROFILE_PREFIX}{holder.pid}-*"))):
+        if not (left := list(ours.parent.glob(f"{PROFILE_PREFIX}{holder.pid}-*"))) or time.monotonic() > deadline:
             break
-        time.sleep(0.25)
+        time.sleep(0.5)
     assert left == []

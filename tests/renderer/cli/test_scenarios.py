@@ -172,7 +172,7 @@ def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
     plan = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--json", cwd=tmp_path).json
     warnings = plan["warnings"]
     assert plan["looked_at_seconds"] == 1
-    assert any('"No Such Family", which is not here' in line for line in warnings)
+    assert any('"No Such Family", which is not here' in line for line in warnings), warnings
     assert any("leaves the picture" in line for line in warnings)
     blind = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--no-browser", "--json", cwd=tmp_path)
     assert "looked_at_seconds" not in blind.json
