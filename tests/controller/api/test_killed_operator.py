@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
 from ecg_cluster.client import Call, Json, Resource, load_connection
@@ -18,6 +20,9 @@ from ecg_cluster.errors import NotFound
 from ecg_operator.app import Operator, Options
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from operators import Site, finished, of, on_a_loop, render_job, settings_for
+
+# Who is killed closes no connection; Python says so when it finds one.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Connection:pytest.PytestUnraisableExceptionWarning")
 
 NAMESPACES = Resource("/api/v1", "namespaces")
 ACCOUNTS = Resource("/api/v1", "serviceaccounts")
