@@ -22,7 +22,6 @@ from ecg_renderer.errors import FfmpegError, RenderError, ResourceError
 from ecg_renderer.media.arguments import LEAD_FRAMES
 
 # WebM's clock ticks once a millisecond, so its steps cannot be equal; each frame must be at its nearest tick.
-_WEBM_TICK = Fraction(1, 1000)
 # Opus begins 6.5 ms early for its decoder to get going; WebM, which has no negative times, moves everything by that.
 _LARGEST_SHIFT = Fraction(10, 1000)
 # With less room, a disk counts as full.
