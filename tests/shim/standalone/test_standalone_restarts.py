@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,16 @@ def finish(folder: Path) -> JobStatus:
     return status
 
 
+def locked(path: Path) -> bool:
+    """Whether somebody holds the lock of a file."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 STEPS: list[list[Any]] = [
     ["progress", "planning"],
     ["sleep", 0.3],
@@ -86,6 +97,16 @@ def test_a_killed_service_goes_on_where_it_was(tmp_path: Path, stage: str) -> No
     lines = starts(tmp_path / "script.log")
     assert [lines.count(line) for line in ("segment one", "segment two", "video")] == [1, 1, 1]
     assert len(rows(tmp_path)) == 1
+
+
+def test_a_service_waits_for_what_a_killed_one_was_starting(tmp_path: Path) -> None:
+    put(tmp_path, *STEPS)
+    # A child between fork and exec still has every file of the service, its lock among them.
+    child = subprocess.Popen(["flock", "--no-fork", str(tmp_path / "data" / "lock"), "sleep", "1.5"])
+    while not locked(tmp_path / "data" / "lock"):
+        time.sleep(0.01)
+    assert finish(tmp_path) is JobStatus.COMPLETED
+    assert child.wait() == 0
 
 
 def test_a_video_that_was_finished_when_the_service_died_is_not_rendered_again(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_shim.model import RenderOrder, Unavailable
 
+LOCK_SECONDS = 5.0
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -38,6 +39,21 @@ def folder_key(job_id: str) -> str:
 
 def _job_key(job_id: str, payload_hash: str) -> str:
     return f"{folder_key(job_id)}-{hashlib.sha256(payload_hash.encode()).hexdigest()[:12]}"
+
+
+def _lock(file: int) -> None:
+    """Lock an open file for this process. Raises BlockingIOError if it stays another one's.
+
+    A child that a killed service was just starting holds its files until it runs its program or is ended, a moment later.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 class Workspace:
@@ -58,7 +74,7 @@ class Workspace:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.folder / "jobs").mkdir(exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock)
         except BlockingIOError:
             self.release()
             raise Unavailable(
