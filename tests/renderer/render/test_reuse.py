@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from captions import Json, frame_numbers, render_job, talk
 from clips import Clip, Numbers, counter, frames, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
+from ecg_api.renditions import Rendition
 from ecg_renderer.browser import Browser, BrowserLauncher
 from renders import SETTINGS, rendered
 
@@ -39,6 +41,19 @@ def job_of(folder: Path, captions: Json, **options: object) -> RenderJob:
 def render(folder: Path, captions: Json, **options: object) -> RenderResult:
     """Render `captions` in cells of `CELL` frames; `folder` keeps them."""
     return rendered(job_of(folder, captions, **options), folder, segments=CELLS)
+
+
+def render_with_pictures(folder: Path, captions: Json) -> RenderResult:
+    """Render `captions` in cells of `CELL` frames, and as pictures alone."""
+    job = job_of(folder, captions)
+    alone = [Rendition(uri=(folder / "alone.zip").as_uri())]
+    job = job.model_copy(update={"spec": job.spec.model_copy(update={"renditions": alone})})
+    return rendered(job, folder, segments=CELLS)
+
+
+def caption_pictures(folder: Path) -> list[bytes]:
+    with zipfile.ZipFile(folder / "alone.zip") as pictures:
+        return [pictures.read(name) for name in sorted(pictures.namelist())]
 
 
 def steps(path: Path) -> list[Fraction]:
@@ -66,14 +81,17 @@ def test_a_word_that_is_changed_costs_the_cells_in_which_it_is_seen(tmp_path: Pa
     changed["cues"][2]["root"]["children"][1]["text"] = "CORRECTED"
     (tmp_path / "anew").mkdir()
 
-    first = render(tmp_path, captions)
+    first = render_with_pictures(tmp_path, captions)
     before = frames(Path(first.output))
-    again = render(tmp_path, changed)
-    anew = render(tmp_path / "anew", changed)
+    again = render_with_pictures(tmp_path, changed)
+    anew = render_with_pictures(tmp_path / "anew", changed)
 
     assert (first.cells, first.cells_reused) == (CELLS, 0)
     assert (again.cells, again.cells_reused, anew.cells_reused) == (CELLS, 4, 0)
     assert len(stored(tmp_path)) == CELLS + 2
+    drawn = [caption_pictures(folder) for folder in (tmp_path, tmp_path / "anew")]
+    assert len(drawn[0]) == FRAMES
+    assert drawn[0] == drawn[1], "captions of old and new cells differ from those that are all new"
     after, wanted = frames(Path(again.output)), frames(Path(anew.output))
     seen = range(3 * CELL, 5 * CELL)
     kept = [number for number in range(FRAMES) if number not in seen]
