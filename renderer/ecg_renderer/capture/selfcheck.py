@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +28,8 @@ _CORNER = Box(0, 0, 2, 2)
 """Another part, as good as none: with it, a canvas packs what it captures."""
 PATCHED_FRAMES = 2
 LONGEST_REPLAY = 90
+# For one picture, not for the whole check: on a busy machine that takes its time, and a slower way would make it busier.
+PICTURE_SECONDS = 20.0
 
 Plane = NDArray[np.int16]
 
@@ -96,7 +99,12 @@ async def check_way(
         block = next(block for block in blocks if block.frames.start <= frame < block.frames.end)
         wanted = await _picture(reference, _ending_with(frame, block, 0), box, conversion)
         for area in areas:
-            found = await _picture(candidate, _ending_with(frame, block, PATCHED_FRAMES), area, conversion)
+            try:
+                async with asyncio.timeout(PICTURE_SECONDS):
+                    found = await _picture(candidate, _ending_with(frame, block, PATCHED_FRAMES), area, conversion)
+            except TimeoutError:
+                detail = f"its picture of frame {frame} took more than {PICTURE_SECONDS:g} s"
+                return CheckResult(worst, tuple(frames[: index + 1]), pixels, False, detail)
             comparison = compare(found, wanted, box, conversion)
             worst, pixels = max(worst, comparison.worst), pixels + comparison.pixels
             if not comparison.same:

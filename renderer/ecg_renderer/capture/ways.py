@@ -8,7 +8,6 @@ is remembered for this browser, page and kind of scene (ECG_SELFCHECK=always: ch
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -28,8 +27,6 @@ from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay, SelfCheck, around
 
 log = logging.getLogger(__name__)
-
-CHECK_SECONDS = 20.0
 
 
 class Verdicts(Protocol):
@@ -113,12 +110,9 @@ async def _choose(request: _Request, stack: AsyncExitStack) -> CaptureChoice:
         async with AsyncExitStack() as trial:
             try:
                 capture = await trial.enter_async_context(_capture(way, request))
-                async with asyncio.timeout(CHECK_SECONDS):
-                    doubt = await _doubt(capture, request)
+                doubt = await _doubt(capture, request)
             except (BrowserError, FrameTimeout, BoxOutgrownError) as error:
                 doubt = str(error)
-            except TimeoutError:
-                doubt = f"its check took more than {CHECK_SECONDS:g} s"
             if not doubt:
                 await stack.enter_async_context(trial.pop_all())
                 return CaptureChoice(capture, _notes(way, doubts))

@@ -170,7 +170,7 @@ def test_a_canvas_is_not_taken_that(fault: str, conversion: Conversion | None, s
 
 
 def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "CHECK_SECONDS", 4.0)
+    monkeypatch.setattr(selfcheck, "PICTURE_SECONDS", 4.0)
     ignored = "Object.defineProperty(HTMLCanvasElement.prototype, 'onpaint', { set() {} })"
     launcher = Tampering(f"() => {{ {ignored}; }}")
 
