@@ -28,7 +28,7 @@ _CORNER = Box(0, 0, 2, 2)
 """Another part, as good as none: with it, a canvas packs what it captures."""
 PATCHED_FRAMES = 2
 LONGEST_REPLAY = 90
-# For one picture, not for the whole check: on a busy machine that takes its time, and a slower way would make it busier.
+# For one picture, not for all: on a busy machine the check takes its time, and a slower way would make it busier.
 PICTURE_SECONDS = 20.0
 
 Plane = NDArray[np.int16]

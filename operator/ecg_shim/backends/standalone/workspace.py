@@ -44,7 +44,7 @@ def _job_key(job_id: str, payload_hash: str) -> str:
 def _lock(file: int) -> None:
     """Lock an open file for this process. Raises BlockingIOError if it stays another one's.
 
-    A child that a killed service was just starting holds its files until it runs its program or is ended, a moment later.
+    A child that a killed service was just starting has its files until it runs its program or is ended, a moment later.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
