@@ -43,8 +43,9 @@ def doctor(
 ) -> None:
     """Check this machine: browser, capture, encoders, fonts, memory, disk; and say how to fix it.
 
-    Starts the browser and encodes a few frames, so that what is reported has been tried. With --cluster: the CRD,
-    the operator, rights, nodes, GPUs; and from pods storage, a test encode on each kind of GPU node, callbacks.
+    Starts the browser and encodes a few frames, so that what is reported has been
+    tried. With --cluster: the CRD, the operator, rights, nodes, GPUs; and from
+    pods storage, a test encode on each kind of GPU node, callbacks.
     """
     with ending(as_json=as_json):
         from ecg_renderer.cli.words import examination_json, print_examination

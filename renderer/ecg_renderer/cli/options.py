@@ -38,6 +38,14 @@ Also = Annotated[
         "captions or subtitles, where the suffix does not tell (captions=over.webm). May be given several times.",
     ),
 ]
+Live = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        show_default=False,
+        help="Write an HLS playlist, DIR/live.m3u8, that players can follow while the rest renders.",
+    ),
+]
 Segments = Annotated[
     int | None,
     typer.Option(

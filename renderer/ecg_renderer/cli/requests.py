@@ -62,7 +62,17 @@ def _rendition(text: str) -> dict[str, Any]:
     return {"uri": place, **({"content": match["content"]} if match["content"] else {}), **size}
 
 
-def burn_request(video: str, captions: str, output: str | None, look: str, assignments: Iterable[str]) -> RunRequest:
+def burn_request(
+    video: str,
+    captions: str,
+    look: str,
+    assignments: Iterable[str],
+    *,
+    output: str | None = None,
+    also: Iterable[str] = (),
+    live: Path | None = None,
+    cells: Path | None = None,
+) -> RunRequest:
     """Return the request that burns the file `captions` into `video`, as a manifest would ask for it.
 
     Without `output`, the result lies beside the video, or in the current folder where that is at an address. Raises
@@ -82,10 +92,12 @@ def burn_request(video: str, captions: str, output: str | None, look: str, assig
             "scenario": {"uri": _located(captions), "look": look},
             "output": {"uri": _located(output)},
             **({"options": {"format": suffix}} if suffix in ("mov", "webm") else {}),
+            **({"live": {"uri": _located(str(live))}} if live else {}),
+            "renditions": [_rendition(text) for text in also],
         },
     }
     job = assigned_job(data, assignments, "the command line")
-    return RunRequest(job, Path.cwd(), Settings.from_environment(), default_cells().absolute())
+    return RunRequest(job, Path.cwd(), Settings.from_environment(), (cells or default_cells()).absolute())
 
 
 def _located(place: str) -> str:

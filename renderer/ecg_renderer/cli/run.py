@@ -18,6 +18,7 @@ from ecg_renderer.cli.options import (
     EncoderWord,
     Job,
     Json,
+    Live,
     LookWord,
     Progress,
     ProgressWord,
@@ -66,14 +67,7 @@ def run(
         ),
     ] = None,
     also: Also = None,
-    live: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            show_default=False,
-            help="Write an HLS playlist, DIR/live.m3u8, that players can follow while the rest renders.",
-        ),
-    ] = None,
+    live: Live = None,
     assignments: Assignments = None,
     segments: Segments = None,
     cells: Cells = None,
@@ -196,6 +190,8 @@ Examples:
 
   ecg-render burn talk.mp4 talk.srt
 
+  ecg-render burn talk.mp4 talk.srt --also vertical.mp4:1080x1920 --also talk.vtt
+
   ecg-render burn talk.mp4 whisper.json -o shorts.mp4 --look pop --set spec.options.width=1080 \\
   --set spec.options.height=1920
 
@@ -227,19 +223,25 @@ def burn(
             help="How words look as they are spoken: plain, coloured (karaoke), hopping (pop), growing (loud)."
         ),
     ] = "karaoke",
+    also: Also = None,
+    live: Live = None,
     assignments: Assignments = None,
+    cells: Cells = None,
     progress: Progress = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Burn subtitles or a transcript into a video.
 
-    Words are shown as they are spoken: by the file's own times, or shared out over
-    a line where it has none. Prints the path of the result.
+    Words are shown as they are spoken: by the file's own times, or shared out
+    over a line where it has none. Prints the path of the result, then those of
+    its renditions.
     """
-    with ending(as_json=as_json, after_interruption="Finished segments are kept: run the same command again."):
+    with ending(as_json=as_json, after_interruption=GO_ON):
         from ecg_renderer.cli.requests import burn_request
 
         began = time.monotonic()
-        request = burn_request(video, captions, output, look, assignments or [])
+        request = burn_request(
+            video, captions, look, assignments or [], output=output, also=also or [], live=live, cells=cells
+        )
         render(request, began, progress=progress, as_json=as_json, quiet=quiet)

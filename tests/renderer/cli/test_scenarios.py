@@ -126,8 +126,12 @@ def test_from_refuses_what_is_no_subtitles(tmp_path: Path) -> None:
 def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
     video = clips.counter(command_line.CLIP)
     output = tmp_path / "out.mp4"
-    done = ecg_render("burn", video, written(tmp_path, "talk.srt", SRT), "-o", output, "--quiet", cwd=tmp_path)
-    assert (done.code, done.out) == (0, f"{output}\n"), done.err
+    also = ("--also", "talk.vtt", "--live", "watch", "--cells", "kept")
+    done = ecg_render("burn", video, written(tmp_path, "talk.srt", SRT), "-o", output, *also, "--quiet", cwd=tmp_path)
+    assert (done.code, done.out) == (0, f"{output}\n{tmp_path / 'talk.vtt'}\n"), done.err
+    assert (tmp_path / "talk.vtt").read_text().startswith("WEBVTT")
+    assert "#EXT" in (tmp_path / "watch" / "live.m3u8").read_text()
+    assert list((tmp_path / "kept").glob("*.mp4"))
     pairs = zip(clips.frames(output), clips.frames(video), strict=True)
     changed = [np.abs(after.astype(int) - before).max() > 60 for after, before in pairs]
     assert changed == [frame < 12 or frame >= 15 for frame in range(30)]
