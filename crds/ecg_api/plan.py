@@ -101,6 +101,9 @@ class SourceFacts(ApiModel):
     shapes_known: bool = Field(
         default=True, description="All packets were looked at for that; else any picture may have another size."
     )
+    early_end: str | None = Field(
+        default=None, description="How the file ends where that may mean that it was cut off; null where it is whole."
+    )
     interlaced: bool = Field(default=False, description="Its pictures are two fields, taken one after the other.")
     telecined: bool = Field(default=False, description="Its fields are those of a film at fewer pictures a second.")
     held_seconds: float = Field(default=0, ge=0, description="How much longer than a frame the last one is shown.")
@@ -129,7 +132,7 @@ class SourceFacts(ApiModel):
     )
     unreadable_audio: list[int] = Field(default_factory=list, description="Audio streams of a codec nobody knows.")
     subtitles: list[TrackFacts] = Field(default_factory=list, description="Subtitle streams, texts and pictures.")
-    video_tracks: int = Field(default=1, ge=1, description="Tracks of moving pictures; the first one is captioned.")
+    video_tracks: int = Field(default=1, ge=1, description="Tracks of moving pictures; one is captioned.")
     video: TrackFacts | None = Field(default=None, description="The stream whose pictures are captioned.")
 
     @property

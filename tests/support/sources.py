@@ -122,6 +122,13 @@ def _mpeg2(size: str) -> Path:
     return marked(1, 1, size=size, suffix=".ts", coding=("-c:v", "mpeg2video"), audio="mp2")
 
 
+def cut_off(whole: Path, share: float) -> Path:
+    """Return the first part of a file."""
+    path = folder() / f"cut-{share}-{whole.name}"
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
+    return path
+
+
 def _gif(seconds: float) -> Path:
     return marked(seconds, None, "10", suffix=".gif", coding=())
 
@@ -184,8 +191,16 @@ SOURCES: dict[str, Callable[[], Path]] = {
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
     "damaged": damaged,
+    "ts that breaks off": lambda: cut_off(cut(".ts"), 0.99),
+    "gif without its end": lambda: cut_off(_gif(2), 0.99999),
     "two video tracks": lambda: derived(
         marked(), ("-map", "0:v", "-map", "0:v", "-map", "0:a", "-c", "copy"), ".mkv"
+    ),
+    "second of two video tracks": lambda: derived(
+        marked(1, 1, size="90x160"),
+        ("-map", "1:v", "-map", "0", "-c", "copy", "-disposition:v:0", "0", "-disposition:v:1", "default"),
+        ".mkv",
+        before=("-i", str(marked())),
     ),
     "raw h264": lambda: marked(2, None, suffix=".h264"),
     "raw mpeg-2": lambda: marked(2, None, "25", suffix=".m2v", coding=("-c:v", "mpeg2video", "-bf", "2")),

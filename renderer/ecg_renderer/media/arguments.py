@@ -19,6 +19,7 @@ import ffmpeg
 
 from ecg_api.plan import SourceFacts, Target, TrackFacts
 from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
+from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.filters import (
     Filter,
     changes_shape,
@@ -283,7 +284,7 @@ def _composed(job: Pictures) -> Any:
         options["noautorotate"] = None  # what pictures say of themselves, FFmpeg's versions heed differently
     if changes_shape(job.source):
         options["reinit_filter"] = 0  # a graph that begins anew would count its frames anew
-    pictures = ffmpeg.input(input_name(job.url), **options)["V:0"]
+    pictures = ffmpeg.input(input_name(job.url), **options)[specifier(job.source)]
     pictures = _chained(pictures, [*steady_filters(job.source), *opaque_filters(job.source)])
     pictures = _chained(pictures, grid_filters(job.source, target, job.start, job.end, late=LEAD_FRAMES))
     pictures = _chained(pictures, shape_filters(job.source, target.width, target.height, target.fit, target.focus))

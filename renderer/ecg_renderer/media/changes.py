@@ -24,19 +24,19 @@ def may_change(stream: dict[str, Any]) -> bool:
     return stream["codec_name"] in (*_IN_KEY_FRAMES, *_HEADERS)
 
 
-async def later_shapes(url: str, stream: dict[str, Any]) -> list[str]:
-    """Return the sizes that pictures have besides the first, as 360x640, or 720x576 with pixels of 16:15.
+async def later_shapes(url: str, stream: dict[str, Any], video: str) -> list[str]:
+    """Return the sizes that later pictures of the stream `video` have, as 360x640, or 720x576 with pixels of 16:15.
 
     Empty where all are alike, or when it could not be found out.
     """
     codec = stream["codec_name"]
     with contextlib.suppress(RenderError, TimeoutError):
-        if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream)):
-            return (await _key_frame_shapes(url))[1:]
+        if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream, video)):
+            return (await _key_frame_shapes(url, video))[1:]
     return []
 
 
-async def _headers_differ(url: str, stream: dict[str, Any]) -> bool:
+async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:
     """Tell whether the packets have more than one header, or their first one only later.
 
     Containers have a header of their own, from which one that comes later may differ.
@@ -49,12 +49,12 @@ async def _headers_differ(url: str, stream: dict[str, Any]) -> bool:
         if digest and not line.startswith(b"#") and len(first) < MOST_SHAPES:
             first.setdefault(digest.strip(), time.strip())
 
-    inputs = ["-copyts", *_input(url), "-map", "0:V:0"]
+    inputs = ["-copyts", *_input(url), "-map", f"0:{video}"]
     await read_ffmpeg([*inputs, *filtered, "-f", "framemd5", "pipe:1"], seconds=SECONDS, on_line=take)
     return len(first) > 1 or (bool(first) and str(stream.get("start_pts")) not in first.values())
 
 
-async def _key_frame_shapes(url: str) -> list[str]:
+async def _key_frame_shapes(url: str, video: str) -> list[str]:
     shapes: dict[str, None] = {}
 
     def take(line: bytes) -> None:
@@ -63,7 +63,7 @@ async def _key_frame_shapes(url: str) -> list[str]:
             pixels = "" if aspect in ("", "N/A", "0:1", "1:1") else f" with pixels of {aspect}"
             shapes.setdefault(f"{width}x{height}{pixels}")
 
-    entries = ["-select_streams", "V:0", "-show_entries", "frame=width,height,sample_aspect_ratio", "-of", "csv=p=0"]
+    entries = ["-select_streams", video, "-show_entries", "frame=width,height,sample_aspect_ratio", "-of", "csv=p=0"]
     await run_ffprobe(["-skip_frame", "nokey", *entries, *_input(url)], seconds=SECONDS, on_line=take)
     return list(shapes)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError
+from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero, seek_seconds
 from ecg_renderer.media.process import UNTIMED_FORMATS, input_name, read_ffmpeg, source_options
 
@@ -46,7 +47,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     reader = _LogReader(ceil((source.start + end) / source.tick), counting=untimed)
     with suppress(RenderError, TimeoutError, _EndError):
         await read_ffmpeg(
-            [*log, *words, "-threads", "1", "-i", input_name(url), "-map", "0:V:0", "-f", "null", "-"],
+            [*log, *words, "-threads", "1", "-i", input_name(url), "-map", f"0:{specifier(source)}", "-f", "null", "-"],
             seconds=SECONDS,
             on_log=reader.take,
         )

@@ -20,6 +20,9 @@ HD_HEIGHT = 720
 # A decoder keeps several pictures, of up to 4 bytes a pixel: a small file could ask for many gigabytes.
 LARGEST_PIXELS = LARGEST_SIDE**2
 
+# The first stream of pictures that is no cover.
+FIRST = "V:0"
+
 _MATRICES: dict[str, Matrix] = {
     "bt709": "bt709",
     "smpte240m": "bt709",
@@ -40,12 +43,17 @@ _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
 _DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
 
 
-def video_stream(report: dict[str, Any], display: str) -> dict[str, Any]:
-    """Return the first stream that is moving pictures; raise SourceInvalid when there is none."""
+def video_stream(report: dict[str, Any], display: str) -> tuple[dict[str, Any], str]:
+    """Return the stream of moving pictures that players show, and how FFmpeg calls it: the default one, else the first.
+
+    One that cannot be decoded is passed over while there are others; raises SourceInvalid when there is none.
+    """
     streams = report.get("streams", [])
     videos = [stream for stream in streams if stream.get("codec_type") == "video"]
     if moving := _moving(report):
-        return _decodable(moving[0], display)
+        usual = sorted(moving, key=lambda stream: (not _has_pictures(stream), not stream["disposition"].get("default")))
+        stream = _decodable(usual[0], display)
+        return stream, FIRST if stream is moving[0] else str(stream["index"])
     if videos:
         raise SourceInvalid(f"{display} holds sound and a cover picture, but no video.", hint=SOUND_HINT)
     if any(stream.get("codec_type") == "audio" for stream in streams):
@@ -53,14 +61,23 @@ def video_stream(report: dict[str, Any], display: str) -> dict[str, Any]:
     raise SourceInvalid(f"{display} holds no video stream.", hint="Name a video file.")
 
 
+def specifier(source: SourceFacts) -> str:
+    """Return how FFmpeg calls the stream whose pictures are captioned."""
+    return FIRST if source.video is None or source.video_tracks == 1 else str(source.video.index)
+
+
 def _moving(report: dict[str, Any]) -> list[dict[str, Any]]:
     videos = [stream for stream in report.get("streams", []) if stream.get("codec_type") == "video"]
     return [stream for stream in videos if not stream["disposition"]["attached_pic"]]
 
 
-def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
+def _has_pictures(stream: dict[str, Any]) -> bool:
     # Streams of an unknown codec, or whose headers are damaged, are listed without size or pixel format.
-    if not stream.get("width") or not stream.get("height") or not stream.get("pix_fmt"):
+    return bool(stream.get("width") and stream.get("height") and stream.get("pix_fmt"))
+
+
+def _decodable(stream: dict[str, Any], display: str) -> dict[str, Any]:
+    if not _has_pictures(stream):
         codec = stream.get("codec_name", "an unknown codec")
         raise SourceInvalid(
             f"{display} holds a video stream ({codec}) that FFmpeg cannot decode.",

@@ -73,6 +73,9 @@ class FrameTimes:
     starts_on_key: bool
     """False for a recording that starts between two key frames: its first frames cannot be decoded."""
 
+    end: int = 0
+    """Where the last packet ends in the file, in bytes; 0 when not known."""
+
     steps: tuple[int, int] = (0, 0)
     """Least and largest distance of one packet from the one before it in the file, by decoding times, in ticks."""
 
@@ -112,20 +115,21 @@ def _moved(ticks: array[int], shift: int) -> array[int]:
 
 
 class PacketReader:
-    """Collects ffprobe's `pts,dts,duration,flags` lines, in 33 bytes each: a video may have millions."""
+    """Collects ffprobe's `pts,dts,duration,size,pos,flags` lines, in 33 bytes each: a video may have millions."""
 
     def __init__(self) -> None:
         self._shown, self._decoded, self._durations = array("q"), array("q"), array("q")
         self._keys, self._in_order = array("q"), array("b")
         self._packets = 0
         self._starts_on_key = False
+        self._end = 0
         self._latest = self._before = _UNKNOWN
         self._steps: tuple[int, int] | None = None
 
     def line(self, line: bytes) -> None:
         """Take one packet; raise SourceInvalid when there are too many. Other lines are passed over."""
         row = line.decode(errors="replace").strip().split(",")
-        if len(row) < 4:
+        if len(row) < 6:
             return
         self._packets += 1
         if self._packets > LARGEST_PACKETS:
@@ -133,12 +137,13 @@ class PacketReader:
                 f"The video has more than {LARGEST_PACKETS:,} frames, which is more than can be rendered.",
                 hint="Cut it into parts first.",
             )
-        shown, decoded, duration = (_ticks(word) for word in row[:3])
-        self._starts_on_key |= self._packets == 1 and "K" in row[3]
+        shown, decoded, duration, size, place = (_ticks(word) for word in row[:5])
+        self._end = max(self._end, place + size)
+        self._starts_on_key |= self._packets == 1 and "K" in row[5]
         self._step(decoded)
-        if "D" in row[3]:  # players skip it
+        if "D" in row[5]:  # players skip it
             return
-        if "K" in row[3]:
+        if "K" in row[5]:
             self._keys.append(len(self._shown))
             self._in_order.append(shown >= self._latest)
         self._latest = max(self._latest, shown)
@@ -166,6 +171,7 @@ class PacketReader:
             ticks=array("q", ordered[order].tobytes()),
             last_duration=self._durations[order[-1]] if len(order) else 0,
             packets=self._packets,
+            end=self._end,
             decoding_times=decoding_times,
             starts_on_key=self._starts_on_key,
             steps=self._steps or (0, 0),
@@ -227,11 +233,13 @@ def clock_jumps(stream: dict[str, Any], times: FrameTimes, container: str) -> bo
     )
 
 
-def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing) -> bool:
+def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing, container: str) -> bool:
     """Tell whether a table of contents promises more frames, and a longer time, than the file holds."""
     declared_frames, declared_seconds = stream.get("nb_frames"), stream.get("duration")
     if not declared_frames or not declared_seconds or times.packets >= int(declared_frames):
         return False
+    if container == "avi":  # whose length FFmpeg makes shorter where the file is
+        declared_seconds = int(declared_frames) / timing.rate
     return Fraction(declared_seconds) - timing.duration > LARGEST_MISSING_SECONDS
 
 

@@ -223,7 +223,7 @@ def cell_key(
             "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
-            "source": source.model_dump(exclude={"uri", "seek_points"}),
+            "source": source.model_dump(exclude={"uri", "seek_points", "early_end"}),
             "seek": seek,
             "versions": dict(versions),
         }
@@ -296,11 +296,16 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
             f"The source is a raw stream without times: its pictures are shown at {rate_words(source.rate)} a second, "
             "which it says, or FFmpeg assumes where it says nothing; each segment reads it from the start."
         )
+    if source.early_end:
+        warnings.append(
+            f"The source's file ends {source.early_end}, {source.duration_seconds:.2f} seconds in: it may have been "
+            "cut off; if it should go on, copy or download it again."
+        )
     if source.video_tracks > 1 and source.video:
         warnings.append(
-            f"The source has {source.video_tracks} video tracks, of which the first is rendered (stream "
-            f"{source.video.index}, {source.coded_width}x{source.coded_height}); to render another one, take it out "
-            "first: ffmpeg -i SOURCE -map 0:v:1 -map 0:a -c copy other.mkv"
+            f"The source has {source.video_tracks} video tracks, of which the one is rendered that players show "
+            f"(stream {source.video.index}, {source.coded_width}x{source.coded_height}); to render another, take it "
+            "out first: ffmpeg -i SOURCE -map 0:v:NUMBER -map 0:a -c copy other.mkv"
         )
     if source.alpha and source.codec != "gif":  # those nearly always say that they have
         warnings.append("The source has an alpha channel: what is transparent is shown on black.")

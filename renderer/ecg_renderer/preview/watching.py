@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.film import Film
 from ecg_renderer.looking import Looker, look_at
+from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.process import Progress, input_name, run_ffmpeg, source_options
 from ecg_renderer.model import FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job, versions
@@ -199,14 +201,14 @@ def plays_itself(prepared: PreparedJob) -> bool:
     return Path(prepared.source_url).is_file() and bool(containers & set(source.container.split(",")))
 
 
-def copy_arguments(url: str, output: Path) -> list[str]:
+def copy_arguments(source: SourceFacts, url: str, output: Path) -> list[str]:
     """Return FFmpeg's arguments that write a small H.264 copy of the video at `url`, which every browser plays."""
     opened = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
     picture = ["-vf", f"scale=-2:min({COPY_HEIGHT}\\,trunc(ih/2)*2),format=yuv420p"]
     video = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-g", "25"]
     sound = ["-map", "0:a:0?", "-c:a", "aac", "-ac", "2"]
     file = ["-movflags", "+faststart", f"file:{output}"]
-    return [*opened, "-i", input_name(url), "-map", "0:V:0", *picture, *video, *sound, *file]
+    return [*opened, "-i", input_name(url), "-map", f"0:{specifier(source)}", *picture, *video, *sound, *file]
 
 
 @dataclass
@@ -248,7 +250,7 @@ class SourceCopy:
         redact = {prepared.source_url: prepared.source.uri}
         try:
             await run_ffmpeg(
-                copy_arguments(prepared.source_url, file),
+                copy_arguments(prepared.source, prepared.source_url, file),
                 action="copying the source for the browser",
                 on_progress=note,
                 redact=redact,

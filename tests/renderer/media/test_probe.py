@@ -21,8 +21,7 @@ import pytest
 
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media import probe as probing
-from ecg_renderer.media import process, timing
+from ecg_renderer.media import counting, process, timing
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -139,7 +138,7 @@ def test_a_hung_ffprobe_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     slow.chmod(0o755)
     monkeypatch.setenv("ECG_FFPROBE", str(slow))
     monkeypatch.setattr("ecg_renderer.media.probe.HEADER_SECONDS", 0.3)
-    monkeypatch.setattr("ecg_renderer.media.probe.COUNT_SECONDS", 0.3)
+    monkeypatch.setattr("ecg_renderer.media.counting.COUNT_SECONDS", 0.3)
     assert "no answer within" in refused(str(counter())).message
 
 
@@ -356,7 +355,7 @@ def test_millions_of_packets_are_read_in_little_memory(monkeypatch: pytest.Monke
     packets = timing.PacketReader()
     tracemalloc.start()
     for number in range(100_000):
-        packets.line(b"%d,%d,512,K_\n" % (number * 512, number * 512))
+        packets.line(b"%d,%d,512,1,0,K_\n" % (number * 512, number * 512))
     times = packets.frame_times()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -364,7 +363,7 @@ def test_millions_of_packets_are_read_in_little_memory(monkeypatch: pytest.Monke
     assert peak < 100_000 * 120
     monkeypatch.setattr(timing, "LARGEST_PACKETS", 100_000)
     with pytest.raises(SourceInvalid, match="more than 100,000 frames"):
-        packets.line(b"51200000,51200000,512,K_\n")
+        packets.line(b"51200000,51200000,512,1,0,K_\n")
 
 
 def test_a_file_with_too_many_packets_ends_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +373,7 @@ def test_a_file_with_too_many_packets_ends_the_probe(monkeypatch: pytest.MonkeyP
 
 
 def test_counting_that_takes_too_long_is_no_short_video(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(counting, "COUNT_SECONDS", 0.0)
     with pytest.raises(ServiceUnreachable, match="could not be read within"):
         probe(counter(Clip()))
 

@@ -101,26 +101,27 @@ def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
 
 
 def test_packets_are_read_as_ffprobe_writes_them() -> None:
-    lines = "0,-1000,1000,K_\n2000,0,1000,__\n1000,1000,1000,__,\n\n3000,2000,500,_D\n"
+    lines = "0,-1000,1000,1,0,K_\n2000,0,1000,1,0,__\n1000,1000,1000,1,0,__,\n\n3000,2000,500,1,0,_D\n"
     assert read(lines) == FrameTimes(
         array("q", [0, 1000, 2000]),
         1000,
         4,
         decoding_times=False,
         starts_on_key=True,
+        end=1,
         steps=(1000, 1000),
         key_frames=KeyFrames(array("q", [0]), array("q", [-1000]), array("b", [1])),
     )
 
 
 def test_decoding_times_stand_in_for_presentation_times_and_move_by_the_decoders_delay() -> None:
-    times = read("N/A,0,1,K_\n2,1,1,__\nN/A,2,N/A,__\n")
+    times = read("N/A,0,1,1,0,K_\n2,1,1,1,0,__\nN/A,2,N/A,1,0,__\n")
     assert times.decoding_times
     assert times.starting_at(1).ticks.tolist() == [1, 2, 3]
 
 
 def test_frames_before_the_first_that_decodes_are_left_out() -> None:
-    times = read("0,0,1,__\n1,1,1,K_\n2,2,1,__\n")
+    times = read("0,0,1,1,0,__\n1,1,1,1,0,K_\n2,2,1,1,0,__\n")
     assert not times.certain_start
     assert times.starting_at(1).ticks.tolist() == [1, 2]
 
@@ -136,7 +137,7 @@ def test_nothing_readable_is_no_frames() -> None:
 def test_a_table_of_contents_that_promises_more_means_a_cut(declared: str, seconds: str, cut: bool) -> None:
     times = timed(grid(Fraction(30), NINETY_KHZ, 60))
     declaring = stream(NINETY_KHZ, real="30/1", nb_frames=declared, duration=seconds)
-    assert breaks_off(declaring, times, timing_of(declaring, times)) is cut
+    assert breaks_off(declaring, times, timing_of(declaring, times), "mov,mp4,m4a,3gp,3g2,mj2") is cut
 
 
 def test_headers_alone_tell_rate_frames_and_length() -> None:
@@ -172,5 +173,5 @@ def test_headers_that_say_too_little_or_contradict_each_other_are_not_believed(s
     ],
 )
 def test_a_clock_that_starts_anew_is_noticed(decoding: tuple[int, ...], container: str, jumps: bool) -> None:
-    times = read("\n".join(f"{tick},{tick},3000,K_" for tick in decoding))
+    times = read("\n".join(f"{tick},{tick},3000,1,0,K_" for tick in decoding))
     assert clock_jumps(stream(NINETY_KHZ), times, container) is jumps

@@ -19,8 +19,8 @@ import pytest
 from clips import Clip, counter, derived
 from ecg_api.plan import AudioFacts, SourceFacts, TrackFacts
 from ecg_renderer.errors import FfmpegError, ServiceUnreachable
+from ecg_renderer.media import counting
 from ecg_renderer.media import merge as merging
-from ecg_renderer.media import probe as probing
 from ecg_renderer.media.arguments import Merge
 from ecg_renderer.media.probe import _heard
 from ecg_renderer.media.process import Finished, failure
@@ -246,7 +246,7 @@ def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
     async def away(*words: object, **more: object) -> Finished:
         return Finished(1, b"", ["Connection refused"])
 
-    monkeypatch.setattr(probing, "_read", away)
+    monkeypatch.setattr(counting, "read", away)
     with pytest.raises(ServiceUnreachable, match="cannot be fetched at the moment: Connection refused"):
         asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
 

@@ -15,14 +15,15 @@ from ecg_api.failures import FailureCode
 from ecg_api.options import Options
 from ecg_api.plan import AudioFacts
 from ecg_renderer.errors import RenderError, SourceInvalid
-from ecg_renderer.media import damage
+from ecg_renderer.media import counting, damage
 from ecg_renderer.media import probe as probing
 from ecg_renderer.media.damage import damage_words
+from ecg_renderer.media.endings import early_end
 from ecg_renderer.planning import output_grid
 from encodes import probe
 from plan_facts import a_source
 from renders import rendered
-from sources import SOURCES, VP8, cut, joined, marked
+from sources import SOURCES, VP8, cut, cut_off, joined, marked, planned
 
 MOST_SECONDS = 60  # of one file, on a busy machine
 
@@ -98,13 +99,13 @@ def test_sound_that_takes_too_long_to_read_is_believed_to_be_whole(monkeypatch: 
     sound = AudioFacts(index=1, codec="aac", channels=2, sample_rate=48000, start_seconds="0/1")
     facts = a_source(container="matroska,webm", audio=[sound])
     report = {"streams": [{"codec_type": "audio"}], "format": {"duration": "12"}}
-    monkeypatch.setattr(probing, "_read", endless)
-    end = asyncio.run(probing._sound_end("clip.mkv", report, facts, counted=True))
+    monkeypatch.setattr(counting, "read", endless)
+    end = asyncio.run(counting.sound_end("clip.mkv", report, facts, counted=True))
     assert end == 12
-    probing._check_length(report, facts, end)
-    probing._check_length(report, a_source(container="matroska,webm", unreadable_audio=[1]), None)
+    probing._check_length(report, {}, facts, end)
+    probing._check_length(report, {}, a_source(container="matroska,webm", unreadable_audio=[1]), None)
     with pytest.raises(SourceInvalid, match=r"10\.0 of 12\.0 seconds in"):
-        probing._check_length(report, facts, None)
+        probing._check_length(report, {}, facts, None)
 
 
 def test_sound_of_which_nothing_decodes_is_left_out(tmp_path: Path) -> None:
@@ -141,3 +142,78 @@ def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
 )
 def test_damage_is_told_with_its_times(times: list[float], words: str) -> None:
     assert damage_words(times).startswith(words)
+
+
+def mxf() -> Path:
+    return marked(1, 1, "25", suffix=".mxf", coding=("-c:v", "mpeg2video"), audio="pcm_s16le")
+
+
+CERTAIN = {
+    "gif": (SOURCES["gif"], 0.6, "ends in the middle of a picture, 1.1 seconds in"),
+    "apng": (lambda: marked(1, None, "10", suffix=".apng", coding=()), 0.6, "ends in the middle of a picture, 0.6"),
+    "y4m": (lambda: marked(1, None, suffix=".y4m", coding=()), 0.995, "ends in the middle of a picture, 1.0 seconds"),
+    "ivf": (lambda: marked(1, None, suffix=".ivf", coding=VP8), 0.995, "ends in the middle of a picture, 1.0 seconds"),
+    "asf": (lambda: marked(1, 1, suffix=".asf", coding=("-c:v", "wmv2"), audio="wmav2"), 0.99, "ends after .* bytes"),
+    "ogv": (lambda: marked(1, None, suffix=".ogv", coding=("-c:v", "libtheora")), 0.99, "in the middle of an Ogg page"),
+    "mxf": (mxf, 0.4, r"breaks off after \d frames, 0.\d of 1.0 seconds in"),
+    "avi": (lambda: marked(1, None, suffix=".avi", coding=("-c:v", "mpeg4")), 0.6, r"breaks off after \d+ of 30 f"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CERTAIN)
+def test_a_file_that_lacks_what_its_container_promises_is_refused(kind: str) -> None:
+    make, share, words = CERTAIN[kind]
+    with pytest.raises(SourceInvalid, match=f"is incomplete: it .*{words}") as refused:
+        probe(cut_off(make(), share))
+    assert "ffmpeg -i SOURCE -c copy" in refused.value.hint or "again" in refused.value.hint
+
+
+POSSIBLE = {
+    "mpg": (lambda: marked(1, 1, suffix=".mpg", coding=("-c:v", "mpeg2video"), audio="mp2"), 0.9, "of a packet, 1.00"),
+    "nut": (lambda: marked(1, 1, suffix=".nut"), 0.999, "without NUT's index"),
+    "flv": (lambda: marked(1, 1, suffix=".flv"), 0.999, "in the middle of a tag"),
+    "mp4": (lambda: cut(".mp4", "-movflags", "+faststart"), 0.999, "in the middle of its pictures or sound"),
+    "avi": (lambda: marked(1, 1, suffix=".avi", coding=("-c:v", "mpeg4")), 0.999, "in the middle of its pictures"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", POSSIBLE)
+def test_a_file_that_may_be_whole_is_rendered_and_told_of(kind: str) -> None:
+    make, share, words = POSSIBLE[kind]
+    warnings = planned(cut_off(make(), share)).warnings
+    assert "The source's file ends " in warnings
+    assert words in warnings
+
+
+def packet(flags: int, payload: bytes) -> bytes:
+    return b"\x47" + bytes([flags << 6 | 1, 0, 0x10]) + payload.ljust(184, b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("container", "content", "how"),
+    [
+        ("mpegts", packet(1, b"\0\0\1\xc0" + (300).to_bytes(2, "big")) * 3, "in the middle of a packet"),
+        ("mpegts", packet(1, b"\0\0\1\xc0" + (100).to_bytes(2, "big")) * 3, None),
+        ("mpegts", packet(1, b"\0\0\1\xe0\0\0") * 3, None),
+        ("mpegts", bytes(1000), None),
+        ("ogg", b"OggS" + bytes(22) + b"\1\5hello", "without a page that is marked as the last"),
+        ("ogg", b"OggS\0\4" + bytes(20) + b"\1\5hello", None),
+        ("apng", b"12345678" + bytes(4) + b"IEND" + bytes(4), None),
+        ("apng", b"12345678\0\0\0\x08acTL\xff\xff\xff\xff" + bytes(12) + b"IEND" + bytes(4), None),
+        ("apng", b"12345678\0\0\0\x08acTL\0\0\0\2" + bytes(12) + b"IEND" + bytes(4), "after 0 of 2 pictures"),
+        ("gif", b"GIF89a1234\0\0\0\x21\xf9\4abcd\0;rest", None),
+        ("gif", b"GIF89a1234\x80\0\0rgbrgb;", None),
+        ("gif", b"GIF8", "in the middle of a picture"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\1mdat\0\0\0\0\0\0\1\0....", "in the middle of its pictures or sound"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\0mdat\0\0\0\0\0\0\1\0....", None),
+        ("avi", b"RIFF\xff\xff\xff\xffAVI LIST....", None),
+        ("mpeg", b"\0\0\1\xba\x44" + bytes(9) + b"\0\0\1\xe0\0\4abcd\0\0\1\xb9", None),
+        ("flv", b"FLV", "in the middle of a tag"),
+        ("nut", b"nut/multimedia container\0", "without NUT's index"),
+    ],
+)
+def test_the_end_of_a_file_is_read_by_its_kind(container: str, content: bytes, how: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    end = asyncio.run(early_end(str(path), container, len(content), 0))
+    assert (end and end.how) == how

@@ -53,7 +53,10 @@ TABLE: dict[str, dict[str, Any]] = {
     "alpha, vp9": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, prores": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, png": {"frames": 30, "said": "what is transparent is shown on black"},
-    "two video tracks": {"start": 0.021, "said": "has 2 video tracks, of which the first is rendered (stream 0, 160"},
+    "ts that breaks off": {"start": 0.0213, "said": "file ends in the middle of a packet, 2.00 seconds in"},
+    "gif without its end": {"said": "file ends without the mark that ends a GIF, 2.00 seconds in: it may have been"},
+    "two video tracks": {"start": 0.021, "said": "has 2 video tracks, of which the one is rendered that players s"},
+    "second of two video tracks": {"frames": 60, "start": 0.021, "said": "that players show (stream 1, 160x90); to"},
     "raw h264": {"said": "raw stream without times: its pictures are shown at 30 a second"},
     "raw mpeg-2": {"rate": "25", "frames": 50, "said": "at 25 a second"},
 }  # fmt: skip
