@@ -108,6 +108,7 @@ def cut_within_a_group() -> Path:
     return path
 
 
+PASSED = ("-fps_mode", "passthrough", "-enc_time_base", "1/120000", "-video_track_timescale", "120000")
 INTERLACED = ("-c:v", "libx264", "-preset", "ultrafast", "-flags", "+ildct+ilme", "-x264-params", "tff=1")
 ALPHA = "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='if(lt(X,80),255,0)'"
 PRORES_4444 = ("-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le")
@@ -201,6 +202,15 @@ SOURCES: dict[str, Callable[[], Path]] = {
         ("-map", "1:v", "-map", "0", "-c", "copy", "-disposition:v:0", "0", "-disposition:v:1", "default"),
         ".mkv",
         before=("-i", str(marked())),
+    ),
+    "cover that no mark tells": lambda: derived(
+        marked(),
+        ("-map", "0", "-map", "1", "-c", "copy"),
+        ".mkv",
+        before=("-i", str(marked(1, None, size="64x64", suffix=".mkv", coding=("-c:v", "mjpeg", "-frames:v", "1")))),
+    ),
+    "119.88 a second": lambda: marked(
+        1, None, "120", coding=(*X264, *PASSED), filters="settb=1/120000,setpts=1001*N"
     ),
     "raw h264": lambda: marked(2, None, suffix=".h264"),
     "raw mpeg-2": lambda: marked(2, None, "25", suffix=".m2v", coding=("-c:v", "mpeg2video", "-bf", "2")),

@@ -262,7 +262,8 @@ def _mpegts(file: BinaryIO) -> EarlyEnd | None:
     length, first = _ts_packets(tail)
     if not length:
         return None
-    if (len(tail) - first) % length:
+    # In packets of 192 bytes, four come before what begins with the sync byte.
+    if (len(tail) - first) % length not in (0, _TS_PACKETS[0]):
         return EarlyEnd("in the middle of a packet", certain=False)
     missing: dict[int, int] = {}
     for start in range(first, len(tail), length):

@@ -20,6 +20,7 @@ HD_HEIGHT = 720
 # A decoder keeps several pictures, of up to 4 bytes a pixel: a small file could ask for many gigabytes.
 LARGEST_PIXELS = LARGEST_SIDE**2
 
+_STILLS = ("mjpeg", "png", "bmp", "webp")
 # The first stream of pictures that is no cover.
 FIRST = "V:0"
 
@@ -51,8 +52,7 @@ def video_stream(report: dict[str, Any], display: str) -> tuple[dict[str, Any], 
     streams = report.get("streams", [])
     videos = [stream for stream in streams if stream.get("codec_type") == "video"]
     if moving := _moving(report):
-        usual = sorted(moving, key=lambda stream: (not _has_pictures(stream), not stream["disposition"].get("default")))
-        stream = _decodable(usual[0], display)
+        stream = _decodable(min(moving, key=_unlikely), display)
         return stream, FIRST if stream is moving[0] else str(stream["index"])
     if videos:
         raise SourceInvalid(f"{display} holds sound and a cover picture, but no video.", hint=SOUND_HINT)
@@ -69,6 +69,11 @@ def specifier(source: SourceFacts) -> str:
 def _moving(report: dict[str, Any]) -> list[dict[str, Any]]:
     videos = [stream for stream in report.get("streams", []) if stream.get("codec_type") == "video"]
     return [stream for stream in videos if not stream["disposition"]["attached_pic"]]
+
+
+def _unlikely(stream: dict[str, Any]) -> tuple[bool, bool, bool]:
+    """Return what sorts the stream first that players show; covers are not marked as such everywhere."""
+    return not _has_pictures(stream), stream.get("codec_name") in _STILLS, not stream["disposition"].get("default")
 
 
 def _has_pictures(stream: dict[str, Any]) -> bool:
@@ -99,7 +104,7 @@ def source_facts(
     rotation, turned = _rotation(stream)
     pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
-    matrix = _matrix(stream, height)
+    matrix = _matrix(stream, height, display)
     size = report["format"].get("size")
     sounds = [each for each in report["streams"] if each.get("codec_type") == "audio"]
     subtitles = [each for each in report["streams"] if each.get("codec_type") == "subtitle"]
@@ -210,11 +215,17 @@ def _dolby_vision(stream: dict[str, Any], display: str) -> int | None:
     return None
 
 
-def _matrix(stream: dict[str, Any], height: int) -> Matrix:
+def _matrix(stream: dict[str, Any], height: int, display: str) -> Matrix:
+    said = stream.get("color_space", "unknown")
+    if said not in (*_MATRICES, "unknown", "reserved", "gbr"):
+        raise SourceInvalid(
+            f"{display} stores its colours in a way that is not known here ({said}).",
+            hint="Convert them first: ffmpeg -i SOURCE -vf zscale=matrix=709,format=yuv420p -c:a copy converted.mp4",
+        )
     untagged: Matrix = "bt709" if height >= HD_HEIGHT else "bt601"
     if stream.get("color_transfer") in HDR_TRANSFERS:
         untagged = "bt2020"
-    return _MATRICES.get(stream.get("color_space", ""), untagged)
+    return _MATRICES.get(said, untagged)
 
 
 def _tag(stream: dict[str, Any]) -> str | None:

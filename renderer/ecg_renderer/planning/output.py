@@ -66,7 +66,7 @@ def _grid_warnings(source: SourceFacts, options: Options, grid: FrameGrid, late:
         )
     elif grid.rate != source.exact_rate and options.rate is None:
         warnings.append(
-            f"The source has {rate_words(source.rate)} pictures per second; the result has {rate}, so that captions "
+            f"The source has {rate_words(source.rate)} pictures a second; the result has {rate}, so that captions "
             f"move{chosen}."
         )
     if grid.lead:

@@ -99,6 +99,11 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         SourceInvalid,
         "16000x16000 pixels, which is more than can be",
     ),
+    "colours that nobody knows": (
+        lambda _: derived(counter(), ("-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=8"), ".mp4"),
+        SourceInvalid,
+        "stores its colours in a way that is not known here .ycgco",
+    ),
     "a playlist that names a file": (
         lambda folder: written(
             folder, "a.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/etc/hostname\n#EXT-X-ENDLIST\n"

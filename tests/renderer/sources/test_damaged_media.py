@@ -196,6 +196,8 @@ def packet(flags: int, payload: bytes) -> bytes:
         ("mpegts", packet(1, b"\0\0\1\xc0" + (100).to_bytes(2, "big")) * 3, None),
         ("mpegts", packet(1, b"\0\0\1\xe0\0\0") * 3, None),
         ("mpegts", bytes(1000), None),
+        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3, None),
+        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3 + bytes(9), "in the middle of a packet"),
         ("ogg", b"OggS" + bytes(22) + b"\1\5hello", "without a page that is marked as the last"),
         ("ogg", b"OggS\0\4" + bytes(20) + b"\1\5hello", None),
         ("apng", b"12345678" + bytes(4) + b"IEND" + bytes(4), None),
