@@ -85,16 +85,16 @@ def held() -> Path:
     )
 
 
-def damaged() -> Path:
-    """Return a video of which three packets, 35 to 37, are zeros."""
-    content = bytearray(marked(coding=(*X264[:-4], "-g", "60", *X264[-2:])).read_bytes())
-    source = marked(coding=(*X264[:-4], "-g", "60", *X264[-2:]))
+def damaged(coding: tuple[str, ...] = (*X264[:-4], "-g", "60", *X264[-2:]), kept: float = 0) -> Path:
+    """Return a video of which three packets, 35 to 37, are zeros but for a share at their beginning."""
+    source = marked(coding=coding)
+    content = bytearray(source.read_bytes())
     entries = ["-select_streams", "v", "-show_entries", "packet=pos,size", "-of", "csv=p=0"]
     rows = subprocess.run(["ffprobe", "-v", "error", *entries, str(source)], check=True, capture_output=True, text=True)
     for row in rows.stdout.split()[35:38]:
         size, position = map(int, row.split(",")[:2])
-        content[position : position + size] = bytes(size)
-    path = folder() / "damaged.mp4"
+        content[position + int(size * kept) : position + size] = bytes(size - int(size * kept))
+    path = folder() / f"damaged-{kept}-{source.name}"
     path.write_bytes(content)
     return path
 

@@ -29,6 +29,7 @@ _MOST_STRETCHES = 4
 _PACKET = re.compile(r"demuxer -> .*type:video .*pkt_pts:(-?\d+)")
 _PICTURE = re.compile(r"decoder -> .*best_effort_ts:(-?\d+)|decoder -> pts:(-?\d+)")
 _CORRUPT = "corrupt decoded frame"
+_FILLED = re.compile(r"concealing \d+ DC")
 
 
 async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: Fraction) -> list[float]:
@@ -71,6 +72,7 @@ class _LogReader:
         self._counting = counting
         self._rest = ""
         self._is_corrupt = False
+        self._packet: int | None = None
         self.at_end = False
         self.packets: set[int] = set()
         self.pictures: set[int] = set()
@@ -86,6 +88,10 @@ class _LogReader:
         if found := _PACKET.search(line):
             if not self._counting:
                 self.packets.add(int(found[1]))
+                # Newer versions, which read ahead, begin the line otherwise, and say themselves that it is corrupt.
+                self._packet = int(found[1]) if line.startswith("demuxer") else None
+        elif _FILLED.search(line) and self._packet is not None:
+            self.corrupt.add(self._packet)
         elif found := _PICTURE.search(line):
             tick = len(self.pictures) if self._counting else int(found[1] or found[2])
             self.pictures.add(tick)

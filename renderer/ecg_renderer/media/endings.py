@@ -118,8 +118,8 @@ def _gif(file: BinaryIO) -> EarlyEnd | None:
                 return None
             if kind[0] == _GIF_PICTURE:
                 _pass_palette(file, size, _read(file, 9)[8])
-            elif kind[0] != _GIF_EXTENSION:  # damage, of which nothing follows
-                return None
+            elif kind[0] != _GIF_EXTENSION:  # where FFmpeg stops reading
+                return EarlyEnd("at something that is no GIF any more", certain=False)
             _pass(file, 1, size)
             while length := _number(file, 1):
                 _pass(file, length, size)

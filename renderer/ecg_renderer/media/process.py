@@ -43,10 +43,13 @@ _BROKEN_OFF = ("Stream ends prematurely", _GIVEN_UP)
 _CONNECTED_AGAIN = "Will reconnect at"
 # Signals that come from outside, and not of what FFmpeg reads.
 _STOPPED = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-# What FFmpeg of any version says about pictures that it cannot decode, or not wholly.
+# What FFmpeg of any version says about pictures that it cannot decode, or perhaps not wholly.
 _DAMAGED = (
     *(b"corrupt decoded frame", b"corrupt input packet"),
     *(b"Error while decoding stream", b"Error submitting packet to decoder"),
+    # dav1d goes on with the next picture, and before version 7 FFmpeg's H.264 decoder fills what is missing of one;
+    # neither is a failure. What it comes to shows when pictures are counted.
+    *(b"[libdav1d @", b"error while decoding MB"),
 )
 # What may carry a password or a signature: user@ before the host, and all behind the path.
 _URL_SECRETS = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")

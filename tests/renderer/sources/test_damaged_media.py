@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,14 @@ from ecg_api.plan import AudioFacts
 from ecg_renderer.errors import RenderError, SourceInvalid
 from ecg_renderer.media import counting, damage
 from ecg_renderer.media import probe as probing
-from ecg_renderer.media.damage import damage_words
+from ecg_renderer.media.damage import damage_words, damaged_pictures
 from ecg_renderer.media.endings import early_end
+from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.planning import output_grid
 from encodes import probe
 from plan_facts import a_source
 from renders import rendered
-from sources import SOURCES, VP8, cut, cut_off, joined, marked, planned
+from sources import SOURCES, VP8, X264, cut, cut_off, damaged, joined, marked, planned
 
 MOST_SECONDS = 60  # of one file, on a busy machine
 
@@ -127,6 +129,20 @@ def test_packets_of_which_no_picture_comes_are_lost_also_the_first_and_at_the_en
     assert reader.lost(a_source()) == {0, 1, 3, 4}
 
 
+AV1 = ("-c:v", "libsvtav1", "-preset", "12")
+
+
+@pytest.mark.parametrize(("coding", "kept", "pictures"), [(AV1, 0, 3), (X264, 0.3, 3), (X264, 0, 3)])
+def test_pictures_that_a_decoder_skips_or_fills_in_silence_are_found(
+    coding: tuple[str, ...], kept: float, pictures: int
+) -> None:
+    path = damaged(coding, kept)
+    assert asyncio.run(run_ffmpeg(["-i", str(path), "-f", "null", "-"])).damaged
+    times = asyncio.run(damaged_pictures(probe(path), str(path), Fraction(0), Fraction(2)))
+    assert len(times) == pictures
+    assert 1.1 < min(times) < max(times) < 1.4
+
+
 def test_a_last_picture_that_is_held_for_years_is_refused() -> None:
     with pytest.raises(SourceInvalid, match="more than can be rendered"):
         output_grid(a_source(held_seconds=4e6, duration_seconds=4e6 + 10), Options())
@@ -197,7 +213,7 @@ def packet(flags: int, payload: bytes) -> bytes:
         ("mpegts", packet(1, b"\0\0\1\xe0\0\0") * 3, None),
         ("mpegts", bytes(1000), None),
         ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3, None),
-        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3 + bytes(9), "in the middle of a packet"),
+        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3 + bytes(4) + b"\x47ab", "in the middle of a packet"),
         ("ogg", b"OggS" + bytes(22) + b"\1\5hello", "without a page that is marked as the last"),
         ("ogg", b"OggS\0\4" + bytes(20) + b"\1\5hello", None),
         ("apng", b"12345678" + bytes(4) + b"IEND" + bytes(4), None),
@@ -205,6 +221,7 @@ def packet(flags: int, payload: bytes) -> bytes:
         ("apng", b"12345678\0\0\0\x08acTL\0\0\0\2" + bytes(12) + b"IEND" + bytes(4), "after 0 of 2 pictures"),
         ("gif", b"GIF89a1234\0\0\0\x21\xf9\4abcd\0;rest", None),
         ("gif", b"GIF89a1234\x80\0\0rgbrgb;", None),
+        ("gif", b"GIF89a1234\0\0\0????", "at something that is no GIF any more"),
         ("gif", b"GIF8", "in the middle of a picture"),
         ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\1mdat\0\0\0\0\0\0\1\0....", "in the middle of its pictures or sound"),
         ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\0mdat\0\0\0\0\0\0\1\0....", None),
