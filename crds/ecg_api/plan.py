@@ -98,6 +98,9 @@ class SourceFacts(ApiModel):
     other_shapes: list[str] = Field(
         default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
     )
+    other_turns: list[int] = Field(
+        default_factory=list, description="Degrees by which some pictures ask to be turned; that is not heeded."
+    )
     shapes_known: bool = Field(
         default=True, description="All packets were looked at for that; else any picture may have another size."
     )

@@ -191,6 +191,11 @@ SOURCES: dict[str, Callable[[], Path]] = {
         1, None, suffix=".mov", coding=PRORES_4444, filters=ALPHA
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
+    "turned on the way": lambda: joined(
+        ".mkv",
+        marked(1, 1),
+        cut(".mp4", "-bsf:v", "h264_metadata=display_orientation=insert:rotate=90", base=marked(1, 1)),
+    ),
     "damaged": damaged,
     "ts that breaks off": lambda: cut_off(cut(".ts"), 0.99),
     "gif without its end": lambda: cut_off(_gif(2), 0.99999),

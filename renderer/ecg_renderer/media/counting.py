@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +30,9 @@ from ecg_renderer.media.process import (
 )
 from ecg_renderer.media.timing import (
     HIGHEST_GUESSED_RATE,
+    HIGHEST_RATE,
+    LARGEST_JITTER,
+    LEAST_HELD,
     FrameTimes,
     PacketReader,
     SoundReader,
@@ -140,6 +144,27 @@ async def recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, A
 
 class _FoundError(Exception):
     """Ends ffprobe: what it was asked for has been said."""
+
+
+async def with_held_end(url: str, stream: dict[str, Any], timing: Timing, video: str) -> Timing:
+    """Return the timing that headers claim, with a constant rate if only the last picture is shown for longer.
+
+    Headers alone cannot tell that from a variable rate; the last packets can.
+    """
+    rate = fraction(stream.get("r_frame_rate"))
+    if not timing.variable or not rate or rate > HIGHEST_RATE:
+        return timing
+    last = timing.start + (timing.frames - 1) / rate
+    held = timing.duration - timing.frames / rate
+    if held * rate < LEAST_HELD:
+        return timing
+    entries = ["-select_streams", video, "-show_entries", "packet=pts", "-of", "csv=p=0"]
+    packets = await ffprobe(url, [*entries, "-read_intervals", f"{float(last):.3f}%"], HEADER_SECONDS)
+    words = (line.strip(",") for line in packets.output.decode(errors="replace").split())
+    ticks = [int(word) for word in words if word.lstrip("-").isdigit()]
+    if not ticks or abs(max(ticks) * Fraction(stream["time_base"]) - last) * rate > LARGEST_JITTER:
+        return timing
+    return replace(timing, rate=meant_rate(rate), variable=False, held=held)
 
 
 async def untimed(url: str, stream: dict[str, Any], display: str, video: str) -> Timing:

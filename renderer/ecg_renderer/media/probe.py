@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.changes import later_shapes, may_change
+from ecg_renderer.media.changes import later_shapes, may_change, other_turns
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
     CONVERT_HINT,
@@ -37,6 +37,7 @@ from ecg_renderer.media.counting import (
     recovery_seconds,
     sound_end,
     untimed,
+    with_held_end,
 )
 from ecg_renderer.media.endings import early_end
 from ecg_renderer.media.facts import FIRST, SOUND_HINT, source_facts, video_stream
@@ -136,10 +137,13 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             times, log = await (counting or frame_times(url, display, video))
             _check_clock(stream, times, report["format"]["format_name"], display)
             timing = await asyncio.to_thread(_counted_timing, report, stream, times, log, display)
+        else:
+            timing = await with_held_end(url, stream, timing, video)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
         found["shapes_known"] = read or not may_change(stream)
     facts = await lit(url, await _heard(facts))
+    found["other_turns"] = await other_turns(url, stream, facts.duration_seconds, video) if read else []
     found["sound_end_seconds"] = await sound_end(url, report, facts, counted=times is not None)
     if times is not None:
         _check_length(report, stream, facts, found["sound_end_seconds"])

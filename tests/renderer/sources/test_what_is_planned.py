@@ -53,6 +53,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "alpha, vp9": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, prores": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, png": {"frames": 30, "said": "what is transparent is shown on black"},
+    "turned on the way": {"start": 0.021, "said": "pictures ask to be turned by 270 degrees"},
     "ts that breaks off": {"start": 0.0213, "said": "file ends in the middle of a packet, 2.00 seconds in"},
     "gif without its end": {"said": "file ends without the mark that ends a GIF, 2.00 seconds in: it may have been"},
     "two video tracks": {"start": 0.021, "said": "has 2 video tracks, of which the one is rendered that players s"},

@@ -64,7 +64,8 @@ def test_ffprobe_opens_a_source_by_its_address(bucket: Bucket) -> None:
 FROM_S3 = (
     *("late picture", "late picture, mkv", "late picture, ts", "all late", "edit list", "begins within a group"),
     *("longer sound, mkv", "longer sound, no lengths", "one picture", "gif with a held end", "10 a second"),
-    *("variable", "interlaced", "alpha, vp9", "raw h264", "ts that breaks off", "gif without its end"),
+    *("variable", "interlaced", "alpha, vp9", "raw h264"),
+    *("held last picture", "ts that breaks off", "gif without its end"),
 )
 
 
