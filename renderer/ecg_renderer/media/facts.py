@@ -35,6 +35,7 @@ _MATRICES: dict[str, Matrix] = {
 }
 _INTERLACED = ("tt", "bb", "tb", "bt")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+_GRAY = ("gray", "ya8", "ya16")
 _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 # Profiles that may have pictures of a colour space of their own (IPTPQc2).
 _DOLBY_ONLY = (5, 10)
@@ -247,7 +248,8 @@ def _has_alpha(stream: dict[str, Any]) -> bool:
 def _is_full_range(stream: dict[str, Any]) -> bool:
     if is_rgb(stream["pix_fmt"]):
         return False
-    return stream.get("color_range") == "pc" or stream["pix_fmt"].startswith("yuvj")
+    gray = stream["pix_fmt"].startswith(_GRAY) and stream.get("color_range") != "tv"  # as FFmpeg takes it
+    return gray or stream.get("color_range") == "pc" or stream["pix_fmt"].startswith("yuvj")
 
 
 def _is_known(stream: dict[str, Any]) -> bool:

@@ -166,6 +166,7 @@ def test_facts_of_an_ordinary_video() -> None:
         (Clip(frames=3, output=("-colorspace", "bt709")), ("bt709", False, 8)),
         (Clip(frames=3, pixel_format="yuv420p10le", output=("-colorspace", "bt2020nc")), ("bt2020", False, 10)),
         (Clip(frames=3, pixel_format="yuvj420p"), ("bt601", True, 8)),
+        (Clip(frames=3, codec="rawvideo", pixel_format="gray", suffix=".avi", video=()), ("bt601", True, 8)),
         (Clip(frames=3, codec="libx264rgb", pixel_format="bgr24", suffix=".mkv"), ("bt601", False, 8)),
     ],
 )
