@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from ecg_api.failures import Failure
-from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, StatusModel
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, StatusModel, TakeNotes
 
 REPORT_BYTES = 4096
 _PACKED = "z:"
@@ -52,6 +52,9 @@ class PlanReport(StatusModel):
     kind: Literal["plan"] = "plan"
     plan: PlanSummary
     segments: int = Field(ge=0, description="Segments of the plan; 0 if all that there is to render is in storage.")
+    takes: list[TakeNotes] = Field(
+        default_factory=list, description="How the segments are shared among the sizes of a job with renditions."
+    )
     concerns: int = Field(
         default=0, ge=0, description="So many of the plan's warnings, the first, are for a person to look at."
     )

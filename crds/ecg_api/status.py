@@ -220,6 +220,15 @@ class LostPod(StatusModel):
     node: str = Field(default="", description="Where it was; empty: it had no node yet.")
 
 
+class TakeNotes(StatusModel):
+    """One size of a job's pictures: its segments follow those of the size before."""
+
+    segments: int = Field(ge=0, description="How many segments are rendered for it.")
+    renditions: list[int] = Field(
+        default_factory=list, description="Which of spec.renditions are made of it, counted from 0."
+    )
+
+
 class Run(StatusModel):
     """What the operator must remember between two looks at a job, and cannot read off its children."""
 
@@ -235,6 +244,12 @@ class Run(StatusModel):
     on_demand: bool = Field(default=False, description="Segments go to on-demand nodes only, after many disruptions.")
     completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
     frames: int = Field(default=0, ge=0, description="Frames of the finished segments.")
+    takes: list[TakeNotes] = Field(
+        default_factory=list, description="The sizes of a job with renditions, that of the video at spec.output first."
+    )
+    given_up: list[int] = Field(
+        default_factory=list, description="Which of takes cannot be rendered; what is made of the others still is."
+    )
     settled: list[str] = Field(
         default_factory=list, description="Pods whose cost and outcome are taken in, by end of name."
     )

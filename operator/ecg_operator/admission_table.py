@@ -142,4 +142,4 @@ def _segments_to_do(view: RenderJobView) -> int:
     if status is None or status.plan is None or status.segments is None:
         return 1
     done = len(parse_ranges(status.run.completed)) if status.run is not None else 0
-    return max(0, status.segments.total - done)
+    return max(0, status.segments.total - done - status.segments.failed)

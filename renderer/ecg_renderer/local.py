@@ -128,13 +128,8 @@ class _WholeJob:
     def _note_failures(self, take: Take, made: Sequence[RenditionStatus], error: RenderError) -> None:
         """List what of a take is missing, each with the failure that ended it."""
         there = {output.name for output in made}
-        of_video = [
-            rendition for rendition in self._request.job.spec.renditions if rendition.uri == take.job.spec.output.uri
-        ]
-        missing: list[Rendition] = [*of_video, *take.alone]
-        self._outputs += [
-            failed(rendition, error) for rendition in dict.fromkeys(missing) if rendition.title not in there
-        ]
+        renditions = self._request.job.spec.renditions
+        self._outputs += [failed(one, error) for one in renditions if take.holds(one) and one.title not in there]
 
 
 class _Share:

@@ -37,6 +37,10 @@ class Take:
     video: str
     alone: tuple[Rendition, ...] = ()
 
+    def holds(self, rendition: Rendition) -> bool:
+        """Tell whether a rendition is one of the take's results."""
+        return rendition.uri in {self.job.spec.output.uri, *(one.uri for one in self.alone)}
+
 
 def takes_of(job: RenderJob, source: SourceFacts) -> list[Take]:
     """Return the takes of a job, that of its main video first; raises OptionsError for a size that is impossible."""

@@ -16,6 +16,7 @@ from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, 
 from ecg_api.names import ON_DEMAND_ANNOTATION, ROLE_LABEL, ROUND_LABEL, SEGMENTS_ANNOTATION, Role
 from ecg_api.pods import CleanReport, encode_report
 from ecg_api.ranges import parse_ranges
+from ecg_api.status import TakeNotes
 from ecg_operator.model import JobView, PodView
 from observations import FRAMES, NOW, failure_report, merge_report, plan_report, segment_report
 
@@ -50,6 +51,7 @@ class ModelCluster:
         most_live_rounds: the most segment Jobs that were there at a time.
         planned: the plan is among the work files; whoever writes the output removes it.
         rendered: segments that are in storage.
+        takes: segments of each size, of a job with renditions.
     """
 
     seed: int
@@ -64,6 +66,7 @@ class ModelCluster:
     most_live_rounds: int = 0
     planned: bool = False
     rendered: set[int] = field(default_factory=set)
+    takes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -119,14 +122,15 @@ class ModelCluster:
             # podReplacementPolicy Failed: a pod that is being deleted has its place until it has ended.
             taken = {pod.index for pod in self._pods_of(job) if pod.phase in ("Pending", "Running")}
             for index in indexes:
-                done = index in job.completed if index is not None else job.complete
+                done = index in job.completed | job.failed_indexes if index is not None else job.complete
                 if not (done or job.failed or index in taken or len(taken) >= job.parallelism):
                     taken.add(index)
                     self._start_pod(job, index)
 
     def _count(self, job: JobView) -> None:
         """Update the Job's status from its pods, by the rules of podFailurePolicy and backoffLimitPerIndex."""
-        limit = self.manifests[job.name]["spec"].get("backoffLimitPerIndex", 2)
+        spec = self.manifests[job.name]["spec"]
+        limit, most_failed = spec.get("backoffLimitPerIndex", 2), spec.get("maxFailedIndexes", 0)
         completed, given_up, failed = set(job.completed), set(job.failed_indexes), job.failed
         for pod in self._pods_of(job):
             if pod.phase == "Succeeded":
@@ -136,8 +140,9 @@ class ModelCluster:
                 self._failures[job.uid, pod.index] += 1
                 final = FIRST_EXIT_CODE <= (pod.exit_code or 0) < FIRST_RETRYABLE_EXIT_CODE
                 if final or self._failures[job.uid, pod.index] > limit:
-                    failed = True
                     given_up |= set() if pod.index is None else {pod.index}
+                    failed = pod.index is None or len(given_up) > most_failed
+        failed = failed or bool(given_up and len(given_up | completed) == len(job.segments))
         complete = not failed and len(completed) == max(len(job.segments), 1)
         self.jobs[job.name] = replace(
             job,
@@ -217,7 +222,12 @@ class ModelCluster:
         if pod.role is Role.PLAN:
             self.planned = True
             missing = 0 if len(self.rendered) == self.segments else self.segments
-            return encode_report(plan_report(missing, frames=FRAMES * self.segments))
+            takes = [
+                TakeNotes(segments=count, renditions=[take - 1] if take else [])
+                for take, count in enumerate(self.takes)
+            ]
+            report = plan_report(missing, frames=FRAMES * self.segments)
+            return encode_report(report.model_copy(update={"takes": takes if missing else []}))
         if pod.role is Role.CLEAN:
             return encode_report(CleanReport(files=3))
         self.planned = pod.role is Role.SEGMENTS and self.segments > 1

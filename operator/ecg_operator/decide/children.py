@@ -71,7 +71,7 @@ def is_gone(draft: Draft, job: JobView | None) -> bool:
 
 def report_is_lost(draft: Draft, job: JobView) -> bool:
     """Tell whether `job` is over, but what it has to say was not seen for too long."""
-    if not job.complete:
+    if not (job.complete or job.failed):
         return False
     if draft.run.unseen_since is None:
         draft.note(unseen_since=draft.now)

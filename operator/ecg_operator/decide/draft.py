@@ -76,9 +76,24 @@ class Draft:
         return parse_ranges(self.run.completed)
 
     @property
+    def given_up(self) -> frozenset[int]:
+        """Segments that nobody renders any more, since something of their size cannot be rendered."""
+        segments = (number for take in self.run.given_up for number in self.segments_of(take))
+        return frozenset(segments) - self.completed
+
+    @property
     def missing(self) -> tuple[int, ...]:
-        """Segments that are not in storage yet, in order."""
-        return tuple(sorted(set(range(self.total)) - self.completed))
+        """Segments that are to be rendered yet, in order."""
+        return tuple(sorted(set(range(self.total)) - self.completed - self.given_up))
+
+    def segments_of(self, take: int) -> range:
+        """Return the segments of the `take`th size."""
+        first = sum(one.segments for one in self.run.takes[:take])
+        return range(first, first + self.run.takes[take].segments)
+
+    def take_of(self, segment: int | None) -> int:
+        """Return which size a segment belongs to; 0, the main one, if there is nothing else."""
+        return next((take for take in range(1, len(self.run.takes)) if segment in self.segments_of(take)), 0)
 
     @property
     def disruptions(self) -> int:

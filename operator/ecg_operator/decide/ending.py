@@ -10,7 +10,7 @@ from ecg_api.conditions import ConditionType, Reason, is_true
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import MergeReport, SegmentReport, decode_report
-from ecg_api.status import Progress, WorkFilesState
+from ecg_api.status import Progress, RenditionStatus, WorkFilesState
 from ecg_operator.decide.children import ended, live, succeeded
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.harvest import settle_all
@@ -34,18 +34,19 @@ def succeed(draft: Draft) -> bool:
     frames = draft.status.plan.frames_to_render or draft.status.plan.frames
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
-    draft.change(output=report.output, outputs=report.outputs)
+    draft.change(output=report.output, outputs=_in_order(draft, [*report.outputs, *draft.status.outputs]))
     draft.warn(report.warnings)
     if succeeded(pod):
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
-    missing = next((output for output in report.outputs if output.failure is not None), None)
+    missing = next((output for output in draft.status.outputs if output.failure is not None), None)
     # Pods may start and end between two looks; what was said of their waiting would stay for ever.
     draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
     if missing is not None and missing.failure is not None:
         said = f"{message} The rendition {missing.name} is missing: {missing.failure.message}"
-        fail(draft, missing.failure.model_copy(update={"message": said}), Reason.RENDITION_FAILED)
+        stage = Role.SEGMENTS if draft.given_up else Role.MERGE
+        fail(draft, missing.failure.model_copy(update={"message": said}), Reason.RENDITION_FAILED, stage)
         return True
     draft.change(progress=progress)
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
@@ -66,11 +67,11 @@ def cancel(draft: Draft) -> bool:
     return True
 
 
-def fail(draft: Draft, failure: Failure, reason: Reason) -> None:
-    """End the job with `failure`; the condition of the stage that it was in says so, too."""
+def fail(draft: Draft, failure: Failure, reason: Reason, stage: Role | None = None) -> None:
+    """End the job with `failure`; the condition of `stage`, by default of the one that it is in, says so, too."""
     draft.change(failure=failure)
     if draft.run.admitted_at is not None:
-        condition, stage_reason = STAGE_CONDITIONS[draft.stage]
+        condition, stage_reason = STAGE_CONDITIONS[stage or draft.stage]
         draft.condition(condition, "False", stage_reason, failure.message)
     draft.condition(ConditionType.SUCCEEDED, "False", reason, failure.message)
     draft.condition(ConditionType.FAILED, "True", reason, failure.message)
@@ -94,7 +95,8 @@ def _finish(draft: Draft, reason: Reason, message: str) -> None:
     if status.progress is not None and status.output is None:
         draft.change(progress=status.progress.model_copy(update={"frames_per_second": 0.0, "eta_seconds": None}))
     if status.segments is not None:
-        counts = {"active": 0, "succeeded": len(draft.completed), "failed": int(_names_segment(status.failure))}
+        failed = draft.given_up | _failed_segment(status.failure)
+        counts = {"active": 0, "succeeded": len(draft.completed), "failed": len(failed)}
         draft.change(segments=status.segments.model_copy(update=counts))
     if status.run is not None and status.run.work_files is not WorkFilesState.NONE:
         # In one call, and not only what was seen: a Job may be so new that no watch has told of it.
@@ -110,8 +112,15 @@ def _price_the_minute(draft: Draft, video_seconds: float) -> None:
         draft.change(usage=usage.model_copy(update={"cost": cost}))
 
 
-def _names_segment(found: Failure | None) -> bool:
-    return found is not None and found.segment is not None
+def _failed_segment(found: Failure | None) -> frozenset[int]:
+    return frozenset() if found is None or found.segment is None else frozenset({found.segment})
+
+
+def _in_order(draft: Draft, outputs: list[RenditionStatus]) -> list[RenditionStatus]:
+    """Return results as the manifest lists them, the video at spec.output first."""
+    renditions = draft.spec.renditions if draft.observation.job is not None else []
+    places = {rendition.title: place for place, rendition in enumerate(renditions)}
+    return sorted(outputs, key=lambda output: places.get(output.name, -1))
 
 
 def _merged(draft: Draft) -> tuple[MergeReport, PodView] | None:

@@ -25,10 +25,12 @@ import signal
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, Failure, FailureCode
 from ecg_api.names import SIGTERM_EXIT_CODE, Role
+from ecg_api.renditions import content_of
+from ecg_api.status import RenditionStatus
 from ecg_operator.decide.children import failed, out_of_time, reported_failure, segment_of
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
-from ecg_operator.decide.harvest import settle_all
+from ecg_operator.decide.harvest import next_round, settle_all
 from ecg_operator.manifests import memory_limit
 from ecg_operator.model import DeleteJob, JobView, PodView
 
@@ -44,13 +46,14 @@ def give_up(draft: Draft) -> bool:
     if job is not None and _pieces_are_gone(draft, job):
         _plan_again(draft)
         return True
-    found = (_from_pods(draft, job) or _from_job(draft, job)) if job is not None else None
+    found = _from_children(draft, job) if job is not None else None
     found = found or _disruptions(draft) or _deadlines(draft)
     if found is not None:
         fail(draft, *found)
         return True
     for pod in draft.newly_failed:
-        _tell_retry(draft, pod)
+        if segment_of(draft, pod) not in draft.given_up:
+            _tell_retry(draft, pod)
     return False
 
 
@@ -67,15 +70,42 @@ def _plan_again(draft: Draft) -> None:
     settle_all(draft)
     jobs = [job for job in draft.observation.jobs if job.owned and job.role is not Role.CLEAN]
     superseded = dict.fromkeys((*draft.run.superseded, *(job.uid for job in jobs)))
-    nothing_done = {"completed": "", "frames": 0, "unseen_since": None, "waiting_since": None}
-    draft.note(superseded=list(superseded), round=draft.run.round + 1, **nothing_done)
-    draft.change(plan=None, segments=None)
+    nothing_done = {"completed": "", "frames": 0, "takes": [], "given_up": []}
+    nothing_waits = {"unseen_since": None, "waiting_since": None}
+    draft.note(superseded=list(superseded), round=draft.run.round + 1, **nothing_done, **nothing_waits)
+    draft.change(plan=None, segments=None, outputs=[])
     message = "The plan or finished pieces are gone from storage; the job is planned again."
     for condition, _ in STAGE_CONDITIONS.values():
         draft.condition(condition, "False", Reason.PLANNING, message)
     draft.act(*(DeleteJob(job.name) for job in jobs if not job.deleting))
     draft.tell("Warning", "PlannedAgain", message)
     draft.look_again(SOON)
+
+
+def _from_children(draft: Draft, job: JobView) -> Ending | None:
+    """Return why the job cannot go on; what only renditions of another size need is given up by itself."""
+    while (found := _from_pods(draft, job) or _from_job(draft, job)) is not None:
+        take = draft.take_of(found[0].segment) if job.role is Role.SEGMENTS else 0
+        if not take or take in draft.run.given_up:
+            return found
+        _give_up_size(draft, job, take, found[0])
+    return None
+
+
+def _give_up_size(draft: Draft, job: JobView, take: int, found: Failure) -> None:
+    """List what is made of a size as failed with `found`; everything else is still made."""
+    lost = [one for place, one in enumerate(draft.spec.renditions) if place in draft.run.takes[take].renditions]
+    outputs = [RenditionStatus(name=one.title, content=content_of(one), uri=one.uri, failure=found) for one in lost]
+    draft.note(given_up=[*draft.run.given_up, take])
+    draft.change(outputs=[*draft.status.outputs, *outputs])
+    if draft.status.segments is not None:
+        draft.change(segments=draft.status.segments.model_copy(update={"failed": len(draft.given_up)}))
+    names = ", ".join(one.title for one in lost)
+    draft.tell("Warning", Reason.RENDITION_FAILED, f"{names} cannot be made, the rest goes on. {found.message}")
+    over = {found.segment, *(job.segments[index] for index in job.failed_indexes if index < len(job.segments))}
+    if draft.given_up.intersection(job.segments) - over:
+        # Others of the size would be rendered for nothing; who is stopped with them has kept its finished pieces.
+        next_round(draft)
 
 
 def _from_pods(draft: Draft, job: JobView) -> Ending | None:
@@ -94,7 +124,9 @@ def _from_pods(draft: Draft, job: JobView) -> Ending | None:
 
 
 def _from_job(draft: Draft, job: JobView) -> Ending | None:
-    if not (job.failed or job.failed_indexes) or out_of_time(job):
+    lost = {job.segments[index] for index in job.failed_indexes if index < len(job.segments)}
+    unexpected = lost.intersection(draft.missing)
+    if not (unexpected or (job.failed and not lost)) or out_of_time(job):
         return None
     pods = _failed_pods(draft, job)
     given_up = [pod for pod in pods if pod.index in job.failed_indexes] or pods
@@ -106,15 +138,16 @@ def _from_job(draft: Draft, job: JobView) -> Ending | None:
     if not draft.reached(draft.run.unseen_since, draft.policy.unseen_seconds):
         return None
     message = f"Job {job.name} failed ({job.reason or 'no reason given'}), and no pod of it is left: {job.message}"
-    return failure(FailureCode.UNEXPECTED_ERROR, message), Reason.RESULT_LOST
+    found = failure(FailureCode.UNEXPECTED_ERROR, message)
+    return found.model_copy(update={"segment": min(unexpected, default=None)}), Reason.RESULT_LOST
 
 
 def _failed_pods(draft: Draft, job: JobView) -> list[PodView]:
     """Return failed pods of what is not done yet, the latest first."""
     pods = [pod for pod in draft.pods_of(job) if failed(pod)]
     if job.role is Role.SEGMENTS:
-        done = draft.completed
-        pods = [pod for pod in pods if segment_of(draft, pod) not in done]
+        over = draft.completed | draft.given_up
+        pods = [pod for pod in pods if segment_of(draft, pod) not in over]
     return sorted(pods, key=lambda pod: (pod.finished_at or pod.created_at, pod.name), reverse=True)
 
 

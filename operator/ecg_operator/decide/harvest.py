@@ -58,7 +58,7 @@ def _take_plan(draft: Draft) -> None:
         )
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, " ".join([message, *plan.warnings]))
         draft.warn(plan.warnings[: report.concerns])
-        draft.note(unseen_since=None)
+        draft.note(unseen_since=None, takes=report.takes)
         draft.tell("Normal", "Planned", message)
         return
 
@@ -137,6 +137,12 @@ def settle_all(draft: Draft) -> None:
     """Count the pods that are about to be stopped, too: nobody may see them end."""
     for pod in _unsettled(draft):
         _settle(draft, pod)
+
+
+def next_round(draft: Draft) -> None:
+    """Let another Job render what is missing; the current one is ended by whoever needs its place, or the merge."""
+    settle_all(draft)
+    draft.note(round=draft.run.round + 1, unseen_since=None, waiting_since=None)
 
 
 def attempts(draft: Draft) -> int:

@@ -7,6 +7,7 @@ A round ends early when the job is resumed, when pods were taken away so often t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import FailureCode
@@ -16,7 +17,7 @@ from ecg_api.status import WorkFilesState
 from ecg_operator.decide.children import is_gone, out_of_time, pod_is_lost, report_is_lost
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
-from ecg_operator.decide.harvest import settle_all
+from ecg_operator.decide.harvest import next_round
 from ecg_operator.manifests import Owner, Round, merge_job, plan_job, segment_job
 from ecg_operator.model import CreateJob, DeleteJob, JobView, SetParallelism
 from ecg_operator.policy import Manifest, Policy
@@ -37,11 +38,19 @@ def plan(draft: Draft) -> bool:
 def merge(draft: Draft) -> bool:
     """Have the segments merged."""
     if draft.reason_of(ConditionType.MERGED) != Reason.MERGING:
-        rendered = f"All {draft.total} segments are rendered; they are" if draft.total else "All was there; it is"
-        draft.tell("Normal", "Merging", f"{rendered} being merged.")
+        draft.tell("Normal", "Merging", f"{_what_is_there(draft)} What is there is being merged.")
     draft.condition(ConditionType.MERGED, "False", Reason.MERGING, "The segments are being merged.")
-    _run_job(draft, Role.MERGE, merge_job)
+    _end_other_rounds(draft)  # of a size that was given up
+    _run_job(draft, Role.MERGE, partial(merge_job, given_up=draft.given_up))
     return True
+
+
+def _what_is_there(draft: Draft) -> str:
+    if not draft.total:
+        return "All was in storage before."
+    if not draft.given_up:
+        return f"All {draft.total} segments are in storage."
+    return f"{len(draft.completed)} of {draft.total} segments are in storage, the others are given up."
 
 
 def _run_job(draft: Draft, role: Role, build: Callable[[Owner, RenderJob, Policy], Manifest]) -> None:
@@ -76,8 +85,7 @@ _KUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 def render(draft: Draft) -> bool:
     """Have the missing segments rendered."""
     if not draft.missing:
-        message = f"All {draft.total} segments are in storage." if draft.total else "All was in storage before."
-        draft.condition(ConditionType.RENDERED, "True", Reason.SEGMENTS_RENDERED, message)
+        draft.condition(ConditionType.RENDERED, "True", Reason.SEGMENTS_RENDERED, _what_is_there(draft))
         return False
     _say_rendering(draft)
     _consider_rescue(draft)
@@ -111,7 +119,7 @@ def _consider_rescue(draft: Draft) -> None:
         return
     draft.note(on_demand=True)
     if disrupted:
-        _next_round(draft)
+        next_round(draft)
         message = f"After {disrupted} disruptions, {len(draft.missing)} segments move to on-demand nodes."
         draft.tell("Warning", "MovedToOnDemand", message)
 
@@ -123,16 +131,11 @@ def _consider_another_round(draft: Draft, job: JobView) -> None:
     elif out_of_time(job):
         reason = job.message or job.reason
     elif report_is_lost(draft, job):
-        reason = f"Job {job.name} is complete without them"
+        reason = f"Job {job.name} is over without them"
     else:
         return
-    _next_round(draft)
+    next_round(draft)
     draft.tell("Warning", "SegmentsMoved", f"{len(draft.missing)} segments go to another Job: {reason}.")
-
-
-def _next_round(draft: Draft) -> None:
-    settle_all(draft)
-    draft.note(round=draft.run.round + 1, unseen_since=None, waiting_since=None)
 
 
 def _end_other_rounds(draft: Draft) -> bool:
@@ -149,7 +152,8 @@ def _end_other_rounds(draft: Draft) -> bool:
 def _start(draft: Draft) -> None:
     missing = draft.missing
     share = max(draft.observation.verdict.segments, 1)
-    round_ = Round(draft.run.round, missing, min(share, len(missing)), draft.run.on_demand)
+    may_fail = sum(draft.take_of(segment) > 0 for segment in missing)
+    round_ = Round(draft.run.round, missing, min(share, len(missing)), draft.run.on_demand, may_fail)
     draft.act(CreateJob(segment_job(draft.owner, draft.job, round_, draft.policy)))
 
 

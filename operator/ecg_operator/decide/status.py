@@ -79,7 +79,9 @@ def measure(draft: Draft) -> bool:
         progress=_progress(
             draft.status.progress or Progress(), draft.run.frames + live, plan.frames_to_render or plan.frames, speed
         ),
-        segments=counts.model_copy(update={"active": len(active), "succeeded": len(done)}),
+        segments=counts.model_copy(
+            update={"active": len(active), "succeeded": len(done), "failed": len(draft.given_up)}
+        ),
         attempts=attempts(draft),
     )
     return False

@@ -7,6 +7,7 @@ from typing import Any
 
 from ecg_api.names import (
     CELLS_VARIABLE,
+    GIVEN_UP_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
     PLUGIN_ORIGIN_VARIABLE,
@@ -32,7 +33,10 @@ SCRATCH = "/tmp"  # noqa: S108 (a path in the pod, on a volume of its own)
 
 
 def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], policy: Policy) -> dict[str, str]:
-    """Return the variables of a pod, but for the work URI; ours win over the settings' own."""
+    """Return the variables of a pod, but for the work URI; ours win over the settings' own.
+
+    `segments` are those of a round, for a merge those that are given up.
+    """
     variables = dict(policy.worker_env)
     # The root file system is read-only; Chromium and fontconfig want a home that is not.
     variables |= {"HOME": SCRATCH, "TMPDIR": SCRATCH}
@@ -48,6 +52,8 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
         variables |= {name: value for name, value in origins.items() if value}
         if job.spec.scenario.config_map_ref is not None:
             variables[SCENARIO_FILE_VARIABLE] = f"{SCENARIO_FOLDER}/{SCENARIO_ENTRY}"
+    if role is Role.MERGE and segments:
+        variables[GIVEN_UP_VARIABLE] = format_ranges(segments)
     if role is Role.SEGMENTS:
         variables[SEGMENTS_VARIABLE] = format_ranges(segments)
         if job is not None and job.spec.placement.gpus:

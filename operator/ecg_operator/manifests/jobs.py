@@ -50,12 +50,14 @@ class Round:
         segments: which ones, in order: completion index i renders the i-th.
         parallelism: pods at a time.
         on_demand: its pods go to on-demand nodes only.
+        may_fail: segments of renditions among them; what fails of these does not end the others.
     """
 
     number: int
     segments: tuple[int, ...]
     parallelism: int
     on_demand: bool = False
+    may_fail: int = 0
 
 
 def plan_job(owner: Owner, job: RenderJob, policy: Policy) -> Manifest:
@@ -63,9 +65,9 @@ def plan_job(owner: Owner, job: RenderJob, policy: Policy) -> Manifest:
     return _owned(owner, _simple_job(owner, Role.PLAN, job, policy))
 
 
-def merge_job(owner: Owner, job: RenderJob, policy: Policy) -> Manifest:
-    """Return the Job that joins the segments and writes the output."""
-    return _owned(owner, _simple_job(owner, Role.MERGE, job, policy))
+def merge_job(owner: Owner, job: RenderJob, policy: Policy, given_up: frozenset[int] = frozenset()) -> Manifest:
+    """Return the Job that joins the segments and writes the output, without the sizes that have one of `given_up`."""
+    return _owned(owner, _simple_job(owner, Role.MERGE, job, policy, tuple(sorted(given_up))))
 
 
 def clean_job(owner: Owner, policy: Policy) -> Manifest:
@@ -91,8 +93,9 @@ def segment_job(owner: Owner, job: RenderJob, round_: Round, policy: Policy) -> 
         "completions": len(round_.segments),
         "parallelism": round_.parallelism,
         "backoffLimitPerIndex": job.spec.retry.per_segment,
-        # A video with a hole is of no use: the first segment given up ends the Job.
-        "maxFailedIndexes": 0,
+        # A video with a hole is of no use: the first segment given up ends the Job. A rendition is no part of it; which
+        # segment is whose the Job controller does not know, but we.
+        "maxFailedIndexes": round_.may_fail,
         "activeDeadlineSeconds": _backstop(job, policy),
         "podFailurePolicy": _failure_policy("FailIndex"),
     }, round_.number)  # fmt: skip
@@ -104,8 +107,8 @@ def segment_job(owner: Owner, job: RenderJob, round_: Round, policy: Policy) -> 
     return _owned(owner, {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "template": template}})
 
 
-def _simple_job(owner: Owner, role: Role, job: RenderJob, policy: Policy) -> Manifest:
-    spec = pod_spec(role, job, _work_folder(owner, policy), policy)
+def _simple_job(owner: Owner, role: Role, job: RenderJob, policy: Policy, given_up: tuple[int, ...] = ()) -> Manifest:
+    spec = pod_spec(role, job, _work_folder(owner, policy), policy, given_up)
     return _job(owner, role, spec, {
         "backoffLimit": job.spec.retry.per_segment,
         "activeDeadlineSeconds": _backstop(job, policy),

@@ -14,6 +14,7 @@ import typer
 
 from ecg_api.names import (
     CELLS_VARIABLE,
+    GIVEN_UP_VARIABLE,
     INDEX_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
@@ -54,11 +55,11 @@ Examples, on one machine with a folder for the work files:
   ecg-render worker merge --job job.yaml --work /scratch/clip
 
 Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
-{SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, {PROGRESS_PORT_VARIABLE} \
-and {TERMINATION_LOG_VARIABLE}, as the options of each step say. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, \
-AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does, or ECG_STORAGE_PROFILES \
-(docs/storage.md). BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, \
-MEMORY_THRESHOLD_MB, ECG_CAPTURE and ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
+{SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {GIVEN_UP_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, \
+{PROGRESS_PORT_VARIABLE} and {TERMINATION_LOG_VARIABLE}, as the options of each step say. AWS_ACCESS_KEY_ID, \
+AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does, or \
+ECG_STORAGE_PROFILES (docs/storage.md). BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE and \
+ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
 Each step ends with a report, one line of JSON: on standard output, and in the file that {TERMINATION_LOG_VARIABLE} \
 names (in a pod {TERMINATION_LOG}). The log is on standard error.
@@ -217,7 +218,21 @@ Examples:
 
   ecg-render worker merge --job job.yaml --work /scratch/clip"""
 )
-def merge(job: Job = None, work: Work = None, progress_port: Port = PROGRESS_PORT, report: Log = None) -> None:
+def merge(
+    job: Job = None,
+    work: Work = None,
+    given_up: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANGES",
+            envvar=GIVEN_UP_VARIABLE,
+            show_default=False,
+            help="Segments that could not be rendered, such as 4-5; renditions of their size are left out.",
+        ),
+    ] = None,
+    progress_port: Port = PROGRESS_PORT,
+    report: Log = None,
+) -> None:
     """Join all pieces, add the source's sound, write the output.
 
     The output gets its name when it is complete and checked; then the work files
@@ -225,10 +240,11 @@ def merge(job: Job = None, work: Work = None, progress_port: Port = PROGRESS_POR
     """
     with _step(report) as end:
         from ecg_renderer.worker.merge import merge_job
+        from ecg_renderer.worker.pod import segments_given_up
 
         def work_on(live: Live) -> Coroutine[Any, Any, Report]:
-            assignment = _assignment(job, work, with_scenario=False)
-            return merge_job(assignment, live, lambda merged: _leave(merged, report))
+            assignment, left_out = _assignment(job, work, with_scenario=False), segments_given_up(given_up)
+            return merge_job(assignment, live, lambda merged: _leave(merged, report), left_out)
 
         end(_run(work_on, progress_port))
 

@@ -20,7 +20,7 @@ from ecg_api.pods import MergeReport, decode_report, encode_report
 from ecg_api.ranges import format_ranges
 from ecg_api.renditions import content_of
 from ecg_api.status import OutputStatus, RenditionStatus
-from ecg_renderer.errors import PiecesGone, RenderError
+from ecg_renderer.errors import ManifestError, PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
 from ecg_renderer.progress import Stage
@@ -34,9 +34,15 @@ MERGED = "merged.json"
 """Note among the work files that the output has its final name: the merge's report."""
 
 
-async def merge_job(assignment: Assignment, live: Live, announce: Callable[[MergeReport], None]) -> MergeReport:
+async def merge_job(
+    assignment: Assignment,
+    live: Live,
+    announce: Callable[[MergeReport], None],
+    given_up: frozenset[int] = frozenset(),
+) -> MergeReport:
     """Write the output from the job's cells, and remove its work files.
 
+    Sizes with a segment of `given_up` are left out.
     `announce` is told the report as soon as the output is there: a pod that is killed while it removes work files has
     done its work. Raises a RenderError; one that names a segment if one of its cells is missing.
     """
@@ -46,8 +52,11 @@ async def merge_job(assignment: Assignment, live: Live, announce: Callable[[Merg
         live.say("An earlier try has finished the output already.")
     else:
         takes = [await _as_claimed(work, take) for take in await load_takes(work, assignment)]
+        whole = [take for take in takes if take.segments.isdisjoint(given_up)]
+        if takes[0] not in whole:
+            raise ManifestError("A segment of the main video is given up; there is nothing to merge.")
         with scratch_folder() as folder:
-            report = await _merge(assignment, work, takes, folder, live)
+            report = await _merge(assignment, work, whole, folder, live)
     announce(report)
     return await clean_up(work, report, live)
 

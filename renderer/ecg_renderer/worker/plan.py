@@ -19,7 +19,7 @@ from ecg_api.names import SCENARIO_FILE_VARIABLE
 from ecg_api.options import EncoderName, Options
 from ecg_api.pods import PlanReport, WorkFiles
 from ecg_api.renderjob import RenderJob, ScenarioRef
-from ecg_api.status import PlanSummary
+from ecg_api.status import PlanSummary, TakeNotes
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import OptionsError, ScenarioError, StorageError
 from ecg_renderer.looking import look_ahead
@@ -79,7 +79,7 @@ async def plan_job(
         await store_job(work, one, number)
     for warning in dict.fromkeys([*(warning for one in planned for warning in one.plan.warnings), *notes]):
         live.warn(warning)
-    return _report(assignment, planned, notes)
+    return _report(assignment, takes, planned, notes)
 
 
 async def _reuse(
@@ -146,7 +146,9 @@ def _check_output(assignment: Assignment, prepared: PreparedJob) -> None:
     check_results(assignment.job, assignment.base, prepared.source, prepared.source_url)
 
 
-def _report(assignment: Assignment, planned: Sequence[PreparedJob], notes: Sequence[str]) -> PlanReport:
+def _report(
+    assignment: Assignment, takes: Sequence[Take], planned: Sequence[PreparedJob], notes: Sequence[str]
+) -> PlanReport:
     plans = [one.plan for one in planned]
     plan, target = plans[0], plans[0].target
     live = f"{printable(assignment.cells_uri).rstrip('/')}/{assignment.live_name}" if assignment.job.spec.live else None
@@ -165,8 +167,17 @@ def _report(assignment: Assignment, planned: Sequence[PreparedJob], notes: Seque
         warnings=list(dict.fromkeys([*concerns, *notes, *plan.warnings])),
         live_uri=live,
     )
-    segments = sum(len(one.segments) for one in plans)
-    return PlanReport(plan=summary, segments=segments, concerns=len(concerns))
+    renditions = list(enumerate(assignment.job.spec.renditions))
+    shares = [
+        TakeNotes(segments=len(plan.segments), renditions=[place for place, one in renditions if take.holds(one)])
+        for take, plan in zip(takes, plans, strict=True)
+    ]
+    return PlanReport(
+        plan=summary,
+        segments=sum(share.segments for share in shares),
+        takes=shares if renditions else [],
+        concerns=len(concerns),
+    )
 
 
 # --- the scenario: as on one machine, or the entry of a ConfigMap that is mounted as a file -------

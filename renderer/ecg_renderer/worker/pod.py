@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ecg_api.names import INDEX_VARIABLE, JOB_VARIABLE, SEGMENTS_VARIABLE, TERMINATION_LOG, WORK_VARIABLE
+from ecg_api.names import (
+    GIVEN_UP_VARIABLE,
+    INDEX_VARIABLE,
+    JOB_VARIABLE,
+    SEGMENTS_VARIABLE,
+    TERMINATION_LOG,
+    WORK_VARIABLE,
+)
 from ecg_api.pods import CleanReport, MergeReport, Report, SegmentReport, WorkFiles, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
@@ -87,6 +94,16 @@ def read_work_uri(work: str | None) -> str:
 def folder_uri(folder: str) -> str:
     """Return the address of a folder that is an address already, or a path."""
     return folder if "://" in folder else Path(folder).absolute().as_uri()
+
+
+def segments_given_up(segments: str | None) -> frozenset[int]:
+    """Return the segments that nobody renders; raises ManifestError."""
+    try:
+        return parse_ranges(segments or "")
+    except ValueError:
+        raise ManifestError(
+            f"{GIVEN_UP_VARIABLE} is {segments!r}, which is no list of segments.", hint="Write ranges, such as 4-5."
+        ) from None
 
 
 def segment_number(segments: str | None, index: int | None) -> int:

@@ -175,6 +175,11 @@ class PlannedTake:
     prepared: PreparedJob
     first: int
 
+    @property
+    def segments(self) -> frozenset[int]:
+        """The numbers of its segments among all of the job."""
+        return frozenset(range(self.first, self.first + len(self.prepared.plan.segments)))
+
     def folder(self, scratch: Path) -> Path:
         """Return the folder for its cells below `scratch`, which is made if it is missing."""
         folder = scratch / f"take-{self.number}"
@@ -205,7 +210,7 @@ def segments_of(takes: Sequence[PlannedTake]) -> int:
 def take_with(takes: Sequence[PlannedTake], segment: int) -> PlannedTake:
     """Return the take that a segment belongs to; raises ManifestError if there is no such segment."""
     for take in takes:
-        if segment < take.first + len(take.prepared.plan.segments):
+        if segment in take.segments:
             return take
     raise ManifestError(f"There is no segment {segment}: the plan has {segments_of(takes)}, from 0 on.")
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ecg_api.names import Role
+from ecg_api.ranges import parse_ranges
 from ecg_api.status import Phase, WorkFilesState
 from ecg_operator.decide import decide
 from model_cluster import Fate, Fates, all_well
@@ -93,6 +94,25 @@ def test_an_output_whose_report_was_lost_is_made_again_from_what_is_in_storage(s
         assert world.status.phase is Phase.SUCCEEDED, f"seed {seed}: {world.status}"
         assert {world.tries[Role.SEGMENTS, segment] for segment in range(segments)} == {1}
         assert world.tries[Role.PLAN, None] >= 2
+        assert_clean_end(world)
+
+
+@pytest.mark.parametrize("fates", [segment_two_never_works, segment_two_is_broken])
+@pytest.mark.parametrize(("lag", "crashes"), [(0, 0.0), (3, 0.3)])
+def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(fates: Fates, lag: int, crashes: float) -> None:
+    renditions = [{"uri": "s3://videos/tall.mp4"}, {"uri": "s3://videos/wide.mp4"}]
+    for seed in SEEDS[:4]:
+        world = World(
+            seed, fates, segments=6, takes=(2, 3, 1), lag=lag, crashes=crashes, spec={"renditions": renditions}
+        )
+        world.run()
+        assert (world.status.phase, world.status.reason) == (Phase.FAILED, "RenditionFailed"), f"seed {seed}"
+        assert world.rendered >= {0, 1, 5}
+        assert world.status.output is not None
+        assert [output.name for output in world.status.outputs if output.failure] == ["tall.mp4"]
+        environment = world.manifests["clip-merge"]["spec"]["template"]["spec"]["containers"][0]["env"]
+        (left_out,) = (variable["value"] for variable in environment if variable["name"] == "ECG_GIVEN_UP")
+        assert {2} <= parse_ranges(left_out) <= {2, 3, 4}
         assert_clean_end(world)
 
 

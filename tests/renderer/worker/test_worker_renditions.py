@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import av
@@ -37,10 +38,18 @@ def test_every_result_is_made_by_pods(pods: Pods, folder: Path) -> None:
     assert isinstance(planned, PlanReport)
     assert (planned.segments, planned.plan.frames, planned.plan.frames_to_render) == (2, FRAMES, 2 * FRAMES)
 
+    assert [(take.segments, take.renditions) for take in planned.takes] == [(1, [0]), (1, [1])]
+
     ends = [pods.segment(index, "0-1") for index in (1, 0)]
     reports = [end.report for end in ends]
     assert all(isinstance(report, SegmentReport) for report in reports), [end.log for end in ends]
     assert [report.segment for report in reports if isinstance(report, SegmentReport)] == [1, 0]
+
+    shutil.copytree(pods.work, folder / "copy")
+    left_out = pods.run("merge", ECG_WORK_URI=(folder / "copy").as_uri(), ECG_GIVEN_UP="1").report
+    assert isinstance(left_out, MergeReport)
+    assert [output.name for output in left_out.outputs] == ["main", "captions.mov", "words.srt"]
+    assert not (folder / "out/small.mp4").exists()
 
     merged = pods.run("merge").report
     assert isinstance(merged, MergeReport)

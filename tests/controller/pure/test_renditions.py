@@ -1,0 +1,170 @@
+"""A size of a job that cannot be rendered: what is made of it is missing, and everything else is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecg_api.failures import FailureCode
+from ecg_api.names import Role
+from ecg_api.pods import MergeReport
+from ecg_api.status import OutputStatus, Phase, RenderJobStatus, RenditionStatus, TakeNotes
+from ecg_operator.model import CreateJob, DeleteJob, Observation, PodView
+from observations import (
+    condition,
+    decided,
+    ended_pod,
+    failure_report,
+    job_view,
+    later,
+    merge_report,
+    observed,
+    plan_report,
+    pod,
+    reasons,
+    segment_report,
+    segments_job,
+)
+
+BROKEN = failure_report(
+    FailureCode.INVALID_RENDER_OPTIONS, "The picture is too narrow for a caption.", hint="Widen it."
+)
+FLAKY = failure_report(FailureCode.BROWSER_ERROR, "Chromium went away.")
+RENDITIONS = [
+    {"uri": "s3://videos/out/tall.mp4", "width": 180, "height": 320},
+    {"uri": "s3://videos/out/words.srt"},
+    {"uri": "s3://videos/out/tall.mov", "width": 180, "height": 320},
+    {"uri": "s3://videos/out/square.mp4", "width": 320, "height": 320},
+]
+TAKES = [TakeNotes(segments=2), TakeNotes(segments=2, renditions=[0, 2]), TakeNotes(segments=1, renditions=[3])]
+"""Segments 0 and 1 are the main video's, 2 and 3 of the tall pictures, 4 of the square ones."""
+
+
+def rendering(**pods: PodView) -> Observation:
+    """All five segments have a running pod, but for those that are given as s0, s1, ..."""
+    start = later(observed(spec={"renditions": RENDITIONS}), jobs=(job_view(Role.PLAN),))
+    report = plan_report(5).model_copy(update={"takes": TAKES})
+    planned = replace(start, pods=(ended_pod(Role.PLAN, report),))
+    of_segments = (pods.get(f"s{index}", pod(Role.SEGMENTS, index)) for index in range(5))
+    return later(planned, 1, jobs=(*planned.jobs, segments_job(5)), pods=(*planned.pods, *of_segments))
+
+
+def done(index: int) -> PodView:
+    return ended_pod(Role.SEGMENTS, segment_report(index), index)
+
+
+def failures(status: RenderJobStatus) -> dict[str, str]:
+    return {output.name: output.failure.message for output in status.outputs if output.failure}
+
+
+def test_its_renditions_are_listed_with_the_failure_at_once_and_the_job_goes_on() -> None:
+    decision = decided(rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4)))
+    assert failures(decision.status) == {"square.mp4": "The picture is too narrow for a caption."}
+    assert decision.status.outputs[0].uri == "s3://videos/out/square.mp4"
+    assert decision.status.phase is Phase.RENDERING
+    assert decision.status.failure is None
+    assert decision.status.segments is not None
+    assert (decision.status.segments.failed, decision.status.segments.total) == (1, 5)
+    assert "square.mp4 cannot be made, the rest goes on." in decision.events[-1].message
+    assert not decision.actions  # nobody is stopped
+    again = decided(later(rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4)), 3))
+    assert not again.events and not again.actions
+
+
+def test_pods_of_its_other_segments_are_stopped_since_they_would_work_for_nothing() -> None:
+    start = rendering(s0=done(0), s2=ended_pod(Role.SEGMENTS, BROKEN, 2))
+    stopped = decided(start)
+    assert set(failures(stopped.status)) == {"tall.mp4", "tall.mov"}
+    assert stopped.actions == (DeleteJob("clip-seg-0"),)
+    plan_only = later(start, 3, jobs=start.jobs[:1], pods=())
+    (create,) = decided(plan_only).actions
+    assert isinstance(create, CreateJob)
+    assert create.manifest["metadata"]["annotations"]["render.ecg.dev/segments"] == "1,4"
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+def test_it_has_the_same_tries_as_any_segment(tries: int) -> None:
+    start = rendering(s4=ended_pod(Role.SEGMENTS, FLAKY, 4))
+    more = (ended_pod(Role.SEGMENTS, FLAKY, 4, tag=f"try-{number}") for number in range(1, tries))
+    status = decided(replace(start, pods=(*start.pods, *more))).status
+    assert bool(failures(status)) is (tries == 3)
+    assert status.phase is Phase.RENDERING
+
+
+def test_a_segment_of_the_main_video_still_ends_the_job() -> None:
+    status = decided(rendering(s1=ended_pod(Role.SEGMENTS, BROKEN, 1), s4=ended_pod(Role.SEGMENTS, BROKEN, 4))).status
+    assert (status.phase, status.reason) == (Phase.FAILED, "SegmentFailed")
+    assert status.failure is not None and status.failure.segment == 1
+    assert status.segments is not None and status.segments.failed in (1, 2)
+
+
+@pytest.mark.parametrize("renditions", [[], RENDITIONS])
+def test_the_job_controller_may_give_up_so_many_segments_as_are_no_part_of_the_main_video(renditions: Any) -> None:
+    report = plan_report(5).model_copy(update={"takes": TAKES if renditions else []})
+    start = later(observed(spec={"renditions": renditions}), jobs=(job_view(Role.PLAN),))
+    (create,) = decided(replace(start, pods=(ended_pod(Role.PLAN, report),))).actions
+    assert isinstance(create, CreateJob)
+    assert create.manifest["spec"]["maxFailedIndexes"] == (3 if renditions else 0)
+
+
+def test_what_the_job_controller_gave_up_counts_though_no_pod_of_it_is_left() -> None:
+    start = rendering()
+    job = replace(start.jobs[1], failed_indexes=frozenset({4}))
+    gone = replace(start, jobs=(start.jobs[0], job), pods=start.pods[:-1])
+    waiting = decided(gone)
+    assert not failures(waiting.status)
+    assert "no pod of it is left" in failures(decided(later(gone, 31)).status)["square.mp4"]
+
+
+def test_a_job_that_is_over_without_a_report_is_followed_by_another_round() -> None:
+    """The Job controller says Failed for good, since an index was given up; nothing may come of it any more."""
+    start = rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4))
+    job = replace(start.jobs[1], failed=True, reason="FailedIndexes", failed_indexes=frozenset({4}))
+    lost = later(start, 1, jobs=(start.jobs[0], job), pods=start.pods[:1])
+    later_on = later(lost, 31)
+    assert decided(later_on).actions == (DeleteJob("clip-seg-0"),)
+    assert "are over without" not in str(decided(later_on).status.failure)
+
+
+def merged(report: MergeReport) -> Any:
+    """What is decided when all but the square pictures were rendered, and the merge pod says `report`."""
+    start = rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4), **{f"s{index}": done(index) for index in range(4)})
+    merging = later(start, 3, jobs=(*start.jobs, job_view(Role.MERGE)))
+    return decided(replace(merging, pods=(*merging.pods, ended_pod(Role.MERGE, report))))
+
+
+def test_the_merge_is_told_what_to_leave_out() -> None:
+    decision = decided(
+        rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4), **{f"s{index}": done(index) for index in range(4)})
+    )
+    (create,) = decision.actions
+    assert isinstance(create, CreateJob)
+    environment = create.manifest["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "ECG_GIVEN_UP", "value": "4"} in environment
+    assert "4 of 5 segments are in storage, the others are given up." in condition(decision.status, "Rendered").message
+    assert reasons(decision.events)[-1] == "Merging"
+
+
+def test_at_the_end_the_job_has_failed_and_what_is_there_is_listed_in_the_order_of_the_manifest() -> None:
+    there = [RenditionStatus(name=name, uri=name) for name in ("main", "tall.mp4", "words.srt", "tall.mov")]
+    report = merge_report().model_copy(update={"outputs": there})
+    status = merged(report).status
+    assert (status.phase, status.reason) == (Phase.FAILED, "RenditionFailed")
+    assert [output.name for output in status.outputs] == ["main", "tall.mp4", "words.srt", "tall.mov", "square.mp4"]
+    assert isinstance(status.output, OutputStatus)
+    assert status.failure.code is FailureCode.INVALID_RENDER_OPTIONS
+    assert status.failure.hint == "Widen it."
+    assert "The rendition square.mp4 is missing: The picture is too narrow" in status.failure.message
+    assert (condition(status, "Rendered").status, condition(status, "Merged").status) == ("False", "True")
+    assert status.segments.failed == 1
+
+
+def test_a_new_plan_tries_everything_anew() -> None:
+    start = rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4))
+    gone = failure_report(FailureCode.RENDER_ERROR).model_copy(update={"plan_again": True})
+    again = later(start, 1, pods=(*start.pods[:-2], ended_pod(Role.SEGMENTS, gone, 3)))
+    status = decided(again).status
+    assert status.outputs == []
+    assert status.run is not None and (status.run.given_up, status.run.takes) == ([], [])
