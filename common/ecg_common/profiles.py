@@ -165,6 +165,17 @@ class StorageProfiles(RootModel[tuple[StorageProfile, ...]]):
             )
         return name
 
+    def kept(self, name: str, bucket: str) -> str:
+        """Return the profile that a job has begun with; raises ValueError if `bucket` is not its bucket any more."""
+        profile = self.get(name)
+        if profile is not None and profile.bucket == bucket:
+            return name
+        now = f"has the bucket {profile.bucket!r} now" if profile else f"is not there any more; {self._choices()}"
+        raise ValueError(
+            f"the job's results go to s3://{bucket}, and the storage profile {name!r} {now}. Put it back as it was, "
+            "and create the job again"
+        )
+
     def address(self, name: str, uri: str) -> str:
         """Return where in the bucket of a profile `uri` lies: s3:///key is in whichever that is.
 

@@ -31,7 +31,7 @@ from ecg_api.overrides import set_path
 from ecg_api.problems import ManifestProblems, describe
 from ecg_api.renditions import MOST_RENDITIONS, Rendition, check_addresses, check_live_folder
 from ecg_api.running import Deadlines, Placement, Resources, Retry, Segments, Toleration, Ttl
-from ecg_api.status import RenderJobStatus
+from ecg_api.status import RenderJobStatus, StorageStatus
 from ecg_api.uris import LocalUri, ReadableUri, Text, WebUri, WritableUri
 
 __all__ = [
@@ -310,26 +310,33 @@ def parse_render_job(data: object, *, pruned: bool = False) -> RenderJob:
 
 
 class Places(Protocol):
-    """Named places for results. Both raise ValueError with a sentence."""
+    """Named places for results. All raise ValueError with a sentence."""
 
     def chosen(self, name: str, source: str) -> str:
         """Return the place for a job whose video is at `source`."""
+
+    def kept(self, name: str, bucket: str) -> str:
+        """Return the place `name` of a job that has begun with that bucket."""
 
     def address(self, name: str, uri: str) -> str:
         """Return where in the place a result's `uri` lies."""
 
 
-def settled(job: RenderJob, places: Callable[[], Places]) -> RenderJob:
+def settled(job: RenderJob, places: Callable[[], Places], begun: StorageStatus | None = None) -> RenderJob:
     """Return a job whose results have whole addresses; `places` gives what spec.storage chooses among.
 
-    Raises ManifestProblems for a place that is not there, and for results that lie elsewhere.
+    A job that was let in keeps the place that it has `begun` with. Raises ManifestProblems for a place that is not
+    there, and for results that lie elsewhere.
     """
     spec = job.spec
     if spec.storage is None:
         return job
     try:
         found = places()
-        name = found.chosen(spec.storage.profile, spec.source.uri)
+        if begun is None:
+            name = found.chosen(spec.storage.profile, spec.source.uri)
+        else:
+            name = found.kept(begun.profile, begun.bucket)
     except ValueError as error:
         raise ManifestProblems([f"spec.storage.profile: {error}"]) from None
     problems: list[str] = []

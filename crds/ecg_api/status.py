@@ -108,6 +108,13 @@ class LiveStatus(StatusModel):
     url: str = Field(description="Playlist (HLS) of what is finished, as the HTTP service hands it out.")
 
 
+class StorageStatus(StatusModel):
+    """The place of a job's results, as it was chosen when the job was let in."""
+
+    profile: str = Field(description="Storage profile.")
+    bucket: str = Field(description="Its bucket then; the job ends if it is another one later.")
+
+
 class ReplicaStatus(StatusModel):
     """The copy of a result at a second place, as the storage profile of the first says."""
 
@@ -287,6 +294,9 @@ class RenderJobStatus(StatusModel):
     plan: PlanSummary | None = Field(default=None, description="What the plan found out.")
     encoder: str | None = Field(default=None, description="The encoder in use, such as nvenc, x264 or vp9.")
     encoder_reason: str | None = Field(default=None, description="Why this encoder and not another.")
+    storage: StorageStatus | None = Field(
+        default=None, description="Where results go, of a job that chooses by spec.storage; kept from admission on."
+    )
     output: OutputStatus | None = Field(default=None, description="The finished video.")
     outputs: list[RenditionStatus] = Field(
         default_factory=list, description="All results of a job with renditions, the video at spec.output first."

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ecg_api.names import Role
 from ecg_api.pods import PodProgress
 from ecg_api.renderjob import RenderJob
-from ecg_api.status import RenderJobStatus
+from ecg_api.status import RenderJobStatus, StorageStatus
 from ecg_cluster.cache import Key
 from ecg_operator.prices import NodeView
 
@@ -125,6 +125,7 @@ class Observation:
         rival: name of an older, unfinished RenderJob that writes to one of the same outputs, else empty.
         contested: the address of that output.
         scenario_problem: what is wrong with the ConfigMap that holds the scenario, else empty.
+        place: where results go, if the job chooses a storage profile.
         progress: what running pods last said, by pod name.
         obstacles: what keeps a Job without pods from having any (quota, PodSecurity, Kueue), by the Job's name.
         nodes: on which its pods are, by name, as far as they are known; empty where nothing has a price.
@@ -149,6 +150,7 @@ class Observation:
     rival: str = ""
     contested: str = ""
     scenario_problem: str = ""
+    place: StorageStatus | None = None
     obstacles: Mapping[str, str] = field(default_factory=dict)
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     refusal: str = ""

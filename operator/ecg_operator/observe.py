@@ -81,6 +81,7 @@ class Observer:
             rival=rival,
             contested=contested,
             scenario_problem="" if gone else await self._scenario_problem(view, key),
+            place=view.place,
             obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             nodes=await self._nodes.named(pod.node for pod in pods) if self._nodes is not None else {},
             refusal=self._world.refusals.get(view.uid, ""),

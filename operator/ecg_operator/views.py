@@ -28,7 +28,7 @@ from ecg_api.names import (
 from ecg_api.problems import ManifestProblems
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job, settled
-from ecg_api.status import RenderJobStatus, WorkFilesState
+from ecg_api.status import RenderJobStatus, StorageStatus, WorkFilesState
 from ecg_cluster.cache import Key, Record
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.model import JobView, PodView
@@ -47,6 +47,7 @@ class RenderJobView:
     Attributes:
         job: the parsed manifest without status; None if it breaks a rule, then `problems` says which.
         status: as last written; None if this version cannot read it, then `problems` says why.
+        place: where results go, if it chooses a storage profile.
         outputs: addresses that it writes to, the main one first; empty if they cannot be read.
     """
 
@@ -58,6 +59,7 @@ class RenderJobView:
     job: RenderJob | None
     status: RenderJobStatus | None
     problems: tuple[str, ...] = ()
+    place: StorageStatus | None = None
     outputs: tuple[str, ...] = ()
 
     @property
@@ -123,7 +125,7 @@ def read_whole(obj: Json, storage: StorageProfiles = NO_PROFILES) -> RenderJobVi
     meta = obj["metadata"]
     status, status_problem = _read_status(obj.get("status") or {})
     finished = status is not None and is_true(status.conditions, ConditionType.FINISHED)
-    job, problems = _read_spec(obj, finished, storage)
+    job, problems = _read_spec(obj, finished, storage, status.storage if status is not None else None)
     return RenderJobView(
         uid=meta["uid"],
         generation=int(meta.get("generation", 0)),
@@ -131,6 +133,7 @@ def read_whole(obj: Json, storage: StorageProfiles = NO_PROFILES) -> RenderJobVi
         deleting="deletionTimestamp" in meta,
         labels=dict(meta.get("labels") or {}),
         job=job,
+        place=_place(obj, job, status, storage),
         status=status,
         problems=(*problems, *status_problem),
         outputs=(job.spec.output.uri, *(one.uri for one in job.spec.renditions)) if job is not None else (),
@@ -263,7 +266,25 @@ def _read_status(raw: Json) -> tuple[RenderJobStatus | None, tuple[str, ...]]:
         return None, (f"{place}: {first['msg']}; was it written by a newer operator?",)
 
 
-def _read_spec(obj: Json, finished: bool, storage: StorageProfiles) -> tuple[RenderJob | None, tuple[str, ...]]:
+def _place(
+    obj: Json, job: RenderJob | None, status: RenderJobStatus | None, storage: StorageProfiles
+) -> StorageStatus | None:
+    """Return the place that a job has chosen: the one that it began with, else what the profiles of now lead to."""
+    if job is None or status is None or status.storage is not None:
+        return status.storage if status is not None else None
+    spec = obj.get("spec") or {}
+    if not spec.get("storage"):
+        return None
+    try:
+        profile = storage.get(storage.chosen(spec["storage"]["profile"], job.spec.source.uri))
+    except ValueError:  # of a job that is over
+        profile = None
+    return StorageStatus(profile=profile.name, bucket=profile.bucket) if profile is not None else None
+
+
+def _read_spec(
+    obj: Json, finished: bool, storage: StorageProfiles, begun: StorageStatus | None
+) -> tuple[RenderJob | None, tuple[str, ...]]:
     meta = obj["metadata"]
     annotations = {k: v for k, v in (meta.get("annotations") or {}).items() if k != LAST_APPLIED}
     spec = dict(obj.get("spec") or {})
@@ -284,7 +305,7 @@ def _read_spec(obj: Json, finished: bool, storage: StorageProfiles) -> tuple[Ren
     try:
         job = parse_render_job(manifest, pruned=True)
         # What is over needs no place, and its profile may be gone; it still has to go in time.
-        return job if finished else settled(job, lambda: storage), ()
+        return job if finished else settled(job, lambda: storage, begun), ()
     except ManifestProblems as problems:
         return None, tuple(problems.problems)
 

@@ -143,7 +143,9 @@ def enqueue(draft: Draft) -> bool:
         draft.condition(ConditionType.SCHEDULED, "False", Reason.QUEUED, message)
         return True
     draft.note(admitted_at=draft.now)
-    draft.change(start_time=draft.status.start_time or draft.now)
+    # What was chosen stays, whatever becomes of the list of profiles while the job runs: its pods write to one place.
+    storage = draft.status.storage or draft.observation.place
+    draft.change(start_time=draft.status.start_time or draft.now, storage=storage)
     message = "Admitted; the first pod is about to start."
     draft.condition(ConditionType.SCHEDULED, "False", Reason.NODE_PROVISIONING, message)
     draft.tell("Normal", "Admitted", message)

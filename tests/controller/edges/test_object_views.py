@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ecg_api.names import Role
+from ecg_api.status import StorageStatus
 from ecg_cluster.cache import Key
 from ecg_common.profiles import read_profiles
 from ecg_operator.views import RenderJobView, read_job, read_pod, read_render_job
@@ -287,6 +288,31 @@ def test_results_lie_in_the_storage_profile_that_is_chosen_or_the_job_is_refused
     assert read_render_job({**RENDER_JOB, "spec": {**SPEC, "output": output}}).value.problems == (
         "spec: output.uri: names no bucket; write s3://bucket/key, or choose a place by storage.profile",
     )
+
+
+def test_a_job_that_has_begun_keeps_its_place_and_ends_when_that_is_gone() -> None:
+    def read(profiles: str, **status: Any) -> RenderJobView:
+        spec = {**SPEC, "output": {"uri": "s3:///out/a.mp4"}, "storage": {"profile": "auto"}}
+        value = read_render_job({**RENDER_JOB, "spec": spec, "status": status}, storage=read_profiles(profiles)).value
+        assert isinstance(value, RenderJobView)
+        return value
+
+    near, far = '{"name": "near", "bucket": "near-1"}', '{"name": "far", "bucket": "far-1"}'
+    new = read(f"[{near}, {far}]")
+    assert new.place == StorageStatus(profile="near", bucket="near-1")
+    begun = read(f"[{far}, {near}]", storage=new.place.model_dump())
+    assert begun.outputs == ("s3://near-1/out/a.mp4",), "first in the list is another one now"
+    assert begun.place == new.place
+    for profiles, now in (
+        (f"[{far}]", "is not there any more; there are far"),
+        ('[{"name": "near", "bucket": "near-2"}]', "has the bucket 'near-2' now"),
+    ):
+        lost = read(profiles, storage=new.place.model_dump())
+        assert lost.job is None
+        assert lost.problems == (
+            f"spec.storage.profile: the job's results go to s3://near-1, and the storage profile 'near' {now}. "
+            "Put it back as it was, and create the job again",
+        )
 
 
 def test_fields_that_only_a_newer_crd_knows_end_no_job() -> None:

@@ -11,9 +11,10 @@ from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import SEGMENTS_ANNOTATION, Role
 from ecg_api.pods import FailureReport, MergeReport
 from ecg_api.ranges import format_ranges
-from ecg_api.status import Phase, Progress, RenditionStatus, WorkFilesState
+from ecg_api.status import Phase, Progress, RenditionStatus, StorageStatus, WorkFilesState
 from ecg_operator.model import CreateJob, DeleteChildren, DeleteJob, SetParallelism, Verdict
 from observations import (
+    ADMITTED,
     condition,
     decided,
     ended_pod,
@@ -27,6 +28,7 @@ from observations import (
     planning,
     pod,
     reasons,
+    render_job,
     rendering,
     segment_report,
     segments_job,
@@ -236,6 +238,17 @@ def test_an_encoder_that_is_not_the_gpus_is_told_once_with_its_reason(
     assert f"by {report['encoder']} ({report['encoder_reason']})" in condition(decision.status, "Rendered").message
     second = later(first, 3, pods=(*first.pods, ended_pod(Role.SEGMENTS, segment_report(2, **report), 2)))
     assert decided(second).events == ()
+
+
+def test_the_place_of_results_is_settled_when_the_job_is_let_in() -> None:
+    near = StorageStatus(profile="near", bucket="near-1")
+    waiting = observed(place=near, verdict=Verdict(admitted=False, reason="waits"))
+    assert decided(waiting).status.storage is None
+    begun = later(replace(waiting, verdict=ADMITTED))
+    assert begun.status.storage == near
+    other = StorageStatus(profile="far", bucket="far-1")
+    again = later(replace(begun, place=other, job=render_job(suspend=True)))
+    assert decided(replace(again, job=render_job())).status.storage == near, "also when it is let in once more"
 
 
 def with_outputs(*outputs: RenditionStatus) -> MergeReport:
