@@ -130,7 +130,9 @@ def encode_report(report: Report) -> str:
     if isinstance(report, FailureReport):
         return _dumped(_shortened_failure(report))
     if isinstance(report, PlanReport):
-        plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, 2400)})
+        bare = report.model_copy(update={"plan": report.plan.model_copy(update={"warnings": []})})
+        room = REPORT_BYTES - len(_dumped(bare).encode())
+        plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, room)})
         return _dumped(report.model_copy(update={"plan": plan}))
     if isinstance(report, MergeReport):
         return _packed(_shorter_merges(report))

@@ -20,7 +20,7 @@ from ecg_api.pods import (
 )
 from ecg_api.ranges import format_ranges, parse_ranges
 from ecg_api.renderjob import NAME_LENGTH
-from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, TakeNotes
 
 PLAN = PlanSummary(width=1920, height=1080, rate="30000/1001", frames=900)
 OUTPUT = OutputStatus(uri="s3://b/o.mp4", size_bytes=9, duration_seconds=1.5, frames=45, sha256="0" * 64)
@@ -49,6 +49,11 @@ def test_however_long_its_texts_a_report_fits_a_termination_message(filler: str)
     reports = [
         FailureReport(failure=failure),
         PlanReport(plan=PLAN.model_copy(update={"uri": "s3://b/plan.json", "warnings": lines}), segments=1000),
+        PlanReport(
+            plan=PLAN.model_copy(update={"uri": f"s3://{'u' * 800}", "live_uri": "u" * 800, "warnings": lines}),
+            segments=1088,
+            takes=[TakeNotes(segments=64, renditions=[number]) for number in range(17)],
+        ),
         MergeReport(output=OUTPUT.model_copy(update={"url": f"https://h/{'u' * 1500}"}), warnings=lines),
         SegmentReport(segment=1, frames=9, encoder="x264", metrics=RenderMetrics(), warnings=lines),
     ]
