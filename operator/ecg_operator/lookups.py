@@ -19,6 +19,7 @@ from ecg_api.renderjob import ConfigMapRef
 from ecg_cluster.client import CONFIG_MAPS, EVENTS, NODES, Json
 from ecg_cluster.errors import ApiError, NotFound, Refused
 from ecg_operator.cluster import Cluster
+from ecg_operator.decide.children import idle
 from ecg_operator.model import JobView, PodView
 from ecg_operator.prices import NodeView
 from ecg_operator.views import millis
@@ -84,49 +85,53 @@ class JobEvents:
         self._cluster = cluster
         self._patience = patience
         self._clock = clock
-        self._answers: dict[tuple[str, str], tuple[Mapping[str, str], float]] = {}
+        self._answers: dict[tuple[str, str], tuple[Mapping[str, tuple[str, str]], float]] = {}
         self._may_not = False
 
     async def obstacles(
         self, namespace: str, jobs: tuple[JobView, ...], pods: tuple[PodView, ...], now: datetime
     ) -> dict[str, str]:
-        """Return what keeps Jobs without pods from having any, a sentence by the Job's name."""
+        """Return what keeps Jobs of which no pod works or waits from having one, a sentence by the Job's name."""
         found = {}
-        served = {pod.job_uid for pod in pods}
         for job in jobs:
             over = job.complete or job.failed or job.deleting or not job.owned or job.role is Role.CLEAN
-            if over or job.uid in served:
+            idle_since = None if over else idle(job, pods)
+            if idle_since is None:
                 continue
             if job.suspended:
                 said = await self._of_workload(namespace, job)
-            elif (now - job.created_at).total_seconds() >= self._patience:
-                said = await self._of_job(namespace, job)
+            elif (now - idle_since).total_seconds() >= self._patience:
+                said = await self._of_job(namespace, job, idle_since)
             else:
                 continue
             if said:
                 found[job.name] = said
         return found
 
-    async def _of_job(self, namespace: str, job: JobView) -> str:
+    async def _of_job(self, namespace: str, job: JobView, since: datetime) -> str:
         found = await self._latest(namespace, f"involvedObject.uid={job.uid},reason=FailedCreate")
-        said = next(iter(found.values()), "").removeprefix("Error creating: ")
+        at, said = next(iter(found.values()), ("", ""))
+        if not at or datetime.fromisoformat(at) < since:
+            return ""  # there were pods afterwards
+        said = said.removeprefix("Error creating: ")
         return re.sub(r'^pods "[^"]*"', "pods", said)  # each try has a name of its own
 
     async def _of_workload(self, namespace: str, job: JobView) -> str:
         found = await self._latest(namespace, "involvedObject.kind=Workload,reason=Pending")
         beginning = f"job-{job.name}"[:_WORKLOAD_PREFIX]
-        return next((said for name, said in found.items() if name.rpartition("-")[0] == beginning), "")
+        return next((said for name, (_, said) in found.items() if name.rpartition("-")[0] == beginning), "")
 
-    async def _latest(self, namespace: str, selector: str) -> Mapping[str, str]:
-        """Return the newest message of each object, by its name."""
+    async def _latest(self, namespace: str, selector: str) -> Mapping[str, tuple[str, str]]:
+        """Return time and text of the newest message of each object, by its name."""
         known = self._answers.get((namespace, selector))
         if known is not None and known[1] > self._clock():
             return known[0]
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, str]] = {}
         try:
             page = await self._cluster.list_page(EVENTS, namespace, {"fieldSelector": selector})
             for event in sorted(page.get("items") or (), key=_time):
-                found[event["involvedObject"]["name"]] = str(event.get("message", ""))[:LONGEST_SENTENCE]
+                said = str(event.get("message", ""))[:LONGEST_SENTENCE]
+                found[event["involvedObject"]["name"]] = _time(event), said
         except ApiError as error:  # it is only about words
             if not isinstance(error, Refused) or not self._may_not:
                 log.warning("what keeps Jobs from having pods cannot be read: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ecg_api.names import Role
@@ -34,6 +35,14 @@ def lost(pod: PodView, now: datetime, patience: float) -> bool:
     """Tell whether the pod should have ended `patience` seconds ago, as on a node that is gone."""
     overdue = pod.gone_by is not None and now > pod.gone_by + timedelta(seconds=patience)
     return pod.deleting and not ended(pod) and overdue
+
+
+def idle(job: JobView, pods: Iterable[PodView]) -> datetime | None:
+    """Return since when none of the Job's pods works or waits: the last one's end; None while one does."""
+    ours = [pod for pod in pods if pod.job_uid == job.uid]
+    if not all(ended(pod) for pod in ours):
+        return None
+    return max((pod.finished_at or pod.created_at for pod in ours), default=job.created_at)
 
 
 def live(pod: PodView, now: datetime, patience: float) -> bool:

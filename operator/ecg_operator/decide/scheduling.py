@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecg_api.conditions import ConditionType, Reason
-from ecg_operator.decide.children import ended, running
+from ecg_operator.decide.children import ended, idle, running
 from ecg_operator.decide.draft import Draft
 from ecg_operator.model import JobView, PodView
 
@@ -75,10 +75,10 @@ def _wait(draft: Draft, job: JobView | None, pods: list[PodView]) -> Wait | None
     reasons = [found for found in (_pod_waits(draft, pod) for pod in pods) if found is not None]
     if reasons:
         return min(reasons, key=lambda found: _URGENCY.index(found[0]))
-    if not draft.pods_of(job) and _is_old_enough(draft, job):
+    if not pods and draft.reached(idle(job, draft.pods_of(job)), draft.policy.start_seconds):
         draft.look_again(_OBSTACLE_SECONDS)
         said = draft.observation.obstacles.get(job.name, "")
-        if said:
+        if said or draft.pods_of(job):  # with pods that have ended, silence is a pause between two tries
             return _refusal(said)
         return Reason.NODE_PROVISIONING, f"Job {job.name} has no pod yet; `kubectl describe job {job.name}` says why."
     return None
@@ -118,6 +118,6 @@ def _pod_waits(draft: Draft, pod: PodView) -> Wait | None:
     return Reason.NODE_PROVISIONING, "The pod waits for a node."
 
 
-def _is_old_enough(draft: Draft, what: JobView | PodView) -> bool:
+def _is_old_enough(draft: Draft, pod: PodView) -> bool:
     """Tell whether a start takes long enough to be worth a word; most starts do not."""
-    return draft.reached(what.created_at, draft.policy.start_seconds)
+    return draft.reached(pod.created_at, draft.policy.start_seconds)

@@ -75,10 +75,12 @@ def measure(draft: Draft) -> bool:
     unfinished = {pod.name for pod in active if segment_of(draft, pod) not in done}
     live = sum(draft.observation.progress[name].frames_done for name in unfinished & draft.observation.progress.keys())
     speed = sum(one.frames_per_second or 0.0 for one in said) or _average(draft)
+    total = plan.frames_to_render or plan.frames
+    progress = _progress(draft.status.progress or Progress(), draft.run.frames + live, total, speed)
+    if not draft.missing:  # the rest was in storage before, or is given up
+        progress = progress.model_copy(update={"eta_seconds": None})
     draft.change(
-        progress=_progress(
-            draft.status.progress or Progress(), draft.run.frames + live, plan.frames_to_render or plan.frames, speed
-        ),
+        progress=progress,
         segments=counts.model_copy(
             update={"active": len(active), "succeeded": len(done), "failed": len(draft.given_up)}
         ),

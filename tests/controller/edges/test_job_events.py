@@ -14,7 +14,7 @@ from ecg_cluster.errors import ApiError, api_error
 from ecg_operator.cluster import Cluster
 from ecg_operator.lookups import JobEvents
 from ecg_operator.model import JobView, PodView
-from observations import NOW, job_view, pod
+from observations import NOW, ended_pod, job_view, pod
 
 JOB = job_view(Role.PLAN)
 HELD = job_view(Role.PLAN, suspended=True)
@@ -83,6 +83,17 @@ def test_a_young_job_and_one_with_pods_are_not_asked_about() -> None:
     assert site.obstacles(JOB, seconds=3) == {}
     assert site.obstacles(JOB, pods=(pod(Role.PLAN),)) == {}
     assert site.asked == 0
+
+
+def test_a_try_that_is_refused_after_an_earlier_one_has_ended_is_told_but_no_older_refusal() -> None:
+    """A quota may be used up by others while a pod of ours runs."""
+    failed = ended_pod(Role.PLAN, "its last words", seconds=10)
+    site = Site({OF_JOB: [event("clip-plan", "before it ran", 5)]})
+    assert site.obstacles(JOB, pods=(failed,), seconds=16) == {}, "a pause between two tries is nothing to ask about"
+    assert site.asked == 0
+    assert site.obstacles(JOB, pods=(failed,), seconds=20) == {}
+    site.now, site.events = 31, {OF_JOB: [event("clip-plan", "before it ran", 5), event("clip-plan", "exceeded", 22)]}
+    assert site.obstacles(JOB, pods=(failed,), seconds=30) == {"clip-plan": "exceeded"}
 
 
 def test_the_answer_is_remembered_for_half_a_minute() -> None:

@@ -148,6 +148,10 @@ def test_the_merge_is_told_what_to_leave_out() -> None:
 
 
 def test_at_the_end_the_job_has_failed_and_what_is_there_is_listed_in_the_order_of_the_manifest() -> None:
+    start = rendering(s4=ended_pod(Role.SEGMENTS, BROKEN, 4), **{f"s{index}": done(index) for index in range(4)})
+    progress = later(later(start, 3), 3).status.progress
+    assert progress is not None
+    assert progress.frames_done < progress.frames_total and progress.eta_seconds is None
     there = [RenditionStatus(name=name, uri=name) for name in ("main", "tall.mp4", "words.srt", "tall.mov")]
     report = merge_report().model_copy(update={"outputs": there})
     status = merged(report).status

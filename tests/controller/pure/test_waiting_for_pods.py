@@ -208,6 +208,18 @@ def test_what_refuses_the_pods_of_a_job_is_said_in_its_words(said: str, reason: 
     assert said in failed.failure.message
 
 
+def test_a_quota_that_refuses_the_next_try_is_said_though_an_earlier_pod_is_there() -> None:
+    start = rendering(1)
+    flaky = ended_pod(Role.SEGMENTS, failure_report(FailureCode.BROWSER_ERROR), 0, seconds=1)
+    failed = later(replace(start, pods=(*start.pods[:1], flaky)), 20)
+    assert condition(decided(failed).status, "Scheduled").status == "True", "a pause between two tries"
+    refused = replace(failed, obstacles={"clip-seg-0": QUOTA.format(used=4)})
+    shown = condition(decided(refused).status, "Scheduled")
+    assert (shown.status, shown.reason) == ("False", Reason.QUOTA_EXCEEDED)
+    ended = decided(later(refused, 901)).status
+    assert ended.failure is not None and "exceeded quota" in ended.failure.message
+
+
 def test_other_numbers_of_a_quota_are_no_reason_to_write() -> None:
     refused = replace(later(planning(), 8), obstacles={"clip-plan": QUOTA.format(used=4)})
     again = later(refused, 30, obstacles={"clip-plan": QUOTA.format(used=3)})
