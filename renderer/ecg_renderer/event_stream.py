@@ -181,7 +181,7 @@ async def sound_pieces(
         return
     files = CellFiles(scratch, 0, prepared.plan.cell_frames)
     wanted = {files.path(number): prepared.sound(number) for number in cells}
-    found = await store.fetch(wanted) if store else set()
+    found = await store.fetch(wanted) if store else {}
     missing = [number for number in cells if files.path(number) not in found]
     for number in cells:
         if number not in missing:

@@ -49,13 +49,16 @@ class Film:
         """The whole picture."""
         return Box(0, 0, self.width, self.height)
 
-    def place_of(self, node_id: object) -> str:
-        """Return words for where a node is, such as ` on "Hello" in the cue "c1"`; nothing if there is no such node."""
+    def place_of(self, node_id: object) -> tuple[str, str]:
+        """Return words for where a node is, such as ` on "Hello" in the cue "c1"`, and the cue's id.
+
+        Both are empty if there is no such node.
+        """
         for cue in self.scenario["cues"]:
             for node in _nodes(cue["root"]):
                 if node["id"] == node_id:
-                    return f' on "{str(node.get("text", ""))[:40]}" in the cue "{cue["id"]}"'
-        return ""
+                    return f' on "{str(node.get("text", ""))[:40]}" in the cue "{cue["id"]}"', cue["id"]
+        return "", ""
 
     def contents(self) -> dict[str, Any]:
         """Return everything, for hashing."""

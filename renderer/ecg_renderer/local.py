@@ -259,10 +259,16 @@ class LocalRun:
         numbers = range(len(prepared.plan.cells))
         of_video = {files.path(number): prepared.cell(number) for number in numbers if video}
         of_alone = {files.captions_path(number): prepared.captions_cell(number) for number in numbers if self._alone}
-        found = await self._store.fetch({**of_video, **of_alone}) if self._reuses else set()
+        found = await self._store.fetch({**of_video, **of_alone}) if self._reuses else {}
         missing = {number for number in numbers if video and files.path(number) not in found}
         missing_alone = {number for number in numbers if self._alone and files.captions_path(number) not in found}
-        prepared = prepared.reusing(set(numbers) - missing - missing_alone, self._request.cutting)
+        kept = {
+            number: (*found.get(files.path(number), ()), *found.get(files.captions_path(number), ()))
+            for number in numbers
+            if number not in missing | missing_alone
+        }
+        prepared = prepared.reusing(kept, self._request.cutting)
+        self._warn(text for text in prepared.plan.warnings if text not in self._warnings)
         segments = map(prepared.plan.cells_of, prepared.plan.segments)
         return prepared, [Part(*run) for cells in segments for run in alike(cells, missing, missing_alone)]
 
@@ -277,16 +283,18 @@ class LocalRun:
             before=plan.target.frames - sum(segment.frames for segment in plan.segments),
             segments=len(parts),
             began=self._began,
+            told=self._warnings,
         )
         here = Surroundings(self._request.settings, files.folder, self._launcher, self._store)
         with self._timed(Stage.RENDERING):
             async with aclosing(render(prepared, parts, here, meter)) as pieces:
-                async for number, path, alone in pieces:
+                async for piece in pieces:
+                    number = piece.number
                     if self._reuses:
-                        cell = prepared.captions_cell(number) if alone else prepared.cell(number)
-                        await self._store.keep(cell, path)
-                    if not alone:
-                        await publish(number, path)
+                        cell = prepared.captions_cell(number) if piece.alone else prepared.cell(number)
+                        await self._store.keep(cell, piece.path, found=piece.found)
+                    if not piece.alone:
+                        await publish(number, piece.path)
         self._seconds[Stage.STARTING] = meter.starting_seconds
         self._seconds[Stage.RENDERING] -= meter.starting_seconds
         self._warnings += meter.warnings

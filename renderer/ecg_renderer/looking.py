@@ -26,7 +26,7 @@ from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import Finding, Scenario, canonical_hash
 from ecg_renderer.scenario.flat import FLAT_NODE
-from ecg_renderer.scenario.writing import WIDE_KEYWORDS, font_uses, texts_of
+from ecg_renderer.scenario.writing import WIDE_KEYWORDS, texts_of
 
 log = logging.getLogger(__name__)
 
@@ -283,9 +283,21 @@ def _path_to(node: Json, node_id: str, path: str) -> tuple[str, str] | None:
     return None
 
 
-def told(findings: Iterable[Finding]) -> list[str]:
+class Tellable(Protocol):
+    """Something found, of a kind, and as a line."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, the same words for all of a kind."""
+
+    @property
+    def line(self) -> str:
+        """What is told of it."""
+
+
+def told(findings: Iterable[Tellable]) -> list[str]:
     """Return findings as lines, the first few of each kind and the number of the others."""
-    by_kind: dict[str, list[Finding]] = {}
+    by_kind: dict[str, list[Tellable]] = {}
     for finding in findings:
         by_kind.setdefault(finding.kind, []).append(finding)
     lines = []
@@ -313,7 +325,7 @@ async def look_ahead(
         lines = told(findings)
     except BrowserError as error:
         lines = [f"Fonts and layout were not looked at: {error}"]
-    changed = plan.model_copy(update={"warnings": [*plan.warnings, *lines]})
+    changed = plan.model_copy(update={"warnings": list(dict.fromkeys([*plan.warnings, *lines]))})
     return replace(prepared, plan=changed), float(prepared.grid.seconds(looked))
 
 
@@ -334,20 +346,21 @@ async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) 
     return findings, plan.target.frames
 
 
-async def look_along(prepared: PreparedJob, films: Sequence[Film], notes: Notes, page: Page | None) -> list[str]:
-    """Return what would look wrong about the fonts of `films`, as lines; `page` is one that is open already."""
-    first = next(film for film in films if film.blocks)
-    cues = {cue["root"]["id"]: cue for film in films for cue in film.scenario["cues"]}
-    uses = font_uses({**prepared.scenario.data, "cues": list(cues.values())})
+async def look_along(prepared: PreparedJob, notes: Notes, page: Page | None, launcher: BrowserLauncher) -> list[str]:
+    """Return what would look wrong about the fonts of a job, as lines, also of what need not be rendered.
+
+    `page` is one that is open already.
+    """
+    whole = prepared.film(FrameRange(0, prepared.plan.target.frames))
     try:
-        async with Looker(notes, versions(), page, seconds=ALONG_SECONDS) as looker:
-            return told(await looker.fonts(replace(first, fonts=uses), prepared.scenario))
+        async with Looker(notes, versions(), page, seconds=ALONG_SECONDS, launcher=launcher) as looker:
+            return told(await looker.fonts(whole, prepared.scenario))
     except BrowserError as error:
         log.warning("Fonts were not looked at: %s", error)
         return []
 
 
-async def look_outside(prepared: PreparedJob, film: Film, notes: Notes, page: Page) -> list[str] | None:
+async def look_outside(prepared: PreparedJob, film: Film, notes: Notes, page: Page) -> list[Finding] | None:
     """Return which texts leave the picture, of those that did while `page` measured `film`; None where none did.
 
     Plugins may have moved them there, so they are looked at at rest; the film has to be laid out again then.
@@ -367,4 +380,4 @@ async def look_outside(prepared: PreparedJob, film: Film, notes: Notes, page: Pa
     except BrowserError as error:
         log.warning("Text outside of the picture was not looked at: %s", error)
         return []
-    return told(finding for finding in found if finding.kind == OUTSIDE)
+    return [finding for finding in found if finding.kind == OUTSIDE]

@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import ceil
 from pathlib import Path
@@ -30,6 +30,7 @@ class RenderMeter:
         before: how many of them need not be rendered any more.
         segments: how many segments there are.
         began: when all began, on the monotonic clock.
+        told: what the observer has been told before.
 
     Attributes:
         queue: what waits for FFmpeg now, for whoever watches; None before the first.
@@ -42,13 +43,22 @@ class RenderMeter:
     """
 
     def __init__(
-        self, observer: Observer, *, encoder: str, frames: int, before: int, segments: int, began: float
+        self,
+        observer: Observer,
+        *,
+        encoder: str,
+        frames: int,
+        before: int,
+        segments: int,
+        began: float,
+        told: Collection[str] = (),
     ) -> None:
         self._observer = observer
         self._encoder = encoder
         self._frames = frames
         self._segments = segments
         self._began = began
+        self._told = told
         self._speed = Speedometer(frames)
         self._finished = self._base = before
         self._segment = 0
@@ -86,16 +96,11 @@ class RenderMeter:
         for note in choice.notes:
             self.warn(note)
 
-    def note_capture(self) -> None:
-        """Tell what the capture found."""
-        for text in self._capture_statistics.warnings:
-            if text not in self.warnings:
-                self.warn(text)
-
     def warn(self, text: str) -> None:
-        """Tell a person something."""
-        self.warnings.append(text)
-        self._observer.warn(text)
+        """Tell a person something, unless that was told."""
+        if text not in self._told and text not in self.warnings:
+            self.warnings.append(text)
+            self._observer.warn(text)
 
     def distrust(self, frame: int) -> None:
         """Take note that the changed boxes did not add up."""

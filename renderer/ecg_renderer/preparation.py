@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -46,7 +46,7 @@ from ecg_renderer.planning import (
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
 from ecg_renderer.served import Fetched, PluginModule, known_plugins
-from ecg_renderer.storage import Cell, CellStore, Storage, open_storage, opened_source
+from ecg_renderer.storage import Cell, CellStore, Found, Storage, open_storage, opened_source, told_again
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
 
@@ -149,10 +149,12 @@ class PreparedJob:
             sound=[self.sound(number).name for number in numbers] if self.source.audio else [],
         )
 
-    def reusing(self, kept: Collection[int], cutting: Cutting) -> PreparedJob:
-        """Return the job with a plan in which the cells `kept` need not be rendered."""
+    def reusing(self, kept: Mapping[int, Iterable[Found]], cutting: Cutting) -> PreparedJob:
+        """Return the job without the cells `kept` in its segments, and what was found in them among its warnings."""
         plan = reusing(self.plan, self.planner.activity, cutting, kept=kept, cores=cores())
-        return replace(self, plan=plan)
+        again = told_again(found for number in sorted(kept) for found in kept[number])
+        changed = plan.model_copy(update={"warnings": list(dict.fromkeys([*plan.warnings, *again]))})
+        return replace(self, plan=changed)
 
     def encoded_by(self, encoder: EncoderChoice) -> PreparedJob:
         """Return the job with the encoder that it turned out to have."""

@@ -29,7 +29,7 @@ from ecg_renderer.drawing import draw, sample_frames
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
 from ecg_renderer.film import Film
 from ecg_renderer.frames import CaptionFrame, FrameQueue
-from ecg_renderer.looking import look_along, look_outside
+from ecg_renderer.looking import look_along, look_outside, told
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
@@ -43,6 +43,8 @@ from ecg_renderer.nut import NutWriter
 from ecg_renderer.picture import YuvaPicture
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import Settings
+from ecg_renderer.scenario import Finding
+from ecg_renderer.storage import Found
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +73,12 @@ class Part(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A finished cell: its number and file, of the video or of the captions alone."""
+    """A finished cell: its number and file, of the video or of the captions alone, and what was found in it."""
 
     number: int
     path: Path
     alone: bool = False
+    found: tuple[Found, ...] = ()
 
 
 async def render(
@@ -96,17 +99,20 @@ async def render(
                 choice = await stack.enter_async_context(opened)
             meter.capture_by(choice)
             capture = choice.capture
-            for line in await look_along(prepared, films, here.verdicts, capture.page):
+        for line in await look_along(prepared, here.verdicts, capture.page if capture else None, here.launcher):
+            meter.warn(line)
+        try:
+            for number, (part, film) in enumerate(zip(parts, films, strict=True)):
+                meter.begin(number)
+                if capture and film.blocks:
+                    await capture.show(film)
+                stream = _CellStream(prepared, film, capture if film.blocks else None, here, meter)
+                async with aclosing(stream.pieces(part)) as finished:
+                    async for piece in finished:
+                        yield piece
+        finally:
+            for line in told(capture.statistics.failures if capture else ()):
                 meter.warn(line)
-        for number, (part, film) in enumerate(zip(parts, films, strict=True)):
-            meter.begin(number)
-            if capture and film.blocks:
-                await capture.show(film)
-            stream = _CellStream(prepared, film, capture if film.blocks else None, here, meter)
-            async with aclosing(stream.pieces(part)) as finished:
-                async for piece in finished:
-                    yield piece
-            meter.note_capture()
         await _tell_damage(prepared, here, meter)
 
 
@@ -131,6 +137,7 @@ class _CellStream:
         self._here = here
         self._meter = meter
         self._files = CellFiles(here.folder, 0, prepared.plan.cell_frames)
+        self._outside: list[Finding] = []
 
     async def pieces(self, part: Part) -> AsyncGenerator[Piece, None]:
         """Yield the finished cells in order.
@@ -146,11 +153,11 @@ class _CellStream:
                 async with aclosing(self._run(part, area)) as finished:
                     async for number, alone in finished:
                         if alone and part.video:  # the captions of a cell whose video is yet to come
-                            yield Piece(number, self._files.captions_path(number), alone=True)
+                            yield Piece(number, self._files.captions_path(number), True, await self._found(number))
                             continue
                         self._meter.finished(len(self._prepared.frames_of(range(number, number + 1))))
                         path = self._files.captions_path(number) if alone else self._files.path(number)
-                        yield Piece(number, path, alone)
+                        yield Piece(number, path, alone, await self._found(number))
                         part = part._replace(cells=part.cells[1:])
             except BoxOutgrownError as outgrown:
                 if area is None or area == whole:
@@ -162,6 +169,21 @@ class _CellStream:
                 area = whole if grown else self._area([*area.parts, outgrown.box])
                 grown = True
                 self._meter.begin()
+
+    async def _found(self, number: int) -> tuple[Found, ...]:
+        """Return what was found about what can be seen in a cell: whoever uses it again is told, too."""
+        if self._capture is None:
+            return ()
+        await self._capture.note_failures()
+        failures = self._capture.statistics.failures
+        if not self._outside and not failures:
+            return ()
+        film = self._prepared.film(self._prepared.frames_of(range(number, number + 1)))
+        cues = {cue["id"] for cue in film.scenario["cues"]}
+        plugins = {module.key for module in film.modules.values()}
+        seen = [(item.kind, item.line) for item in self._outside if item.cue in cues]
+        off = [item for item in failures if (item.cue in cues if item.cue else item.plugin in plugins)]
+        return (*seen, *((item.kind, item.line) for item in off))
 
     async def _measure(self) -> Area | None:
         if self._capture is None:
@@ -185,7 +207,8 @@ class _CellStream:
         if outside is None:
             return
         await capture.lay_out()
-        for line in outside:
+        self._outside = outside
+        for line in told(outside):
             self._meter.warn(line)
 
     async def _run(self, part: Part, area: Area | None) -> AsyncGenerator[tuple[int, bool], None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
-from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.local import run_job
 from ecg_renderer.model import SelfCheck
 from ecg_renderer.progress import Observer, SilentObserver
@@ -18,6 +18,13 @@ from ecg_renderer.request import RunRequest, Settings
 
 SETTINGS = Settings(selfcheck=SelfCheck.NEVER)
 """The fast capture is trusted: a check of it takes longer than most of these renders."""
+
+
+class NoBrowser(BrowserLauncher):
+    """Starts none: whoever needs one has rendered what it need not."""
+
+    async def start(self) -> Browser:
+        raise AssertionError("a browser was asked for")
 
 
 def rendered(

@@ -6,7 +6,7 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,21 @@ class Patch:
     proof: bool = False
 
 
+class PluginFailure(NamedTuple):
+    """A plugin of an origin, by its `plugin` key, that was switched off: what happened, and a line that tells it.
+
+    `cue` is the id of the cue on which it ran; empty where that is not known.
+    """
+
+    kind: str
+    line: str
+    plugin: str
+    cue: str
+
+
 @dataclass
 class CaptureStatistics:
-    """What a capture did; times are the page's, in milliseconds. `warnings`: what a person should know, each once."""
+    """What a capture did; times are the page's, in milliseconds. `failures`: each once, in their order."""
 
     frames_sought: int = 0
     patches: int = 0
@@ -43,7 +55,7 @@ class CaptureStatistics:
     paints: int = 0
     restarts: int = 0
     milliseconds: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    failures: dict[PluginFailure, None] = field(default_factory=dict)
 
     def add_page(self, page: dict[str, float]) -> None:
         """Add what the page counted in one session."""
@@ -87,6 +99,10 @@ class Capture(Protocol):
 
     async def lay_out(self) -> None:
         """Lay out the film anew, after something else was shown in the page."""
+        ...
+
+    async def note_failures(self) -> None:
+        """Take note, among the statistics, of the plugins of an origin that were switched off until now."""
         ...
 
     async def measure(self, frames: list[int]) -> list[Box]:

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from ecg_renderer.browser import Page
 from ecg_renderer.browser.cdp import EventHandler
-from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, Record
+from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, PluginFailure, Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import Area, Block, Box, CaptureWay, apart
@@ -214,22 +214,26 @@ class RestartingCapture(ABC):
         if key not in modules:
             return
         self._endless = ScenarioError(
-            f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running.get('node'))}.",
+            f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running.get('node'))[0]}.",
             hint="Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken.",
         )
 
+    async def note_failures(self) -> None:
+        """Take note of the plugins of an origin that were switched off until now, if the page can say it soon."""
+        with suppress(BrowserError, FrameTimeout, TimeoutError):
+            async with asyncio.timeout(BLAME_SECONDS):
+                await self._note_failures()
+
     async def _note_failures(self) -> None:
-        """Take note of the plugins of an origin that the page has switched off."""
         failures = await self._call("() => ecg.takeFailures()", None) if self.film.modules else []
         for failure in failures:
             words = _FAILED.get(str(failure["kind"]), _FAILED["threw"])
             place = f", at {failure['place']} in it" if _PLACE.fullmatch(str(failure["place"])) else ""
             keys = {module.key for module in self.film.modules.values()} & {failure["key"]}
-            text = self.film.place_of(failure["node"])
+            text, cue = self.film.place_of(failure["node"])
             for key in keys:
                 said = f"The plugin {key}, which an origin gave, {words}{place}{text}: the text is shown without it."
-                if said not in self.statistics.warnings:
-                    self.statistics.warnings.append(said)
+                self.statistics.failures[PluginFailure(f"plugin {key} that {words}", said, key, cue)] = None
 
     async def _replace_browser(self) -> None:
         self.statistics.restarts += 1

@@ -4,6 +4,7 @@
  * time, however the frames are shared out. What it throws, and what it changes outside of its text, ends it there: the
  * change is taken back, the text is shown without it, and who did it is told by `takeFailures`.
  */
+import { rootOf } from '/look.js';
 import { RandomStream } from '/random.js';
 
 const clock = window.ecgClock;
@@ -114,7 +115,7 @@ class Run {
 
   fail(kind, place = '') {
     this.off = true;
-    note(this.plugin, kind, place, this.node.dataset.nodeId);
+    note(this.plugin, kind, place, this.node.dataset.nodeId, rootOf(this.node));
     this.end();
     if (kind === 'threw' && !this.drawn) {
       // In its first call: change by change, so that other plugins on the text keep the elements that they know.
@@ -182,8 +183,10 @@ function showFrame(image, { ends, plays, columns, rows }, ms) {
   image.style.objectViewBox = box;
 }
 
-function note({ key }, kind, place = '', node = '') {
-  if (!failures.has(`${key} ${kind}`)) failures.set(`${key} ${kind}`, { key, kind, place, node });
+/** Once for each cue, whose root is `root`. */
+function note({ key }, kind, place = '', node = '', root = '') {
+  const which = `${key} ${kind} ${root}`;
+  if (!failures.has(which)) failures.set(which, { key, kind, place, node });
 }
 
 /** Line and column of an error within the plugin, as numbers: its text is a stranger's. */

@@ -49,7 +49,7 @@ function shownTexts(captions) {
 }
 
 /** The id of the outermost node around `element`. */
-function rootOf(element) {
+export function rootOf(element) {
   let root = element;
   for (let e = element; e; e = e.parentElement) if (e.dataset.nodeId) root = e;
   return root.dataset.nodeId;

@@ -13,7 +13,7 @@ present, fetch, keep   finished pieces of video that later renders use again
 """
 
 from ecg_renderer.storage.base import Output, Storage, TransferProgress, UrlPolicy
-from ecg_renderer.storage.cells import Cell, CellStore, default_cells, limit_cells, run_folder
+from ecg_renderer.storage.cells import Cell, CellStore, Found, default_cells, limit_cells, run_folder, told_again
 from ecg_renderer.storage.local import FileStorage, FolderStorage, OutputFile, check_writable
 from ecg_renderer.storage.open import SUPPORTED, ask_s3, open_result, open_storage, opened_source, s3_is_set_up
 from ecg_renderer.storage.work_store import Work, WorkStore, open_work_store
@@ -24,6 +24,7 @@ __all__ = [
     "CellStore",
     "FileStorage",
     "FolderStorage",
+    "Found",
     "Output",
     "OutputFile",
     "Storage",
@@ -41,4 +42,5 @@ __all__ = [
     "opened_source",
     "run_folder",
     "s3_is_set_up",
+    "told_again",
 ]

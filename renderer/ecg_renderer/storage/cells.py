@@ -1,7 +1,8 @@
 """Finished pieces of video that later renders use again, whole or not at all, shared by everybody who may see them.
 
     KEY-captions.zip        a cell of captions alone, sealed likewise
-    KEY-ENCODER.mp4         a cell; its last box is a seal: name, frames, and the SHA-256 of all that comes before
+    KEY-ENCODER.mp4         a cell; its last box is a seal: name, frames, the SHA-256 of all that comes before, and what
+                            was found while it was rendered, for those who use it again
     probes/KEY.json         what was found out about a source
     selfcheck/KEY.json      that a way to capture gives the reference's pictures
     looks/KEY.json          which fonts captions got, and where they reach
@@ -16,7 +17,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -34,9 +35,14 @@ LOOKS = 16
 TRANSFERS = 4
 NOTE_DAYS = 30
 _SEAL_KIND = b"free"  # a box that every reader of MP4 passes over
-_SEAL_BYTES = 512
+_SEAL_BYTES = 4096
+_FOUND_PER_KIND = 3
 _SCRATCH = ".run-"
 _READ_BYTES = 1 << 20
+
+
+Found = tuple[str, str]
+"""What was found wrong with a cell's captions while they were drawn: its kind, and a line for people."""
 
 
 @dataclass(frozen=True)
@@ -66,32 +72,38 @@ class CellStore:
     def __init__(self, uri: str) -> None:
         self._work = Work(uri)
 
-    async def present(self, cells: Sequence[Cell]) -> set[int]:
-        """Return which of `cells` are there, by their numbers in the sequence: whole ones, by their seals."""
-        found = await self._work.do_all([partial(_has_seal, cell) for cell in cells], at_once=LOOKS)
-        return {number for number, there in enumerate(found) if there}
+    async def present(self, cells: Sequence[Cell]) -> dict[int, tuple[Found, ...]]:
+        """Return which of `cells` are there, whole by their seals, and what was found in each.
+
+        They go by their numbers in the sequence.
+        """
+        seals = await self._work.do_all([partial(_seal_of, cell) for cell in cells], at_once=LOOKS)
+        return {number: seal.findings for number, seal in enumerate(seals) if seal}
 
     async def fetch(
         self, wanted: Mapping[Path, Cell], on_done: Callable[[int], None] = lambda frames: None
-    ) -> set[Path]:
-        """Write cells to local paths; return those that were there and whole, and remove what is damaged.
+    ) -> dict[Path, tuple[Found, ...]]:
+        """Write cells to local paths, and remove what is damaged.
 
-        `on_done` is told the frames of each.
+        Return those that were there and whole, with what was found in each. `on_done` is told the frames of each.
         """
 
-        def fetch(path: Path, cell: Cell, store: WorkStore) -> Path | None:
-            return path if _fetch(cell, path, store) else None
+        def tell(seal: _Seal | None) -> None:
+            if seal:
+                on_done(seal.frames)
 
-        def tell(path: Path | None) -> None:
-            if path:
-                on_done(wanted[path].frames)
+        requests = [partial(_fetch, cell, path) for path, cell in wanted.items()]
+        seals = await self._work.do_all(requests, at_once=TRANSFERS, on_done=tell)
+        return {path: seal.findings for path, seal in zip(wanted, seals, strict=True) if seal}
 
-        requests = [partial(fetch, path, cell) for path, cell in wanted.items()]
-        return {path for path in await self._work.do_all(requests, at_once=TRANSFERS, on_done=tell) if path}
+    async def keep(
+        self, cell: Cell, path: Path, progress: TransferProgress | None = None, found: Sequence[Found] = ()
+    ) -> None:
+        """Seal a finished cell, with what was found in it, and put it into the store.
 
-    async def keep(self, cell: Cell, path: Path, progress: TransferProgress | None = None) -> None:
-        """Seal a finished cell and put it into the store; `path` must not be written to afterwards."""
-        await self._work.do(partial(_keep, cell, path, progress))
+        `path` must not be written to afterwards.
+        """
+        await self._work.do(partial(_keep, cell, path, progress, found))
 
     async def recall(self, name: str) -> bytes | None:
         """Return a note of that name (`probes/...`), or None: also where the store cannot be read just now."""
@@ -105,33 +117,33 @@ class CellStore:
             await self._work.put(name, data)
 
 
-def _has_seal(cell: Cell, store: WorkStore) -> bool:
+def _seal_of(cell: Cell, store: WorkStore) -> _Seal | None:
     found = store.tail(cell.name, _SEAL_BYTES)
     if found is None:
-        return False
+        return None
     end, size = found
     seal = _read_seal(end)
-    return seal is not None and seal.names(cell, size)
+    return seal if seal and seal.names(cell, size) else None
 
 
-def _fetch(cell: Cell, path: Path, store: WorkStore) -> bool:
+def _fetch(cell: Cell, path: Path, store: WorkStore) -> _Seal | None:
     if not store.exists(cell.name):
-        return False
+        return None
     try:
         store.download(cell.name, path)
     except StorageError:
         if store.exists(cell.name):
             raise
-        return False  # removed in between
-    if is_sealed(cell, path):
-        return True
+        return None  # removed in between
+    if seal := whole_seal(cell, path):
+        return seal
     store.remove(cell.name)
     path.unlink(missing_ok=True)
-    return False
+    return None
 
 
-def _keep(cell: Cell, path: Path, progress: TransferProgress | None, store: WorkStore) -> None:
-    seal_cell(cell, path)
+def _keep(cell: Cell, path: Path, progress: TransferProgress | None, found: Sequence[Found], store: WorkStore) -> None:
+    seal_cell(cell, path, found)
     store.upload(path, cell.name, progress)
 
 
@@ -141,39 +153,73 @@ class _Seal:
     frames: int
     size: int
     sha256: str
+    found: Sequence[Sequence[str]] = ()
+
+    @property
+    def findings(self) -> tuple[Found, ...]:
+        """What was found in the cell, as far as it can be understood."""
+        lines = [item for item in self.found if isinstance(item, list) and [type(text) for text in item] == [str, str]]
+        return tuple((kind, line) for kind, line in lines)
 
     def names(self, cell: Cell, size: int) -> bool:
         return (self.name, self.frames, self.size) == (cell.name, cell.frames, size)
 
 
-def seal_cell(cell: Cell, path: Path) -> None:
-    """Append the seal to a finished cell's file, as a box that readers of MP4 pass over."""
+def seal_cell(cell: Cell, path: Path, found: Sequence[Found] = ()) -> None:
+    """Append the seal to a finished cell's file, as a box that readers of MP4 pass over.
+
+    It has room for the first of what was found of each kind, and one more that tells that there are others.
+    """
     try:
         with path.open("r+b") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.seek(0, os.SEEK_END) + _SEAL_BYTES
-            text = json.dumps({"name": cell.name, "frames": cell.frames, "size": size, "sha256": digest})
-            file.write(_SEAL_BYTES.to_bytes(4) + _SEAL_KIND + text.encode().ljust(_SEAL_BYTES - 8))
+            seal = {"name": cell.name, "frames": cell.frames, "size": size, "sha256": digest}
+            file.write(_SEAL_BYTES.to_bytes(4) + _SEAL_KIND + _seal_text(seal, found).ljust(_SEAL_BYTES - 8))
     except OSError as error:
         raise refusal(error, "write", path) from error
 
 
-def is_sealed(cell: Cell, path: Path) -> bool:
-    """Tell whether a file is `cell`, whole and unchanged."""
+def _seal_text(seal: dict[str, object], found: Sequence[Found]) -> bytes:
+    kept = [pair for pairs in _by_kind(found).values() for pair in pairs[: _FOUND_PER_KIND + 1]]
+    while len(text := json.dumps({**seal, "found": kept}, ensure_ascii=False).encode()) > _SEAL_BYTES - 8:
+        kept.pop()
+    return text
+
+
+def _by_kind(found: Iterable[Found]) -> dict[str, list[Found]]:
+    kinds: dict[str, list[Found]] = {}
+    for kind, line in dict.fromkeys(found):
+        kinds.setdefault(kind, []).append((kind, line))
+    return kinds
+
+
+def told_again(found: Iterable[Found]) -> list[str]:
+    """Return what was found in cells that are used again as lines, the first few of each kind."""
+    lines = []
+    for kind, pairs in _by_kind(found).items():
+        lines += [line for _, line in pairs[:_FOUND_PER_KIND]]
+        if len(pairs) > _FOUND_PER_KIND:
+            lines.append(f"{kind}: more like this")
+    return lines
+
+
+def whole_seal(cell: Cell, path: Path) -> _Seal | None:
+    """Return the seal of a file that is `cell`, whole and unchanged; None of any other."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         if size < _SEAL_BYTES:
-            return False
+            return None
         file.seek(size - _SEAL_BYTES)
         seal = _read_seal(file.read())
         if seal is None or not seal.names(cell, size):
-            return False
+            return None
         file.seek(0)
         digest, left = hashlib.sha256(), size - _SEAL_BYTES
         while left and (chunk := file.read(min(left, _READ_BYTES))):
             digest.update(chunk)
             left -= len(chunk)
-    return digest.hexdigest() == seal.sha256
+    return seal if digest.hexdigest() == seal.sha256 else None
 
 
 def _read_seal(end: bytes) -> _Seal | None:

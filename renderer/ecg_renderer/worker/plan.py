@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from gzip import GzipFile
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ecg_renderer.planning import Cutting
 from ecg_renderer.preparation import SCENARIO_BYTES, PreparedJob, check_digest, prepare_job, read_scenario
 from ecg_renderer.request import cutting_of
 from ecg_renderer.results import Take, check_results, takes_of
-from ecg_renderer.storage import CellStore, Work, open_storage
+from ecg_renderer.storage import CellStore, Found, Work, open_storage
 from ecg_renderer.storage.base import printable
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.pod import Assignment
@@ -91,12 +91,12 @@ async def _reuse(
     rest follows it.
     """
     numbers = range(len(prepared.plan.cells))
-    there = set(numbers)
+    there: dict[int, tuple[Found, ...]] = dict.fromkeys(numbers, ())
     if take.alone:
         there = await store.present([prepared.captions_cell(number) for number in numbers])
     if not take.video:
         return prepared.reusing(there, cutting)
-    found: dict[EncoderName, set[int]] = {}
+    found: dict[EncoderName, dict[int, tuple[Found, ...]]] = {}
     for encoder in _candidates(prepared):
         with_it = prepared.encoded_by(EncoderChoice(encoder, "as the pieces in the store"))
         found[encoder] = await store.present([with_it.cell(number) for number in numbers])
@@ -106,7 +106,14 @@ async def _reuse(
     choice = EncoderChoice(encoder, "as the pieces in the store")
     if len(found) > 1 and (await claim_encoder(work, choice, number)).encoder != encoder:
         return prepared  # an earlier try of this plan, and a segment of it, came before
-    return prepared.encoded_by(choice).reusing(found[encoder] & there, cutting)
+    return prepared.encoded_by(choice).reusing(_both(found[encoder], there), cutting)
+
+
+def _both(
+    cells: Mapping[int, tuple[Found, ...]], others: Mapping[int, tuple[Found, ...]]
+) -> dict[int, tuple[Found, ...]]:
+    """Return what was found in the cells of which both kinds are there."""
+    return {number: (*cells[number], *others[number]) for number in cells.keys() & others.keys()}
 
 
 def _candidates(prepared: PreparedJob) -> list[EncoderName]:

@@ -31,7 +31,7 @@ from ecg_renderer.planning import alike
 from ecg_renderer.progress import Stage
 from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import Settings
-from ecg_renderer.storage import Cell, CellStore, Work
+from ecg_renderer.storage import Cell, CellStore, Found, Work, told_again
 from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.pod import Assignment, scratch_folder
@@ -70,6 +70,7 @@ class _Segment:
         self._launcher = launcher
         self._work = Work(assignment.work_uri)
         self._store = CellStore(assignment.cells_uri)
+        self._found: list[Found] = []
 
     async def run(self, announce: Callable[[SegmentReport], None]) -> SegmentReport:
         takes, merged = await self._takes()
@@ -138,10 +139,11 @@ class _Segment:
         of_alone = await self._missing({cell: prepared.captions_cell(cell) for cell in cells if planned.take.alone})
         missing = of_video | of_alone
         report = partial(_report, self._number, segment.frames, choice if planned.number == 0 else None)
+        again = told_again(self._found)  # an earlier try may have ended without a report
         if not missing:
             live.say(f"Segment {self._number} is in the store already; nothing to render.")
             live.count(segment.frames, segment.frames)
-            return report(RenderMetrics(), reused=True)
+            return report(RenderMetrics(), reused=True, warnings=again)
         keep_freed_memory()
         gc.freeze()  # what was imported stays, and need not be looked through
         left = sum(prepared.cell(cell).frames for cell in missing)
@@ -163,13 +165,14 @@ class _Segment:
             async with aclosing(render(prepared, parts, here, meter)) as finished:
                 async for piece in finished:
                     cell = (prepared.captions_cell if piece.alone else prepared.cell)(piece.number)
-                    await self._store.keep(cell, piece.path, live.transferred)
+                    await self._store.keep(cell, piece.path, live.transferred, piece.found)
             # Short segments end before the first sample.
             peak = max(memory.peak_mb, await asyncio.to_thread(tree_memory) / MEGABYTE)
-        return report(_metrics(meter, left, peak, memory.trend), warnings=meter.warnings)
+        return report(_metrics(meter, left, peak, memory.trend), warnings=[*again, *meter.warnings])
 
     async def _missing(self, cells: Mapping[int, Cell]) -> set[int]:
         there = await self._store.present(list(cells.values()))
+        self._found += [found for number in sorted(there) for found in there[number]]
         return {number for place, number in enumerate(cells) if place not in there}
 
 

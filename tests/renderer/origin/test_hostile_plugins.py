@@ -136,7 +136,9 @@ def captured(script: str | None, way: str = "canvas") -> tuple[dict[int, Picture
 
     async def capture() -> tuple[dict[int, Picture], list[str]]:
         async with open_way(way, shot) as opened:
-            return await pictures_of(opened, shot.blocks, shot.whole), opened.statistics.warnings
+            return await pictures_of(opened, shot.blocks, shot.whole), [
+                failure.line for failure in opened.statistics.failures
+            ]
 
     return asyncio.run(capture())
 

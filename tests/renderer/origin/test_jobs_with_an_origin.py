@@ -18,11 +18,12 @@ from ecg_api.renderjob import Plugins, RenderJob
 from ecg_renderer.errors import ManifestError
 from ecg_renderer.inspection import Surroundings, inspect
 from ecg_renderer.planning import Cutting
-from ecg_renderer.preparation import PreparedJob, prepare_job
+from ecg_renderer.preparation import PreparedJob, planned_here, prepare_job
+from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Picture
 from ecg_renderer.storage import CellStore
 from plugin_origin import Answer, Origin, plugins, serving
-from renders import rendered
+from renders import SETTINGS, NoBrowser, rendered
 from worker_pods import Pods, job_of
 
 CLIP = clips.Clip(frames=30)
@@ -103,11 +104,16 @@ def test_a_scenario_is_checked_with_the_plugins_of_the_machines_origin(
     assert kinds() == set()
 
 
-def test_a_job_is_rendered_and_a_plugin_that_fails_is_told(tmp_path: Path, origin: Origin) -> None:
+def test_a_plugin_that_fails_is_told_by_the_render_and_by_all_that_use_its_pieces(
+    tmp_path: Path, origin: Origin
+) -> None:
     secret = "never seen in a log"
     script = f"export function animate() {{\n  throw new Error('{secret}');\n}}"
     origin.answers["slide@2.0.0/index.mjs"] = Answer(script.encode())
-    result = rendered(job_with(tmp_path, origin.url, "hop@1.0.0", "slide"), tmp_path)
+    job = job_with(tmp_path, origin.url, "hop@1.0.0", "slide")
+    [cue] = job.spec.scenario.inline["cues"]  # type: ignore[index]
+    cue["root"]["children"][0] |= {"text": "wide" * 200, "style": {"fontFamily": "No Such Family"}}
+    result = rendered(job, tmp_path)
 
     [warning] = [text for text in result.warnings if "slide" in text]
     assert warning == (
@@ -116,6 +122,14 @@ def test_a_job_is_rendered_and_a_plugin_that_fails_is_told(tmp_path: Path, origi
     )
     assert secret not in json.dumps(result.model_dump(mode="json"))
     assert result.frames == 30
+
+    request = RunRequest(job, tmp_path, SETTINGS, cells=tmp_path / "cells")
+    assert warning in asyncio.run(planned_here(request)).plan.warnings
+    again = rendered(job, tmp_path, launcher=NoBrowser())
+    assert again.cells_reused == again.cells
+    assert {text.split(":")[0] for text in again.concerns} >= {"cues[0].root.children[0]", warning.split(":")[0]}
+    assert ["leaves the picture" in text for text in again.concerns].count(True) == 1
+    assert sorted(again.concerns) == sorted(result.concerns)
 
 
 def test_segments_use_what_the_plan_fetched(tmp_path: Path) -> None:
@@ -148,3 +162,6 @@ def test_segments_use_what_the_plan_fetched(tmp_path: Path) -> None:
     assert 'failed, at 1:35 in it on "one" in the cue' in said
     assert "sparks" not in end.log
     assert len(origin.asked) == 4
+    again = pods.segment(0)
+    assert isinstance(again.report, SegmentReport)
+    assert (again.report.reused, again.report.warnings) == (True, [said])

@@ -52,7 +52,7 @@ def captured(shot: Film, way: str = "canvas", stages: int = 1) -> dict[int, Pict
     async def capture() -> dict[int, Picture]:
         async with open_way(way, shot, stages=stages) as opened:
             pictures = await pictures_of(opened, shot.blocks, shot.whole)
-            assert opened.statistics.warnings == []
+            assert opened.statistics.failures == {}
             return pictures
 
     return asyncio.run(capture())

@@ -18,20 +18,12 @@ from clips import Clip, Numbers, counter, frames, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_api.renditions import Rendition
-from ecg_renderer.browser import Browser, BrowserLauncher
-from renders import SETTINGS, rendered
+from renders import SETTINGS, NoBrowser, rendered
 
 FRAMES = 96
 CELLS = 6
 CELL = FRAMES // CELLS
 RATE = Fraction(30)
-
-
-class NoBrowser(BrowserLauncher):
-    """Starts none: whoever needs one has rendered what it need not."""
-
-    async def start(self) -> Browser:
-        raise AssertionError("a browser was asked for")
 
 
 def job_of(folder: Path, captions: Json, **options: object) -> RenderJob:
@@ -144,7 +136,7 @@ def test_a_cell_that_was_damaged_is_rendered_again_and_no_other(tmp_path: Path) 
     render(tmp_path, captions)
     victim = sorted((tmp_path / "cells").glob("*.mp4"))[2]
     whole = victim.read_bytes()
-    victim.write_bytes(whole[: len(whole) // 2] + b"\x00" * (len(whole) - len(whole) // 2 - 512) + whole[-512:])
+    victim.write_bytes(whole[: len(whole) // 2] + b"\x00" * (len(whole) - len(whole) // 2 - 4096) + whole[-4096:])
 
     again = render(tmp_path, captions)
 

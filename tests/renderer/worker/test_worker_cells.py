@@ -216,7 +216,7 @@ def test_an_encoder_is_followed_that_made_half_of_the_cells_and_one_that_made_fe
 
 def renamed(sealed: bytes) -> bytes:
     """Return a cell of x264's as one of NVENC's: its seal, which is padded, names it otherwise."""
-    return (sealed[:-512] + sealed[-512:].replace(b"-x264.mp4", b"-nvenc.mp4"))[: len(sealed)]
+    return (sealed[:-4096] + sealed[-4096:].replace(b"-x264.mp4", b"-nvenc.mp4"))[: len(sealed)]
 
 
 def test_cells_are_shared_in_s3_by_jobs_that_leave_nothing_else(
