@@ -22,7 +22,7 @@ from ecg_renderer.looking import Looker
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import output_grid, output_size
-from ecg_renderer.scenario import Finding, Picture, PluginRules, Scenario, draft
+from ecg_renderer.scenario import Finding, Picture, PluginRules, Report, Scenario, draft
 from ecg_renderer.served import known_plugins
 from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
@@ -79,19 +79,22 @@ async def inspect(
     `browser`, a BrowserError if there is none to look with.
     """
     origin = PluginOrigins.from_environment().choose(None)
+    report = Report(name)
     written = draft(
-        as_scenario(raw, name, around.picture, look),
+        as_scenario(raw, report, around.picture, look),
         duration=around.seconds,
         rate=around.rate,
         first=around.first,
         picture=around.picture,
-        origin=name,
+        report=report,
     )
     there = set((await fetch(origin, written.plugin_keys)).modules) if origin else None
     scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()
-    return Inspection(scenario, (*scenario.findings, *hard_to_read(spoken_of(scenario)), *seen), browser)
+    lying = {frozenset((found.cue, found.other)) for found in seen if found.other}
+    read = [found for found in hard_to_read(spoken_of(scenario)) if frozenset((found.cue, found.other)) not in lying]
+    return Inspection(scenario, (*scenario.findings, *read, *seen), browser)
 
 
 async def _seen(

@@ -245,7 +245,7 @@ def _overlaps(seen: Iterable[Json], scenario: Scenario, rate: Fraction) -> Itera
         other = places.cue(item["other"])
         done = f'lies on the text of cue "{other}" at {float(item["frame"] / rate):.2f} s'
         hint = "Let one end before the other begins, or put it elsewhere."
-        yield places.finding("overlapping captions", item["root"], "", done, hint)
+        yield replace(places.finding("overlapping captions", item["root"], "", done, hint), other=other)
 
 
 class _Places:

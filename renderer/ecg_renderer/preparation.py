@@ -44,7 +44,7 @@ from ecg_renderer.planning import (
     with_encoder,
 )
 from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Draft, Picture, PluginRules, Scenario, canonical_hash, draft
+from ecg_renderer.scenario import Draft, Picture, PluginRules, Report, Scenario, canonical_hash, draft
 from ecg_renderer.served import Fetched, PluginModule, known_plugins
 from ecg_renderer.storage import Cell, CellStore, Found, Storage, open_storage, opened_source, told_again
 from ecg_renderer.subtitles import as_scenario
@@ -227,13 +227,14 @@ async def _scenario(
 
 def _draft(raw: bytes | dict[str, object], source: SourceFacts, job: RenderJob, grid: FrameGrid) -> Draft:
     reference, picture = job.spec.scenario, _picture(source, job.spec.options)
+    report = Report(_origin(reference))
     return draft(
-        as_scenario(raw, _origin(reference), picture, reference.look or "karaoke"),
+        as_scenario(raw, report, picture, reference.look or "karaoke"),
         duration=grid.end,
         rate=grid.rate,
         first=grid.start,
         picture=picture,
-        origin=_origin(reference),
+        report=report,
     )
 
 

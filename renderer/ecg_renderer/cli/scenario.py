@@ -105,10 +105,11 @@ def from_subtitles(
 
     Words have the times that the file gives them, or share their line's. Speakers
     have colours. Two balanced lines at a time, clear of a player's or an app's
-    buttons.
+    buttons. What had to be put right is said on standard error.
     """
     with ending():
         from ecg_renderer.errors import ScenarioError
+        from ecg_renderer.scenario import Report
         from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
 
         raw = _read(file)
@@ -118,7 +119,11 @@ def from_subtitles(
                 hint=".srt, .vtt, .ass, and JSON of Whisper, WhisperX, whisper.cpp or Amazon Transcribe are.",
             )
         around = run_interruptible(_surroundings(video, aspect))
-        _write(subtitle_scenario(raw, _name(file), around.picture, look), output)
+        report = Report(_name(file))
+        made = subtitle_scenario(raw, report, around.picture, look)
+        for warning in report.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+        _write(made, output)
 
 
 async def _inspect(file: str, video: str | None, aspect: AspectWord, look: LookWord, browser: bool) -> Inspection:

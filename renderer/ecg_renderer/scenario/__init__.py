@@ -37,7 +37,7 @@ from ecg_renderer.scenario.tree import check_structure, check_tracks, drop_holes
 from ecg_renderer.scenario.writing import check_writing, font_uses, repair_writing
 
 __all__ = [
-    "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Scenario", "canonical_hash", "draft",
+    "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Report", "Scenario", "canonical_hash", "draft",
     "font_uses", "plugin_key", "prepare",
 ]  # fmt: skip
 
@@ -81,10 +81,13 @@ def draft(
     rate: Fraction | None = None,
     first: Fraction = Fraction(0),
     picture: Picture = PICTURE,
-    origin: str = "scenario",
+    report: Report | None = None,
 ) -> Draft:
-    """Return the scenario as far as it can be prepared before its plugins are known; see `prepare`."""
-    report = Report(origin)
+    """Return the scenario as far as it can be prepared before its plugins are known; see `prepare`.
+
+    `report` may hold what was found when it was made of subtitles.
+    """
+    report = report or Report("scenario")
     data = load(raw, report)
     legacy = is_legacy(data, report)
     data = inline_defines(adopt_definitions(data) if legacy else data, report)
@@ -116,5 +119,5 @@ def prepare(
     `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
-    found = draft(raw, duration=duration, rate=rate, first=first, picture=picture, origin=origin)
+    found = draft(raw, duration=duration, rate=rate, first=first, picture=picture, report=Report(origin))
     return found.prepared(PluginRules(known_plugins, unknown_plugins))

@@ -173,13 +173,14 @@ def _in_lines(text: str, most: float) -> str:
 
 
 SPACE_EM = 0.28
+_JOINED_EMOJI = re.compile("\u200d[\u2190-\u2bff\U0001f000-\U0001faff]|[\U0001f3fb-\U0001f3ff]")
 _NARROW = frozenset("iIjlftr.,:;!|'`()[]{}-/\\ \u00b7\u2019")
 _BROAD = frozenset("mwMWGOQCD@%&\u2026\u2014")
 
 
 def text_width(text: str) -> float:
     """Return about how wide `text` is, in em."""
-    return sum(map(_letter_width, text))
+    return sum(map(_letter_width, _JOINED_EMOJI.sub("", text)))
 
 
 def _letter_width(letter: str) -> float:
@@ -191,7 +192,9 @@ def _letter_width(letter: str) -> float:
         return 0.3
     if letter in _BROAD:
         return 0.85
-    return 0.7 if letter.isupper() else 0.55
+    if "\u1000" <= letter <= "\u109f":  # Burmese is broad, and Khmer a little
+        return 0.8
+    return 0.7 if letter.isupper() or "\u1780" <= letter <= "\u17ff" else 0.55
 
 
 def balanced_lines(widths: Sequence[float], gaps: Sequence[float], most: float, at_least: int = 1) -> list[int]:

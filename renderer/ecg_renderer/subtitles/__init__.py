@@ -2,7 +2,8 @@
 
     .srt .vtt .ass .ssa        files             pysubs2, webvtt-py
     JSON                       transcripts       Whisper, whisper.cpp, WhisperX, Amazon Transcribe
-    captions -> pages -> data  captions          two balanced lines at a time; plain, karaoke, pop, loud
+    captions -> pages          captions          two balanced lines at a time
+    pages -> data              looks             plain, karaoke, pop, loud
 
 And back: spoken, a scenario's text, what people cannot read in it, and files of subtitles.
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 from ecg_api.renderjob import Look
-from ecg_renderer.scenario import Picture
-from ecg_renderer.subtitles.captions import build, frame_of, paginated, scale_of
+from ecg_renderer.scenario import Picture, Report
+from ecg_renderer.subtitles.captions import frame_of, paginated
 from ecg_renderer.subtitles.files import decoded, format_of, read_file
+from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
 
@@ -30,19 +32,19 @@ def is_subtitles(raw: bytes | dict[str, Any]) -> bool:
     return format_of(raw) != ""
 
 
-def subtitle_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, look: Look) -> dict[str, Any]:
-    """Return the scenario, version 2.0, that shows the subtitles `raw` on `picture`; `name` is how messages call them.
+def subtitle_scenario(raw: bytes | dict[str, Any], report: Report, picture: Picture, look: Look) -> dict[str, Any]:
+    """Return the scenario, version 2.0, that shows the subtitles `raw` on `picture`.
 
-    Errors: ScenarioError for what cannot be read.
+    `report` is told what was put right. Errors: ScenarioError for what cannot be read.
     """
     if isinstance(raw, dict) or is_json(raw):
-        captions = read_transcript(raw, name)
+        captions = read_transcript(raw, report)
     else:
-        captions = read_file(decoded(raw, name), format_of(raw), name)
+        captions = read_file(decoded(raw, report), format_of(raw), report)
     frame = frame_of(picture, scale_of(look))
-    return build(paginated(captions, frame, picture), frame, picture, look)
+    return build(paginated(captions, frame, picture, report), frame, picture, look)
 
 
-def as_scenario(raw: bytes | dict[str, Any], name: str, picture: Picture, look: Look) -> bytes | dict[str, Any]:
+def as_scenario(raw: bytes | dict[str, Any], report: Report, picture: Picture, look: Look) -> bytes | dict[str, Any]:
     """Return a scenario as it is, and subtitles as the scenario that shows them."""
-    return subtitle_scenario(raw, name, picture, look) if is_subtitles(raw) else raw
+    return subtitle_scenario(raw, report, picture, look) if is_subtitles(raw) else raw

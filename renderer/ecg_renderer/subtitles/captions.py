@@ -1,15 +1,15 @@
-"""What every file of subtitles comes down to, and on to cues: captions of words with times, pages of lines, a look."""
+"""What every file of subtitles comes down to: captions of words with times, and pages of lines."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
-from ecg_api.renderjob import Look
-from ecg_renderer.scenario import Picture
-from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, SPACE_EM, balanced_lines, is_korean, text_width
-from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
+from ecg_renderer.scenario import Picture, Report
+from ecg_renderer.scenario.flat import SPACE_EM, balanced_lines, text_width
 
 LEAST_SECONDS = 1.0
 LETTERS_A_SECOND = 15.0
@@ -19,12 +19,16 @@ Place = Literal["top", "middle", "bottom"]
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it is spoken; times in seconds, `joined` to the word before without a space."""
+    """A word as it is spoken; times in seconds, `joined` to the word before without a space.
+
+    `part`: a piece of the word before, cut so that a line can end there.
+    """
 
     text: str
     start: float
     end: float
     joined: bool = False
+    part: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def shared_out(texts: list[str], start: float, end: float, joined: list[bool] | 
     return tuple(words)
 
 
-def in_order(captions: Iterable[Caption]) -> list[Caption]:
+def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
     """Return captions by their starts; one that is over before it begins lasts until the next, or until it is read."""
     ordered = sorted(captions, key=lambda caption: caption.start)
     mended = []
@@ -64,10 +68,23 @@ def in_order(captions: Iterable[Caption]) -> list[Caption]:
             end = caption.start + max(LEAST_SECONDS, letters / LETTERS_A_SECOND)
             if following and following.start > caption.start:
                 end = min(end, following.start)
+            turned = "as it begins" if caption.end == caption.start else f"at {caption.end:g} s, before it begins"
+            said = f"ends {turned}, and was taken to be shown until {end:g} s"
+            report.warn("time of a caption", told_at(caption.start), said, hint="Give it an end after its start.")
             texts, joined = [word.text for word in caption.words], [word.joined for word in caption.words]
             caption = replace(caption, end=end, words=shared_out(texts, caption.start, end, joined))
         mended.append(caption)
     return mended
+
+
+def tell_empty(start: float, report: Report) -> None:
+    """Tell that a caption without words was left out."""
+    report.warn("empty caption", told_at(start), "has no text that can be shown, and was left out")
+
+
+def told_at(start: float) -> str:
+    """Return how messages name the caption that begins at `start` s."""
+    return f"caption at {start:g} s"
 
 
 # --- pages of at most two balanced lines, as wide as the picture lets them be ---------------------
@@ -76,6 +93,29 @@ def in_order(captions: Iterable[Caption]) -> list[Caption]:
 MOST_LINES = 2
 # Estimated widths, of bold letters too, stay this far within the line.
 FILL = 0.9
+# In em of the font, and what a box adds in shares of the picture's height; measured, and a little more.
+LINE_HEIGHT = 1.6
+BOX_HEIGHT = 0.022
+# Pages that share less than this time are meant to follow each other.
+TOUCHING_SECONDS = 0.1
+MOST_AT_ONCE = 20
+MOST_STACKED = 0.8
+
+T = TypeVar("T")
+
+ZERO_WIDTH_SPACE = "\u200b"
+_BY_DICTIONARY = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f]")
+_BY_SIGN = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uff60\U0001f000-\U0003ffff]")
+# Signs that no line begins with, and that none ends with.
+_ENDING = frozenset(
+    "\u3001\u3002\uff0c\uff0e\uff01\uff1f\uff1b\uff1a\u300d\u300f\u300b\u3009\u3011\u3015\u201d\u2019\uff09)]}!?,.:;%"
+    "\u2026\u30fc\u3005\u301c\uff5e\u30fb\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e"
+    "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u3099\u309a"
+)
+_BEGINNING = frozenset("\u300c\u300e\u300a\u3008\u3010\u3014\u201c\u2018\uff08([{")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+# What stays together of a text that may be parted anywhere else: words of other scripts.
+_PLAIN = re.compile("[0-9A-Za-z\u00c0-\u024f'\u2019.-]+")
 
 
 @dataclass(frozen=True)
@@ -112,63 +152,169 @@ def frame_of(picture: Picture, scale: float = 1.0) -> Frame:
 
 @dataclass(frozen=True)
 class Page:
-    """What is seen at once: lines of words, from `start` to `end` in seconds."""
+    """What is seen at once: lines of words, from `start` to `end` in seconds.
+
+    `unbroken`: its one line is too long, and where it may end only the browser knows. `offset` is how far from its
+    usual place it stands, towards the middle, in shares of the picture's height: another page is there.
+    """
 
     caption: Caption
     lines: tuple[tuple[Word, ...], ...]
     start: float
     end: float
+    unbroken: bool = False
+    offset: float = 0.0
 
 
-def paginated(captions: Sequence[Caption], frame: Frame, picture: Picture) -> list[Page]:
-    """Return the pages of `captions`."""
+def paginated(captions: Sequence[Caption], frame: Frame, picture: Picture, report: Report) -> list[Page]:
+    """Return the pages of `captions`, in the order of their starts, none of them on another."""
     most = frame.line_em(picture)
     pages: list[Page] = []
     for caption in captions:
         words = [piece for word in caption.words for piece in _pieces(word, most)]
-        pages += _pages(caption, words, most)
-    return pages
+        if any(text_width(word.text) > most for word in words):
+            parts = _unbroken(words, most)
+            pages += _in_turn(caption, [Page(caption, (tuple(part),), 0, 0, unbroken=True) for part in parts])
+        else:
+            pages += _pages(caption, words, most)
+    return _stacked(sorted(pages, key=lambda page: page.start), frame, most, report)
 
 
 def _pieces(word: Word, most: float) -> Iterator[Word]:
-    """Yield the word, in pieces where it is wider than a line."""
+    """Yield the word, in pieces where it is wider than a line.
+
+    Thai, Lao, Khmer and Burmese stay whole: where a line may end in them only a dictionary knows.
+    """
     if text_width(word.text) <= most:
         yield word
         return
-    pieces, piece = [], ""
-    for letter in word.text:
-        if piece and text_width(piece + letter) > most:
-            pieces.append(piece)
-            piece = ""
-        piece += letter
-    pieces.append(piece)
-    done, total = 0, len(word.text)
+    if ZERO_WIDTH_SPACE in word.text:
+        pieces = [piece for piece in word.text.split(ZERO_WIDTH_SPACE) if piece]
+    elif _BY_DICTIONARY.search(word.text):
+        pieces = [word.text]
+    elif _BY_SIGN.search(word.text):
+        pieces = _signs(word.text)
+    else:
+        pieces = _filled(clusters(word.text), most)
+    done, total = 0, sum(map(len, pieces))
     for index, text in enumerate(pieces):
         begin = word.start + (word.end - word.start) * done / total
         done += len(text)
         end = word.start + (word.end - word.start) * done / total
-        yield Word(text, begin, end, joined=bool(index) or word.joined)
+        yield Word(text, begin, end, joined=bool(index) or word.joined, part=index > 0)
 
 
-def _pages(caption: Caption, words: list[Word], most: float) -> Iterator[Page]:
+def _signs(text: str) -> list[str]:
+    signs: list[str] = []
+    for letter in clusters(text):
+        if signs and _PLAIN.fullmatch(signs[-1] + letter):
+            signs[-1] += letter
+        else:
+            signs.append(letter)
+    return signs
+
+
+def _filled(letters: list[str], most: float) -> list[str]:
+    pieces = [""]
+    for letter in letters:
+        if pieces[-1] and text_width(pieces[-1] + letter) > most:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+def clusters(text: str) -> list[str]:
+    """Return what people take for letters: with the marks on them, and emoji that are put together."""
+    found: list[str] = []
+    for letter in text:
+        marks = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= letter <= "\U0001f3ff"
+        flag = bool(found) and _FLAG.fullmatch(found[-1] + letter)
+        if found and (marks or flag or found[-1].endswith("\u200d")):
+            found[-1] += letter
+        else:
+            found.append(letter)
+    return found
+
+
+def _unbroken(words: list[Word], most: float) -> list[list[Word]]:
+    """Return the words in parts of about two lines each; a part ends only between words."""
+    parts: list[list[Word]] = [[]]
+    for word in words:
+        if parts[-1] and sum(map(sum, zip(*_measure([*parts[-1], word]), strict=True))) > MOST_LINES * most:
+            parts.append([])
+        parts[-1].append(word)
+    return parts
+
+
+def _pages(caption: Caption, words: list[Word], most: float) -> list[Page]:
     lines = _as_written(caption, words, most) or _lines(words, most)
     if len(lines) <= MOST_LINES:
-        yield Page(caption, tuple(map(tuple, lines)), caption.start, max(caption.end, caption.start))
-        return
+        return _in_turn(caption, [Page(caption, _whole_words(lines), 0, 0)])
     parts = _parts(words, most, -(-len(lines) // MOST_LINES))
-    start = caption.start
-    for index, part in enumerate(parts):
-        following = parts[index + 1][0].start if index + 1 < len(parts) else caption.end
-        end = max(start, following)
-        yield Page(caption, tuple(map(tuple, _lines(part, most))), start, end)
-        start = end
+    return _in_turn(caption, [Page(caption, _whole_words(_lines(part, most)), 0, 0) for part in parts])
+
+
+def _in_turn(caption: Caption, pages: list[Page]) -> list[Page]:
+    """Give the pages of a caption their times, each until the next one's first word."""
+    starts = [caption.start, *(page.lines[0][0].start for page in pages[1:])]
+    ends = [*starts[1:], caption.end]
+    timed, begin = [], caption.start
+    for page, end in zip(pages, ends, strict=True):
+        timed.append(replace(page, start=begin, end=max(begin, end)))
+        begin = timed[-1].end
+    return timed
+
+
+def _whole_words(lines: list[list[Word]]) -> tuple[tuple[Word, ...], ...]:
+    """Return lines in which the pieces of a word that came to stand on one are put together again."""
+    whole: list[tuple[Word, ...]] = []
+    for line in lines:
+        words: list[Word] = []
+        for word in line:
+            if words and word.part:
+                words[-1] = replace(words[-1], text=words[-1].text + word.text, end=word.end)
+            else:
+                words.append(word)
+        whole.append(tuple(words))
+    return tuple(whole)
+
+
+def _stacked(pages: list[Page], frame: Frame, most: float, report: Report) -> list[Page]:
+    """Return the pages, each that begins before another at its place has ended beside it, as players do."""
+    done: list[Page] = []
+    for page in pages:
+        height = _height(page, frame, most)
+        lately = range(max(0, len(done) - MOST_AT_ONCE), len(done))
+        offset = 0.0
+        for index in sorted(lately, key=lambda index: done[index].offset):
+            other = done[index]
+            if other.caption.place != page.caption.place or other.end <= page.start:
+                continue
+            if other.end - page.start <= TOUCHING_SECONDS and other.start < page.start:
+                done[index] = replace(other, end=page.start)
+            elif other.offset < offset + height - 1e-4 and offset < other.offset + _height(other, frame, most) - 1e-4:
+                offset = other.offset + _height(other, frame, most)
+        if offset:
+            fits = offset + height < MOST_STACKED
+            said = f"begins before the one before it ends, and stands {'clear of' if fits else 'on'} it"
+            report.warn("captions at one time", told_at(page.start), said, hint="Let one end before the other begins.")
+            page = replace(page, offset=round(offset, 4) if fits else 0.0)
+        done.append(page)
+    return done
+
+
+def _height(page: Page, frame: Frame, most: float) -> float:
+    """Return how high a page is with its box, in shares of the picture's height."""
+    width = sum(map(sum, zip(*_measure(list(page.lines[0])), strict=True)))
+    lines = -(-width // most) if page.unbroken else len(page.lines)
+    return lines * LINE_HEIGHT * frame.size + BOX_HEIGHT
 
 
 def _parts(words: list[Word], most: float, count: int) -> list[list[Word]]:
     """Return the words in `count` about equal parts, or a few more, so that each fits the lines of a page."""
     widths, gaps = _measure(words)
     while True:
-        parts = _cut(words, balanced_lines(widths, gaps, sum(widths) + sum(gaps), at_least=count))
+        parts = _balanced(words, sum(widths) + sum(gaps), at_least=count)
         if count >= len(words) or all(len(_lines(part, most)) <= MOST_LINES for part in parts):
             return parts
         count += 1
@@ -184,203 +330,24 @@ def _as_written(caption: Caption, words: list[Word], most: float) -> list[list[W
 
 
 def _lines(words: list[Word], most: float) -> list[list[Word]]:
-    widths, gaps = _measure(words)
-    return _cut(words, balanced_lines(widths, gaps, most))
+    return _balanced(words, most)
+
+
+def _balanced(words: list[Word], most: float, at_least: int = 1) -> list[list[Word]]:
+    """Return the words in lines, of which none begins with a sign that ends something, or the other way round."""
+    together: list[list[Word]] = []
+    for word in words:
+        stays = word.joined and together and (word.text[:1] in _ENDING or together[-1][-1].text[-1:] in _BEGINNING)
+        together.append([*together.pop(), word] if stays else [word])
+    widths = [sum(_measure(group)[0]) for group in together]
+    gaps = [0.0 if group[0].joined else SPACE_EM for group in together]
+    lines = _cut(together, balanced_lines(widths, gaps, most, at_least))
+    return [[word for group in line for word in group] for line in lines]
 
 
 def _measure(words: list[Word]) -> tuple[list[float], list[float]]:
     return [text_width(word.text) for word in words], [0.0 if word.joined else SPACE_EM for word in words]
 
 
-def _cut(words: list[Word], starts: list[int]) -> list[list[Word]]:
+def _cut(words: list[T], starts: list[int]) -> list[list[T]]:
     return [words[first:last] for first, last in zip(starts, [*starts[1:], len(words)], strict=True)]
-
-
-# --- cues: words in lines, one node each, with what the look does to them as they are spoken ------
-
-
-TRACK = "caption"
-RIGHT_TO_LEFT_MARK = "\u200f"
-# Light colours that can be told apart on a dark box, the usual first; a ninth speaker begins again.
-SPEAKER_COLOURS = ("#ffd54a", "#6ee7ff", "#ff9ecb", "#a5f28c", "#ffb26b", "#c9b3ff", "#ff8a80", "#8fd3c8")
-
-
-@dataclass(frozen=True)
-class _Style:
-    """How words look: `scale` times the usual size; `plugins`, names and parameters, run while each is spoken."""
-
-    scale: float
-    weight: str
-    plugins: tuple[tuple[str, dict[str, Any]], ...]
-    box: bool = True
-
-
-_COLOUR: tuple[str, dict[str, Any]] = ("cwi-color", {})
-_STYLES: dict[Look, _Style] = {
-    "plain": _Style(1.0, "normal", ()),
-    "karaoke": _Style(1.0, "bold", (_COLOUR,)),
-    "pop": _Style(1.15, "bold", (_COLOUR, ("cwi-bouncing", {})), box=False),
-    "loud": _Style(1.4, "bold", (_COLOUR, ("cwi-loud", {"pulse": {"scale": 1.35, "lift": 4}})), box=False),
-}
-
-
-def scale_of(look: Look) -> float:
-    """Return how much larger than usual the words of `look` are."""
-    return _STYLES[look].scale
-
-
-def build(pages: list[Page], frame: Frame, picture: Picture, look: Look) -> dict[str, Any]:
-    """Return the scenario, version 2.0, that shows `pages` in `frame`."""
-    style = _STYLES[look]
-    speakers = list(dict.fromkeys(page.caption.speaker for page in pages if page.caption.speaker))
-    palette = {name: SPEAKER_COLOURS[index % len(SPEAKER_COLOURS)] for index, name in enumerate(speakers)}
-    aspect = picture.width / picture.height
-    return {
-        "version": "2.0",
-        "pluginApiVersion": "3.0",
-        "timebase": {"unit": "seconds"},
-        "stage": {"baseAspect": "16:9" if aspect > 1.7 else "9:16" if aspect < 0.6 else "auto"},
-        "define": {"speakerPalette": palette, **_places(frame)},
-        "tracks": [_track(frame, style)],
-        "cues": [_cue(page, number, style, palette) for number, page in enumerate(pages, 1)],
-    }
-
-
-def _places(frame: Frame) -> dict[str, Any]:
-    across = {
-        "mode": "flow",
-        "direction": "horizontal",
-        "wrap": False,
-        "gap": 0,
-        "align": "center",
-        "justify": "center",
-    }
-    down = {**across, "direction": "vertical"}
-    wide = {"size": {"width": round(1 - 2 * frame.side, 4)}, "safeAreaClamp": True}
-    heights = {"top": ("tc", frame.top), "middle": ("cc", 0.5), "bottom": ("bc", 1 - frame.bottom)}
-    places = {
-        name: {"anchor": anchor, "position": {"x": 0.5, "y": round(y, 4)}, **wide, "childrenLayout": across}
-        for name, (anchor, y) in heights.items()
-    }
-    return {**places, "box": {"childrenLayout": down}, "line": {"childrenLayout": across}}
-
-
-def _track(frame: Frame, style: _Style) -> dict[str, Any]:
-    return {
-        "id": TRACK,
-        "type": "subtitle",
-        "layer": 1,
-        "defaultStyle": {
-            "fontSizeRel": round(frame.size, 4),
-            "fontFamily": "Arial, sans-serif",
-            "fontWeight": style.weight,
-            "color": "#ffffff",
-            "align": "center",
-            "whiteSpace": "pre-line" if not style.plugins else "pre",
-        },
-        "defaultConstraints": {
-            "safeArea": {"top": frame.top, "bottom": frame.bottom, "left": frame.side, "right": frame.side}
-        },
-    }
-
-
-def _cue(page: Page, number: int, style: _Style, palette: dict[str, str]) -> dict[str, Any]:
-    shown = [round(page.start, 3), round(page.end, 3)]
-    colour = page.caption.colour or palette.get(page.caption.speaker, "")
-    lines = _one_text(page, number) if not style.plugins else _word_lines(page, number, style, palette)
-    box = {
-        "backgroundColor": "rgba(0, 0, 0, 0.6)" if style.box else "transparent",
-        "padding": {"x": 0.015, "y": 0.008},
-        "borderRadius": 0.012,
-    }
-    tinted = {"style": {"color": colour}} if colour and not style.plugins else {}
-    return {
-        "id": f"cue-{number}",
-        "track": TRACK,
-        "domLifetime": shown,
-        **({"speaker": page.caption.speaker} if page.caption.speaker else {}),
-        "root": {
-            "id": f"page-{number}",
-            "eType": "group",
-            "displayTime": shown,
-            "layout": f"define.{page.caption.place}",
-            "boxStyle": {"backgroundColor": "transparent", "padding": "0px"},
-            "children": [
-                {
-                    "id": f"box-{number}",
-                    "eType": "group",
-                    "layout": "define.box",
-                    "boxStyle": box,
-                    **tinted,
-                    "children": lines,
-                }
-            ],
-        },
-    }
-
-
-def _one_text(page: Page, number: int) -> list[dict[str, Any]]:
-    lines = [
-        "".join(("" if word.joined or not index else " ") + word.text for index, word in enumerate(line))
-        for line in page.lines
-    ]
-    text = in_one_direction(lines)
-    return [{"id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number}", "eType": "text", "text": text}]
-
-
-def _word_lines(page: Page, number: int, style: _Style, palette: dict[str, str]) -> list[dict[str, Any]]:
-    speaker = page.caption.speaker
-    own = page.caption.colour or ("" if speaker in palette else SPEAKER_COLOURS[0])
-    params: dict[str, Any] = {"color": own} if own else {"speaker": speaker, "palette": "define.speakerPalette"}
-    chain = [{"name": name, "params": params | more, "timeOffset": [0, 0]} for name, more in style.plugins]
-    lines, done = [], 0
-    for row, line in enumerate(page.lines, 1):
-        words = [
-            {
-                "id": f"{OWN_NODE}word-{number}-{done + index + 1}",
-                "eType": "text",
-                "text": text,
-                "baseTime": [round(line[index].start, 3), round(line[index].end, 3)],
-                "pluginChain": chain,
-            }
-            for index, text in _side_by_side(line)
-        ]
-        done += len(line)
-        clear = {"backgroundColor": "transparent", "padding": "0px"}
-        lines.append(
-            {
-                "id": f"{OWN_NODE}line-{number}-{row}",
-                "eType": "group",
-                "layout": "define.line",
-                "boxStyle": clear,
-                "children": words,
-            }
-        )
-    return lines
-
-
-def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
-    """Return the words of a line as they stand from left to right: index, and text with the space beside it.
-
-    In a line that runs from right to left, left-to-right words keep their order among themselves, and what has no
-    direction, such as a number, follows the line's.
-    """
-    spaces = ["" if index + 1 == len(line) or line[index + 1].joined else " " for index in range(len(line))]
-    if direction(" ".join(word.text for word in line)) != "rtl":
-        return [(index, word.text + spaces[index]) for index, word in enumerate(line)]
-    standing: list[tuple[int, str]] = []
-    last = len(line)
-    while last > 0:
-        first = last - 1
-        if direction(line[first].text) != "ltr":
-            mark = "" if direction(line[first].text) else RIGHT_TO_LEFT_MARK
-            standing.append((first, mark + line[first].text + spaces[first]))
-            last = first
-            continue
-        while first > 0 and direction(line[first - 1].text) == "ltr":
-            first -= 1
-        # The space towards what follows the run is on its left, as the line goes on there.
-        run = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]
-        standing += [(index, (spaces[last - 1] if index == first else "") + text) for index, text in run]
-        last = first
-    return standing

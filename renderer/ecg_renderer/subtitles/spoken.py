@@ -269,7 +269,8 @@ def _at_once(cues: Sequence[Spoken]) -> Iterator[Finding]:
     for cue in cues:
         if latest and cue.start < latest.end - _OVERLAP_SECONDS:
             done = f'begins {latest.end - cue.start:.2f} s before cue "{latest.id}" ends, at the same place'
-            yield _finding("subtitles at one time", cue, done, "Let one end before the other begins.", "")
+            found = _finding("subtitles at one time", cue, done, "Let one end before the other begins.", "")
+            yield replace(found, other=latest.id)
         if latest is None or cue.end > latest.end:
             latest = cue
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecg_renderer.errors import ScenarioError
+from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, in_order, shared_out
 
@@ -75,23 +76,25 @@ def _shape(data: Any) -> str:
     return "words" if isinstance(data.get("words"), list) else ""
 
 
-def read_transcript(raw: bytes | dict[str, Any], name: str) -> list[Caption]:
-    """Return the captions of a transcript.
+def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption]:
+    """Return the captions of a transcript; `report` is told what was put right.
 
     Errors: ScenarioError, with the path, for one that is not built as its shape is.
     """
+    name = report.origin
     data = _loaded(raw)
     shape = _shape(data)
     readers = {"segments": _segments, "transcription": _transcription, "items": _items, "words": _words}
     if shape not in readers:
         raise ScenarioError(f"{name} is no transcript that is known.", hint="Whisper's JSON is, for example.")
-    captions = [caption for caption in readers[shape](data, name) if caption.words]
+    captions = [caption for caption in readers[shape](data, report) if caption.words]
     if not captions:
         raise ScenarioError(f"{name} holds no words.", hint="Check that it is the right file.")
-    return in_order(captions)
+    return in_order(captions, report)
 
 
-def _segments(data: Any, name: str) -> Iterator[Caption]:
+def _segments(data: Any, report: Report) -> Iterator[Caption]:
+    name = report.origin
     before = 0.0
     for index, segment in enumerate(data if isinstance(data, list) else data["segments"]):
         path = f"segments[{index}]"
@@ -104,7 +107,7 @@ def _segments(data: Any, name: str) -> Iterator[Caption]:
             start = min(before, end)
         before = before if end is None else end
         if text.strip() or heard:
-            yield from _caption(heard, text, start, end, speaker, path, name)
+            yield from _caption(heard, text, start, end, speaker, path, report)
 
 
 def _heard(word: Any, path: str, name: str) -> _Heard:
@@ -115,7 +118,7 @@ def _heard(word: Any, path: str, name: str) -> _Heard:
 
 
 def _caption(
-    heard: list[_Heard], text: str, start: float | None, end: float | None, speaker: str, path: str, name: str
+    heard: list[_Heard], text: str, start: float | None, end: float | None, speaker: str, path: str, report: Report
 ) -> Iterator[Caption]:
     words = _joined(heard)
     starts = [word.start for word in words if word.start is not None]
@@ -125,12 +128,12 @@ def _caption(
     begin = finish if begin is None else begin
     finish = begin if finish is None else finish
     if begin is None or finish is None:
-        raise ScenarioError(f"{name}: {path}: has no time.", hint="Write start and end in seconds.")
-    finish = max(begin, finish)
+        raise report.error(path, "has no time", "Write start and end in seconds.")
     if not words:
         yield Caption(shared_out(text.split(), begin, finish), begin, finish, speaker)
         return
-    timed = _timed(words, begin, finish)
+    _tell_untimed(words, path, report)
+    timed = _timed(words, begin, max(begin, finish))
     for first, last in _runs(words):
         part = timed[first:last]
         yield Caption(
@@ -139,6 +142,14 @@ def _caption(
             finish if last == len(timed) else part[-1].end,
             words[first].speaker or speaker,
         )
+
+
+def _tell_untimed(words: list[_Heard], path: str, report: Report) -> None:
+    """Tell of words without a time, as words have one in this transcript."""
+    untimed = [word.text for word in words if word.start is None]
+    if untimed:
+        said = f"{len(untimed)} of {len(words)} words have no time, and share the gaps that they stand in"
+        report.warn("word time", path, f"{said}: {', '.join(untimed[:3])}")
 
 
 def _runs(words: list[_Heard]) -> list[tuple[int, int]]:
@@ -193,7 +204,8 @@ def _timed(words: list[_Heard], begin: float, finish: float) -> list[Word]:
     return timed
 
 
-def _transcription(data: Any, name: str) -> Iterator[Caption]:
+def _transcription(data: Any, report: Report) -> Iterator[Caption]:
+    name = report.origin
     entries = []
     for index, entry in enumerate(data["transcription"]):
         path = f"transcription[{index}]"
@@ -209,7 +221,7 @@ def _transcription(data: Any, name: str) -> Iterator[Caption]:
         yield from _grouped(_joined(heard))
         return
     for words, text, start, end, speaker, path in entries:
-        yield from _caption(words, text, start, end, speaker, path, name)
+        yield from _caption(words, text, start, end, speaker, path, report)
 
 
 def _token(token: Any, path: str, name: str) -> _Heard:
@@ -238,7 +250,8 @@ def _whole_words(tokens: list[_Heard]) -> list[_Heard]:
     return words
 
 
-def _items(data: Any, name: str) -> Iterator[Caption]:
+def _items(data: Any, report: Report) -> Iterator[Caption]:
+    name = report.origin
     results = data["results"]
     by_start = {
         str(item.get("start_time")): str(item.get("speaker_label", ""))
@@ -265,7 +278,8 @@ def _items(data: Any, name: str) -> Iterator[Caption]:
     yield from _grouped(_joined(heard))
 
 
-def _words(data: Any, name: str) -> Iterator[Caption]:
+def _words(data: Any, report: Report) -> Iterator[Caption]:
+    name = report.origin
     heard = [_heard(word, f"words[{index}]", name) for index, word in enumerate(data["words"])]
     yield from _grouped(_joined(heard))
 

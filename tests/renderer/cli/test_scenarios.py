@@ -57,7 +57,7 @@ def written(folder: Path, name: str, content: Any) -> Path:
         (SRT, ["read too fast"]),
         (
             {**caption("one"), "cues": [{**caption("one")["cues"][0], "id": name} for name in ("c1", "c2")]},
-            ["id", "subtitles at one time", "overlapping captions"],
+            ["id", "overlapping captions"],
         ),
     ],
     ids=["good", "too wide", "unknown plugin", "flat fits", "subtitles", "on each other"],
@@ -109,9 +109,11 @@ def test_migrate_prints_version_2_0_that_needs_no_more(tmp_path: Path) -> None:
 
 
 def test_from_writes_what_becomes_of_subtitles(tmp_path: Path) -> None:
-    file, made = written(tmp_path, "talk.srt", SRT), tmp_path / "talk.json"
+    turned = "\n3\n00:00:05,000 --> 00:00:04,000\nturned\n"
+    file, made = written(tmp_path, "talk.srt", SRT + turned), tmp_path / "talk.json"
     done = ecg_render("scenario", "from", file, "--look", "pop", "--aspect", "9:16", "-o", made, cwd=tmp_path)
     assert (done.code, done.out) == (0, f"{made}\n")
+    assert done.err == "Warning: caption at 5 s: ends at 4 s, before it begins, and was taken to be shown until 6 s\n"
     data = json.loads(made.read_text())
     assert data["stage"]["baseAspect"] == "9:16"
     assert ecg_render("scenario", "check", made, "--no-browser", "--aspect", "9:16", cwd=tmp_path).code == 0

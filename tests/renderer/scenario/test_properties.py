@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, alive_frames, film_of
-from ecg_renderer.scenario import Picture, prepare
+from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from ecg_renderer.scenario.times import plugin_window
 from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
@@ -172,7 +172,7 @@ def test_any_file_is_read_or_refused_by_name(raw: bytes) -> None:
     if not is_subtitles(raw):
         return
     try:
-        scenario = subtitle_scenario(raw, "noise", Picture(640, 360), "karaoke")
+        scenario = subtitle_scenario(raw, Report("noise"), Picture(640, 360), "karaoke")
     except ScenarioError as error:
         assert error.message.startswith("noise")
         return
@@ -186,7 +186,7 @@ def test_each_word_of_subtitles_is_shown_once_within_its_line(cues: list[tuple[i
     raw = {"segments": [{"start": start, "end": end, "text": text} for start, end, text in shown]}
     if not shown:
         return
-    scenario = subtitle_scenario(raw, "talk", Picture(1080, 1920), "karaoke")
+    scenario = subtitle_scenario(raw, Report("talk"), Picture(1080, 1920), "karaoke")
     said = "".join(
         "".join(word["text"] for word in sorted(line["children"], key=lambda word: word["baseTime"]))
         for cue in scenario["cues"]

@@ -1,4 +1,5 @@
 """Subtitles and transcripts as their programs write them."""
+# ruff: noqa: RUF001 - signs of other scripts
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from ecg_renderer.errors import ScenarioError
-from ecg_renderer.scenario import Picture, prepare
+from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.subtitles import as_scenario, is_subtitles, subtitle_scenario
 
 WIDE, UPRIGHT = Picture(1920, 1080), Picture(1080, 1920)
@@ -194,7 +195,7 @@ def words_of(scenario: dict[str, Any]) -> list[list[tuple[str, Any]]]:
 )  # fmt: skip
 def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any) -> None:
     assert is_subtitles(encoded(raw))
-    found = words_of(subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke"))
+    found = words_of(subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke"))
     assert [[word for word, _ in cue] for cue in found] == [[word for word, _ in cue] for cue in expected]
     for cue, wanted in zip(found, expected, strict=True):
         for (_, times), (_, right) in zip(cue, wanted, strict=True):
@@ -231,20 +232,20 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
     ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
-    found = subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+    found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
     said = [(" ".join(word for word, _ in words), *cue["root"]["displayTime"])
             for cue, words in zip(found["cues"], words_of(found), strict=True)]  # fmt: skip
     assert said == [(text, pytest.approx(start), pytest.approx(end)) for text, start, end in expected]
 
 
 def test_voices_of_webvtt_are_speakers_with_colours_of_their_own() -> None:
-    scenario = subtitle_scenario(VTT.encode(), "talk.vtt", WIDE, "karaoke")
+    scenario = subtitle_scenario(VTT.encode(), Report("talk.vtt"), WIDE, "karaoke")
     palette = scenario["define"]["speakerPalette"]
     assert [cue["speaker"] for cue in scenario["cues"]] == ["Ann", "Bo Smith"]
     assert list(palette) == ["Ann", "Bo Smith"]
     assert len(set(palette.values())) == 2
     assert [cue["root"]["displayTime"] for cue in scenario["cues"]] == [[1, 3], [3603.5, 3604]]
-    plain = subtitle_scenario(VTT.encode(), "talk.vtt", WIDE, "plain")
+    plain = subtitle_scenario(VTT.encode(), Report("talk.vtt"), WIDE, "plain")
     boxes = [cue["root"]["children"][0] for cue in plain["cues"]]
     assert [box["style"]["color"] for box in boxes] == list(palette.values())
 
@@ -256,33 +257,134 @@ def test_voices_of_webvtt_are_speakers_with_colours_of_their_own() -> None:
       ["SPEAKER_00", "Speaker 2"])],
 )  # fmt: skip
 def test_speakers_are_told_apart(raw: Any, speakers: list[str]) -> None:
-    scenario = subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+    scenario = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
     assert [cue["speaker"] for cue in scenario["cues"]] == speakers
     assert "SPEAKER" not in str(words_of(scenario)).upper()
 
 
 def test_what_stands_at_the_top_stays_there_and_keeps_its_colour() -> None:
     for raw in (SRT, ASS):
-        scenario = subtitle_scenario(raw.encode(), "talk", WIDE, "plain")
+        scenario = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")
         assert [cue["root"]["layout"] for cue in scenario["cues"]] == ["define.bottom", "define.top"]
     (box,) = scenario["cues"][1]["root"]["children"]
     assert box["style"] == {"color": "#ffff00"}
     assert box["children"][0]["text"] == "two\nlines"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949"])
-def test_korean_is_read_in_any_of_its_encodings(encoding: str) -> None:
-    raw = "1\r\n00:00:01,000 --> 00:00:02,000\r\n안녕하세요 여러분\r\n".encode(encoding)
+THAI = "สวัสดีครับวันนี้เราจะมาเรียนรู้เกี่ยวกับการทำอาหารไทยที่อร่อยที่สุดในโลกและวิธีการเลือกวัตถุดิบที่ดี"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "told"),
+    [
+        ("utf-8", "안녕 여러분", ""),
+        ("utf-8-sig", "안녕 여러분", ""),
+        ("utf-16", "안녕 여러분", ""),
+        ("utf-16-le", "Hello 여러분", ""),
+        ("utf-16-be", "Hello 여러분", ""),
+        ("cp949", "안녕하세요 여러분 똠방각하", "Korean"),
+        ("cp932", "こんにちは、世界。 カタカナ", "Japanese"),
+        ("gb18030", "今天我们来学习，你好 朋友", "simplified Chinese"),
+        ("big5", "今天我們來學習，你好 朋友", "traditional Chinese"),
+        ("cp874", THAI, "Thai"),
+        ("cp1251", "Привет, как дела? Это – ёж", "Cyrillic"),
+        ("cp1252", "café à côté – “oui” ÄÖÜ", "a Western language"),
+    ],
+)
+def test_text_is_read_in_the_encoding_that_it_has_and_a_guess_is_told(encoding: str, text: str, told: str) -> None:
+    raw = f"1\r00:00:01,000 --> 00:00:02,000\r{text}\r".encode(encoding)
     assert is_subtitles(raw)
-    assert [word for word, _ in words_of(subtitle_scenario(raw, "k.srt", WIDE, "karaoke"))[0]] == [
-        "안녕하세요",
-        "여러분",
+    report = Report("k.srt")
+    scenario = subtitle_scenario(raw, report, WIDE, "plain")
+    (node,) = scenario["cues"][0]["root"]["children"][0]["children"]
+    assert node["text"] == text
+    said = f"k.srt: is not UTF-8, and was read as {told}, as Windows writes it"
+    assert report.warnings == ((said,) if told else ())
+
+
+def lines_of(scenario: dict[str, Any]) -> list[list[list[str]]]:
+    """Return the words of each line of each cue."""
+    boxes = [cue["root"]["children"][0]["children"] for cue in scenario["cues"]]
+    return [[[word["text"] for word in line.get("children", [line])] for line in box] for box in boxes]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("今日は天気がいいから、みんなで公園に行って、「お弁当」を食べましょうね。",
+         [["今日は天気がいいから、みんなで公園に"], ["行って、「お弁当」を食べましょうね。"]]),
+        ("这是一个非常有用的技能，可以帮助你节省大量的Python3.12时间和精力。",
+         [["这是一个非常有用的技能，可以帮助你"], ["节省大量的Python3.12时间和精力。"]]),
+        ("សួស្តី\u200bថ្ងៃនេះ\u200bយើង\u200bនឹង\u200bរៀន\u200bអំពី\u200bការ\u200bធ្វើ\u200bម្ហូប\u200bដ៏\u200bឆ្ងាញ់\u200bបំផុត\u200bក្នុង\u200bលោក",
+         [["សួស្តីថ្ងៃនេះយើងនឹងរៀនអំពីការ"], ["ធ្វើម្ហូបដ៏ឆ្ងាញ់បំផុតក្នុងលោក"]]),
+        (THAI, [[THAI]]),
+        ("👩‍👩‍👧👍🏽" * 20, [["👩‍👩‍👧👍🏽" * 10], ["👩‍👩‍👧👍🏽" * 10]]),
+    ],
+    ids=["Japanese", "Chinese", "Khmer with its words told apart", "Thai", "emoji"],
+)  # fmt: skip
+def test_a_line_ends_only_where_one_may(text: str, lines: list[list[str]]) -> None:
+    raw = f"1\n00:00:01,000 --> 00:00:05,000\n{text}\n".encode()
+    scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
+    ((found,),) = [lines_of(scenario)]
+    assert found == lines
+    assert prepare(scenario, duration=5, known_plugins=["cwi-color"]).warnings == ()
+
+
+def test_words_of_a_transcript_stay_with_the_signs_that_end_them() -> None:
+    words = [{"word": letter, "start": 1 + index / 9, "end": 1 + (index + 1) / 9} for index, letter in
+             enumerate("あいうえおかきくけこさしすせそたちつてと、なにぬねの「はひふへほ」まみむめも。")]  # fmt: skip
+    data = {"segments": [{"start": 1, "end": 9, "text": "x", "words": words}]}
+    ((first, second),) = lines_of(subtitle_scenario(encoded(data), Report("talk"), WIDE, "karaoke"))
+    assert ("".join(first), "".join(second)) == (
+        "あいうえおかきくけこさしすせそたちつて",
+        "と、なにぬねの「はひふへほ」まみむめも。",
+    )
+
+
+def test_what_is_said_at_one_time_stands_beside_each_other() -> None:
+    raw = (
+        "1\n00:00:01,000 --> 00:00:05,000\none\n\n2\n00:00:03,000 --> 00:00:06,000\ntwo\nlines\n\n"
+        "3\n00:00:04,000 --> 00:00:07,000\n{\\an8}at the top\n\n4\n00:00:05,000 --> 00:00:08,000\nfour\n\n"
+        "5\n00:00:07,950 --> 00:00:09,000\nfive\n"
+    )
+    report = Report("talk")
+    scenario = subtitle_scenario(raw.encode(), report, WIDE, "karaoke")
+    layouts = [cue["root"]["layout"] for cue in scenario["cues"]]
+    assert [layout for layout in layouts if isinstance(layout, str)] == [
+        "define.bottom",
+        "define.top",
+        *["define.bottom"] * 2,
     ]
+    assert layouts[1]["position"] == {"x": 0.5, "y": pytest.approx(0.925 - 0.11, abs=0.01)}
+    assert scenario["cues"][3]["root"]["displayTime"] == [5, 7.95]
+    assert report.warnings == ("caption at 3 s: begins before the one before it ends, and stands clear of it",)
 
 
-def test_western_letters_of_windows_are_read() -> None:
-    raw = "1\n00:00:01,000 --> 00:00:02,000\ncafé à côté\n".encode("cp1252")
-    assert words_of(subtitle_scenario(raw, "w.srt", WIDE, "karaoke"))[0][0][0] == "café"
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (SRT, []),
+        (
+            "1\n00:00:05,000 --> 00:00:03,000\nturned\n\n2\n00:00:07,000 --> 00:00:07,000\nnone\n\n"
+            "3\n00:00:09,000 --> 00:00:10,000\n<i></i>\n",
+            ["caption at 9 s: has no text that can be shown, and was left out",
+             "caption at 5 s: ends at 3 s, before it begins, and was taken to be shown until 6 s",
+             "caption at 7 s: ends as it begins, and was taken to be shown until 8 s"],
+        ),
+        (ASS, ["caption at 5 s: has no text that can be shown, and was left out"]),
+        (WHISPERX, ["segments[0]: 1 of 4 words have no time, and share the gaps that they stand in: 2026,"]),
+        (
+            "".join(f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},000\nx\n\n" for n in range(1, 60)),
+            [*(f"caption at {n} s: ends as it begins, and was taken to be shown until {n + 1} s" for n in (1, 2, 3)),
+             "time of a caption: 56 more like this"],
+        ),
+    ],
+    ids=["nothing", "times", "a drawing", "words without times", "all of them"],
+)  # fmt: skip
+def test_what_was_put_right_is_told(raw: Any, told: list[str]) -> None:
+    report = Report("talk")
+    subtitle_scenario(encoded(raw), report, WIDE, "karaoke")
+    assert list(report.warnings) == told
 
 
 @pytest.mark.parametrize(
@@ -298,7 +400,7 @@ def test_western_letters_of_windows_are_read() -> None:
 )
 def test_a_scenario_is_no_transcript(raw: bytes) -> None:
     assert not is_subtitles(raw)
-    assert as_scenario(raw, "s", WIDE, "karaoke") is raw
+    assert as_scenario(raw, Report("s"), WIDE, "karaoke") is raw
 
 
 @pytest.mark.parametrize(
@@ -322,7 +424,7 @@ def test_a_scenario_is_no_transcript(raw: bytes) -> None:
 )
 def test_what_cannot_be_read_is_refused_with_its_place(raw: Any, message: str) -> None:
     with pytest.raises(ScenarioError) as caught:
-        subtitle_scenario(encoded(raw), "talk", WIDE, "karaoke")
+        subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
     assert caught.value.message.startswith("talk")
     assert message in caught.value.message
 
@@ -333,7 +435,7 @@ def test_every_look_is_a_valid_scenario_in_two_lines_at_a_time(picture: Picture,
     long = " ".join(f"word{index}" for index in range(60))
     raw = f"1\n00:00:01,000 --> 00:00:31,000\n{long}\n".encode()
     scenario = prepare(
-        subtitle_scenario(raw, "talk", picture, look),
+        subtitle_scenario(raw, Report("talk"), picture, look),
         duration=40,
         known_plugins=["cwi-color", "cwi-bouncing", "cwi-loud"],
         unknown_plugins="fail",
@@ -351,14 +453,14 @@ def test_every_look_is_a_valid_scenario_in_two_lines_at_a_time(picture: Picture,
 
 def test_lines_stay_as_their_author_broke_them_where_they_fit() -> None:
     raw = b"1\n00:00:01,000 --> 00:00:03,000\nshort\nand then a longer line of words\n"
-    scenario = subtitle_scenario(raw, "talk", WIDE, "plain")
+    scenario = subtitle_scenario(raw, Report("talk"), WIDE, "plain")
     (text,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert text["text"] == "short\nand then a longer line of words"
 
 
 def test_right_to_left_words_stand_in_their_order() -> None:
     raw = "1\n00:00:01,000 --> 00:00:03,000\nنزور Seoul Tower سنة 2026!\n".encode()
-    scenario = subtitle_scenario(raw, "talk", WIDE, "karaoke")
+    scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
     (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert [word["text"] for word in line["children"]] == ["\u200f2026!", "سنة ", " Seoul ", "Tower", "نزور "]
     assert [word["baseTime"][0] for word in line["children"]][-1] == 1

@@ -11,7 +11,7 @@ import pytest
 import webvtt
 
 from captions import scenario, talk
-from ecg_renderer.scenario import Picture, Scenario, prepare
+from ecg_renderer.scenario import Picture, Report, Scenario, prepare
 from ecg_renderer.served import known_plugins
 from ecg_renderer.subtitles import hard_to_read, spoken_of, subtitle_scenario, written_subtitles
 from ecg_renderer.subtitles.spoken import LINE_COLUMNS, columns, wrapped
@@ -87,7 +87,7 @@ def test_ass_has_the_times_and_colours_of_words() -> None:
 def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, read: str | None) -> None:
     file = pysubs2.SSAFile()
     file.events.append(pysubs2.SSAEvent(start=0, end=2000, text=text))
-    said = prepared(subtitle_scenario(file.to_string("ass").encode(), "talk.ass", PICTURE, "karaoke"))
+    said = prepared(subtitle_scenario(file.to_string("ass").encode(), Report("talk.ass"), PICTURE, "karaoke"))
     assert written_subtitles(said, "srt").splitlines()[2] == (read or text)
     (event,) = pysubs2.SSAFile.from_string(written_subtitles(said, "ass"))
     assert event.plaintext == (read or text)
@@ -111,7 +111,7 @@ def test_nodes_of_a_row_from_right_to_left_are_parted_where_they_are_on_the_pict
 def test_a_file_of_subtitles_comes_back_as_it_went_in() -> None:
     text = "1\n00:00:01,000 --> 00:00:02,500\nFirst & last\n\n2\n00:00:03,000 --> 00:00:04,000\nTwo\nlines\n"
     for look in ("plain", "karaoke", "pop", "loud"):
-        data = subtitle_scenario(text.encode(), "a.srt", PICTURE, look)
+        data = subtitle_scenario(text.encode(), Report("a.srt"), PICTURE, look)
         assert [event.text.split("\n")[0] for event in spoken_lines(data)]
         again = pysubs2.SSAFile.from_string(written_subtitles(prepared(data), "srt"), format_="srt")
         assert [(event.start, event.end) for event in again] == [(1000, 2500), (3000, 4000)]

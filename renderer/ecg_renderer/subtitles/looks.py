@@ -1,0 +1,220 @@
+"""How captions look: words in lines, one node each, with what a look does to them as they are spoken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ecg_api.renderjob import Look
+from ecg_renderer.scenario import Picture
+from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, is_korean
+from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
+from ecg_renderer.subtitles.captions import Frame, Page, Word
+
+TRACK = "caption"
+RIGHT_TO_LEFT_MARK = "\u200f"
+# Light colours that can be told apart on a dark box, the usual first; a ninth speaker begins again.
+SPEAKER_COLOURS = ("#ffd54a", "#6ee7ff", "#ff9ecb", "#a5f28c", "#ffb26b", "#c9b3ff", "#ff8a80", "#8fd3c8")
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How words look: `scale` times the usual size; `plugins`, names and parameters, run while each is spoken."""
+
+    scale: float
+    weight: str
+    plugins: tuple[tuple[str, dict[str, Any]], ...]
+    box: bool = True
+
+
+_COLOUR: tuple[str, dict[str, Any]] = ("cwi-color", {})
+_STYLES: dict[Look, _Style] = {
+    "plain": _Style(1.0, "normal", ()),
+    "karaoke": _Style(1.0, "bold", (_COLOUR,)),
+    "pop": _Style(1.15, "bold", (_COLOUR, ("cwi-bouncing", {})), box=False),
+    "loud": _Style(1.4, "bold", (_COLOUR, ("cwi-loud", {"pulse": {"scale": 1.35, "lift": 4}})), box=False),
+}
+
+
+def scale_of(look: Look) -> float:
+    """Return how much larger than usual the words of `look` are."""
+    return _STYLES[look].scale
+
+
+def build(pages: list[Page], frame: Frame, picture: Picture, look: Look) -> dict[str, Any]:
+    """Return the scenario, version 2.0, that shows `pages` in `frame`."""
+    style = _STYLES[look]
+    speakers = list(dict.fromkeys(page.caption.speaker for page in pages if page.caption.speaker))
+    palette = {name: SPEAKER_COLOURS[index % len(SPEAKER_COLOURS)] for index, name in enumerate(speakers)}
+    aspect = picture.width / picture.height
+    return {
+        "version": "2.0",
+        "pluginApiVersion": "3.0",
+        "timebase": {"unit": "seconds"},
+        "stage": {"baseAspect": "16:9" if aspect > 1.7 else "9:16" if aspect < 0.6 else "auto"},
+        "define": {"speakerPalette": palette, **_places(frame)},
+        "tracks": [_track(frame, style)],
+        "cues": [_cue(page, number, style, palette, frame) for number, page in enumerate(pages, 1)],
+    }
+
+
+def _places(frame: Frame) -> dict[str, Any]:
+    across = {
+        "mode": "flow",
+        "direction": "horizontal",
+        "wrap": False,
+        "gap": 0,
+        "align": "center",
+        "justify": "center",
+    }
+    down = {**across, "direction": "vertical"}
+    wide = {"size": {"width": round(1 - 2 * frame.side, 4)}, "safeAreaClamp": True}
+    heights = {"top": ("tc", frame.top), "middle": ("cc", 0.5), "bottom": ("bc", 1 - frame.bottom)}
+    places = {
+        name: {"anchor": anchor, "position": {"x": 0.5, "y": round(y, 4)}, **wide, "childrenLayout": across}
+        for name, (anchor, y) in heights.items()
+    }
+    return {**places, "box": {"childrenLayout": down}, "line": {"childrenLayout": across}}
+
+
+def _track(frame: Frame, style: _Style) -> dict[str, Any]:
+    return {
+        "id": TRACK,
+        "type": "subtitle",
+        "layer": 1,
+        "defaultStyle": {
+            "fontSizeRel": round(frame.size, 4),
+            "fontFamily": "Arial, sans-serif",
+            "fontWeight": style.weight,
+            "color": "#ffffff",
+            "align": "center",
+            "whiteSpace": "pre-line" if not style.plugins else "pre",
+        },
+        "defaultConstraints": {
+            "safeArea": {"top": frame.top, "bottom": frame.bottom, "left": frame.side, "right": frame.side}
+        },
+    }
+
+
+def _cue(page: Page, number: int, style: _Style, palette: dict[str, str], frame: Frame) -> dict[str, Any]:
+    shown = [round(page.start, 3), round(page.end, 3)]
+    colour = page.caption.colour or palette.get(page.caption.speaker, "")
+    chain = _chain(page, style, palette)
+    lines = _one_text(page, number, chain) if page.unbroken or not chain else _word_lines(page, number, chain)
+    box = {
+        "backgroundColor": "rgba(0, 0, 0, 0.6)" if style.box else "transparent",
+        "padding": {"x": 0.015, "y": 0.008},
+        "borderRadius": 0.012,
+    }
+    tinted = {"style": {"color": colour}} if colour and not style.plugins else {}
+    return {
+        "id": f"cue-{number}",
+        "track": TRACK,
+        "domLifetime": shown,
+        **({"speaker": page.caption.speaker} if page.caption.speaker else {}),
+        "root": {
+            "id": f"page-{number}",
+            "eType": "group",
+            "displayTime": shown,
+            "layout": _layout(page, frame),
+            "boxStyle": {"backgroundColor": "transparent", "padding": "0px"},
+            "children": [
+                {
+                    "id": f"box-{number}",
+                    "eType": "group",
+                    "layout": "define.box",
+                    "boxStyle": box,
+                    **tinted,
+                    "children": lines,
+                }
+            ],
+        },
+    }
+
+
+def _layout(page: Page, frame: Frame) -> Any:
+    """Return where a page stands: at the place of all, or beside what is there."""
+    if not page.offset:
+        return f"define.{page.caption.place}"
+    layout = _places(frame)[page.caption.place]
+    y = layout["position"]["y"] + (-page.offset if page.caption.place == "bottom" else page.offset)
+    return {**layout, "position": {"x": 0.5, "y": round(y, 4)}}
+
+
+def _one_text(page: Page, number: int, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines = [
+        "".join(("" if word.joined or not index else " ") + word.text for index, word in enumerate(line))
+        for line in page.lines
+    ]
+    text = in_one_direction(lines)
+    node = {"id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number}", "eType": "text", "text": text}
+    if not chain:
+        return [node]
+    spoken = [round(page.lines[0][0].start, 3), round(page.lines[-1][-1].end, 3)]
+    return [{**node, "style": {"whiteSpace": "pre-line"}, "baseTime": spoken, "pluginChain": chain}]
+
+
+def _chain(page: Page, style: _Style, palette: dict[str, str]) -> list[dict[str, Any]]:
+    """Return what runs on a page's words; nothing that grows a text as wide as the picture."""
+    speaker = page.caption.speaker
+    own = page.caption.colour or ("" if speaker in palette else SPEAKER_COLOURS[0])
+    params: dict[str, Any] = {"color": own} if own else {"speaker": speaker, "palette": "define.speakerPalette"}
+    return [
+        {"name": name, "params": params | more, "timeOffset": [0, 0]}
+        for name, more in style.plugins
+        if not (page.unbroken and name == "cwi-loud")
+    ]
+
+
+def _word_lines(page: Page, number: int, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines, done = [], 0
+    for row, line in enumerate(page.lines, 1):
+        words = [
+            {
+                "id": f"{OWN_NODE}word-{number}-{done + index + 1}",
+                "eType": "text",
+                "text": text,
+                "baseTime": [round(line[index].start, 3), round(line[index].end, 3)],
+                "pluginChain": chain,
+            }
+            for index, text in _side_by_side(line)
+        ]
+        done += len(line)
+        clear = {"backgroundColor": "transparent", "padding": "0px"}
+        lines.append(
+            {
+                "id": f"{OWN_NODE}line-{number}-{row}",
+                "eType": "group",
+                "layout": "define.line",
+                "boxStyle": clear,
+                "children": words,
+            }
+        )
+    return lines
+
+
+def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
+    """Return the words of a line as they stand from left to right: index, and text with the space beside it.
+
+    In a line that runs from right to left, left-to-right words keep their order among themselves, and what has no
+    direction, such as a number, follows the line's.
+    """
+    spaces = ["" if index + 1 == len(line) or line[index + 1].joined else " " for index in range(len(line))]
+    if direction(" ".join(word.text for word in line)) != "rtl":
+        return [(index, word.text + spaces[index]) for index, word in enumerate(line)]
+    standing: list[tuple[int, str]] = []
+    last = len(line)
+    while last > 0:
+        first = last - 1
+        if direction(line[first].text) != "ltr":
+            mark = "" if direction(line[first].text) else RIGHT_TO_LEFT_MARK
+            standing.append((first, mark + line[first].text + spaces[first]))
+            last = first
+            continue
+        while first > 0 and direction(line[first - 1].text) == "ltr":
+            first -= 1
+        # The space towards what follows the run is on its left, as the line goes on there.
+        run = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]
+        standing += [(index, (spaces[last - 1] if index == first else "") + text) for index, text in run]
+        last = first
+    return standing
