@@ -116,7 +116,7 @@ def from_subtitles(
         if not is_subtitles(raw):
             raise ScenarioError(
                 f"{_name(file)} is not subtitles, nor a transcript that is known.",
-                hint=".srt, .vtt, .ass, and JSON of Whisper, WhisperX, whisper.cpp or Amazon Transcribe are.",
+                hint=".srt, .sbv, .smi, .vtt and .ass are, and what speech recognition writes; see docs/captions.md.",
             )
         around = run_interruptible(_surroundings(video, aspect))
         report = Report(_name(file))

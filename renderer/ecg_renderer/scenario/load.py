@@ -95,7 +95,13 @@ def _broken(text: str, error: json.JSONDecodeError, report: Report) -> ScenarioE
     snippet = line[start : error.colno - 1 + SNIPPET].strip()
     where = f"line {error.lineno}, column {error.colno}"
     near = f", near `{snippet}`" if snippet else ""
-    hint = "This looks like HTML or XML, not JSON." if text.lstrip().startswith("<") else ""
+    begins = text.lstrip()[:1]
+    hint = (
+        ""
+        if begins in ("{", "[", "")
+        else "A scenario is JSON; subtitles that are known are .srt, .sbv, .smi, .vtt, .ass."
+    )
+    hint = "This looks like HTML or XML, not JSON." if begins == "<" else hint
     return report.error("", f"is not JSON: {error.msg} at {where}{near}", hint)
 
 

@@ -1,7 +1,7 @@
 """Subtitles and transcripts, the files that people have, become a scenario.
 
-    .srt .vtt .ass .ssa        files             pysubs2, webvtt-py
-    JSON                       transcripts       Whisper, whisper.cpp, WhisperX, Amazon Transcribe
+    .srt .sbv .smi .vtt .ass   files             the last two by webvtt-py and pysubs2
+    JSON                       transcripts       what speech recognition writes; shapes: of others, as Whisper has it
     captions -> pages          captions          two balanced lines at a time
     pages -> data              looks             plain, karaoke, pop, loud
 

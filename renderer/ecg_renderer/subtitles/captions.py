@@ -61,6 +61,7 @@ def shared_out(texts: list[str], start: float, end: float, joined: list[bool] | 
 def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
     """Return captions by their starts; one that is over before it begins lasts until the next, or until it is read."""
     ordered = sorted(captions, key=lambda caption: caption.start)
+    ordered = [group[0] for group in _alike(ordered, report)]
     mended = []
     for caption, following in zip(ordered, [*ordered[1:], None], strict=True):
         if caption.end <= caption.start:
@@ -75,6 +76,18 @@ def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
             caption = replace(caption, end=end, words=shared_out(texts, caption.start, end, joined))
         mended.append(caption)
     return mended
+
+
+def _alike(captions: list[Caption], report: Report) -> Iterable[list[Caption]]:
+    """Return captions with those that say the same at the same time: layers of .ass, for outlines and glows."""
+    groups: dict[object, list[Caption]] = {}
+    for caption in captions:
+        said = tuple(word.text for word in caption.words)
+        groups.setdefault((said, caption.start, caption.end, caption.place), []).append(caption)
+    for group in groups.values():
+        if len(group) > 1:
+            report.warn("repeated caption", told_at(group[0].start), f"is there {len(group)} times, and is shown once")
+    return groups.values()
 
 
 def tell_empty(start: float, report: Report) -> None:

@@ -1,45 +1,62 @@
-"""Subtitle files: SubRip, WebVTT, Advanced SubStation Alpha."""
+"""Subtitle files: SubRip, YouTube's .sbv, SAMI, WebVTT, Advanced SubStation Alpha."""
 
 from __future__ import annotations
 
 import html
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pysubs2
 import webvtt
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
-from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out, tell_empty
+from ecg_renderer.scenario.writing import is_colour
+from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out, tell_empty, told_at
 
-_ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,3})?[ \t]*-->")
-_SRT_STAMP = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,3}))?"
-_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*-->[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
+_ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
+_SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
+_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*-{{1,3}}>[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
+_SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
+_NUMBER = re.compile(r"[ \t]*\d+[ \t]*")
+_VTT_COMMA = re.compile(r"^((?:\d+:)?\d\d:\d\d),(\d{3}\s+-->\s+(?:\d+:)?\d\d:\d\d)[,.](\d{3})", re.MULTILINE)
+_VTT_LINE = re.compile(r"(?:^|\s)line:(-?\d+(?:\.\d+)?)(%?)")
+_RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
+_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=<sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
+_SAMI_CLASS = re.compile(r"<p\b[^<>]*?class\s*=\s*[\"']?(\w+)", re.IGNORECASE)
 _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
 _HEAD = 65536
+VTT_LINES = 15
 _MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-16": b"\xff\xfe", "utf_16": b"\xfe\xff"}
 
-_ASS_TAGS = re.compile(r"\{([^}]*)\}")
+_ASS_TAGS = re.compile(r"\{([^{}]*)\}")
 _KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
 _ALIGNED = re.compile(r"\\an?(\d+)")
 _DRAWING = re.compile(r"\\p(\d+)")
 _SAID_BY = re.compile(r"^\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE)
 _VTT_STAMP = re.compile(r"<((?:\d+:)?\d{2}:\d{2}\.\d{3})>")
-_VTT_TAG = re.compile(r"</?[^>]*>")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_HTML_TAG = re.compile(r"</?(?:font|b|i|u|s|c|span|ruby|rt)\b[^>]*>", re.IGNORECASE)
+_VTT_TAG = re.compile(r"</?[^<>]*>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
+_HTML_TAG = re.compile(r"</?(?:font|b|i|u|s|c|span|ruby|rt|p)\b[^<>]*>", re.IGNORECASE)
+_HTML_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_FONT_COLOUR = re.compile(r"(?:<[bius]>\s*)*<font\b[^<>]*?color\s*=\s*[\"']?(#?\w+)", re.IGNORECASE)
+_ASS_COLOUR = re.compile(r"\\1?c&H([0-9a-fA-F]{1,8})&?")
+_ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 
 def format_of(raw: bytes) -> str:
-    """Return "srt", "vtt" or "ass" by the content; "" for something else."""
+    """Return "srt", "vtt", "ass", "sbv" or "sami" by the content; "" for something else."""
     head = _bytes_of_text(raw[:_HEAD])
     if head.lstrip().startswith(b"WEBVTT"):
         return "vtt"
     if _ASS_SECTION.search(head):
         return "ass"
-    return "srt" if _ARROW.search(head) else ""
+    if head.lstrip()[:5].lower() == b"<sami":
+        return "sami"
+    if _ARROW.search(head):
+        return "srt"
+    return "sbv" if _SBV_TIMES.match(head.decode("utf-8", "replace").replace("\r", "\n").lstrip("\n")) else ""
 
 
 def _bytes_of_text(raw: bytes) -> bytes:
@@ -125,7 +142,8 @@ def read_file(text: str, kind: str, report: Report) -> list[Caption]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # pysubs2 warns of fields that nobody reads here
-            captions = list(_from_vtt(text, report) if kind == "vtt" else _from_pysubs2(text, kind, report))
+            readers = {"vtt": _from_vtt, "ass": _from_ass, "sami": _from_sami}
+            captions = list(readers.get(kind, _from_srt)(text, report))
     except (pysubs2.Pysubs2Error, webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
         raise ScenarioError(f"{name} cannot be read as .{kind}: {error}.", hint="Export the subtitles again.") from None
     except (ValueError, KeyError, IndexError, OverflowError) as error:
@@ -137,17 +155,78 @@ def read_file(text: str, kind: str, report: Report) -> list[Caption]:
     return in_order(captions, report)
 
 
-def _from_pysubs2(text: str, kind: str, report: Report) -> Iterator[Caption]:
-    if kind == "srt":
-        text = _SRT_TIMES.sub(_written_out, text)
-    file = pysubs2.SSAFile.from_string(text, format_=kind)
+def _from_srt(text: str, report: Report) -> Iterator[Caption]:
+    """Yield the cues of SubRip, and of .sbv: each is what stands between its line of times and that of the next."""
+    text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text)
+    cues = list(_SRT_TIMES.finditer(text))
+    numbered = any(_NUMBER.fullmatch(line) for line in text[: cues[0].start()].split("\n")) if cues else False
+    for index, cue in enumerate(cues):
+        following = cues[index + 1].start() if index + 1 < len(cues) else None
+        lines = text[cue.end() : following].strip("\n \t").split("\n")
+        if following is not None and numbered and _NUMBER.fullmatch(lines[-1]):
+            lines.pop()
+        start, end = _srt_seconds(cue.groups()[:5]), _srt_seconds(cue.groups()[5:])
+        if start < 0:
+            report.warn("time of a caption", told_at(start), "begins before the video, and is shown from 0 s")
+        said = _HTML_BREAK.sub(r"\\N", "\\N".join(lines))
+        caption = _marked_up(said, max(0.0, start), max(0.0, end), _font_colour(said))
+        if caption:
+            yield caption
+        else:
+            tell_empty(start, report)
+
+
+def _marked_up(said: str, start: float, end: float, colour: str) -> Caption | None:
+    """Return a caption of text with tags of HTML and ASS, and lines parted by N; None where it has no words."""
+    plain, speaker = _speaker(_ASS_TAGS.sub(_only_tags, _HTML_TAG.sub("", said)), "")
+    words, starts = _lines(plain.replace("\\h", " ").split("\\N"), start, end)
+    return Caption(words, start, end, speaker, colour, _place(said, 2), starts) if words else None
+
+
+def _only_tags(braces: re.Match[str]) -> str:
+    """Return nothing for tags in braces, and as they are braces that somebody wrote."""
+    return "" if braces[1].startswith("\\") or not braces[1] else braces[0]
+
+
+def _srt_seconds(stamp: Sequence[str | None]) -> float:
+    sign, hours, minutes, seconds, fraction = stamp
+    whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    return (whole + int((fraction or "0")[:3].ljust(3, "0")) / 1000) * (-1 if sign else 1)
+
+
+def _font_colour(said: str) -> str:
+    """Return the colour of all of a text, if it begins with one."""
+    match = _FONT_COLOUR.match(_ASS_TAGS.sub("", said).lstrip())
+    colour = match[1].lower() if match else ""
+    colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
+    return colour if is_colour(colour) and colour not in ("white", "#ffffff", "transparent") else ""
+
+
+def _from_sami(text: str, report: Report) -> Iterator[Caption]:
+    """Yield the captions of the first language of a SAMI file; each ends where the next, or a blank one, begins."""
+    first = _SAMI_CLASS.search(text)
+    syncs = [
+        (int(sync[1]) / 1000, sync[2])
+        for sync in _SYNC.finditer(text)
+        if (match := _SAMI_CLASS.search(sync[2])) is None or first is None or match[1].lower() == first[1].lower()
+    ]
+    for index, (start, said) in enumerate(syncs):
+        end = syncs[index + 1][0] if index + 1 < len(syncs) else start
+        said = re.sub(r"<p\b[^<>]*>", "", said, flags=re.IGNORECASE)
+        lines = " ".join(said.split())
+        if caption := _marked_up(_HTML_BREAK.sub(r"\\N", lines), start, end, _font_colour(lines)):
+            yield caption
+
+
+def _from_ass(text: str, report: Report) -> Iterator[Caption]:
+    file = pysubs2.SSAFile.from_string(text, format_="ass")
+    height = next((int(value) for value in [file.info.get("PlayResY", "")] if re.fullmatch(r"\d{1,6}", value)), 288)
     for event in file:
         if event.is_comment:
             continue
-        style = file.styles.get(event.style) if kind == "ass" else None
+        style = file.styles.get(event.style)
         spoken = _HTML_TAG.sub("", _undrawn(event.text))
-        place = _place(spoken, int(style.alignment) if style else 2)
-        colour = _colour(style.primarycolor) if style else ""
+        place = _ass_place(spoken, int(style.alignment) if style else 2, height)
         start, end = event.start / 1000, event.end / 1000
         said, speaker = _speaker(spoken, event.name)
         if _KARAOKE.search(said):
@@ -157,18 +236,29 @@ def _from_pysubs2(text: str, kind: str, report: Report) -> Iterator[Caption]:
             lines = _ASS_TAGS.sub("", said).replace("\\n", "\\N").replace("\\h", " ").split("\\N")
             words, starts = _lines(lines, start, end)
         if words:
-            yield Caption(words, start, end, speaker, colour, place, starts)
+            colour = _ass_colour(spoken) or (_colour(style.primarycolor) if style else "")
+            yield Caption(words, start, end, speaker, "" if colour == "#ffffff" else colour, place, starts)
         else:
             tell_empty(start, report)
 
 
-def _written_out(times: re.Match[str]) -> str:
-    """Return the line of times of a cue as SubRip has it; people write 1:02.5 and 0:1:2 as well."""
-    stamps = []
-    for hours, minutes, seconds, fraction in (times.groups()[:4], times.groups()[4:]):
-        whole = min(int(hours or 0), 99)
-        stamps.append(f"{whole:02}:{int(minutes):02}:{int(seconds):02},{(fraction or '').ljust(3, '0')}")
-    return " --> ".join(stamps)
+def _ass_place(text: str, alignment: int, height: int) -> Place:
+    """Return where a line stands: as it is aligned, or where it is put on a picture of that height."""
+    placed = _ASS_PLACED.search(text)
+    if not placed or not height:
+        return _place(text, alignment)
+    share = float(placed[1]) / height
+    return "top" if share < 1 / 3 else "middle" if share < 2 / 3 else "bottom"
+
+
+def _ass_colour(text: str) -> str:
+    """Return the colour of all of a line, if its first tags give it one."""
+    first = _ASS_TAGS.match(text)
+    match = _ASS_COLOUR.search(first[1]) if first else None
+    if not match:
+        return ""
+    code = int(match[1], 16) & 0xFFFFFF
+    return f"#{code & 0xFF:02x}{code >> 8 & 0xFF:02x}{code >> 16:02x}"
 
 
 def _undrawn(text: str) -> str:
@@ -231,21 +321,34 @@ def _karaoke(text: str, start: float, end: float) -> Iterator[Word]:
 def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
     before: list[str] = []
     rolling = _VTT_STAMP.search(text) is not None
+    text = _VTT_COMMA.sub(r"\1.\2.\3", text)
     for cue in webvtt.from_string(text).captions:
         start, end = _seconds(cue.start), _seconds(cue.end)
-        lines = [line for line in cue.raw_text.split("\n") if _VTT_TAG.sub("", line).strip()]
+        raw = _RUBY.sub("", cue.raw_text)
+        lines = [line for line in raw.split("\n") if _VTT_TAG.sub("", line).strip()]
         if rolling:  # what was said before stays above, and is written again in every cue
             lines, before = [line for line in lines if _plain(line) not in before], [_plain(line) for line in lines]
-        voice = _VOICE.search(cue.raw_text)
-        speaker = html.unescape(voice[1]).strip() if voice else ""
+        voices = {html.unescape(voice).strip() for voice in _VOICE.findall(raw)}
+        speaker = voices.pop() if len(voices) == 1 else ""  # of several, no colour is that of all
         if not any(_VTT_STAMP.search(line) for line in lines):
             said, by = _speaker("\\N".join(_plain(line) for line in lines), speaker)
             words, starts = _lines(said.split("\\N"), start, end)
         else:
             words, starts, by = tuple(_stamped(" ".join(lines), start, end)), (), speaker
         if words:
-            top = re.search(r"line:\s*(\d+)%", str(getattr(cue, "settings", "") or ""))
-            yield Caption(words, start, end, by, "", "top" if top and int(top[1]) < 40 else "bottom", starts)
+            yield Caption(words, start, end, by, "", _vtt_place(str(getattr(cue, "settings", "") or "")), starts)
+        else:
+            tell_empty(start, report)
+
+
+def _vtt_place(settings: str) -> Place:
+    """Return where a cue stands: lines count from the top, or from the bottom where they are negative."""
+    match = _VTT_LINE.search(settings)
+    if not match:
+        return "bottom"
+    share = float(match[1]) / (100 if match[2] else VTT_LINES)
+    share += 1 if share < 0 else 0
+    return "top" if share < 1 / 3 else "middle" if share < 2 / 3 else "bottom"
 
 
 def _plain(line: str) -> str:

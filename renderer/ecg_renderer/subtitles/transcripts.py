@@ -4,6 +4,12 @@ Whisper, WhisperX    {"segments": [{"start", "end", "text", "speaker"?, "words"?
 OpenAI's API         {"text", "words": [{"word", "start", "end"}]}
 whisper.cpp          {"transcription": [{"offsets": {"from", "to"}, "text", "tokens"?: [...]}]}, milliseconds
 Amazon Transcribe    {"results": {"items": [{"type", "start_time", "end_time", "alternatives"}]}}, times as text
+Google               {"results": [{"alternatives": [{"words": [{"word", "startTime": "1.5s", "endTime"}]}]}]}
+Deepgram             {"results": {"channels": [{"alternatives": [{"words": [{"punctuated_word", "start", "end"}]}]}]}}
+AssemblyAI           {"words": [{"text", "start", "end", "speaker"?}]}, milliseconds
+Clova                {"segments": [{"start", "end", "text", "words": [[start, end, text]], "speaker"?}]}, milliseconds
+Transformers         {"chunks": [{"text", "timestamp": [start, end]}]}
+YouTube's json3      {"events": [{"tStartMs", "dDurationMs", "segs": [{"utf8", "tOffsetMs"?}]}]}, milliseconds
 """
 
 from __future__ import annotations
@@ -19,12 +25,17 @@ from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, in_order, shared_out
+from ecg_renderer.subtitles.shapes import as_words, in_seconds
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
 MOST_LETTERS = 84
+# How long the last word lasts that nobody says the end of.
+LAST_SECONDS = 1.0
 LONGEST_SECONDS = 1e7
 _SENTENCE = re.compile(r"[.!?\u3002\uff1f\uff01\u2026][\"'\u201d\u2019)\]]*$")
+_STAMP = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{3})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPECIAL = re.compile(r"^\[_.*\]$|^<\|.*\|>$")
 # Scripts that are written without spaces: what a recogniser calls a word follows the one before directly.
 _WRITTEN_TOGETHER = re.compile(r"^[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uff60\u0e00-\u0eff]")
@@ -67,6 +78,10 @@ def _shape(data: Any) -> str:
         return "segments" if all("start" in item for item in data) else ""
     if not isinstance(data, dict) or "cues" in data:
         return ""
+    if as_words(data) is not None:
+        return "words"
+    if isinstance(data.get("events"), list) and any(isinstance(e, dict) and "segs" in e for e in data["events"]):
+        return "events"
     if isinstance(data.get("segments"), list):
         return "segments"
     if isinstance(data.get("transcription"), list):
@@ -84,7 +99,14 @@ def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption
     name = report.origin
     data = _loaded(raw)
     shape = _shape(data)
-    readers = {"segments": _segments, "transcription": _transcription, "items": _items, "words": _words}
+    data = in_seconds(as_words(data) or data)
+    readers = {
+        "segments": _segments,
+        "transcription": _transcription,
+        "items": _items,
+        "words": _words,
+        "events": _events,
+    }
     if shape not in readers:
         raise ScenarioError(f"{name} is no transcript that is known.", hint="Whisper's JSON is, for example.")
     captions = [caption for caption in readers[shape](data, report) if caption.words]
@@ -101,7 +123,7 @@ def _segments(data: Any, report: Report) -> Iterator[Caption]:
         fields = _object(segment, path, name)
         start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
         heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(_list(fields.get("words")))]
-        speaker = str(fields.get("speaker") or next((word.speaker for word in heard if word.speaker), ""))
+        speaker = _named(fields.get("speaker")) or next((word.speaker for word in heard if word.speaker), "")
         text = _text(fields.get("text"))
         if start is None and end is not None and not any(word.start is not None for word in heard):
             start = min(before, end)
@@ -114,7 +136,7 @@ def _heard(word: Any, path: str, name: str) -> _Heard:
     fields = _object(word, path, name)
     said = _text(fields.get("word", fields.get("text")))
     start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
-    return _Heard(said, start, end, str(fields.get("speaker") or ""))
+    return _Heard(said, start, end, _named(fields.get("speaker", fields.get("speaker_id"))))
 
 
 def _caption(
@@ -213,7 +235,7 @@ def _transcription(data: Any, report: Report) -> Iterator[Caption]:
         start, end = _offsets(fields, path, name)
         given = _list(fields.get("tokens"))
         tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
-        speaker = str(fields.get("speaker") or "")
+        speaker = _named(fields.get("speaker"))
         if text := _text(fields.get("text")):
             entries.append((_whole_words(tokens), text, start, end, speaker, path))
     if entries and all(len(text.split()) <= 1 for _, text, *_ in entries):  # one word each, as -ml 1 asks for
@@ -232,9 +254,19 @@ def _token(token: Any, path: str, name: str) -> _Heard:
 
 def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None, float | None]:
     offsets = fields.get("offsets")
-    bounds = offsets if isinstance(offsets, dict) else {}
+    bounds = offsets if isinstance(offsets, dict) else _written_offsets(fields.get("timestamps"))
     start, end = (_time(bounds.get(key), f"{path}.offsets.{key}", name) for key in ("from", "to"))
     return None if start is None else start / 1000, None if end is None else end / 1000
+
+
+def _written_offsets(stamps: Any) -> dict[str, float]:
+    """Return milliseconds of times that are written out, as in 00:01:02,500."""
+    matches = {key: _STAMP.fullmatch(_text(said)) for key, said in stamps.items()} if isinstance(stamps, dict) else {}
+    return {
+        key: (int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])) * 1000 + int(match[4])
+        for key, match in matches.items()
+        if match
+    }
 
 
 def _whole_words(tokens: list[_Heard]) -> list[_Heard]:
@@ -289,7 +321,9 @@ def _grouped(words: list[_Heard]) -> Iterator[Caption]:
     known = [bound for word in words for bound in (word.start, word.end) if bound is not None]
     if not known:  # there is no time to show anything at
         return
-    timed = _timed(words, min(known), max(known))
+    start, end = words[-1].start, words[-1].end
+    until = start + LAST_SECONDS if start is not None and end is None else 0.0
+    timed = _timed(words, min(known), max(*known, until))
     speakers = _speakers(words)
     first, letters = 0, 0
     for index, word in enumerate(timed):
@@ -305,6 +339,35 @@ def _grouped(words: list[_Heard]) -> Iterator[Caption]:
             first, letters = index + 1, 0
 
 
+def _events(data: Any, report: Report) -> Iterator[Caption]:
+    """Yield what YouTube hears: words of events, with when each begins; an event lasts until the next that is heard."""
+    spoken = [
+        (_milliseconds(event["tStartMs"]), event.get("dDurationMs"), _list(event["segs"]))
+        for event in data["events"]
+        if isinstance(event, dict) and isinstance(event.get("segs"), list) and _is_count(event.get("tStartMs"))
+    ]
+    spoken = [one for one in spoken if any(isinstance(seg, dict) and _text(seg.get("utf8")).strip() for seg in one[2])]
+    for index, (start, length, segs) in enumerate(spoken):
+        end = start + _milliseconds(length)
+        if index + 1 < len(spoken) and spoken[index + 1][0] > start:
+            end = min(end, spoken[index + 1][0])
+        heard = []
+        for seg in segs:
+            text = _text(seg.get("utf8")) if isinstance(seg, dict) else ""
+            for place, word in enumerate(text.split()):
+                spaced = f" {word}" if place or text[:1].isspace() else word
+                heard.append(_Heard(spaced, start + _milliseconds(seg.get("tOffsetMs")), None))
+        yield from _caption(heard, "", start, end, "", f"events[{index}]", report)
+
+
+def _milliseconds(value: Any) -> float:
+    return value / 1000 if _is_count(value) else 0.0
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and abs(value) < 1e12
+
+
 def _object(value: Any, path: str, name: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
@@ -313,7 +376,16 @@ def _object(value: Any, path: str, name: str) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     """Return what is said; nothing for what is no text, nor a number."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return ""
+    return _SURROGATE.sub("\ufffd", str(value))
+
+
+def _named(value: Any) -> str:
+    """Return who speaks: a name, or an object with one."""
+    if isinstance(value, dict):
+        value = value.get("name") or value.get("label")
+    return _text(value).strip()
 
 
 def _list(value: Any) -> list[Any]:

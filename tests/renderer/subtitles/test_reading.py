@@ -66,6 +66,7 @@ Dialogue: 0,0:00:01.00,0:00:03.00,Default,Ann,0,0,0,,{\\k50}Hel{\\k50}lo {\\kf10
 Dialogue: 0,0:00:03.50,0:00:04.00,Top,Bo,0,0,0,,{\\pos(1,2)}two\\Nlines
 Dialogue: 0,0:00:05.00,0:00:06.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0{\\p0}
 """
+SAME_LINE = "Dialogue: 0,0:00:07.00,0:00:08.00,Default,,0,0,0,,same\n"
 WHISPER = {
     "text": " Hello there, you",
     "language": "en",
@@ -213,7 +214,7 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
         (
             "1\n00:00:01,000 --> 00:00:01,000\nat once\n\n2\n00:00:01,400 --> 00:00:03,000\nnext\n\n"
             "3\n999:00:00,000 --> 999:00:01,000\nlate\n",
-            [("at once", 1, 1.4), ("next", 1.4, 3), ("late", 356400, 356401)],
+            [("at once", 1, 1.4), ("next", 1.4, 3), ("late", 3596400, 3596401)],
         ),
         (
             f"{ASS}Dialogue: 0,0:00:08.00,0:00:09.00,None,,0,0,0,,{{\\p1}}m 0 0 l 9 9{{\\p0}}said\\Nafter\n",
@@ -228,8 +229,41 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
             {"words": [{"word": "a", "start": 1, "end": 2}, {"word": None}, {"word": 5, "start": 2, "end": 3}]},
             [("a 5", 1, 3)],
         ),
+        (
+            "1\n-00:00:01,000 --> 00:00:02,000\na < b {x} <b>&amp;</b>\n"
+            "2\n0:00:03,0 -> 123:00:00,12345\n2026\n1999\n",
+            [("a < b {x} &", 0, 2), ("2026 1999", 3, 442800.123)],
+        ),
+        ("0:00:01.000,0:00:03.000\nfirst\n\n0:00:03.500,0:00:04.000\nsecond\nline\n",
+         [("first", 1, 3), ("second line", 3.5, 4)]),
+        ("<SAMI><BODY>\n<SYNC Start=1000><P Class=KRCC>하나<br>둘\n<SYNC Start=1000><P Class=ENCC>one\n"
+         "<SYNC Start=3000><P Class=KRCC>&nbsp;\n<SYNC Start=4000><P Class=KRCC>셋\n</BODY></SAMI>",
+         [("하나 둘", 1, 3), ("셋", 4, 5)]),
+        ("WEBVTT\n\n00:00:01,000 --> 00:00:02,000\n<ruby>漢字<rt>かんじ</rt></ruby>です\n", [("漢字です", 1, 2)]),
+        (f"{ASS}{2 * SAME_LINE}", [("Hel lo you", 1, 3), ("two lines", 3.5, 4), ("same", 7, 8)]),
+        ({"chunks": [{"text": " Hi", "timestamp": [0, 0.5]}, {"text": " you", "timestamp": [0.5, None]}]},
+         [("Hi you", 0, 1.5)]),
+        ({"transcription": [{"timestamps": {"from": "00:00:01,500", "to": "00:01:02,000"}, "text": " one two"}]},
+         [("one two", 1.5, 62)]),
+        ({"results": [{"alternatives": [{"words": [
+            {"word": "Hi", "startTime": "0.5s", "endTime": {"seconds": "1", "nanos": 5e8}, "speakerTag": 1},
+            {"word": "you", "startTime": "1.500s", "endTime": "2s", "speakerTag": 1}]}]}]}, [("Hi you", 0.5, 2)]),
+        ({"results": {"channels": [{"alternatives": [{"words": [
+            {"word": "hi", "punctuated_word": "Hi,", "start": 0.5, "end": 1, "speaker": 0}]}]}]}}, [("Hi,", 0.5, 1)]),
+        ({"words": [{"text": "Hi", "start": 250, "end": 650}, {"text": "you.", "start": 700, "end": 1200}]},
+         [("Hi you.", 0.25, 1.2)]),
+        ({"segments": [{"start": 0, "end": 5000, "text": "안녕 또", "speaker": {"label": "1", "name": "A"},
+                        "words": [[100, 2000, "안녕"], [2000, 4000, "또"]]}]}, [("안녕 또", 0, 5)]),
+        ({"events": [{"tStartMs": 0, "id": 1}, {"tStartMs": 1000, "dDurationMs": 5000, "segs": [
+            {"utf8": "hello"}, {"utf8": " world", "tOffsetMs": 500}]}, {"tStartMs": 2000, "segs": [{"utf8": "\n"}]},
+            {"tStartMs": 3000, "dDurationMs": 2000, "segs": [{"utf8": "next one"}]}]},
+         [("hello world", 1, 3), ("next one", 3, 5)]),
+        ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
     ],
-    ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none"],
+    ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none",
+         "as editors save it", "sbv", "sami", "webvtt with commas and ruby", "layers", "transformers",
+         "whisper.cpp's stamps",
+         "google", "deepgram", "assemblyai", "clova", "json3", "half a surrogate"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
     found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
@@ -269,6 +303,24 @@ def test_what_stands_at_the_top_stays_there_and_keeps_its_colour() -> None:
     (box,) = scenario["cues"][1]["root"]["children"]
     assert box["style"] == {"color": "#ffff00"}
     assert box["children"][0]["text"] == "two\nlines"
+
+
+@pytest.mark.parametrize(
+    ("raw", "place", "colour"),
+    [
+        ('1\n00:00:01,000 --> 00:00:02,000\n<i><font color="#FF0000">red</font></i>\n', "bottom", "#ff0000"),
+        ("1\n00:00:01,000 --> 00:00:02,000\nnot <font color=red>all</font>\n", "bottom", ""),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000 line:0\nx\n", "top", ""),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000 line:-1\nx\n", "bottom", ""),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000 position:5% line:50%,center\nx\n", "middle", ""),
+        (ASS.split("Comment")[0] + SAME_LINE.replace(",,same", ",,{\\pos(9,20)\\c&H0000FF&}x"), "top", "#ff0000"),
+    ],
+    ids=["font", "a part", "first line", "last line", "half", "pos"],
+)
+def test_place_and_colour_of_a_whole_caption_are_kept(raw: str, place: str, colour: str) -> None:
+    (cue,) = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
+    assert cue["root"]["layout"] == f"define.{place}"
+    assert cue["root"]["children"][0].get("style", {}).get("color", "") == colour
 
 
 THAI = "สวัสดีครับวันนี้เราจะมาเรียนรู้เกี่ยวกับการทำอาหารไทยที่อร่อยที่สุดในโลกและวิธีการเลือกวัตถุดิบที่ดี"
