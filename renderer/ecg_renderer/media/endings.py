@@ -171,8 +171,8 @@ def _asf(file: BinaryIO) -> EarlyEnd | None:
     size = _size(file)
     file.seek(0)
     _, found, rest = file.read(_TAIL).partition(_ASF_FILE)
-    said, live = int.from_bytes(rest[24:32], "little"), rest[72:73] != b"\0" and rest[72:73][0] & 1
-    if found and not live and said > size:
+    said, live = int.from_bytes(rest[24:32], "little"), int.from_bytes(rest[72:76], "little") & 1
+    if found and len(rest) >= 76 and not live and said > size:
         return EarlyEnd(f"after {size:,} of {said:,} bytes", certain=True)
     return None
 
@@ -195,9 +195,11 @@ def _parts(file: BinaryIO, size: int, *, little: bool) -> Iterator[tuple[bytes, 
     """Yield the name and the end of each of the parts that a file is made of, one after the other."""
     place = 0
     for _ in range(_MOST_PARTS):
+        if place >= size:
+            return
         file.seek(place)
         head = file.read(16)
-        if place >= size or len(head) < 16:
+        if len(head) < 16:
             return
         name, length = (head[:4], head[4:8]) if little else (head[4:8], head[:4])
         whole = int.from_bytes(length, "little" if little else "big")

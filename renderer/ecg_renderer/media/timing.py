@@ -345,10 +345,17 @@ def _jitter(ticks: Sequence[int], tick_in_frames: Fraction) -> Fraction:
 
 
 def _typical_rate(ticks: Sequence[int], tick: Fraction) -> Fraction:
-    """Return a rate for constant output from the usual distance of frames that come irregularly."""
+    """Return a rate for constant output from the usual distance of frames that come irregularly.
+
+    That is the mean of those about the middle one: a clock of milliseconds has none that is a sixtieth of a second.
+    """
     steps = np.diff(np.array(ticks, np.int64))
     steps = np.sort(steps[steps > 0])
-    return standard_rate(1 / (int(steps[(len(steps) - 1) // 2]) * tick)) if len(steps) else HIGHEST_GUESSED_RATE / 2
+    if not len(steps):
+        return HIGHEST_GUESSED_RATE / 2
+    middle = int(steps[(len(steps) - 1) // 2])
+    usual = steps[abs(steps - middle) <= max(1, middle // 4)]
+    return standard_rate(1 / (Fraction(int(usual.sum()), len(usual)) * tick))
 
 
 def standard_rate(rate: Fraction) -> Fraction:

@@ -42,7 +42,9 @@ def grid(rate: Fraction, tick: Fraction, frames: int, start: int = 0) -> list[in
 
 
 @pytest.mark.parametrize("tick", [MILLISECOND, NINETY_KHZ, Fraction(1, 15360)])
-@pytest.mark.parametrize("text", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "15", "12"])
+@pytest.mark.parametrize(
+    "text", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "15", "12", "120000/1001"]
+)
 def test_a_constant_rate_is_found_from_times_alone(text: str, tick: Fraction) -> None:
     rate = Fraction(text)
     timing = timing_of(stream(tick), timed(grid(rate, tick, 1800, start=77)))
@@ -54,6 +56,12 @@ def test_the_containers_word_counts_where_the_clock_is_too_coarse_to_tell() -> N
     times = timed(grid(Fraction(30000, 1001), MILLISECOND, 20))
     assert timing_of(stream(MILLISECOND, real="30000/1001"), times).rate == Fraction(30000, 1001)
     assert timing_of(stream(MILLISECOND, real="30/1"), times).rate == 30
+
+
+def test_an_irregular_rate_is_that_of_the_usual_distance_also_where_the_clock_is_coarse() -> None:
+    mixed = [*grid(Fraction(30), MILLISECOND, 30), *grid(Fraction(60), MILLISECOND, 120, start=1000)]
+    timing = timing_of(stream(MILLISECOND), timed(mixed))
+    assert (timing.rate, timing.variable) == (60, True)
 
 
 def test_a_field_rate_is_not_the_frame_rate() -> None:

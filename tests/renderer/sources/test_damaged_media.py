@@ -205,34 +205,49 @@ def packet(flags: int, payload: bytes) -> bytes:
     return b"\x47" + bytes([flags << 6 | 1, 0, 0x10]) + payload.ljust(184, b"\xff")
 
 
-@pytest.mark.parametrize(
-    ("container", "content", "how"),
-    [
-        ("mpegts", packet(1, b"\0\0\1\xc0" + (300).to_bytes(2, "big")) * 3, "in the middle of a packet"),
-        ("mpegts", packet(1, b"\0\0\1\xc0" + (100).to_bytes(2, "big")) * 3, None),
-        ("mpegts", packet(1, b"\0\0\1\xe0\0\0") * 3, None),
-        ("mpegts", bytes(1000), None),
-        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3, None),
-        ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3 + bytes(4) + b"\x47ab", "in the middle of a packet"),
-        ("ogg", b"OggS" + bytes(22) + b"\1\5hello", "without a page that is marked as the last"),
-        ("ogg", b"OggS\0\4" + bytes(20) + b"\1\5hello", None),
-        ("apng", b"12345678" + bytes(4) + b"IEND" + bytes(4), None),
-        ("apng", b"12345678\0\0\0\x08acTL\xff\xff\xff\xff" + bytes(12) + b"IEND" + bytes(4), None),
-        ("apng", b"12345678\0\0\0\x08acTL\0\0\0\2" + bytes(12) + b"IEND" + bytes(4), "after 0 of 2 pictures"),
-        ("gif", b"GIF89a1234\0\0\0\x21\xf9\4abcd\0;rest", None),
-        ("gif", b"GIF89a1234\x80\0\0rgbrgb;", None),
-        ("gif", b"GIF89a1234\0\0\0????", "at something that is no GIF any more"),
-        ("gif", b"GIF8", "in the middle of a picture"),
-        ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\1mdat\0\0\0\0\0\0\1\0....", "in the middle of its pictures or sound"),
-        ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\0mdat\0\0\0\0\0\0\1\0....", None),
-        ("avi", b"RIFF\xff\xff\xff\xffAVI LIST....", None),
-        ("mpeg", b"\0\0\1\xba\x44" + bytes(9) + b"\0\0\1\xe0\0\4abcd\0\0\1\xb9", None),
-        ("flv", b"FLV", "in the middle of a tag"),
-        ("nut", b"nut/multimedia container\0", "without NUT's index"),
-    ],
-)
+ASF = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ENDS: list[tuple[str, bytes, str | None]] = [
+    ("mpegts", packet(1, b"\0\0\1\xc0" + (300).to_bytes(2, "big")) * 3, "in the middle of a packet"),
+    ("mpegts", packet(1, b"\0\0\1\xc0" + (100).to_bytes(2, "big")) * 3, None),
+    ("mpegts", packet(1, b"\0\0\1\xe0\0\0") * 3, None),
+    ("mpegts", bytes(1000), None),
+    ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3, None),
+    ("mpegts", (bytes(4) + packet(1, b"\0\0\1\xe0\0\0")) * 3 + bytes(4) + b"\x47ab", "in the middle of a packet"),
+    ("ogg", b"OggS" + bytes(22) + b"\1\5hello", "without a page that is marked as the last"),
+    ("ogg", b"OggS\0\4" + bytes(20) + b"\1\5hello", None),
+    ("apng", b"12345678" + bytes(4) + b"IEND" + bytes(4), None),
+    ("apng", b"12345678\0\0\0\x08acTL\xff\xff\xff\xff" + bytes(12) + b"IEND" + bytes(4), None),
+    ("apng", b"12345678\0\0\0\x08acTL\0\0\0\2" + bytes(12) + b"IEND" + bytes(4), "after 0 of 2 pictures"),
+    ("gif", b"GIF89a1234\0\0\0\x21\xf9\4abcd\0;rest", None),
+    ("gif", b"GIF89a1234\x80\0\0rgbrgb;", None),
+    ("gif", b"GIF89a1234\0\0\0????", "at something that is no GIF any more"),
+    ("gif", b"GIF8", "in the middle of a picture"),
+    ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\1mdat\0\0\0\0\0\0\1\0....", "in the middle of its pictures or sound"),
+    ("mov,mp4,m4a,3gp,3g2,mj2", b"\0\0\0\0mdat\0\0\0\0\0\0\1\0....", None),
+    ("avi", b"RIFF\xff\xff\xff\xffAVI LIST....", None),
+    ("mpeg", b"\0\0\1\xba\x44" + bytes(9) + b"\0\0\1\xe0\0\4abcd\0\0\1\xb9", None),
+    ("flv", b"FLV", "in the middle of a tag"),
+    ("nut", b"nut/multimedia container\0", "without NUT's index"),
+    ("asf", ASF + bytes(24) + (999).to_bytes(8, "little") + bytes(44), "after 92 of 999 bytes"),
+    ("asf", ASF + bytes(24) + (999).to_bytes(8, "little") + bytes(40) + b"\1\0\0\0", None),  # live
+    ("ivf", b"DKIF".ljust(32, b"\0") + b"\4\0\0\0" + bytes(8) + b"pict", None),
+    ("ivf", b"DKIF".ljust(32, b"\0") + b"\4\0\0\0" + bytes(8) + b"pic", "in the middle of a picture"),
+]
+
+
+@pytest.mark.parametrize(("container", "content", "how"), ENDS)
 def test_the_end_of_a_file_is_read_by_its_kind(container: str, content: bytes, how: str | None, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     end = asyncio.run(early_end(str(path), container, len(content), 0))
     assert (end and end.how) == how
+
+
+def test_no_end_is_too_odd_to_be_read(tmp_path: Path) -> None:
+    chance, path = random.Random(5), tmp_path / "file"
+    for container, content, _ in ENDS * 8:
+        spoilt = bytearray(content[: chance.randrange(len(content) + 1)] + chance.randbytes(chance.choice((0, 0, 90))))
+        for place in chance.sample(range(len(spoilt)), min(len(spoilt), 3)):
+            spoilt[place] = chance.randrange(256)
+        path.write_bytes(spoilt)
+        asyncio.run(early_end(str(path), container, len(spoilt), 0))
