@@ -76,9 +76,9 @@ def test_key_frames_are_decoded_only_of_a_source_whose_headers_differ(
     decoded: list[str] = []
     decode = changes._key_frame_shapes
 
-    async def noted(url: str) -> list[str]:
+    async def noted(url: str, video: str) -> list[str]:
         decoded.append(url)
-        return await decode(url)
+        return await decode(url, video)
 
     monkeypatch.setattr(changes, "_key_frame_shapes", noted)
     assert probe(source).other_shapes == found
