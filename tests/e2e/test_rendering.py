@@ -71,6 +71,33 @@ def test_one_job_makes_every_export(studio: Studio, tmp_path: Path) -> None:
     assert "00:00:00," in (tmp_path / "captions.srt").read_text()
 
 
+def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(studio: Studio) -> None:
+    huge, tall, text = ({"uri": studio.bucket.uri(f"out/lost-{name}")} for name in ("8k.mp4", "tall.mp4", "text.srt"))
+    sizes = [{**huge, "width": 7680, "height": 4320}, {**tall, "width": 180, "height": 320}, text]
+    memory = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "900Mi"}}
+    job = studio.submit(
+        "lost",
+        renditions=sizes,
+        placement={"gpus": 1, "resources": memory},
+        retry={"perSegment": 0},
+    )
+    status = job.finished()
+
+    assert (status["phase"], status["reason"]) == ("Failed", "RenditionFailed"), status
+    assert [output["name"] for output in status["outputs"]] == ["main", "lost-8k.mp4", "lost-tall.mp4", "lost-text.srt"]
+    (failed,) = (output for output in status["outputs"] if "failure" in output)
+    assert failed["uri"] == huge["uri"]
+    assert "memory" in failed["failure"]["message"] and failed["failure"]["hint"], failed
+    assert failed["failure"]["message"] in status["failure"]["message"]
+    assert (status["segments"]["succeeded"], status["segments"]["failed"]) == (2, 1)
+    for output in status["outputs"]:
+        if output is not failed:
+            content = studio.bucket.get(output["uri"].removeprefix(studio.bucket.uri("")))
+            assert (len(content), hashlib.sha256(content).hexdigest()) == (output["sizeBytes"], output["sha256"])
+    assert "out/lost-8k.mp4" not in studio.bucket.keys
+    assert "lost-8k.mp4 cannot be made, the rest goes on" in job.kubectl("describe", "rj", "lost")
+
+
 def test_a_person_sees_what_happened(job: Job) -> None:
     columns = job.kubectl("get", "rj", "clip").split()
     told = job.kubectl("describe", "rj", "clip")

@@ -56,12 +56,12 @@ def make_namespace(cluster: Cluster, name: str) -> None:
     give_storage(cluster, name, cluster.s3.environment())
 
 
-def give_storage(cluster: Cluster, namespace: str, environment: dict[str, str]) -> None:
-    """Put the variables that lead to S3 into the Secret that pods in `namespace` read."""
+def give_storage(cluster: Cluster, namespace: str, environment: dict[str, str], name: str = SECRET) -> None:
+    """Put the variables that lead to S3 into the Secret that pods in `namespace` read, or one of a storage profile."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": SECRET, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "stringData": environment,
     }
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(secret))

@@ -9,14 +9,20 @@ job.patch(cancel=True); job.pods("segments"); job.events(); job.delete()
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import captions
 import clips
 from cluster import Cluster
+from deployment import SECRET
 from s3 import Bucket
 
 Json = dict[str, Any]
@@ -150,3 +156,29 @@ class Job:
     def work_files(self) -> set[str]:
         """Return the keys of the job's work files."""
         return {key for key in self.studio.bucket.keys if key.startswith(f"work/{self.studio.namespace}/{self.name}-")}
+
+
+@contextmanager
+def operator_outside(studio: Studio, folder: Path, **changes: str) -> Iterator[None]:
+    """Run an operator on this machine that serves the studio's namespace; `changes` are to its settings."""
+    settings = {
+        "RENDERER_IMAGE": "localhost/ecg-render-renderer:test",
+        "WORK_URI": studio.bucket.uri("work"),
+        "WORKER_SECRET": SECRET,
+        "HEALTH_PORT": "0",
+        "SCRATCH_REQUEST": "",  # this kubelet measures no disks
+        "SEGMENT_CPU": "200m",
+        "SEGMENT_MEMORY": "512Mi",
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        **changes,
+    }
+    words = ["--dev", "--namespace", studio.namespace, "--kubeconfig", str(studio.cluster.kubeconfig)]
+    with (folder / "operator.log").open("wb") as log:
+        command = [sys.executable, "-m", "ecg_operator", *words]
+        running = subprocess.Popen(command, env={**os.environ, **settings}, stderr=log, stdout=log)
+        try:
+            yield
+            assert running.poll() is None, (folder / "operator.log").read_text()[-2000:]
+        finally:
+            running.terminate()
+            assert running.wait(20) == 0, (folder / "operator.log").read_text()[-2000:]
