@@ -24,7 +24,9 @@ def refuse_broken(draft: Draft) -> bool:
     if observation.job is not None:
         return False
     said = "; ".join(observation.problems) or "The RenderJob cannot be read."
-    hint = "Correct the manifest and create it again under another name."
+    # What was good when the job was let in is so still: its storage profile is gone, and `said` tells what to do.
+    begun = draft.run.admitted_at is not None
+    hint = "" if begun else "Correct the manifest and create it again under another name."
     fail(draft, failure(FailureCode.VALIDATION_ERROR, said, hint), Reason.INVALID_INPUT)
     return True
 

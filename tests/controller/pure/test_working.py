@@ -251,6 +251,15 @@ def test_the_place_of_results_is_settled_when_the_job_is_let_in() -> None:
     assert decided(replace(again, job=render_job())).status.storage == near, "also when it is let in once more"
 
 
+def test_a_job_whose_place_is_gone_ends_in_the_words_of_that_with_its_pods_and_work_files() -> None:
+    lost = replace(rendering(), job=None, problems=("spec.storage.profile: 'near' is not there any more",))
+    decision = decided(lost)
+    assert decision.status.failure is not None
+    assert decision.status.failure.message == "spec.storage.profile: 'near' is not there any more"
+    assert decision.status.failure.hint == "", "there is nothing about the manifest to be corrected"
+    assert decision.actions == (DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=2),)
+
+
 def with_outputs(*outputs: RenditionStatus) -> MergeReport:
     return merge_report().model_copy(update={"outputs": list(outputs)})
 
