@@ -35,6 +35,7 @@ _FAILED = {
     "outside": "changed the page outside of its text, which was taken back",
     "unread": "cannot be loaded",
 }
+MOST_NAMED = 5
 _PLACE = re.compile(r"[0-9]+:[0-9]+")
 MEASURED_AT_ONCE = 250
 """Frames between two signs of life of the page that measures."""
@@ -152,11 +153,20 @@ class RestartingCapture(ABC):
     async def _blamed(self, error: BrowserError | FrameTimeout) -> RenderError:
         """Return whose fault it is that the page does not answer: a plugin's that runs without an end, or `error`."""
         if self._guarding and isinstance(error, FrameTimeout) and not self._endless:
-            with suppress(BrowserError, TimeoutError):
+            try:
                 async with asyncio.timeout(BLAME_SECONDS):
                     await self._send("Runtime.terminateExecution")
                     self._blame(await self._call("() => ecg.runningPlugin()", None), [])
+            except TimeoutError:  # it runs what cannot be interrupted, such as the sorting of a list without an end
+                error.message = f"{error.message} {self._suspected()}"
+                error.args = (error.message,)
+            except BrowserError:
+                pass
         return self._endless or error
+
+    def _suspected(self) -> str:
+        keys = sorted({module.key for module in self.film.modules.values()})
+        return f"Perhaps a plugin that an origin gave calls what has no end: {', '.join(keys[:MOST_NAMED])}."
 
     async def _guard(self) -> None:
         """Watch over a page that is to run plugins of strangers: none of them may hold it for ever."""

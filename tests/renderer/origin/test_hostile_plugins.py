@@ -13,7 +13,7 @@ from captions import Json
 from captures import Picture, browser_processes, differing, distinct, film, open_way, pictures_of
 from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
 from ecg_renderer.capture.patches import BoxOutgrownError
-from ecg_renderer.errors import BrowserError, ScenarioError
+from ecg_renderer.errors import BrowserError, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.film import Film
 from ecg_renderer.model import CaptureWay, around
 from plugin_origin import module
@@ -256,6 +256,22 @@ def test_a_paused_page_goes_on_whatever_it_says_it_runs(said: Json | None, monke
 def test_one_that_the_debugger_cannot_stop_is_named_when_a_frame_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ecg_renderer.capture.restarting.PING_SECONDS", 600.0)
     blamed(ENDLESS, "canvas", frame_timeout=3)
+
+
+def test_where_nothing_can_be_interrupted_all_that_may_be_at_fault_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(*_: object) -> Json:
+        await asyncio.sleep(60)
+        return {}
+
+    async def blamed() -> RenderError:
+        capture = open_way("canvas", shot_with(ENDLESS))
+        monkeypatch.setattr(capture, "_send", silent)
+        monkeypatch.setattr(capture, "_guarding", asyncio.current_task())
+        return await capture._blamed(FrameTimeout("No caption picture for 30 s: the browser hangs."))
+
+    monkeypatch.setattr("ecg_renderer.capture.restarting.BLAME_SECONDS", 0.01)
+    said = "Perhaps a plugin that an origin gave calls what has no end: x@2.0.0."
+    assert str(asyncio.run(blamed())) == f"No caption picture for 30 s: the browser hangs. {said}"
 
 
 def test_one_that_takes_all_memory_ends_the_page_not_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
