@@ -25,8 +25,9 @@ from ecg_renderer.model import FrameGrid, FrameRange
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import Finding, Scenario, canonical_hash
+from ecg_renderer.scenario.css import WIDE_KEYWORDS
 from ecg_renderer.scenario.flat import FLAT_NODE
-from ecg_renderer.scenario.writing import WIDE_KEYWORDS, texts_of
+from ecg_renderer.scenario.writing import texts_of
 
 log = logging.getLogger(__name__)
 

@@ -97,7 +97,9 @@ def settle_flat_times(data: dict[str, Any], report: Report) -> None:
 
 
 def _said(cue: Cue) -> list[Any]:
-    return [cue.pop(f"{bound}Time", cue.pop(bound, None)) for bound in ("start", "end")]
+    start, end = [cue.pop(f"{bound}Time", cue.pop(bound, None)) for bound in ("start", "end")]
+    begin, length = number(start), number(cue.pop("duration", None))
+    return [start, begin + length if end is None and begin is not None and length is not None else end]
 
 
 def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:

@@ -210,7 +210,7 @@ def _offset(seconds: float | None, share: float | None, boundary: int) -> float 
 
 PER_SECOND = {"seconds": 1, "second": 1, "sec": 1, "s": 1, "milliseconds": 1000, "ms": 1000}
 
-_CUE_TIMES = ("domLifetime", "displayTime", "hintTime", "start", "end", "startTime", "endTime")
+_CUE_TIMES = ("domLifetime", "displayTime", "hintTime", "start", "end", "startTime", "endTime", "duration")
 _NODE_TIMES = ("displayTime", "baseTime", "absStart", "absEnd")
 _PLUGIN_TIMES = ("baseTime", "timeOffset", "relStart", "relEnd")
 _PARAM_TIMES = ("t0", "t1")

@@ -34,11 +34,14 @@ def name_types(data: dict[str, Any], *, legacy: bool, report: Report) -> None:
 
 
 def _name_type(node: Node, path: str, legacy: bool, report: Report) -> None:
-    if not isinstance(node.get("eType"), str):
+    if node.get("eType") not in TYPES:
+        wrong = node.get("eType")
         said = node.pop("e_type", node.get("type"))
         guess = "group" if "children" in node else "text"
         node["eType"] = said if said in TYPES else guess
-        if not legacy:
+        if wrong is not None:
+            report.warn("type of a node", path, f"{str(wrong)[:40]!r} is no eType, and was taken for {node['eType']}")
+        elif not legacy:
             report.warn("node type", path, f"has no eType and was taken for {node['eType']}")
     if node["eType"] == "group":
         for index, child in enumerate(node.get("children", ())):

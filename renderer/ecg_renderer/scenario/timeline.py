@@ -65,7 +65,8 @@ def keep_visible(
             origins.append(int(path.removeprefix("cues[").removesuffix("]")))
     data["cues"] = kept
     if not kept:
-        report.warn("no cues", "cues", "nothing to show: the video is rendered without captions")
+        hint = 'Times are in seconds; if these are not, write "timebase": {"unit": "ms"}.' if latest > duration else ""
+        report.warn("no cues", "cues", "nothing to show: the video is rendered without captions", hint=hint)
     return tuple(spans), tuple(origins), latest
 
 

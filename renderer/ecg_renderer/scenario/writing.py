@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ecg_renderer.fonts import FontUse
-from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.tree import Node, cues_of, nodes_of
+from ecg_renderer.scenario.css import WIDE_KEYWORDS, is_colour, is_invisible, readable_families, split_families
+from ecg_renderer.scenario.report import Report, did_you_mean
+from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
@@ -50,6 +51,13 @@ _VALUES = {
         "Write normal, nowrap or pre-wrap.",
     ),
 }
+# What MotionText reads of a style, and of a box; of a group without a box of its own it takes both from the style.
+_OF_TEXT = frozenset((
+    "color", "textShadow", "fontFamily", "fontWeight", "lineHeight", "fontSize", "fontSizeRel", "stroke", "align",
+    "whiteSpace",
+))  # fmt: skip
+_UNSEEN = "{!r} is transparent: the text is seen only where a plugin colours it"
+_OF_BOXES = frozenset(("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity"))
 _ANCHORS = frozenset(("tl", "tc", "tr", "cl", "cc", "cr", "bl", "bc", "br"))
 _RTL_HINT = (
     "Write the sentence into one text node, or as a flat cue, or put the words into the group in the order in which "
@@ -97,6 +105,8 @@ def _without_control(text: str, path: str, report: Report) -> str:
 
 def _repair_families(style: object, path: str, report: Report) -> None:
     said = style.get("fontFamily") if isinstance(style, dict) else None
+    if isinstance(style, dict) and isinstance(said, list):  # as a browser writes it
+        style["fontFamily"] = said = ",".join(map(str, said))
     if not isinstance(style, dict) or not isinstance(said, str):
         return
     readable = readable_families(said)
@@ -109,12 +119,17 @@ def _repair_families(style: object, path: str, report: Report) -> None:
 def check_writing(data: dict[str, Any], report: Report) -> None:
     """Warn of colours that are none, and of words that stand in the wrong order."""
     for index, track in enumerate(data["tracks"]):
-        for name in ("defaultStyle", "defaultBoxStyle"):
+        for name, known in (("defaultStyle", _OF_TEXT), ("defaultBoxStyle", _OF_BOXES)):
             _check_style(track.get(name), f"tracks[{index}].{name}", report)
+            _check_names(track, name, known, f"tracks[{index}]", report)
     for path, cue in cues_of(data):
         for node_path, node in nodes_of(cue, path):
             for name in ("style", "boxStyle"):
                 _check_style(node.get(name), f"{node_path}.{name}", report)
+            box = node["eType"] == "group" and not node.get("boxStyle")
+            _check_names(node, "style", _OF_TEXT | _OF_BOXES if box else _OF_TEXT, node_path, report)
+            _check_names(node, "boxStyle", _OF_BOXES if node["eType"] == "group" else frozenset(), node_path, report)
+            _check_names(node, "layout", None, node_path, report)
             _check_place(node.get("layout"), f"{node_path}.layout", report)
             for index, plugin in enumerate(node.get("pluginChain", ())):
                 _check_effect(plugin, f"{node_path}.pluginChain[{index}]", report)
@@ -130,6 +145,8 @@ def _check_style(style: object, path: str, report: Report) -> None:
         if value != "" and not inherited and not is_colour(value):
             done = f"{str(value)[:40]!r} is no colour: the text keeps the one around it"
             report.warn("colour", f"{path}.{name}", done, hint=_COLOUR_HINT)
+    if isinstance(style.get("color"), str) and is_invisible(style["color"]) and not style.get("stroke"):
+        report.warn("text that is not seen", f"{path}.color", _UNSEEN.format(style["color"]))
     for name, (pattern, hint) in _VALUES.items():
         value = style.get(name)
         said = str(value).strip().lower()
@@ -145,6 +162,22 @@ def _check_style(style: object, path: str, report: Report) -> None:
     if isinstance(stroke, dict) and stroke and not _is_number(stroke.get("widthRel")):
         done = "has no widthRel that is a number: the text gets no outline"
         report.warn("value of a style", f"{path}.stroke", done, hint='Write {"widthRel": 0.003, "color": "#000"}.')
+
+
+def _check_names(holder: dict[str, Any], field: str, known: frozenset[str] | None, path: str, report: Report) -> None:
+    """Warn of what is no object, and of properties that MotionText does not read there; None: it reads any."""
+    value = holder.get(field)
+    if value is not None and not isinstance(value, dict):
+        done = f"is {str(value)[:40]!r}, not an object: it does not count"
+        report.warn("value of a style", f"{path}.{field}", done, hint='Write an object, such as {"color": "#ffffff"}.')
+    if known is None or not isinstance(value, dict):
+        return
+    if "opacity" in known and number(value.get("opacity")) == 0:
+        report.warn("text that is not seen", f"{path}.{field}.opacity", "is 0: nothing in it is seen")
+    for name in sorted(value.keys() - known):
+        hint = "Give it to the boxStyle of its group." if name in _OF_BOXES else did_you_mean(name, known)
+        done = "is nothing that MotionText reads there: it does not count"
+        report.warn("property of a style", f"{path}.{field}.{name}", done, hint=hint or "Leave it out.")
 
 
 def _check_place(layout: object, path: str, report: Report) -> None:
@@ -241,181 +274,6 @@ def direction(text: str) -> str:
         if kind == "L":
             return "ltr"
     return ""
-
-
-# --- the two values of CSS that go wrong in silence: lists of families, and colours ---------------
-
-
-WIDE_KEYWORDS = frozenset(("inherit", "initial", "unset", "revert", "revert-layer", "default"))
-
-_IDENTIFIER = re.compile(r"(?:--|-?[A-Za-z_\u0080-\U0010ffff])[\w\u0080-\U0010ffff-]*")
-_QUOTED = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)(?:\1|$)""", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_AXES = re.compile(r":[a-z,]+@.*$", re.IGNORECASE)
-
-_NAMED_WORDS = """
-aliceblue antiquewhite aqua aquamarine azure beige bisque black blanchedalmond blue blueviolet brown burlywood
-cadetblue chartreuse chocolate coral cornflowerblue cornsilk crimson cyan darkblue darkcyan darkgoldenrod
-darkgray darkgreen darkgrey darkkhaki darkmagenta darkolivegreen darkorange darkorchid darkred darksalmon
-darkseagreen darkslateblue darkslategray darkslategrey darkturquoise darkviolet deeppink deepskyblue dimgray
-dimgrey dodgerblue firebrick floralwhite forestgreen fuchsia gainsboro ghostwhite gold goldenrod gray green
-greenyellow grey honeydew hotpink indianred indigo ivory khaki lavender lavenderblush lawngreen lemonchiffon
-lightblue lightcoral lightcyan lightgoldenrodyellow lightgray lightgreen lightgrey lightpink lightsalmon
-lightseagreen lightskyblue lightslategray lightslategrey lightsteelblue lightyellow lime limegreen linen magenta
-maroon mediumaquamarine mediumblue mediumorchid mediumpurple mediumseagreen mediumslateblue mediumspringgreen
-mediumturquoise mediumvioletred midnightblue mintcream mistyrose moccasin navajowhite navy oldlace olive
-olivedrab orange orangered orchid palegoldenrod palegreen paleturquoise palevioletred papayawhip peachpuff peru
-pink plum powderblue purple rebeccapurple red rosybrown royalblue saddlebrown salmon sandybrown seagreen
-seashell sienna silver skyblue slateblue slategray slategrey snow springgreen steelblue tan teal thistle tomato
-transparent turquoise violet wheat white whitesmoke yellow yellowgreen accentcolor accentcolortext activetext
-buttonborder buttonface buttontext canvas canvastext field fieldtext graytext highlight highlighttext linktext
-mark marktext selecteditem selecteditemtext visitedtext
-"""
-_NAMED = frozenset(_NAMED_WORDS.split())
-_HEX = re.compile(r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
-_CALL = re.compile(r"([a-z-]+)\((.*)\)", re.IGNORECASE | re.DOTALL)
-_COMPONENT = re.compile(
-    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?(?:%|deg|grad|rad|turn)?|none|calc\(.*\)",
-    re.IGNORECASE,
-)
-_CHANNEL = re.compile("alpha|[rgbhslwacxyz]")
-_THREE = frozenset(("rgb", "rgba", "hsl", "hsla", "hwb", "lab", "lch", "oklab", "oklch"))
-_SPACES = frozenset(
-    [
-        "srgb",
-        "srgb-linear",
-        "display-p3",
-        "display-p3-linear",
-        "a98-rgb",
-        "prophoto-rgb",
-        "rec2020",
-        "xyz",
-        "xyz-d50",
-        "xyz-d65",
-    ]
-)
-_MIXED_IN = _SPACES | {"hsl", "hwb", "lab", "lch", "oklab", "oklch"}
-_HUES = frozenset(("shorter", "longer", "increasing", "decreasing"))
-_INVISIBLE = re.compile(r"transparent|#[0-9a-f]{3}0|#[0-9a-f]{6}00|.*[,/]\s*0*(?:\.0*)?%?\s*\)", re.IGNORECASE)
-_DEEPEST = 8
-
-
-def split_families(text: str) -> list[tuple[str, bool]]:
-    """Return the families of a CSS list, each with whether it was quoted; a quote that never ends, ends at the end."""
-    families: list[tuple[str, bool]] = []
-    rest = text.lstrip()
-    while rest:
-        quoted = _QUOTED.match(rest)
-        name, _, rest = rest[quoted.end() :].partition(",") if quoted else rest.partition(",")
-        written = _ESCAPED.sub(r"\1", quoted[2]) + name.rstrip() if quoted else name
-        families.append((written.strip(), quoted is not None))
-        rest = rest.lstrip()
-    return [(name, quoted) for name, quoted in families if name]
-
-
-def readable_families(text: str) -> str:
-    """Return a list of families that CSS can read: the same where it can already, else with names in quotes.
-
-    A name that CSS cannot read (a word in it begins with a digit, or holds other signs) makes Chromium drop the whole
-    list. What an address of web fonts adds to a name (`:wght@700`) is left out.
-    """
-    if text.strip().lower() in WIDE_KEYWORDS or "var(" in text:
-        return text
-    families = split_families(text)
-    if all(not quoted and _is_plain(name) for name, quoted in families) or _is_quoted_well(text, families):
-        return text
-    return ", ".join(name if not quoted and _is_plain(name) else _quoted(name) for name, quoted in families)
-
-
-def _is_plain(name: str) -> bool:
-    words = name.split()
-    if len(words) == 1 and name.lower() in WIDE_KEYWORDS:
-        return False
-    return bool(words) and all(_IDENTIFIER.fullmatch(word) for word in words)
-
-
-def _is_quoted_well(text: str, families: list[tuple[str, bool]]) -> bool:
-    if not all(quoted or _is_plain(name) for name, quoted in families):
-        return False
-    return all(not quoted or _quoted(name) in text or f"'{name}'" in text for name, quoted in families)
-
-
-def _quoted(name: str) -> str:
-    escaped = _AXES.sub("", name).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def is_colour(text: object, depth: int = 0) -> bool:
-    """Tell whether CSS takes `text` for a colour by itself: no variables, no currentcolor."""
-    if not isinstance(text, str) or depth > _DEEPEST:
-        return False
-    plain = text.strip().lower()
-    plain += ")" * (plain.count("(") - plain.count(")"))
-    if plain in _NAMED or _HEX.fullmatch(plain):
-        return True
-    call = _CALL.fullmatch(plain)
-    if not call:
-        return False
-    name, inner = call[1], call[2]
-    if name in _THREE:
-        return _is_components(_relative(_parts(inner, " ,/"), depth), 3)
-    if name == "color":
-        parts = _relative(_parts(inner, " /"), depth)
-        return bool(parts) and parts[0] in _SPACES and _is_components(parts[1:], 3)
-    if name == "color-mix":
-        return _is_mix(_parts(inner, ","), depth)
-    return name == "light-dark" and [is_colour(part, depth + 1) for part in _parts(inner, ",")] == [True, True]
-
-
-def is_invisible(text: str) -> bool:
-    """Tell whether the colour `text` is written as a wholly transparent one."""
-    plain = text.strip().lower()
-    commas = plain.startswith(("rgb", "hsl")) and plain.count(",") < 3 and "/" not in plain
-    return _INVISIBLE.fullmatch(plain) is not None and not commas
-
-
-def _relative(parts: list[str], depth: int) -> list[str]:
-    """Return the components after `from COLOUR`; nothing if that is no colour."""
-    if parts[:1] != ["from"]:
-        return parts
-    if len(parts) < 2 or not is_colour(parts[1], depth + 1):
-        return []
-    return ["none" if _CHANNEL.fullmatch(part) else part for part in parts[2:]]
-
-
-def _is_components(parts: list[str], count: int) -> bool:
-    return len(parts) in (count, count + 1) and all(_COMPONENT.fullmatch(part) for part in parts)
-
-
-def _is_mix(parts: list[str], depth: int) -> bool:
-    if len(parts) == 2:  # without a space to mix in, newer browsers take oklab
-        parts = ["in oklab", *parts]
-    words = parts[0].split() if len(parts) == 3 else []
-    if len(words) not in (2, 4) or words[0] != "in" or words[1] not in _MIXED_IN:
-        return False
-    if len(words) == 4 and (words[2] not in _HUES or words[3] != "hue"):
-        return False
-    return all(_is_share(part, depth) for part in parts[1:])
-
-
-def _is_share(part: str, depth: int) -> bool:
-    words = _parts(part, " ")
-    colours = [word for word in words if not re.fullmatch(r"\d*\.?\d+%", word)]
-    return len(words) <= 2 and len(colours) == 1 and is_colour(colours[0], depth + 1)
-
-
-def _parts(text: str, separators: str) -> list[str]:
-    """Return what stands between separators that are not within parentheses."""
-    parts, open_, part = [], 0, ""
-    for sign in text:
-        open_ += (sign == "(") - (sign == ")")
-        if open_ == 0 and (sign in separators or (sign.isspace() and " " in separators)):
-            parts.append(part)
-            part = ""
-        else:
-            part += sign
-    parts.append(part)
-    return [part.strip() for part in parts if part.strip()]
 
 
 # --- which fonts texts ask for --------------------------------------------------------------------

@@ -12,7 +12,7 @@ import webvtt
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
-from ecg_renderer.scenario.writing import is_colour
+from ecg_renderer.scenario.css import is_colour
 from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out, tell_empty, told_at
 
 _ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -182,18 +183,23 @@ def test_any_file_is_read_or_refused_by_name(raw: bytes) -> None:
 @BOUNDED
 @given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 3000), st.text(min_size=1, max_size=90)), max_size=5))
 def test_each_word_of_subtitles_is_shown_once_within_its_line(cues: list[tuple[int, int, str]]) -> None:
-    shown = [(start / 1000, (start + length) / 1000, text) for start, length, text in cues if text.split()]
+    # What is said twice at one time is shown once.
+    known = {
+        (start, length, *text.split()): (start / 1000, (start + length) / 1000, text) for start, length, text in cues
+    }
+    shown = [cue for cue in known.values() if cue[2].split()]
     raw = {"segments": [{"start": start, "end": end, "text": text} for start, end, text in shown]}
     if not shown:
         return
     scenario = subtitle_scenario(raw, Report("talk"), Picture(1080, 1920), "karaoke")
     said = "".join(
-        "".join(word["text"] for word in sorted(line["children"], key=lambda word: word["baseTime"]))
+        "".join(word["text"] for word in sorted(line.get("children", [line]), key=lambda word: word["baseTime"]))
         for cue in scenario["cues"]
         for line in cue["root"]["children"][0]["children"]
     )
     wanted = "".join("".join(text.split()) for _, _, text in sorted(shown, key=lambda item: item[0]))
-    assert sorted("".join(said.split()).replace("\u200f", "")) == sorted(wanted.replace("\u200f", ""))
+    said, wanted = (re.sub("[\u200b\u200e\u200f]", "", text) for text in ("".join(said.split()), wanted))
+    assert sorted(said) == sorted(wanted)
     # One of no length is shown for as long as it takes to be read.
     latest = [(first, last if last > first else first + max(1, len(text) + 1), text) for first, last, text in shown]
     for cue in scenario["cues"]:

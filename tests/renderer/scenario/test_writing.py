@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.scenario.css import is_colour, is_invisible, readable_families
 from ecg_renderer.scenario.flat import balanced_lines, text_width
-from ecg_renderer.scenario.writing import is_colour, is_invisible, readable_families
 
 Caption = Callable[..., dict[str, Any]]
 
@@ -36,6 +36,46 @@ def test_control_characters_are_left_out_and_named(caption: Caption) -> None:
         scenario = prepared(raw)
         assert "\x07" not in json.dumps(scenario.data).encode().decode("unicode_escape")
         assert sum("had control characters" in line for line in scenario.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ({"style": {"colour": "red"}}, "style.colour: is nothing that MotionText reads there: it does not count"),
+        ({"style": {"opacity": 0}}, "style.opacity: is nothing that MotionText reads there: it does not count"),
+        (
+            {"boxStyle": {"padding": "4px"}},
+            "boxStyle.padding: is nothing that MotionText reads there: it does not count",
+        ),
+        ({"style": "color: red"}, "style: is 'color: red', not an object: it does not count"),
+        ({"layout": "bottom"}, "layout: is 'bottom', not an object: it does not count"),
+        (
+            {"style": {"color": "#ff000000"}},
+            "'#ff000000' is transparent: the text is seen only where a plugin colours it",
+        ),
+        ({"style": {"color": "#ff0000", "fontFamily": ["Arial", "Exo"]}}, ""),
+        ({"eType": "txt"}, "'txt' is no eType, and was taken for text"),
+    ],
+    ids=str,
+)
+def test_what_would_not_be_seen_in_silence_is_told(word: dict[str, Any], told: str, caption: Caption) -> None:
+    warnings = prepared(caption(word=word)).warnings
+    assert [told in line for line in warnings] == ([True] if told else [])
+
+
+def test_a_group_takes_its_box_from_its_style_and_one_that_is_not_seen_is_told(caption: Caption) -> None:
+    raw = caption()
+    raw["cues"][0]["root"].pop("boxStyle", None)
+    raw["cues"][0]["root"]["style"] = {"opacity": 0, "padding": "4px"}
+    [line] = prepared(raw).warnings
+    assert line.startswith("cues[0].root.style.opacity: is 0: nothing in it is seen")
+
+
+def test_a_flat_cue_may_say_how_long_it_lasts_and_times_in_another_unit_are_noticed() -> None:
+    scenario = prepared({"cues": [{"text": "a", "start": 1, "duration": 2.5}]})
+    assert scenario.data["cues"][0]["root"]["displayTime"] == [1, 3.5]
+    late = prepared({"cues": [{"text": "a", "start": 1000, "end": 2500}]})
+    assert '"unit": "ms"' in late.findings[-1].hint
 
 
 @pytest.mark.parametrize(
@@ -160,8 +200,9 @@ PROPERTIES = {"align": "text-align", "whiteSpace": "white-space", "fontSize": "f
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in STYLES.items() for value in values])
 def test_a_value_that_chromium_drops_is_named(name: str, value: str, caption: Caption, motiontext_page: Any) -> None:
     kept = motiontext_page.evaluate("said => CSS.supports(...said)", [PROPERTIES.get(name, name), value])
-    lines = prepared(caption(word={"style": {name: value}})).warnings
-    assert [line.split(": ")[0] for line in lines] == ([] if kept else [f"cues[0].root.children[0].style.{name}"])
+    findings = prepared(caption(word={"style": {name: value}})).findings
+    named = [found.path for found in findings if found.kind == "value of a style"]
+    assert named == ([] if kept else [f"cues[0].root.children[0].style.{name}"])
 
 
 @pytest.mark.parametrize(
