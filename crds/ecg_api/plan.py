@@ -98,8 +98,8 @@ class SourceFacts(ApiModel):
     other_shapes: list[str] = Field(
         default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
     )
-    other_turns: list[int] = Field(
-        default_factory=list, description="Degrees by which some pictures ask to be turned; that is not heeded."
+    other_turn: int = Field(
+        default=0, description="Degrees by which a later picture asks to be turned, unlike the header; not heeded."
     )
     shapes_known: bool = Field(
         default=True, description="All packets were looked at for that; else any picture may have another size."

@@ -7,7 +7,6 @@ and for VP8 and VP9, whose sizes are in each key frame, key frames are decoded.
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import Any
 
 from ecg_renderer.errors import RenderError
@@ -17,9 +16,6 @@ SECONDS = 300
 # The units of each codec that hold a picture's size.
 _HEADERS = {"h264": "7", "hevc": "33", "mpeg2video": "179", "av1": "1"}
 _IN_KEY_FRAMES = ("vp8", "vp9")
-# Their pictures may ask to be turned (SEI); to see whether they do, some are decoded at this many places.
-_TURNING = ("h264", "hevc")
-_PLACES = 8
 MOST_SHAPES = 8
 
 
@@ -38,33 +34,6 @@ async def later_shapes(url: str, stream: dict[str, Any], video: str) -> list[str
         if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream, video)):
             return (await _key_frame_shapes(url, video))[1:]
     return []
-
-
-async def other_turns(url: str, stream: dict[str, Any], length: float, video: str) -> list[int]:
-    """Return by how many degrees, clockwise, pictures of a few places ask to be turned, where the header does not."""
-    if stream["codec_name"] not in _TURNING:
-        return []
-    start = float(stream.get("start_time") or 0)
-    places = ",".join(f"{start + length * part / _PLACES:.3f}%+#1" for part in range(_PLACES))
-    entries = [
-        "-select_streams",
-        video,
-        "-read_intervals",
-        places,
-        "-show_entries",
-        "frame=pts:frame_side_data=rotation",
-    ]
-    found: set[int] = set()
-    with contextlib.suppress(RenderError, TimeoutError, ValueError):
-        asked = await run_ffprobe([*entries, "-of", "json", *_input(url)], seconds=SECONDS)
-        for frame in json.loads(asked.output).get("frames", []):
-            found |= {_turn(frame)} if "side_data_list" in frame else set()
-    return sorted(found - {_turn(stream), 0})
-
-
-def _turn(part: dict[str, Any]) -> int:
-    turns = [data["rotation"] for data in part.get("side_data_list", []) if "rotation" in data]
-    return -round(float(turns[0])) % 360 if turns else 0
 
 
 async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:

@@ -111,35 +111,36 @@ async def _first_decoded(url: str, video: str) -> int | None:
     return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
 
 
-async def recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> float:
-    """Return how long after a key frame in the middle of the source a decoder returns the first picture.
+async def later_picture(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> tuple[float, int]:
+    """Return how long after a later key frame a decoder returns the first picture, and how that asks to be turned.
 
-    Only H.264 calls a frame a key frame that merely begins to refresh the picture, column by column. Packets look the
-    same, so one such frame is decoded, as far as it takes.
+    In seconds, and in degrees clockwise. Only H.264 calls a frame a key frame that merely begins to refresh the
+    picture, column by column. Packets look the same, so one such frame is decoded, as far as it takes.
     """
     length = float(stream.get("duration") or report["format"].get("duration") or 0)
     if stream["codec_name"] != "h264" or length <= 0:
-        return 0
+        return 0, 0
     start = float(report["format"].get("start_time") or 0)
-    entries = ["-select_streams", video, "-show_entries", "packet=pts,flags:frame=pts", "-of", "csv"]
-    part = ["-read_intervals", f"{start + length / 2:.3f}%+#{_REFRESH_PACKETS}"]
-    key, found = None, None
+    entries = ["-show_entries", "packet=pts,flags:frame=pts:frame_side_data=rotation", "-of", "csv"]
+    part = ["-read_intervals", f"{start + length * 2 / 3:.3f}%+#{_REFRESH_PACKETS}"]
+    key, found, turn = None, None, 0
 
     def take(line: bytes) -> None:
-        nonlocal key, found
-        kind, word, flags, *_ = *line.decode(errors="replace").strip().split(","), "", ""
+        nonlocal key, found, turn
+        kind, word, *more = [*line.decode(errors="replace").strip().split(","), ""]
         time = int(word) if word.lstrip("-").isdigit() else None
-        if kind == "packet" and key is None and "K" in flags:
+        if kind == "packet" and key is None and "K" in more[0]:
             key = time
         elif kind == "frame" and key is not None and time is not None and time >= key:
             found = time
+            turn = next((-int(angle) % 360 for angle in more if angle.lstrip("-").isdigit()), 0)
             raise _FoundError
 
     with contextlib.suppress(_FoundError, TimeoutError):
-        await read(url, [*entries, *part], HEADER_SECONDS, take)
+        await read(url, ["-select_streams", video, *entries, *part], HEADER_SECONDS, take)
     if key is None or found is None:
-        return 0
-    return float(max(0, found - key) * Fraction(stream["time_base"]))
+        return 0, 0
+    return float(max(0, found - key) * Fraction(stream["time_base"])), turn
 
 
 class _FoundError(Exception):

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.changes import later_shapes, may_change, other_turns
+from ecg_renderer.media.changes import later_shapes, may_change
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
     CONVERT_HINT,
@@ -33,8 +33,8 @@ from ecg_renderer.media.counting import (
     ffprobe,
     frame_times,
     is_telecined,
+    later_picture,
     lit,
-    recovery_seconds,
     sound_end,
     untimed,
     with_held_end,
@@ -127,7 +127,7 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             counting = None
         read = counted or _is_worth_fetching(report)
         shapes = await beside.enter_async_context(_beside(later_shapes(url, stream, video))) if read else None
-        recovery = await recovery_seconds(url, report, stream, video)
+        recovery, turn = await later_picture(url, report, stream, video)
         timing = None if read else declared_timing(stream)
         times = None
         if report["format"]["format_name"] in UNTIMED_FORMATS:
@@ -143,7 +143,7 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
         found["shapes_known"] = read or not may_change(stream)
     facts = await lit(url, await _heard(facts))
-    found["other_turns"] = await other_turns(url, stream, facts.duration_seconds, video) if read else []
+    found["other_turn"] = turn if turn not in (0, facts.rotation) else 0
     found["sound_end_seconds"] = await sound_end(url, report, facts, counted=times is not None)
     if times is not None:
         _check_length(report, stream, facts, found["sound_end_seconds"])

@@ -223,7 +223,7 @@ def cell_key(
             "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
-            "source": source.model_dump(exclude={"uri", "seek_points", "early_end", "other_turns"}),
+            "source": source.model_dump(exclude={"uri", "seek_points", "early_end", "other_turn"}),
             "seek": seek,
             "versions": dict(versions),
         }
@@ -314,11 +314,10 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
             f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
             f"{', '.join(source.other_shapes)} later; those are fitted into the first size, with black bars."
         )
-    if source.other_turns:
-        turns = " and ".join(map(str, source.other_turns))
+    if source.other_turn:
         warnings.append(
-            f"Some of the source's pictures ask to be turned by {turns} degrees, though the file's header does not; "
-            "that is not heeded."
+            f"Some of the source's pictures ask to be turned by {source.other_turn} degrees, though the file's header "
+            "does not; that is not heeded."
         )
     if source.interlaced:
         done = "made whole again; set options.deinterlace to off to leave them"
