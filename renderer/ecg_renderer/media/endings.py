@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ecg_renderer.errors import RenderError
 from ecg_renderer.media.process import input_name, is_remote, local_path, read_ffmpeg, source_options
@@ -84,8 +84,8 @@ def _read(file: BinaryIO, length: int) -> bytes:
     return found
 
 
-def _number(file: BinaryIO, length: int, order: str = "big") -> int:
-    return int.from_bytes(_read(file, length), order)  # type: ignore[arg-type]
+def _number(file: BinaryIO, length: int, order: Literal["big", "little"] = "big") -> int:
+    return int.from_bytes(_read(file, length), order)
 
 
 def _pass(file: BinaryIO, length: int, size: int) -> None:

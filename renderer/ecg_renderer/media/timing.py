@@ -17,23 +17,9 @@ import numpy as np
 
 from ecg_renderer.errors import SourceInvalid
 
-STANDARD_RATES = tuple(
-    Fraction(rate)
-    for rate in (
-        "24000/1001",
-        "24",
-        "25",
-        "30000/1001",
-        "30",
-        "48000/1001",
-        "48",
-        "50",
-        "60000/1001",
-        "60",
-        "120000/1001",
-        "120",
-    )
-)
+STANDARD_RATES = tuple(map(Fraction, (
+    "24000/1001", "24", "25", "30000/1001", "30", "48000/1001", "48", "50", "60000/1001", "60", "120000/1001", "120",
+)))  # fmt: skip
 # A frame that is further from its place in the grid than this share of a frame makes the rate variable.
 LARGEST_JITTER = Fraction(45, 100)
 HIGHEST_GUESSED_RATE = Fraction(60)
