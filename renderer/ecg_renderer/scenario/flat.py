@@ -113,6 +113,10 @@ def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
     text = "\n".join(_in_lines(line, _line_em(style, picture)) for line in text.split("\n"))
     if "\n" in text:
         style.setdefault("whiteSpace", "pre-line")
+    box = {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}}
+    if not text:
+        report.warn("empty caption", path, "has no text: nothing is shown", hint="Leave it out.")
+        box = FRAME_BOX
     number_ = path.removeprefix("cues[").removesuffix("]")
     cue["root"] = {
         "eType": "group",
@@ -124,7 +128,7 @@ def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
             {
                 "eType": "group",
                 "layout": {"childrenLayout": dict(BOX_CHILDREN)},
-                "boxStyle": {**CAPTION_BOX, **{key: style[key] for key in BOX_FIELDS if key in style}},
+                "boxStyle": dict(box),
                 "children": [
                     {
                         "id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number_}",

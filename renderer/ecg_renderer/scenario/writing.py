@@ -56,7 +56,7 @@ _OF_TEXT = frozenset((
     "color", "textShadow", "fontFamily", "fontWeight", "lineHeight", "fontSize", "fontSizeRel", "stroke", "align",
     "whiteSpace",
 ))  # fmt: skip
-_UNSEEN = "{!r} is transparent: the text is seen only where a plugin colours it"
+_UNSEEN = "{!r} is transparent: only the shadow of the text is seen, but where a plugin colours it"
 _OF_BOXES = frozenset(("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity"))
 _ANCHORS = frozenset(("tl", "tc", "tr", "cl", "cc", "cr", "bl", "bc", "br"))
 _RTL_HINT = (

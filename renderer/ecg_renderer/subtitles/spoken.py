@@ -16,7 +16,7 @@ from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Finding, Picture, Scenario
 from ecg_renderer.scenario.model import PICTURE
 from ecg_renderer.scenario.writing import OWN_NODE, direction
-from ecg_renderer.subtitles.captions import Place
+from ecg_renderer.subtitles.captions import Place, clusters
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?|#([0-9a-fA-F]{3})")
 _BREAKS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -215,8 +215,7 @@ _OVERLAP_SECONDS = 0.02  # less than a frame: rounded times
 def columns(text: str) -> int:
     """Return how many columns a text takes: wide characters (Hangul, Han, Kana) two, as long to read as two letters."""
     return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
+        2 if any(unicodedata.east_asian_width(sign) in "WF" for sign in letter) else 1 for letter in clusters(text)
     )
 
 

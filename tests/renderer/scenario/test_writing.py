@@ -51,7 +51,7 @@ def test_control_characters_are_left_out_and_named(caption: Caption) -> None:
         ({"layout": "bottom"}, "layout: is 'bottom', not an object: it does not count"),
         (
             {"style": {"color": "#ff000000"}},
-            "'#ff000000' is transparent: the text is seen only where a plugin colours it",
+            "'#ff000000' is transparent: only the shadow of the text is seen, but where a plugin",
         ),
         ({"style": {"color": "#ff0000", "fontFamily": ["Arial", "Exo"]}}, ""),
         ({"eType": "txt"}, "'txt' is no eType, and was taken for text"),
@@ -69,6 +69,13 @@ def test_a_group_takes_its_box_from_its_style_and_one_that_is_not_seen_is_told(c
     raw["cues"][0]["root"]["style"] = {"opacity": 0, "padding": "4px"}
     [line] = prepared(raw).warnings
     assert line.startswith("cues[0].root.style.opacity: is 0: nothing in it is seen")
+
+
+def test_a_flat_cue_without_a_text_shows_no_box() -> None:
+    scenario = prepared({"cues": [{"text": " \n ", "start": 1, "end": 2, "style": {"backgroundColor": "red"}}]})
+    (box,) = scenario.data["cues"][0]["root"]["children"]
+    assert box["boxStyle"] == {"backgroundColor": "transparent", "padding": "0px"}
+    assert any("has no text: nothing is shown" in line for line in scenario.warnings)
 
 
 def test_a_flat_cue_may_say_how_long_it_lasts_and_times_in_another_unit_are_noticed() -> None:

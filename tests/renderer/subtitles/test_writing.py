@@ -162,6 +162,7 @@ def test_long_lines_are_broken_between_words_into_equal_parts() -> None:
     assert max(map(columns, parts)) <= LINE_COLUMNS
     assert wrapped(["x" * 60]) == ["x" * 60]
     assert columns("한국어 text") == 11
+    assert columns("👩\u200d👩\u200d👧 ที่") == 4
 
 
 def test_what_people_cannot_read_is_found() -> None:
