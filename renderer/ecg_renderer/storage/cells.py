@@ -182,9 +182,12 @@ def seal_cell(cell: Cell, path: Path, found: Sequence[Found] = ()) -> None:
 
 def _seal_text(seal: dict[str, object], found: Sequence[Found]) -> bytes:
     kept = [pair for pairs in _by_kind(found).values() for pair in pairs[: _FOUND_PER_KIND + 1]]
-    while len(text := json.dumps({**seal, "found": kept}, ensure_ascii=False).encode()) > _SEAL_BYTES - 8:
+    while True:
+        # A letter that is half of one, in a caption, is none that a file can hold.
+        text = json.dumps({**seal, "found": kept}, ensure_ascii=False).encode(errors="replace")
+        if len(text) <= _SEAL_BYTES - 8:
+            return text
         kept.pop()
-    return text
 
 
 def _by_kind(found: Iterable[Found]) -> dict[str, list[Found]]:
