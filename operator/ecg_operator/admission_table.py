@@ -34,7 +34,11 @@ _WAITING = Verdict(admitted=False, reason="waiting for admission")
 
 
 class AdmissionTable:
-    """The verdicts on all unfinished RenderJobs."""
+    """The verdicts on all unfinished RenderJobs.
+
+    Attributes:
+        busier: set when a job renders more segments than before; whoever waits for that clears it.
+    """
 
     def __init__(self, world: World, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self._world = world
@@ -46,6 +50,7 @@ class AdmissionTable:
         self._verdicts: dict[Key, Verdict] = {}
         self._told: dict[Key, int] = {}
         self._due_at = float("-inf")
+        self.busier = asyncio.Event()
         world.on_change(self._stale.add)
 
     async def run(self) -> None:
@@ -87,7 +92,9 @@ class AdmissionTable:
         self._changed = False
         started = self._clock()
         for key in self._stale:
-            claim = self._claim(key)
+            claim, known = self._claim(key), self._claims.get(key)
+            if claim is not None and claim.holds > (known.holds if known is not None else 0):
+                self.busier.set()
             if claim is None:
                 self._claims.pop(key, None)
                 self._told.pop(key, None)

@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -25,8 +26,8 @@ from ecg_operator.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-LOOKS_BEFORE_WARM = 12
-"""A place stays busy for so many looks after its segment has ended: the next segment may come at once."""
+SECONDS_BEFORE_WARM = 60
+"""A place stays busy for so long after its segment has ended: the next segment may come at once."""
 ANNOTATION = "render.ecg.dev/capacity"
 
 
@@ -58,13 +59,19 @@ class WarmPlaces:
         self._metrics = metrics
         self._now = now
         self._capacity: Capacity | None = None
-        self._busy: deque[int] = deque(maxlen=LOOKS_BEFORE_WARM)
+        self._busy: deque[tuple[datetime, int]] = deque()
 
     async def run(self) -> None:
-        """Look every LOOK_SECONDS for ever."""
+        """Look every LOOK_SECONDS for ever, and at once when segments begin.
+
+        A placeholder that a segment has pushed out waits for a node, and Karpenter starts one within a second or two:
+        before that nobody must want it any more.
+        """
         while True:
+            self._admission.busier.clear()
             await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._admission.busier.wait(), LOOK_SECONDS)
 
     async def look(self) -> None:
         """Look once at the time and at what waits, and move what has to be moved."""
@@ -78,14 +85,20 @@ class WarmPlaces:
         if before is None or before.places != after.places:
             log.info("capacity: %d places, since %s", after.places, after.reason)
         self._admission.limit_segments(after.places)
-        self._busy.append(load.busy)
-        warm = max(0, after.places - max(self._busy))
+        warm = max(0, after.places - self._lately_busy(now, load.busy))
         limits = self._schedule.limits_at(now)
         ready = (found or {}).get("status", {}).get("readyReplicas", 0)
         shown = {"floor": limits.floor, "ceiling": limits.ceiling, "allowed": after.places, "busy": load.busy}
         self._metrics.show_capacity({**shown, "warm": warm, "warm_ready": ready}, load.waiting)
         if found is not None:
             await self._write(found, after, warm)
+
+    def _lately_busy(self, now: datetime, busy: int) -> int:
+        """Return the most places that were busy within the last SECONDS_BEFORE_WARM."""
+        self._busy.append((now, busy))
+        while now - self._busy[0][0] >= timedelta(seconds=SECONDS_BEFORE_WARM):
+            self._busy.popleft()
+        return max(places for _, places in self._busy)
 
     async def _read(self) -> Json | None:
         if self._deployment is None:

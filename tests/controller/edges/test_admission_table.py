@@ -37,6 +37,23 @@ def render_job(number: int, version: int = 1, **parts: Any) -> dict[str, Any]:
     }
 
 
+def segment_job(version: int, parallelism: int) -> dict[str, Any]:
+    """Return the Job that renders clip-0."""
+    labels = {"app.kubernetes.io/managed-by": "ecg-render", "render.ecg.dev/job": "clip-0"}
+    return {
+        "metadata": {
+            "name": "clip-0-seg-1",
+            "namespace": "ns",
+            "uid": "uid-job",
+            "resourceVersion": str(version),
+            "creationTimestamp": "2026-01-31T12:00:00Z",
+            "labels": {**labels, "render.ecg.dev/role": "segments", "render.ecg.dev/round": "1"},
+            "ownerReferences": [{"kind": "RenderJob", "name": "clip-0", "uid": "uid-0", "controller": True}],
+        },
+        "spec": {"parallelism": parallelism},
+    }
+
+
 class Table:
     def __init__(self, jobs: int) -> None:
         self.queue: KeyedQueue[Key] = KeyedQueue()
@@ -118,3 +135,16 @@ def test_the_limit_of_segments_moves_and_who_waits_is_let_in_without_an_event() 
     site.table.make()
     assert {"clip-1", "clip-2"} <= set(site.drain())
     assert [site.ask(number) for number in range(3)] == [True, True, True]
+
+
+def test_it_is_told_when_a_job_begins_to_render_more_and_only_then() -> None:
+    site = Table(1)
+    site.table.make()
+    assert not site.table.busier.is_set()
+    site.world.jobs.learn(segment_job(2, parallelism=2))
+    site.table.make()
+    assert site.table.busier.is_set()
+    site.table.busier.clear()
+    site.world.jobs.learn(segment_job(3, parallelism=1))
+    site.table.make()
+    assert not site.table.busier.is_set()

@@ -14,7 +14,7 @@ from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.capacity import Limits, Load, Schedule
 from ecg_operator.cluster import Cluster
 from ecg_operator.metrics import Metrics
-from ecg_operator.warm_places import ANNOTATION, LOOKS_BEFORE_WARM, WarmPlaces
+from ecg_operator.warm_places import ANNOTATION, SECONDS_BEFORE_WARM, WarmPlaces
 
 SCHEDULE = Schedule(otherwise=Limits(floor=2, ceiling=6))
 PLACE = ("render", "ecg-render-warm")
@@ -49,6 +49,7 @@ class Admission:
     def __init__(self) -> None:
         self.now = Load(busy=0, waiting=0)
         self.limit = 0
+        self.busier = asyncio.Event()
 
     def load(self) -> Load:
         return self.now
@@ -83,9 +84,27 @@ def test_warm_are_the_places_in_which_nothing_renders_or_did_a_minute_ago() -> N
     assert site.look() == (2, 2)
     assert site.look(busy=1) == (2, 1)
     assert site.look(busy=2, waiting=11) == (4, 2)
-    assert site.look(busy=5, times=LOOKS_BEFORE_WARM) == (4, 0)
-    assert site.look(times=LOOKS_BEFORE_WARM - 1) == (4, 0)
-    assert site.look() == (4, 4)
+    assert site.look(busy=5) == (4, 0)
+    assert site.look(seconds=1, times=SECONDS_BEFORE_WARM - 1) == (4, 0), "however often it is looked at"
+    assert site.look(seconds=1) == (4, 4)
+
+
+def test_when_a_segment_begins_it_is_looked_at_once() -> None:
+    site = Site()
+
+    async def begin() -> None:
+        running = asyncio.create_task(site.warm.run())
+        await asyncio.sleep(0)
+        assert site.server.stored["spec"]["replicas"] == 2
+        site.admission.now = Load(busy=2, waiting=0)
+        site.admission.busier.set()
+        for _ in range(5):  # turns of the loop, no time
+            await asyncio.sleep(0)
+        assert site.server.stored["spec"]["replicas"] == 0
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(begin())
 
 
 def test_nothing_is_written_that_is_there() -> None:
