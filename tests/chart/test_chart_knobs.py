@@ -384,3 +384,10 @@ def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> No
     rights = notes(*PROFILES, *SERVICE, "storage.profiles[1].secret=", "cloudwatch.namespace=ECG/Render")
     assert "s3:GetObject and s3:PutObject on videos, copies for" in rights and "cloudwatch:PutMetricData" in rights
     assert "Where that is not http://minio.s3:9000, networkPolicy.workers.egress and" in placed
+
+
+def test_no_more_segments_become_pods_than_karpenter_may_bring_gpus_for() -> None:
+    found = objects(*SERVICE, "commonLabels.cluster=prod", values=(CHART / "values-eks-karpenter.yaml",))
+    gpus = sum(int(pool["spec"]["limits"]["nvidia.com/gpu"]) for pool in of_kind(found, "NodePool"))
+    given = {one["name"]: one.get("value") for one in container(found)["env"]}
+    assert given["MAX_ACTIVE_SEGMENTS"] == str(gpus), "the rest waits where no deadline runs"
