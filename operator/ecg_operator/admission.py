@@ -135,7 +135,10 @@ def _shares(admitted: Sequence[Claim], budget: Budget) -> dict[Key, Verdict]:
         free -= 1
         if shares[rank] < admitted[rank].wants:
             heapq.heappush(hungry, (shares[rank], rank))
-    return {claim.key: Verdict(admitted=True, segments=share) for claim, share in zip(admitted, shares, strict=True)}
+    return {
+        claim.key: Verdict(admitted=True, segments=share, wants=claim.wants)
+        for claim, share in zip(admitted, shares, strict=True)
+    }
 
 
 def _queue(waiting: Sequence[tuple[Claim, str]]) -> dict[Key, Verdict]:

@@ -106,6 +106,7 @@ class Verdict:
     Attributes:
         admitted: the job may have pods.
         segments: pods that may render segments for it at a time.
+        wants: how many it wanted when that was decided: 1 before there is a plan; 0 if nobody knows.
         position: place in the queue, 1 is next; 0 when admitted.
         reason: why it waits, a sentence for a person.
     """
@@ -114,6 +115,7 @@ class Verdict:
     segments: int = 0
     position: int = 0
     reason: str = ""
+    wants: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,11 @@ def _end_other_rounds(draft: Draft) -> bool:
 
 def _start(draft: Draft) -> None:
     missing = draft.missing
-    share = max(draft.observation.verdict.segments, 1)
+    verdict = draft.observation.verdict
+    if _KUEUE_LABEL in draft.observation.labels and 0 < verdict.wants < len(missing):
+        draft.look_again(SOON)  # decided before there was a plan: with one pod, and a Job of Kueue's never grows
+        return
+    share = max(verdict.segments, 1)
     may_fail = sum(draft.take_of(segment) > 0 for segment in missing)
     round_ = Round(draft.run.round, missing, min(share, len(missing)), draft.run.on_demand, may_fail)
     draft.act(CreateJob(segment_job(draft.owner, draft.job, round_, draft.policy)))

@@ -104,6 +104,19 @@ def test_room_that_becomes_free_is_used_and_never_given_back_while_pods_run(
     assert decided(observation).actions == wanted
 
 
+@pytest.mark.parametrize(("wants", "parallelism"), [(1, 0), (8, 5), (0, 5)])
+def test_a_job_of_kueues_begins_when_its_share_is_that_of_its_plan_since_it_never_grows(
+    wants: int, parallelism: int
+) -> None:
+    labels = {"kueue.x-k8s.io/queue-name": "captions"}
+    verdict = Verdict(admitted=True, segments=5, wants=wants)
+    planned = rendering(8)
+    actions = decided(replace(planned, jobs=planned.jobs[:1], verdict=verdict, labels=labels)).actions
+    assert [one.manifest["spec"]["parallelism"] for one in actions if isinstance(one, CreateJob)] == (
+        [parallelism] if parallelism else []
+    )
+
+
 def test_finished_segments_are_counted_with_their_frames_metrics_and_encoder() -> None:
     start = rendering()
     done = (ended_pod(Role.SEGMENTS, segment_report(1), 1), ended_pod(Role.SEGMENTS, segment_report(3, reused=True), 3))
