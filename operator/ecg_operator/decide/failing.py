@@ -186,8 +186,15 @@ def _deadlines(draft: Draft) -> Ending | None:
 
 
 def _tell_retry(draft: Draft, pod: PodView) -> None:
-    found = failure_of(draft, pod)
     what = "Segment" if pod.role is Role.SEGMENTS else pod.role.capitalize()
+    job = draft.child(pod.role)
+    if pod.exit_code == SIGTERM_EXIT_CODE and job is not None and job.suspended:
+        subject = _subject(pod, segment_of(draft, pod))
+        draft.tell(
+            "Normal", f"{what}Suspended", f"{subject} was stopped by a queue (Kueue). It begins anew when let in."
+        )
+        return
+    found = failure_of(draft, pod)
     draft.tell("Warning", f"{what}Retried", f"{found.code}: {found.message} It is tried again.")
 
 

@@ -102,6 +102,13 @@ def test_after_the_last_try_the_job_fails_without_waiting_for_the_job_controller
         assert decided(replace(enough, pods=enough.pods[:-1])).status.phase is Phase.RENDERING
 
 
+def test_what_a_queue_has_stopped_is_told_as_that_and_is_no_warning() -> None:
+    start = with_pod(rendering(), ended_pod(Role.SEGMENTS, "", 1, exit_code=143))
+    held = replace(start, jobs=tuple(replace(job, suspended=job.role is Role.SEGMENTS) for job in start.jobs))
+    for observation, told in ((start, ("SegmentRetried", "Warning")), (held, ("SegmentSuspended", "Normal"))):
+        assert [(event.reason, event.kind) for event in decided(observation).events] == [told]
+
+
 def test_pods_that_were_told_to_stop_are_no_verdict_of_ours() -> None:
     start = rendering()
     stopped = tuple(ended_pod(Role.SEGMENTS, "", 0, tag=f"kueue{n}", exit_code=143) for n in range(5))
