@@ -24,7 +24,7 @@ SECONDS_FOR_TASKS_TO_END = 0.5
 
 # What needs Kubernetes' own programs: by what a test is given, or where it is.
 CLUSTER_FIXTURES = {"cluster", "plane"}
-CLUSTER_FOLDERS = ("chart", "cluster", "controller/api", "e2e", "shim/cluster")
+CLUSTER_FOLDERS = ("chart", "cluster", "controller/api", "e2e", "neighbours", "shim/cluster")
 SECONDS_WITH_IMAGES = 1500  # whichever test of tests/e2e runs first builds the images
 
 

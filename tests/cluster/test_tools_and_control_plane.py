@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,16 @@ def test_without_go_the_package_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     go_tools._go.cache_clear()
     with pytest.raises(ToolMissing, match="golang"):
         tool.__wrapped__("pause")
+
+
+def test_the_oldest_go_that_is_taken_builds_every_module_and_the_fetched_one_is_no_older() -> None:
+    files = go_tools.MODULES.glob("*/go.mod")
+    asked = [re.findall(r"^go (\S+)$", file.read_text(), re.M)[0] for file in files]
+    assert max(_version(text) for text in asked) <= go_tools.OLDEST_GO <= _version(go_tools.GO_VERSION)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def test_the_api_server_comes_back_with_its_data_and_leaves_no_process(tmp_path: Path) -> None:

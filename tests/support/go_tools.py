@@ -1,11 +1,11 @@
-"""Programs that the tests run, built from pinned Go modules: etcd, Kubernetes, kwok, helm, versitygw.
+"""Programs that the tests run, built from pinned Go modules: etcd, Kubernetes, kwok, helm, versitygw, and neighbours.
 
     tool("kubectl") -> ~/.cache/ecg-render/bin/kubectl, built from tests/cluster/tools/kubernetes if it is not there
 
 A program is built anew when the go.mod or go.sum that it came from changed. A lock file lets test runs that start
 together build once. `ECG_TOOLS` names another folder for the programs.
 
-    python tests/support/go_tools.py [NAME ...]     build what is missing (everything without a name), print the paths
+    python tests/support/go_tools.py [NAME ...]     build what is missing, without names all but neighbours; print paths
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ PACKAGES = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
     "pause": ("pause", "."),
+    "karpenter": ("neighbours", "sigs.k8s.io/karpenter/kwok"),
+    "kueue": ("neighbours", "sigs.k8s.io/kueue/cmd/kueue"),
 }
 """Name of each program: the folder of the module that pins it, and its package."""
 
-OLDEST_GO = (1, 25)
+NEIGHBOURS = ("karpenter", "kueue")
+"""Built for `make test-neighbours` only: each takes minutes."""
+
+OLDEST_GO = (1, 26, 6)
+"""What every go.mod of these modules is content with."""
 GO_VERSION = "1.26.8"
 GO_DIGESTS = {
     "amd64": "h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM=",
@@ -83,7 +89,7 @@ def _digest(module: Path) -> str:
 
 
 def _build(module: Path, package: str, program: Path) -> None:
-    _say(f"building {program.name} (all programs together: about 7 minutes the first time)")
+    _say(f"building {program.name} (minutes the first time)")
     unfinished = program.with_name(f".{program.name}.new")
     flags = f"-s -w {_version_flags(module)}".strip()
     command = [_go(), "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(unfinished), package]
@@ -122,8 +128,8 @@ def _go() -> str:
     if found is None:
         raise ToolMissing("no Go here: install the package golang (any version; a newer Go is fetched if needed)")
     text = subprocess.run([found, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
-    version = re.match(r"go(\d+)\.(\d+)", text)
-    if version and (int(version[1]), int(version[2])) >= OLDEST_GO:
+    version = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if version and tuple(int(part or 0) for part in version.groups()) >= OLDEST_GO:
         return found
     return _fetched_go(found)
 
@@ -173,7 +179,7 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        for wanted in sys.argv[1:] or PACKAGES:
+        for wanted in sys.argv[1:] or [name for name in PACKAGES if name not in NEIGHBOURS]:
             sys.stdout.write(f"{tool(wanted)}\n")
     except ToolMissing as failed:
         sys.exit(f"tools: {failed}")
