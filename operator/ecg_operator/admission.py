@@ -30,6 +30,7 @@ class Claim:
         holds: segment pods that it may run now: its segment Job's parallelism.
         wants: segments that are not finished; 1 while there is no plan, 0 when only merging is left.
         held: a queue (Kueue) keeps its Job from starting; until then it takes nobody's place.
+        busy: pods of `holds` that really may run, at this moment: none of a Job that is suspended.
     """
 
     key: Key
@@ -39,6 +40,7 @@ class Claim:
     holds: int = 0
     wants: int = 1
     held: bool = False
+    busy: int = 0
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ class AdmissionTable:
 
     def load(self) -> Load:
         """Return how many segments are being rendered, and how many of unfinished jobs have no place yet."""
-        claims = [claim for claim in self._claims.values() if not claim.held]
-        busy = sum(min(claim.holds, claim.wants) for claim in claims)
-        return Load(busy=busy, waiting=sum(claim.wants for claim in claims) - busy)
+        claims = self._claims.values()
+        busy = sum(min(claim.busy, claim.wants) for claim in claims)
+        return Load(busy=busy, waiting=sum(max(0, claim.wants - claim.busy) for claim in claims if not claim.held))
 
     def limit_segments(self, places: int) -> None:
         """Allow so many segments at a time, but no more than the settings do."""
@@ -93,7 +93,7 @@ class AdmissionTable:
         started = self._clock()
         for key in self._stale:
             claim, known = self._claim(key), self._claims.get(key)
-            if claim is not None and claim.holds > (known.holds if known is not None else 0):
+            if claim is not None and claim.busy > (known.busy if known is not None else 0):
                 self.busier.set()
             if claim is None:
                 self._claims.pop(key, None)
@@ -123,15 +123,16 @@ class AdmissionTable:
             return None
         if view.job.spec.suspend or view.job.spec.cancel:
             return None
-        run = view.status.run
+        run, jobs = view.status.run, self._segment_jobs(record)
         return Claim(
             key=key,
             created_at=view.created_at,
             priority=view.job.spec.priority,
             admitted=run is not None and run.admitted_at is not None,
-            holds=sum(job.parallelism for job in self._segment_jobs(record)),
+            holds=sum(job.parallelism for job in jobs),
             wants=_segments_to_do(view),
             held=run is not None and run.held_since is not None,
+            busy=sum(job.parallelism for job in jobs if not job.suspended),
         )
 
     def _segment_jobs(self, record: Record[Any]) -> list[JobView]:

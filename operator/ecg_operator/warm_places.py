@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from ecg_operator.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+BETWEEN_LOOKS = 0.5
+"""Where many segments begin one after the other, each look may cost the API server two requests."""
 SECONDS_BEFORE_WARM = 60
 """A place stays busy for so long after its segment has ended: the next segment may come at once."""
 ANNOTATION = "render.ecg.dev/capacity"
@@ -69,9 +72,11 @@ class WarmPlaces:
         """
         while True:
             self._admission.busier.clear()
+            began = time.monotonic()
             await self.look()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._admission.busier.wait(), LOOK_SECONDS)
+            await asyncio.sleep(max(0.0, began + BETWEEN_LOOKS - time.monotonic()))
 
     async def look(self) -> None:
         """Look once at the time and at what waits, and move what has to be moved."""

@@ -37,7 +37,7 @@ def render_job(number: int, version: int = 1, **parts: Any) -> dict[str, Any]:
     }
 
 
-def segment_job(version: int, parallelism: int) -> dict[str, Any]:
+def segment_job(version: int, parallelism: int, *, suspended: bool = False) -> dict[str, Any]:
     """Return the Job that renders clip-0."""
     labels = {"app.kubernetes.io/managed-by": "ecg-render", "render.ecg.dev/job": "clip-0"}
     return {
@@ -50,7 +50,7 @@ def segment_job(version: int, parallelism: int) -> dict[str, Any]:
             "labels": {**labels, "render.ecg.dev/role": "segments", "render.ecg.dev/round": "1"},
             "ownerReferences": [{"kind": "RenderJob", "name": "clip-0", "uid": "uid-0", "controller": True}],
         },
-        "spec": {"parallelism": parallelism},
+        "spec": {"parallelism": parallelism, "suspend": suspended},
     }
 
 
@@ -148,3 +148,15 @@ def test_it_is_told_when_a_job_begins_to_render_more_and_only_then() -> None:
     site.world.jobs.learn(segment_job(3, parallelism=1))
     site.table.make()
     assert not site.table.busier.is_set()
+
+
+def test_a_job_that_a_queue_holds_back_renders_nothing_until_it_is_let_go() -> None:
+    site = Table(1)
+    site.world.jobs.learn(segment_job(2, parallelism=1, suspended=True))
+    site.table.make()
+    assert not site.table.busier.is_set()
+    assert site.table.load() == Load(busy=0, waiting=1)
+    site.world.jobs.learn(segment_job(3, parallelism=1))
+    site.table.make()
+    assert site.table.busier.is_set()
+    assert site.table.load() == Load(busy=1, waiting=0)

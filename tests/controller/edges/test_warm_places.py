@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
 from ecg_cluster.client import Resource
 from ecg_cluster.errors import NoAnswer, api_error
+from ecg_operator import warm_places
 from ecg_operator.admission_table import AdmissionTable
 from ecg_operator.capacity import Limits, Load, Schedule
 from ecg_operator.cluster import Cluster
@@ -89,7 +92,8 @@ def test_warm_are_the_places_in_which_nothing_renders_or_did_a_minute_ago() -> N
     assert site.look(seconds=1) == (4, 4)
 
 
-def test_when_a_segment_begins_it_is_looked_at_once() -> None:
+def test_when_a_segment_begins_it_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_places, "BETWEEN_LOOKS", 0.0)
     site = Site()
 
     async def begin() -> None:
