@@ -93,7 +93,13 @@ async def inspect(
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()
     lying = {frozenset((found.cue, found.other)) for found in seen if found.other}
-    read = [found for found in hard_to_read(spoken_of(scenario)) if frozenset((found.cue, found.other)) not in lying]
+    # Those that came from a file of subtitles were put above each other, and that was told.
+    placed = any(found.kind == "captions at one time" for found in scenario.findings)
+    read = [
+        found
+        for found in hard_to_read(spoken_of(scenario))
+        if not found.other or not (placed or frozenset((found.cue, found.other)) in lying)
+    ]
     return Inspection(scenario, (*scenario.findings, *read, *seen), browser)
 
 

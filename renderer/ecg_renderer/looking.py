@@ -21,7 +21,7 @@ from ecg_renderer.browser import BrowserLauncher, Page
 from ecg_renderer.errors import BrowserError
 from ecg_renderer.film import Film
 from ecg_renderer.fonts import FontUse, packaged, stand_in
-from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.model import FrameGrid
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import Finding, Scenario, canonical_hash
@@ -337,8 +337,7 @@ async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) 
     looked at however long a browser takes to start.
     """
     scenario, plan = prepared.scenario, prepared.plan
-    whole = prepared.film(FrameRange(0, plan.target.frames))
-    findings = dict.fromkeys(await looker.fonts(whole, scenario))
+    findings = dict.fromkeys(await looker.fonts(_undrawn(prepared), scenario))
     for number in range(len(plan.cells)):
         frames = prepared.frames_of(range(number, number + 1))
         if number and time.monotonic() > until:
@@ -347,15 +346,20 @@ async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) 
     return findings, plan.target.frames
 
 
+def _undrawn(prepared: PreparedJob) -> Film:
+    """Return a film of all captions that says which fonts they have; which frames they are on would take long."""
+    scenario, target = prepared.scenario, prepared.plan.target
+    return Film(scenario.data, (), target.width, target.height, prepared.grid.rate, fonts=scenario.fonts)
+
+
 async def look_along(prepared: PreparedJob, notes: Notes, page: Page | None, launcher: BrowserLauncher) -> list[str]:
     """Return what would look wrong about the fonts of a job, as lines, also of what need not be rendered.
 
     `page` is one that is open already.
     """
-    whole = prepared.film(FrameRange(0, prepared.plan.target.frames))
     try:
         async with Looker(notes, versions(), page, seconds=ALONG_SECONDS, launcher=launcher) as looker:
-            return told(await looker.fonts(whole, prepared.scenario))
+            return told(await looker.fonts(_undrawn(prepared), prepared.scenario))
     except BrowserError as error:
         log.warning("Fonts were not looked at: %s", error)
         return []

@@ -118,15 +118,20 @@ def _repair_families(style: object, path: str, report: Report) -> None:
 
 def check_writing(data: dict[str, Any], report: Report) -> None:
     """Warn of colours that are none, and of words that stand in the wrong order."""
+    boxed: set[str] = set()
     for index, track in enumerate(data["tracks"]):
-        for name, known in (("defaultStyle", _OF_TEXT), ("defaultBoxStyle", _OF_BOXES)):
+        if track.get("defaultBoxStyle"):
+            boxed.add(track["id"])
+        # A style makes the box of a group that has none of its own.
+        of_style = _OF_TEXT if track["id"] in boxed else _OF_TEXT | _OF_BOXES
+        for name, known in (("defaultStyle", of_style), ("defaultBoxStyle", _OF_BOXES)):
             _check_style(track.get(name), f"tracks[{index}].{name}", report)
             _check_names(track, name, known, f"tracks[{index}]", report)
     for path, cue in cues_of(data):
         for node_path, node in nodes_of(cue, path):
             for name in ("style", "boxStyle"):
                 _check_style(node.get(name), f"{node_path}.{name}", report)
-            box = node["eType"] == "group" and not node.get("boxStyle")
+            box = node["eType"] == "group" and not node.get("boxStyle") and cue["track"] not in boxed
             _check_names(node, "style", _OF_TEXT | _OF_BOXES if box else _OF_TEXT, node_path, report)
             _check_names(node, "boxStyle", _OF_BOXES if node["eType"] == "group" else frozenset(), node_path, report)
             _check_names(node, "layout", None, node_path, report)

@@ -37,6 +37,7 @@ NOTE_DAYS = 30
 _SEAL_KIND = b"free"  # a box that every reader of MP4 passes over
 _SEAL_BYTES = 4096
 _FOUND_PER_KIND = 3
+_KIND_LETTERS, _LINE_LETTERS = 40, 300
 _SCRATCH = ".run-"
 _READ_BYTES = 1 << 20
 
@@ -158,8 +159,9 @@ class _Seal:
     @property
     def findings(self) -> tuple[Found, ...]:
         """What was found in the cell, as far as it can be understood."""
-        lines = [item for item in self.found if isinstance(item, list) and [type(text) for text in item] == [str, str]]
-        return tuple((kind, line) for kind, line in lines)
+        found = self.found if isinstance(self.found, list) else []
+        pairs = [item for item in found if isinstance(item, list) and [type(text) for text in item] == [str, str]]
+        return tuple((_plain(kind, _KIND_LETTERS), _plain(line, _LINE_LETTERS)) for kind, line in pairs)
 
     def names(self, cell: Cell, size: int) -> bool:
         return (self.name, self.frames, self.size) == (cell.name, cell.frames, size)
@@ -181,13 +183,18 @@ def seal_cell(cell: Cell, path: Path, found: Sequence[Found] = ()) -> None:
 
 
 def _seal_text(seal: dict[str, object], found: Sequence[Found]) -> bytes:
-    kept = [pair for pairs in _by_kind(found).values() for pair in pairs[: _FOUND_PER_KIND + 1]]
+    short = [(_plain(kind, _KIND_LETTERS), _plain(line, _LINE_LETTERS)) for kind, line in found]
+    kept = [pair for pairs in _by_kind(short).values() for pair in pairs[: _FOUND_PER_KIND + 1]]
     while True:
-        # A letter that is half of one, in a caption, is none that a file can hold.
-        text = json.dumps({**seal, "found": kept}, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps({**seal, "found": kept}, ensure_ascii=False).encode()
         if len(text) <= _SEAL_BYTES - 8:
             return text
         kept.pop()
+
+
+def _plain(text: str, letters: int) -> str:
+    """Return the first letters of a text of somebody's scenario, which may go to terminals."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:letters])
 
 
 def _by_kind(found: Iterable[Found]) -> dict[str, list[Found]]:
@@ -230,7 +237,7 @@ def _read_seal(end: bytes) -> _Seal | None:
         return None
     try:
         return _Seal(**json.loads(end[8:]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

@@ -71,6 +71,24 @@ def test_a_group_takes_its_box_from_its_style_and_one_that_is_not_seen_is_told(c
     assert line.startswith("cues[0].root.style.opacity: is 0: nothing in it is seen")
 
 
+def test_a_track_gives_boxes_by_its_style_unless_it_has_a_style_for_boxes(caption: Caption) -> None:
+    raw = caption()
+    raw["tracks"][0] |= {"defaultStyle": {"backgroundColor": "#111111", "padding": "4px"}}
+    raw["tracks"][0].pop("defaultBoxStyle", None)
+    assert not prepared(raw).warnings
+    raw["tracks"][0]["defaultBoxStyle"] = {"padding": "4px"}
+    raw["cues"][0]["root"]["style"] = {"opacity": 0}
+    vain = [line.partition(":")[0] for line in prepared(raw).warnings if "nothing that MotionText reads" in line]
+    of_track = ["tracks[0].defaultStyle.backgroundColor", "tracks[0].defaultStyle.padding"]
+    assert vain == [*of_track, "cues[0].root.style.opacity"]
+
+
+@pytest.mark.parametrize("name", ["editor", "valid", "version_1_3", "flat"])
+def test_what_editors_write_has_no_property_in_vain(name: str, sample: Callable[[str], bytes]) -> None:
+    findings = prepare(sample(name), duration=10.0, known_plugins=["cwi-color"]).findings
+    assert [found for found in findings if found.kind == "property of a style"] == []
+
+
 def test_a_flat_cue_without_a_text_shows_no_box() -> None:
     scenario = prepared({"cues": [{"text": " \n ", "start": 1, "end": 2, "style": {"backgroundColor": "red"}}]})
     (box,) = scenario.data["cues"][0]["root"]["children"]

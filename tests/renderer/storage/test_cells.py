@@ -77,7 +77,7 @@ def test_a_cell_comes_back_as_it_was_kept_and_readers_of_mp4_pass_over_its_seal(
 
 
 def test_what_was_found_in_a_cell_is_told_again_as_far_as_there_is_room(uri: str, tmp_path: Path) -> None:
-    few = [("box", "a \u2028 box"), ("outside", "리 leaves"), ("box", "a \u2028 box")]
+    few = [("box", "a \x1b[1m \ud800 box"), ("outside", "리 leaves"), ("box", "a \x1b[1m \ud800 box")]
     many = [("outside", f"{number} {'긴' * 1000}") for number in range(30)]
     others = Cell.of("cd34", "x264", 250), Cell.of("ef56", "x264", 250)
     store, fetched = CellStore(uri), tmp_path / "fetched.mp4"
@@ -91,9 +91,24 @@ def test_what_was_found_in_a_cell_is_told_again_as_far_as_there_is_room(uri: str
         return [told_again(found[number]) for number in range(3)]
 
     first, second, third = asyncio.run(kept())
-    assert first == ["a \u2028 box", "리 leaves"]
-    assert second == [line for _, line in many[:1]]
+    assert first == ["a  [1m   box", "리 leaves"]
+    assert second == [*(line[:300] for _, line in many[:3]), "outside: more like this"]
     assert third == ["0", "1", "2", "outside: more like this"]
+
+
+@pytest.mark.parametrize("found", ["5", "null", '[[1, 2], ["a"], "b", {}]', "[" * 1500 + "]" * 1500])
+def test_what_somebody_else_wrote_into_a_seal_breaks_no_job(found: str, tmp_path: Path) -> None:
+    path = made(tmp_path / "a")
+    keep(tmp_path.as_uri(), path)
+    store = open_work_store(tmp_path.as_uri())
+    content = store.get(CELL.name)
+    assert content is not None
+    text = content[len(PICTURES) + 8 :].rstrip()
+    assert b'"found": []' in text
+    text = text.replace(b'"found": []', b'"found": ' + found.encode())
+    store.put(CELL.name, content[: len(PICTURES) + 8] + text.ljust(4096 - 8))
+
+    assert not any(asyncio.run(CellStore(tmp_path.as_uri()).present([CELL])).values())
 
 
 def test_what_was_never_kept_is_not_there(uri: str, tmp_path: Path) -> None:
