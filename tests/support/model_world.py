@@ -58,7 +58,7 @@ class World(ModelCluster):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._past: list[tuple[dict[str, JobView], dict[str, PodView]]] = [({}, {})]
-        self._seen = 0
+        self._seen = self._seen_pods = 0
         self._quiet = False
 
     def tick(self) -> None:
@@ -81,7 +81,7 @@ class World(ModelCluster):
 
     @property
     def at_rest(self) -> bool:
-        caught_up = self._seen == len(self._past) - 1 and self._past[-1] == (self.jobs, self.pods)
+        caught_up = self._seen == self._seen_pods == len(self._past) - 1 and self._past[-1] == (self.jobs, self.pods)
         nothing_left = (self.finished or self.deleted) and not self.jobs and not self.pods
         return nothing_left and caught_up and self._quiet
 
@@ -113,9 +113,9 @@ class World(ModelCluster):
         self.events += [event.reason for event in decision.events]
 
     def observe(self) -> Observation:
-        oldest = max(self._seen, len(self._past) - 1 - self.lag)
-        self._seen = self.random.randint(oldest, len(self._past) - 1)
-        jobs, pods = self._past[self._seen]
+        # Two watches: either may be ahead of the other.
+        self._seen, self._seen_pods = self._look_at(self._seen), self._look_at(self._seen_pods)
+        jobs, pods = self._past[self._seen][0], self._past[self._seen_pods][1]
         return Observation(
             key=KEY,
             uid=UID,
@@ -130,6 +130,10 @@ class World(ModelCluster):
             progress={name: self._progress(pod) for name, pod in pods.items() if pod.phase == "Running"},
             verdict=Verdict(admitted=True, segments=2 + self.now.second % 3),
         )
+
+    def _look_at(self, seen: int) -> int:
+        oldest = max(seen, len(self._past) - 1 - self.lag)
+        return self.random.randint(oldest, len(self._past) - 1)
 
     def _crashes(self) -> bool:
         return self.random.random() < self.crashes
@@ -160,6 +164,6 @@ class World(ModelCluster):
 
     def _learn(self) -> None:
         """Put what was just written into the caches, as the operator does."""
-        _, pods = self._past[self._seen]
+        _, pods = self._past[self._seen_pods]
         self._past.append((dict(self.jobs), pods))
-        self._seen = len(self._past) - 1
+        self._seen = self._seen_pods = len(self._past) - 1

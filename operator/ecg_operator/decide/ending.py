@@ -36,7 +36,7 @@ def succeed(draft: Draft) -> bool:
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
     draft.change(output=report.output, outputs=_in_order(draft, [*report.outputs, *draft.status.outputs]))
     draft.warn(report.warnings)
-    if succeeded(pod):
+    if succeeded(pod) and not draft.given_up:  # whose pods may have written since
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
     missing = next((output for output in draft.status.outputs if output.failure is not None), None)

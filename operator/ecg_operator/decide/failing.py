@@ -21,13 +21,15 @@ pod ─┬─ OOMKilled                      memory limit
 from __future__ import annotations
 
 import signal
+from collections import Counter
+from collections.abc import Iterable
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, Failure, FailureCode
 from ecg_api.names import SIGTERM_EXIT_CODE, Role
 from ecg_api.renditions import content_of
 from ecg_api.status import RenditionStatus
-from ecg_operator.decide.children import failed, out_of_time, reported_failure, segment_of
+from ecg_operator.decide.children import failed, out_of_time, reported_failure, running, segment_of, succeeded
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
 from ecg_operator.decide.harvest import next_round, settle_all
@@ -51,6 +53,7 @@ def give_up(draft: Draft) -> bool:
     if found is not None:
         fail(draft, *found)
         return True
+    _leave_given_up(draft)
     for pod in draft.newly_failed:
         if segment_of(draft, pod) not in draft.given_up:
             _tell_retry(draft, pod)
@@ -96,16 +99,46 @@ def _give_up_size(draft: Draft, job: JobView, take: int, found: Failure) -> None
     """List what is made of a size as failed with `found`; everything else is still made."""
     lost = [one for place, one in enumerate(draft.spec.renditions) if place in draft.run.takes[take].renditions]
     outputs = [RenditionStatus(name=one.title, content=content_of(one), uri=one.uri, failure=found) for one in lost]
-    draft.note(given_up=[*draft.run.given_up, take])
+    draft.note(given_up=[*draft.run.given_up, take], unseen_since=None)
     draft.change(outputs=[*draft.status.outputs, *outputs])
     if draft.status.segments is not None:
         draft.change(segments=draft.status.segments.model_copy(update={"failed": len(draft.given_up)}))
     names = ", ".join(one.title for one in lost)
     draft.tell("Warning", Reason.RENDITION_FAILED, f"{names} cannot be made, the rest goes on. {found.message}")
-    over = {found.segment, *(job.segments[index] for index in job.failed_indexes if index < len(job.segments))}
-    if draft.given_up.intersection(job.segments) - over:
-        # Others of the size would be rendered for nothing; who is stopped with them has kept its finished pieces.
-        next_round(draft)
+
+
+def _leave_given_up(draft: Draft) -> None:
+    """Go to another round, or none, where pods render for nothing; not while a pod of what is wanted would be stopped.
+
+    Finished pieces are in storage, but the one that a pod is at would be rendered again.
+    """
+    job = draft.child(Role.SEGMENTS)
+    if job is None or not job.owned or job.deleting:
+        return
+    if not draft.given_up.intersection(job.segments) - _over(draft, job):
+        return
+    missing = draft.missing
+    if not any(running(pod) and segment_of(draft, pod) in missing for pod in draft.pods_of(job)):
+        next_round(draft)  # the merge, too, ends the Jobs of others
+
+
+def _over(draft: Draft, job: JobView) -> set[int]:
+    """Return the segments of `job` that get no pod any more: the Job controller says so, or their pods do."""
+    pods = draft.pods_of(job)
+    tries = Counter(pod.index for pod in _unforced(pod for pod in pods if failed(pod)))
+    over = {pod.index for pod in pods if succeeded(pod) or (failed(pod) and never_again(pod))}
+    over |= {index for index, count in tries.items() if count >= _tries_allowed(draft)}
+    over |= job.failed_indexes | job.completed
+    return {segment for index, segment in enumerate(job.segments) if index in over}
+
+
+def _unforced(pods: Iterable[PodView]) -> list[PodView]:
+    # Who was told to stop may have been so by Kueue, which takes no try away; the Job controller knows.
+    return [pod for pod in pods if pod.exit_code != SIGTERM_EXIT_CODE]
+
+
+def _tries_allowed(draft: Draft) -> int:
+    return draft.spec.retry.per_segment + 1
 
 
 def _from_pods(draft: Draft, job: JobView) -> Ending | None:
@@ -113,14 +146,10 @@ def _from_pods(draft: Draft, job: JobView) -> Ending | None:
     final = next((pod for pod in pods if never_again(pod)), None)
     if final is not None:
         return failure_of(draft, final), STAGE_CONDITIONS[job.role][1]
-    tries = draft.spec.retry.per_segment + 1
-    # Who was told to stop may have been so by Kueue, which takes no try away; the Job controller knows.
-    unforced = [pod for pod in pods if pod.exit_code != SIGTERM_EXIT_CODE]
-    for pod in unforced:
-        count = sum(other.index == pod.index for other in unforced)
-        if count >= tries:
-            return _exhausted(draft, pod, count)
-    return None
+    unforced = _unforced(pods)
+    tries = Counter(pod.index for pod in unforced)
+    exhausted = next((pod for pod in unforced if tries[pod.index] >= _tries_allowed(draft)), None)
+    return _exhausted(draft, exhausted, tries[exhausted.index]) if exhausted is not None else None
 
 
 def _from_job(draft: Draft, job: JobView) -> Ending | None:
@@ -129,17 +158,20 @@ def _from_job(draft: Draft, job: JobView) -> Ending | None:
     if not (unexpected or (job.failed and not lost)) or out_of_time(job):
         return None
     pods = _failed_pods(draft, job)
-    given_up = [pod for pod in pods if pod.index in job.failed_indexes] or pods
+    # The Jobs' watch may be ahead of the pods': a pod of another index is not to blame.
+    given_up = [pod for pod in pods if pod.index in job.failed_indexes] or ([] if lost else pods)
     if given_up:
         return _exhausted(draft, given_up[0], sum(pod.index == given_up[0].index for pod in pods))
-    # The Jobs' watch may be ahead of the pods'.
     if draft.run.unseen_since is None:
         draft.note(unseen_since=draft.now)
     if not draft.reached(draft.run.unseen_since, draft.policy.unseen_seconds):
         return None
+    first = min(unexpected, default=None)
     message = f"Job {job.name} failed ({job.reason or 'no reason given'}), and no pod of it is left: {job.message}"
+    if first is not None:
+        message = f"Index {job.segments.index(first)} of Job {job.name} was given up, and no pod of it is left."
     found = failure(FailureCode.UNEXPECTED_ERROR, message)
-    return found.model_copy(update={"segment": min(unexpected, default=None)}), Reason.RESULT_LOST
+    return found.model_copy(update={"segment": first}), Reason.RESULT_LOST
 
 
 def _failed_pods(draft: Draft, job: JobView) -> list[PodView]:

@@ -32,6 +32,12 @@ def segment_two_is_broken(role: Role, segment: int | None, attempt: int) -> Fate
     return Fate("fatal") if segment == 2 else Fate()
 
 
+def segment_two_is_broken_and_another_fails_once(role: Role, segment: int | None, attempt: int) -> Fate:
+    if segment == 0 and attempt == 0:
+        return Fate("retry", 1)
+    return Fate("fatal", 2) if segment == 2 else Fate(seconds=8 if role is Role.SEGMENTS else 3)
+
+
 def plan_is_broken(role: Role, segment: int | None, attempt: int) -> Fate:
     return Fate("fatal") if role is Role.PLAN else Fate()
 
@@ -97,7 +103,7 @@ def test_an_output_whose_report_was_lost_is_made_again_from_what_is_in_storage(s
         assert_clean_end(world)
 
 
-@pytest.mark.parametrize("fates", [segment_two_never_works, segment_two_is_broken])
+@pytest.mark.parametrize("fates", [segment_two_never_works, segment_two_is_broken_and_another_fails_once])
 @pytest.mark.parametrize(("lag", "crashes"), [(0, 0.0), (3, 0.3)])
 def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(fates: Fates, lag: int, crashes: float) -> None:
     renditions = [{"uri": "s3://videos/tall.mp4"}, {"uri": "s3://videos/wide.mp4"}]
@@ -108,6 +114,7 @@ def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(fates: Fat
         world.run()
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "RenditionFailed"), f"seed {seed}"
         assert world.rendered >= {0, 1, 5}
+        assert world.tries[Role.SEGMENTS, 1] == 1, "no pod of the main video is stopped for it"
         assert world.status.output is not None
         assert [output.name for output in world.status.outputs if output.failure] == ["tall.mp4"]
         environment = world.manifests["clip-merge"]["spec"]["template"]["spec"]["containers"][0]["env"]
