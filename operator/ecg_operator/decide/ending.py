@@ -6,6 +6,8 @@ the RenderJob itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ecg_api.conditions import ConditionType, Reason, is_true
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
@@ -34,25 +36,36 @@ def succeed(draft: Draft) -> bool:
     frames = draft.status.plan.frames_to_render or draft.status.plan.frames
     speed = draft.status.progress.frames_per_second if draft.status.progress is not None else 0.0
     progress = Progress(frames_done=frames, frames_total=frames, percent=100, frames_per_second=speed)
+    given_up = {output.name for output in draft.status.outputs}
     draft.change(output=report.output, outputs=_in_order(draft, [*report.outputs, *draft.status.outputs]))
     draft.warn(report.warnings)
     if succeeded(pod) and not draft.given_up:  # whose pods may have written since
         draft.note(work_files=WorkFilesState.REMOVED)
     message = f"The output is at {report.output.uri}."
-    missing = next((output for output in draft.status.outputs if output.failure is not None), None)
     # Pods may start and end between two looks; what was said of their waiting would stay for ever.
     draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
-    if missing is not None and missing.failure is not None:
-        said = f"{message} The rendition {missing.name} is missing: {missing.failure.message}"
-        stage = Role.SEGMENTS if draft.given_up else Role.MERGE
-        fail(draft, missing.failure.model_copy(update={"message": said}), Reason.RENDITION_FAILED, stage)
+    if _is_incomplete(draft, message, given_up):
         return True
     draft.change(progress=progress)
     draft.condition(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     _finish(draft, Reason.COMPLETED, message)
     _price_the_minute(draft, report.output.duration_seconds)
     draft.tell("Normal", "Succeeded", message)
+    return True
+
+
+def _is_incomplete(draft: Draft, message: str, given_up: Collection[str]) -> bool:
+    """Fail the job if a rendition is missing: with the failure of the first, and the names of the others."""
+    failures = {output.name: output.failure for output in draft.status.outputs if output.failure is not None}
+    if not failures:
+        return False
+    first, *others = failures
+    said = f"{message} The rendition {first} is missing: {failures[first].message}"
+    if others:
+        said += f" Also missing: {', '.join(others)}."
+    stage = Role.SEGMENTS if first in given_up else Role.MERGE
+    fail(draft, failures[first].model_copy(update={"message": said}), Reason.RENDITION_FAILED, stage)
     return True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecg_api.failures import FailureCode
+from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import FailureReport, MergeReport
 from ecg_api.status import OutputStatus, Phase, RenderJobStatus, RenditionStatus, TakeNotes, WorkFilesState
@@ -211,6 +211,17 @@ def test_at_the_end_the_job_has_failed_and_what_is_there_is_listed_in_the_order_
     assert (condition(status, "Rendered").status, condition(status, "Merged").status) == ("False", "True")
     assert status.segments.failed == 1
     assert status.run.work_files is WorkFilesState.WRITTEN, "a pod of the square pictures may have written since"
+
+
+def test_whatever_is_missing_is_named_and_the_stage_of_the_first_says_why() -> None:
+    denied = Failure(code=FailureCode.S3_UPLOAD_ERROR, message="Access is denied.", retryable=True)
+    outputs = [RenditionStatus(name=name, uri=name) for name in ("main", "tall.mp4", "words.srt", "tall.mov")]
+    outputs[1] = outputs[1].model_copy(update={"failure": denied})
+    status = merged(merge_report().model_copy(update={"outputs": outputs})).status
+    said = "The rendition tall.mp4 is missing: Access is denied. Also missing: square.mp4."
+    assert status.failure.message.endswith(said)
+    assert condition(status, "Merged").message == status.failure.message
+    assert "denied" not in condition(status, "Rendered").message
 
 
 def test_a_new_plan_tries_everything_anew() -> None:
