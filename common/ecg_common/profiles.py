@@ -158,19 +158,21 @@ class StorageProfiles(RootModel[tuple[StorageProfile, ...]]):
         profile = self.get(name)
         if profile is None:
             raise ValueError(f"there is no storage profile {name!r}; {self._choices()}")
-        if (other := self.of_results(profile.bucket)) is not profile:
-            raise ValueError(
-                f"{name!r} is for copies only: s3://{profile.bucket} leads to {other.name if other else 'another'!r}, "
-                "which has a bucket of that name, too"
-            )
+        if self.of_results(profile.bucket) is not profile:
+            raise ValueError(f"{name!r} is for copies only: {self._leads_elsewhere(profile.bucket)}")
         return name
 
     def kept(self, name: str, bucket: str) -> str:
-        """Return the profile that a job has begun with; raises ValueError if `bucket` is not its bucket any more."""
+        """Return the profile that a job has begun with; raises ValueError if `bucket` does not lead to it any more."""
         profile = self.get(name)
-        if profile is not None and profile.bucket == bucket:
+        if profile is None:
+            now = f"is not there any more; {self._choices()}"
+        elif profile.bucket != bucket:
+            now = f"has the bucket {profile.bucket!r} now"
+        elif self.of_results(bucket) is not profile:
+            now = f"is for copies only now: {self._leads_elsewhere(bucket)}"
+        else:
             return name
-        now = f"has the bucket {profile.bucket!r} now" if profile else f"is not there any more; {self._choices()}"
         raise ValueError(
             f"the job's results go to s3://{bucket}, and the storage profile {name!r} {now}. Put it back as it was, "
             "and create the job again"
@@ -204,6 +206,10 @@ class StorageProfiles(RootModel[tuple[StorageProfile, ...]]):
         if mine in near:
             return mine
         return next((profile for profile in near if region and profile.region == region), near[0])
+
+    def _leads_elsewhere(self, bucket: str) -> str:
+        other = self.of_bucket(bucket)
+        return f"s3://{bucket} leads to {other.name if other else 'another'!r}, which has a bucket of that name, too"
 
     def _choices(self, besides: str = "") -> str:
         names = [profile.name for profile in self.root if profile.name != besides]

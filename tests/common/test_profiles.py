@@ -86,6 +86,13 @@ def test_results_lie_in_the_bucket_of_the_profile_or_are_refused() -> None:
         places.chosen("twin", "")
 
 
+def test_a_job_goes_on_only_where_it_has_begun() -> None:
+    places = read(SEOUL, OREGON, TWIN)
+    assert places.kept("oregon", "videos-oregon") == "oregon"
+    with pytest.raises(ValueError, match="'twin' is for copies only now: s3://videos-seoul leads to 'seoul'"):
+        places.kept("twin", "videos-seoul")
+
+
 @given(st.text(max_size=80))
 def test_no_source_whatever_it_is_keeps_auto_from_choosing(source: str) -> None:
     assert read(OREGON, {**SEOUL, "replica": ""}).chosen(AUTO, source) in ("oregon", "seoul")
