@@ -25,7 +25,7 @@ def refuse_broken(draft: Draft) -> bool:
         return False
     said = "; ".join(observation.problems) or "The RenderJob cannot be read."
     # What was good when the job was let in is so still: its storage profile is gone, and `said` tells what to do.
-    begun = draft.run.admitted_at is not None
+    begun = draft.status.start_time is not None  # that it is suspended since makes no difference
     hint = "" if begun else "Correct the manifest and create it again under another name."
     fail(draft, failure(FailureCode.VALIDATION_ERROR, said, hint), Reason.INVALID_INPUT)
     return True
@@ -137,7 +137,10 @@ def suspend(draft: Draft) -> bool:
 
 def enqueue(draft: Draft) -> bool:
     """Let the job in if admission says so, else say how long the queue is."""
+    # What was chosen stays, whatever becomes of the list of profiles while the job runs: its pods write to one place.
+    storage = draft.status.storage or draft.observation.place
     if draft.run.admitted_at is not None:
+        draft.change(storage=storage)  # an operator before this one may not have noted it
         return False
     verdict = draft.observation.verdict
     if not verdict.admitted:
@@ -145,8 +148,6 @@ def enqueue(draft: Draft) -> bool:
         draft.condition(ConditionType.SCHEDULED, "False", Reason.QUEUED, message)
         return True
     draft.note(admitted_at=draft.now)
-    # What was chosen stays, whatever becomes of the list of profiles while the job runs: its pods write to one place.
-    storage = draft.status.storage or draft.observation.place
     draft.change(start_time=draft.status.start_time or draft.now, storage=storage)
     message = "Admitted; the first pod is about to start."
     draft.condition(ConditionType.SCHEDULED, "False", Reason.NODE_PROVISIONING, message)

@@ -260,6 +260,8 @@ def test_the_place_of_results_is_settled_when_the_job_is_let_in() -> None:
     begun = later(replace(waiting, verdict=ADMITTED))
     assert begun.status.storage == near
     other = StorageStatus(profile="far", bucket="far-1")
+    of_an_older_operator = replace(begun, status=begun.status.model_copy(update={"storage": None}), place=other)
+    assert decided(of_an_older_operator).status.storage == other
     again = later(replace(begun, place=other, job=render_job(suspend=True)))
     assert decided(replace(again, job=render_job())).status.storage == near, "also when it is let in once more"
 
@@ -271,6 +273,8 @@ def test_a_job_whose_place_is_gone_ends_in_the_words_of_that_with_its_pods_and_w
     assert decision.status.failure.message == "spec.storage.profile: 'near' is not there any more"
     assert decision.status.failure.hint == "", "there is nothing about the manifest to be corrected"
     assert decision.actions == (DeleteChildren(keep=frozenset({Role.CLEAN}), grace_seconds=2),)
+    suspended = later(replace(rendering(), job=render_job(suspend=True)))
+    assert decided(replace(suspended, job=None, problems=lost.problems)).status.failure == decision.status.failure
 
 
 def with_outputs(*outputs: RenditionStatus) -> MergeReport:
