@@ -130,10 +130,7 @@ def encode_report(report: Report) -> str:
     if isinstance(report, FailureReport):
         return _dumped(_shortened_failure(report))
     if isinstance(report, PlanReport):
-        bare = report.model_copy(update={"plan": report.plan.model_copy(update={"warnings": []})})
-        room = REPORT_BYTES - len(_dumped(bare).encode())
-        plan = report.plan.model_copy(update={"warnings": _shortened(report.plan.warnings, room)})
-        return _dumped(report.model_copy(update={"plan": plan}))
+        return _packed(_shorter_plans(report))
     if isinstance(report, MergeReport):
         return _packed(_shorter_merges(report))
     if isinstance(report, SegmentReport):
@@ -167,6 +164,15 @@ def _packed(reports: Iterable[Report]) -> str:
         if len(text.encode()) <= REPORT_BYTES:
             return text
     raise ValueError("not even the shortest report fits")
+
+
+def _shorter_plans(report: PlanReport) -> Iterator[PlanReport]:
+    """Yield a report with as many warnings as there is room for, and then without addresses."""
+    bare = report.model_copy(update={"plan": report.plan.model_copy(update={"warnings": []})})
+    room = REPORT_BYTES - len(_dumped(bare).encode())
+    kept = {"warnings": _shortened(report.plan.warnings, room)}
+    for left_out in ({}, {"live_uri": None}, {"live_uri": None, "uri": ""}):
+        yield report.model_copy(update={"plan": report.plan.model_copy(update={**kept, **left_out})})
 
 
 def _shorter_merges(report: MergeReport) -> Iterator[MergeReport]:

@@ -103,6 +103,25 @@ def test_results_with_addresses_beyond_all_measure_do_not_lose_the_job_nor_what_
     assert read.warnings == [f"{left_out} results are made, but not listed: their addresses are too long."]
 
 
+@pytest.mark.parametrize(
+    ("unlike", "kept"),
+    [(0, ("uri", "live_uri")), (30, ("uri",)), (60, ())],
+    ids=["both addresses", "that of the plan", "none"],
+)
+def test_a_plan_with_addresses_beyond_all_measure_is_still_told(unlike: int, kept: tuple[str, ...]) -> None:
+    """`unlike` times 128 letters of an address are such as cannot be compressed well."""
+    tail = "é" * 900 + "".join(hashlib.sha512(bytes([n])).hexdigest() for n in range(unlike))
+    takes = [TakeNotes(segments=64, renditions=[number]) for number in range(17)]
+    given = {"uri": f"s3://{tail}", "live_uri": f"s3://{tail[::-1]}", "warnings": ["said"]}
+    report = PlanReport(plan=PLAN.model_copy(update=given), segments=1088, takes=takes)
+    text = encode_report(report)
+    assert len(text.encode()) <= REPORT_BYTES
+    read = decode_report(text)
+    assert isinstance(read, PlanReport)
+    assert (read.segments, read.takes) == (1088, takes)
+    assert tuple(name for name in ("uri", "live_uri") if getattr(read.plan, name)) == kept
+
+
 def test_of_a_long_log_the_last_lines_are_kept() -> None:
     lines = [f"line {number} {'x' * 200}" for number in range(40)]
     report = decode_report(encode_report(FailureReport(failure=FAILURE.model_copy(update={"log_tail": lines}))))
