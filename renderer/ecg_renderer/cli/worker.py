@@ -196,7 +196,8 @@ def segment(
     The first segment of a job tries whether NVENC works on its machine and
     settles the encoder in encoder.json; the others follow. Each ten seconds are
     kept as cells/KEY-ENCODER.mp4 when they are finished; what is there already is
-    not rendered again. The only segment of a job is merged at once.
+    not rendered again. If the job has one segment, and that is of the video at
+    spec.output, its pod merges at once.
     """
     with _step(report) as end:
 

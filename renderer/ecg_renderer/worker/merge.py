@@ -28,7 +28,7 @@ from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, uncopi
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
 from ecg_renderer.worker.live import UPLOADING, Live
 from ecg_renderer.worker.pod import Assignment, scratch_folder
-from ecg_renderer.worker.work import PlannedTake, load_takes, open_source, read_claim, segments_of, watched
+from ecg_renderer.worker.work import PlannedTake, load_takes, open_source, read_claim, watched
 
 MERGED = "merged.json"
 """Note among the work files that the output has its final name: the merge's report."""
@@ -69,9 +69,9 @@ async def _as_claimed(work: Work, planned: PlannedTake) -> PlannedTake:
 async def _merge(
     assignment: Assignment, work: Work, takes: Sequence[PlannedTake], folder: Path, live: Live
 ) -> MergeReport:
-    if segments_of(takes):
+    if takes[0].segments:
         return await merge_takes(assignment, work, takes, folder, live)
-    # No other pod has had to do with the job: there was nothing to render.
+    # No segment's pod lets people watch the main video: all of it was in the store.
     async with watched(assignment, takes[0].prepared, None, takes[0].folder(folder), live):
         return await merge_takes(assignment, work, takes, folder, live)
 

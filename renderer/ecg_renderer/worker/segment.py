@@ -1,7 +1,7 @@
 """`ecg-render worker segment`: render one segment of a planned job.
 
 1. read plan and scenario           4. capture, overlay, encode; each cell goes to the store when it is finished
-2. agree on the encoder             5. the only segment of a job: merge, here and now
+2. agree on the encoder             5. a job's only segment, of its own video: merge at once
 3. which cells are there already?
 
 A browser comes up meanwhile: almost every segment needs one.
@@ -46,7 +46,9 @@ async def render_segment(
     announce: Callable[[SegmentReport], None],
     launcher: BrowserLauncher,
 ) -> SegmentReport:
-    """Render what is not in the store of segment `number`; if the job has no other, make its output too.
+    """Render what is not in the store of segment `number`; make the output, too, if all the rest is in the store.
+
+    Not if the segment is of another size: what goes wrong with the output would be put down to that.
 
     `announce` is told the report before work files are removed. `launcher` may have begun to start a browser; closing
     it is the caller's. Raises a RenderError that names the segment.
@@ -86,7 +88,7 @@ class _Segment:
         with scratch_folder() as folder:
             async with self._watched(planned, folder):
                 report = await self._render(planned, segment, folder, choice)
-            if segments_of(takes) > 1:
+            if not _merges(takes):
                 return report
             takes[planned.number] = planned
             merged = await merge_takes(self._assignment, self._work, takes, folder, self._live)
@@ -103,7 +105,7 @@ class _Segment:
             if merged := await done_before(self._work):
                 return [], merged
             raise
-        return takes, await done_before(self._work) if segments_of(takes) == 1 else None
+        return takes, await done_before(self._work) if _merges(takes) else None
 
     async def _finished(
         self, report: SegmentReport, merged: MergeReport, announce: Callable[[SegmentReport], None]
@@ -174,6 +176,11 @@ class _Segment:
         there = await self._store.present(list(cells.values()))
         self._found += [found for number in sorted(there) for found in there[number]]
         return {number for place, number in enumerate(cells) if place not in there}
+
+
+def _merges(takes: Sequence[PlannedTake]) -> bool:
+    """Tell whether the job has one segment, and that is of its own video."""
+    return segments_of(takes) == len(takes[0].segments) == 1
 
 
 def _metrics(meter: RenderMeter, frames: int, peak_mb: float, trend: MemoryTrend) -> RenderMetrics:

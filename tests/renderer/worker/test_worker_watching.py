@@ -12,7 +12,7 @@ import pytest
 
 from command_line import scenario
 from ecg_api.live import END, FOLDER, HEAD_BYTES, MASTER, SOUND, VIDEO
-from ecg_api.pods import PlanReport
+from ecg_api.pods import PlanReport, SegmentReport
 from ecg_shim.backends.cluster import live
 from ecg_shim.backends.cluster.live import LiveStreams
 from live_streams import decoded
@@ -86,11 +86,15 @@ def test_the_finished_beginning_is_played_while_pods_render_and_also_after_the_m
     assert decoded(str(tmp_path / MASTER), "v") == decoded(str(tmp_path / "out.mp4"), "v")
     assert len(decoded(str(tmp_path / MASTER), "a")) > 3 * 46
 
-    # The same video again: all pieces are there, and the merge's pod is the only one that can say so.
+    # The same video again, and a smaller one: all pieces of the first are there, and only the merge's pod can say so.
     watched_pods.job["metadata"] |= {"name": "second", "uid": "77aa"}
+    smaller = {"uri": bucket.uri("out/small.mp4"), "width": 160, "height": 90}
+    watched_pods.job["spec"] |= {"renditions": [smaller], "segments": {"targetSeconds": 1, "max": 1}}
     again = Pods(watched_pods.folder, watched_pods.job, bucket.uri("work/videos/second-77aa"), watched_pods.environment)
     report = planned(again)
-    assert (report.segments, report.plan.live_uri != uri) == (0, True)
+    assert ([take.segments for take in report.takes], report.plan.live_uri != uri) == ([0, 1], True)
+    alone = again.segment(0, "0").report
+    assert isinstance(alone, SegmentReport) and alone.merged is None, "the video is no business of a smaller one's pod"
     assert again.run("merge").code == 0
     assert count(playlists(streams, report.plan.live_uri or "")) == 3
 
