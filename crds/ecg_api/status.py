@@ -73,7 +73,11 @@ class SegmentCounts(StatusModel):
     total: int = Field(default=0, ge=0, description="Segments of the plan.")
     active: int = Field(default=0, ge=0, description="Segments with a running pod.")
     succeeded: int = Field(default=0, ge=0, description="Segments in storage, reused ones included.")
-    failed: int = Field(default=0, ge=0, description="Segments given up.")
+    failed: int = Field(
+        default=0,
+        ge=0,
+        description="Segments given up: those that cannot be rendered, and unfinished ones of the same size.",
+    )
     reused: int = Field(default=0, ge=0, description="Segments found in storage instead of rendered.")
 
     @computed_field(description="Finished of all, for people: 3/8.")  # type: ignore[prop-decorator]
@@ -299,7 +303,9 @@ class RenderJobStatus(StatusModel):
     )
     output: OutputStatus | None = Field(default=None, description="The finished video.")
     outputs: list[RenditionStatus] = Field(
-        default_factory=list, description="All results of a job with renditions, the video at spec.output first."
+        default_factory=list,
+        description="Results of a job with renditions: once they are written all, the video at spec.output first; "
+        "before, and of a job that ends without, only those that cannot be made.",
     )
     live: LiveStatus | None = Field(default=None, description="Where the video can be watched while it renders.")
     metrics: RenderMetrics | None = Field(default=None, description="What the renderers counted.")

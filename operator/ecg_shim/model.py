@@ -155,7 +155,8 @@ class JobState:
     Attributes:
         progress: whole percent, 0 to 100; 100 only when completed, and at least 1 once pods or processes run.
         eta_seconds: seconds to go, None while unknown.
-        outputs: all results of a job with renditions, the video first, failed ones included; empty for other jobs.
+        outputs: results of a job with renditions, the video first, failed ones included; until they are written only
+            those that cannot be made.
         live: it can be watched while it renders.
         warnings: what a person should look at in the video: missing plugins and fonts, text outside of the picture.
     """

@@ -60,7 +60,9 @@ class StatusReply(Reply):
         default=None, description="Playlist (HLS) by which it can be watched; absent unless options.live said so."
     )
     outputs: list[dict[str, Any]] = Field(
-        default_factory=list, description="All results of a job with renditions; absent for other jobs."
+        default_factory=list,
+        description="Results of a job with renditions: once they are written all; before, and of a job that ends "
+        "without, only those that cannot be made. Absent: none of these.",
     )
 
     @model_serializer(mode="wrap")

@@ -87,7 +87,7 @@ def _failure(state: JobState) -> dict[str, Any]:
 
 
 def _outputs(state: JobState) -> dict[str, Any]:
-    """Return all results of a job with renditions; nothing for others, whose backends need not know of them."""
+    """Return the results of a job with renditions; nothing for others, whose backends need not know of them."""
     return {"outputs": [told_output(output) for output in state.outputs]} if state.outputs else {}
 
 

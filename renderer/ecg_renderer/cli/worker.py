@@ -228,7 +228,8 @@ def merge(
             metavar="RANGES",
             envvar=GIVEN_UP_VARIABLE,
             show_default=False,
-            help="Segments that could not be rendered, such as 4-5; renditions of their size are left out.",
+            help="Segments that nobody renders any more, such as 4-5: one could not be rendered, the others have the "
+            "same size. Renditions of their size are left out.",
         ),
     ] = None,
     progress_port: Port = PROGRESS_PORT,
