@@ -134,6 +134,12 @@ def _gif(seconds: float) -> Path:
     return marked(seconds, None, "10", suffix=".gif", coding=())
 
 
+def gappy(*told: str) -> Path:
+    """Return an AVI on whose clock of 60 ticks a second each second has 10 pictures, at times 20."""
+    coding = ("-c:v", "mpeg4", "-vf", "select=eq(mod(n\\,3)\\,0)+between(n\\,30\\,40)", "-fps_mode", "vfr")
+    return cut(".avi", *told, base=marked(2, None, coding=coding))
+
+
 def interlaced() -> Path:
     """Return 50 pictures of two fields."""
     fields = "tinterlace=interleave_top,setfield=tff"
@@ -174,6 +180,9 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "7.5 a second, ntsc": lambda: marked(rate="7500/1001"),
     "15 a second": lambda: marked(rate="15"),
     "variable": lambda: derived(marked(), (*X264, "-vf", "select=not(eq(mod(n\\,7)\\,3))", "-fps_mode", "vfr"), ".mp4"),
+    "avi with gaps": gappy,
+    "avi with gaps, piped": lambda: gappy("-seekable", "0"),
+    "avi with a gap of a tick": lambda: marked(suffix=".avi", coding=("-c:v", "mpeg4"), audio="mp3"),
     "interlaced": interlaced,
     "telecined": telecined,
     "size changes, vp8": lambda: joined(".webm", _vp8("160x90"), _vp8("90x160"), _vp8("160x90"), live=True),

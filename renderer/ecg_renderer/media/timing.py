@@ -37,6 +37,7 @@ RESTARTING_CLOCKS = ("mpegts", "mpeg")
 # 18 hours at 60 frames a second. A file of 100 MB can hold more, and each costs memory and time.
 LARGEST_PACKETS = 4_000_000
 _UNKNOWN = -(2**63)
+_AVI_UNCOUNTED = 1 << 30  # as FFmpeg writes an AVI into a pipe
 _SECONDS = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -237,9 +238,14 @@ def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing, contai
     declared_frames, declared_seconds = stream.get("nb_frames"), stream.get("duration")
     if not declared_frames or not declared_seconds or times.packets >= int(declared_frames):
         return False
-    if container == "avi":  # whose length FFmpeg makes shorter where the file is
-        declared_seconds = int(declared_frames) / timing.rate
-    return Fraction(declared_seconds) - timing.duration > LARGEST_MISSING_SECONDS
+    if container != "avi":
+        return Fraction(declared_seconds) - timing.duration > LARGEST_MISSING_SECONDS
+    # An AVI counts the ticks of its clock, empty ones too. FFmpeg shortens the length of one that is shorter than its
+    # RIFF header says, and of no other.
+    promised = int(declared_frames) * Fraction(stream["time_base"])
+    shortened = promised - Fraction(declared_seconds) > Fraction(1, 1000)  # more than rounding
+    missing = promised - timing.start - timing.duration > LARGEST_MISSING_SECONDS
+    return int(declared_frames) != _AVI_UNCOUNTED and shortened and missing
 
 
 def timing_of(stream: dict[str, Any], times: FrameTimes) -> Timing:
@@ -340,7 +346,7 @@ def _typical_rate(ticks: Sequence[int], tick: Fraction) -> Fraction:
     if not len(steps):
         return HIGHEST_GUESSED_RATE / 2
     middle = int(steps[(len(steps) - 1) // 2])
-    usual = steps[abs(steps - middle) <= max(1, middle // 4)]
+    usual = steps[abs(steps - middle) <= middle // 4]
     return standard_rate(1 / (Fraction(int(usual.sum()), len(usual)) * tick))
 
 

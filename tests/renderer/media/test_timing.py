@@ -19,6 +19,7 @@ from ecg_renderer.media.timing import (
     timing_of,
 )
 
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 MILLISECOND, NINETY_KHZ = Fraction(1, 1000), Fraction(1, 90000)
 
 
@@ -62,6 +63,12 @@ def test_an_irregular_rate_is_that_of_the_usual_distance_also_where_the_clock_is
     mixed = [*grid(Fraction(30), MILLISECOND, 30), *grid(Fraction(60), MILLISECOND, 120, start=1000)]
     timing = timing_of(stream(MILLISECOND), timed(mixed))
     assert (timing.rate, timing.variable) == (60, True)
+
+
+@pytest.mark.parametrize("rate", [24, 30])
+def test_a_gap_of_one_tick_where_each_frame_is_one_leaves_the_rate(rate: int) -> None:
+    timing = timing_of(stream(Fraction(1, rate)), timed([0, *range(2, 180)]))
+    assert (timing.rate, timing.variable) == (rate, True)
 
 
 def test_a_field_rate_is_not_the_frame_rate() -> None:
@@ -139,13 +146,24 @@ def test_nothing_readable_is_no_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "seconds", "cut"),
-    [("60", "2.0", False), ("120", "4.0", True), ("61", "2.03", False), ("90", "2.0", False)],
+    ("container", "declared", "seconds", "cut"),
+    [
+        (MP4, 60, "2.0", False),
+        (MP4, 120, "4.0", True),
+        (MP4, 61, "2.03", False),
+        (MP4, 90, "2.0", False),
+        ("avi", 300_000, "2.1", True),  # of 3.3 seconds; FFmpeg shortens it where the file is too short
+        ("avi", 200_000, "2.1", False),
+        ("avi", 300_000, "3.3333", False),  # ends with empty ticks
+        ("avi", 1 << 30, "2.1", False),
+    ],
 )
-def test_a_table_of_contents_that_promises_more_means_a_cut(declared: str, seconds: str, cut: bool) -> None:
+def test_a_table_of_contents_that_promises_more_means_a_cut(
+    container: str, declared: int, seconds: str, cut: bool
+) -> None:
     times = timed(grid(Fraction(30), NINETY_KHZ, 60))
-    declaring = stream(NINETY_KHZ, real="30/1", nb_frames=declared, duration=seconds)
-    assert breaks_off(declaring, times, timing_of(declaring, times), "mov,mp4,m4a,3gp,3g2,mj2") is cut
+    declaring = stream(NINETY_KHZ, real="30/1", nb_frames=str(declared), duration=seconds)
+    assert breaks_off(declaring, times, timing_of(declaring, times), container) is cut
 
 
 def test_headers_alone_tell_rate_frames_and_length() -> None:
