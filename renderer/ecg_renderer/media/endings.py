@@ -12,20 +12,27 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ecg_renderer.errors import RenderError
 from ecg_renderer.media.process import input_name, is_remote, local_path, read_ffmpeg, source_options
 
 _FETCH_SECONDS = 60
-# Of a source on the web this much is fetched once more where all of it has to be looked through, or its last part.
-_LARGEST_FETCHED = 64 << 20
-_TAIL = 1 << 20
-_MOST_PARTS = 4_000_000
+# Of a source on the web no more than this is fetched once more: its beginning, or its end.
+_PART = 1 << 20
+# That is a GIF of 250 MB; what has more parts is not looked through to its end.
+_MOST_PARTS = 1_000_000
 
 _GIF_PICTURE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
+# Bytes that end a picture and hold none of it: the end code of a GIF's, what closes and checks the pixels of a PNG's.
+_GIF_CLOSING, _PNG_CLOSING = 2, 12
 _UNCOUNTED = 0xFFFFFFFF  # as FFmpeg writes an animated PNG into a pipe
+_IVF_LONGEST_STEP = 1 << 32
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+# By some programs the length of a RIFF counts its own head of eight bytes too; and one byte may be left out at its end.
+_RIFF_SLACK = 9
+_FLV_TAGS = (8, 9, 18)
 _OGG_LAST = 4
 _MPEG_PACK = b"\0\0\1\xba"
 _TS_SYNC = 0x47
@@ -41,7 +48,10 @@ class EarlyEnd:
 
 
 class _CutError(Exception):
-    """A part is shorter than it says, or that it must be."""
+    """A part is shorter than it must be."""
+
+
+_Look = Callable[[BinaryIO, int], EarlyEnd | None]
 
 
 async def early_end(url: str, container: str, size: int, pictures_end: int) -> EarlyEnd | None:
@@ -49,31 +59,31 @@ async def early_end(url: str, container: str, size: int, pictures_end: int) -> E
 
     `pictures_end` is where its last whole picture ends, in bytes; 0 where that is not known.
     """
-    if container in ("yuv4mpegpipe", "dv"):
-        cut = 0 < pictures_end < size
-        return EarlyEnd("in the middle of a picture", certain=container != "dv") if cut else None
     look = _LOOKS.get(container)
-    if look is None:
+    if look is None or (container in _AFTER_PICTURES and not 0 < pictures_end < size):
         return None
-    file = await _opened(url, size, whole=container in _WHOLE)
+    start = pictures_end if container in _AFTER_PICTURES else max(0, size - _PART)
+    start = 0 if container in (*_WHOLE, "asf") else start
+    if not is_remote(url):
+        file: BinaryIO | None = local_path(url).open("rb")
+    else:  # a second download of all of it would cost more than the answer is worth
+        file = None if container in _WHOLE else await _fetched(url, start, min(_PART, size - start))
+        start = 0
     if file is None:
         return None
     with file:
-        return await asyncio.to_thread(look, file)
+        file.seek(start)
+        return await asyncio.to_thread(look, file, size)
 
 
-async def _opened(url: str, size: int, *, whole: bool) -> BinaryIO | None:
-    if not is_remote(url):
-        return local_path(url).open("rb")
-    if whole and size > _LARGEST_FETCHED:
-        return None
-    options = source_options(url, insist=True) | {"format_whitelist": "data", "f": "data"}
-    options["skip_initial_bytes"] = 0 if whole else max(0, size - _TAIL)
+async def _fetched(url: str, start: int, length: int) -> BinaryIO | None:
+    """Return `length` bytes of what is on the web; None if less than that comes: the network may have failed."""
+    options = source_options(url, insist=True) | {"format_whitelist": "data", "f": "data", "skip_initial_bytes": start}
     words = [word for name, value in options.items() for word in (f"-{name}", str(value))]
+    copied = ["-i", input_name(url), "-map", "0", "-c", "copy", "-f", "data", "-fs", str(length), "pipe:1"]
     with suppress(RenderError, TimeoutError):
-        copied = ["-i", input_name(url), "-map", "0", "-c", "copy", "-f", "data", "pipe:1"]
-        fetched = await read_ffmpeg([*words, *copied], seconds=_FETCH_SECONDS)
-        return BytesIO(fetched.output) if fetched.code == 0 else None
+        found = (await read_ffmpeg([*words, *copied], seconds=_FETCH_SECONDS)).output
+        return BytesIO(found[:length]) if len(found) >= length else None
     return None
 
 
@@ -84,47 +94,36 @@ def _read(file: BinaryIO, length: int) -> bytes:
     return found
 
 
-def _number(file: BinaryIO, length: int, order: Literal["big", "little"] = "big") -> int:
-    return int.from_bytes(_read(file, length), order)
-
-
 def _pass(file: BinaryIO, length: int, size: int) -> None:
     if file.seek(length, os.SEEK_CUR) > size:
         raise _CutError
 
 
-def _tail(file: BinaryIO) -> bytes:
-    file.seek(max(0, _size(file) - _TAIL))
-    return file.read()
-
-
-def _size(file: BinaryIO) -> int:
-    return file.seek(0, os.SEEK_END)
-
-
 # --- kinds that are looked through from the beginning ---------------------------------------------
 
 
-def _gif(file: BinaryIO) -> EarlyEnd | None:
-    size = _size(file)
+def _gif(file: BinaryIO, size: int) -> EarlyEnd | None:
     file.seek(10)
+    kind = parts = 0
     try:
         _pass_palette(file, size, _read(file, 3)[0])
-        for _ in range(_MOST_PARTS):
-            kind = file.read(1)
-            if not kind:
-                return EarlyEnd("without the mark that ends a GIF", certain=False)
-            if kind[0] == _GIF_END:
+        while parts < _MOST_PARTS:
+            kind = _read(file, 1)[0]
+            if kind in (_GIF_END, 0):  # some fill up with zeros
                 return None
-            if kind[0] == _GIF_PICTURE:
+            if kind == _GIF_PICTURE:
                 _pass_palette(file, size, _read(file, 9)[8])
-            elif kind[0] != _GIF_EXTENSION:  # where FFmpeg stops reading
+            elif kind != _GIF_EXTENSION:  # where FFmpeg stops reading
                 return EarlyEnd("at something that is no GIF any more", certain=False)
             _pass(file, 1, size)
-            while length := _number(file, 1):
+            parts += 1
+            while parts < _MOST_PARTS and (length := _read(file, 1)[0]):
                 _pass(file, length, size)
+                parts += 1
     except _CutError:
-        return EarlyEnd("in the middle of a picture", certain=True)
+        if kind == _GIF_PICTURE and file.tell() > size + _GIF_CLOSING:
+            return EarlyEnd("in the middle of a picture", certain=True)
+        return EarlyEnd("without the mark that ends a GIF", certain=False)
     return None
 
 
@@ -133,58 +132,63 @@ def _pass_palette(file: BinaryIO, size: int, flags: int) -> None:
         _pass(file, 3 << (flags & 7) + 1, size)
 
 
-def _apng(file: BinaryIO) -> EarlyEnd | None:
-    size = _size(file)
+def _apng(file: BinaryIO, size: int) -> EarlyEnd | None:
     file.seek(8)
-    promised, pictures = _UNCOUNTED, 0
+    promised, pictures, kind, whole = _UNCOUNTED, 0, b"", True
     try:
         for _ in range(_MOST_PARTS):
-            length, kind = _number(file, 4), _read(file, 4)
+            length, kind = int.from_bytes(_read(file, 4), "big"), _read(file, 4)
             pictures += kind == b"fcTL"
             if kind == b"acTL":
-                promised = _number(file, 4)
+                promised = int.from_bytes(_read(file, 4), "big")
                 length -= 4
             if kind == b"IEND":
                 break
             _pass(file, length + 4, size)
+        else:
+            return None
     except _CutError:
-        return EarlyEnd("in the middle of a picture" if pictures else "in its header", certain=True)
+        whole = False
+    if kind in (b"IDAT", b"fdAT") and file.tell() > size + _PNG_CLOSING:
+        return EarlyEnd("in the middle of a picture", certain=True)
     if pictures < promised != _UNCOUNTED:
         return EarlyEnd(f"after {pictures} of {promised} pictures", certain=True)
-    return None
+    return None if whole else EarlyEnd("without the chunk that ends a PNG", certain=False)
 
 
-def _ivf(file: BinaryIO) -> EarlyEnd | None:
-    size = _size(file)
+def _ivf(file: BinaryIO, size: int) -> EarlyEnd | None:
     file.seek(32)
-    with suppress(_CutError):
-        for _ in range(_MOST_PARTS):
-            if file.tell() == size:
-                break
-            length = _number(file, 4, "little")
-            _pass(file, 8 + length, size)
-        return None
-    return EarlyEnd("in the middle of a picture", certain=True)
-
-
-def _asf(file: BinaryIO) -> EarlyEnd | None:
-    size = _size(file)
-    file.seek(0)
-    _, found, rest = file.read(_TAIL).partition(_ASF_FILE)
-    said, live = int.from_bytes(rest[24:32], "little"), int.from_bytes(rest[72:76], "little") & 1
-    if found and len(rest) >= 76 and not live and said > size:
-        return EarlyEnd(f"after {size:,} of {said:,} bytes", certain=True)
+    latest = 0
+    for _ in range(_MOST_PARTS):
+        head = file.read(12)
+        length, time = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
+        if len(head) < 12 or not length or not 0 <= time - latest < _IVF_LONGEST_STEP:  # the end, or no picture
+            return None
+        if file.seek(length, os.SEEK_CUR) > size:
+            return EarlyEnd("in the middle of a picture", certain=True)
+        latest = time
     return None
 
 
-def _boxes(name: bytes) -> Callable[[BinaryIO], EarlyEnd | None]:
+def _flv(file: BinaryIO, size: int) -> EarlyEnd | None:
+    file.seek(13)
+    for _ in range(_MOST_PARTS):
+        head = file.read(11)
+        if len(head) < 11 or head[0] not in _FLV_TAGS:  # the end, or no tag
+            return None
+        if file.seek(int.from_bytes(head[1:4], "big"), os.SEEK_CUR) > size:
+            return EarlyEnd("in the middle of a tag", certain=False)
+        file.seek(4, os.SEEK_CUR)  # once more the length
+    return None
+
+
+def _boxes(name: bytes) -> _Look:
     """Return what looks whether the box `name` of an MP4, or chunk of an AVI, is as long as it says."""
     little = name == b"RIFF"
 
-    def look(file: BinaryIO) -> EarlyEnd | None:
-        size = _size(file)
+    def look(file: BinaryIO, size: int) -> EarlyEnd | None:
         for kind, end in _parts(file, size, little=little):
-            if kind == name and end > size:
+            if kind == name and end > size + (_RIFF_SLACK if little else 0):
                 return EarlyEnd("in the middle of its pictures or sound", certain=False)
         return None
 
@@ -211,24 +215,46 @@ def _parts(file: BinaryIO, size: int, *, little: bool) -> Iterator[tuple[bytes, 
         yield name, place
 
 
-# --- kinds of which the end alone tells -----------------------------------------------------------
+# --- kinds of which a part tells ------------------------------------------------------------------
 
 
-def _ogg(file: BinaryIO) -> EarlyEnd | None:
-    tail = _tail(file)
+def _asf(file: BinaryIO, size: int) -> EarlyEnd | None:
+    head = file.read(_PART)
+    properties = head.partition(_ASF_FILE)[2]
+    live = int.from_bytes(properties[72:76], "little") & 1
+    start = int.from_bytes(head[16:24], "little")
+    end = start + int.from_bytes(head[start + 16 : start + 24], "little")
+    if head[start : start + 16] == _ASF_DATA and not live and end > size:
+        return EarlyEnd("in the middle of its pictures or sound", certain=True)
+    return None
+
+
+def _picture(mark: bytes, *, certain: bool) -> _Look:
+    """Return what looks whether another picture begins behind the last whole one."""
+
+    def look(file: BinaryIO, _: int) -> EarlyEnd | None:
+        return EarlyEnd("in the middle of a picture", certain) if file.read(len(mark)) == mark else None
+
+    return look
+
+
+def _ogg(file: BinaryIO, _: int) -> EarlyEnd | None:
+    tail = file.read(_PART)
     place = tail.rfind(b"OggS")
+    if place < 0:
+        return None
     head = tail[place : place + 27]
     lengths = tail[place + 27 : place + 27 + head[26]] if len(head) == 27 else b""
-    if place < 0 or len(head) < 27 or len(lengths) < head[26] or place + 27 + head[26] + sum(lengths) > len(tail):
-        return EarlyEnd("in the middle of an Ogg page", certain=True)
+    if len(head) < 27 or len(lengths) < head[26] or place + 27 + head[26] + sum(lengths) > len(tail):
+        return EarlyEnd("in the middle of an Ogg page", certain=False)
     if head[5] & _OGG_LAST:
         return None
     return EarlyEnd("without a page that is marked as the last", certain=False)
 
 
-def _mpeg(file: BinaryIO) -> EarlyEnd | None:
+def _mpeg(file: BinaryIO, _: int) -> EarlyEnd | None:
     # Many programs leave out the end code, so that only the lengths of packets tell.
-    tail = _tail(file)
+    tail = file.read(_PART)
     place = tail.find(_MPEG_PACK)
     while 0 <= place < len(tail):
         head = tail[place : place + 14]
@@ -242,25 +268,16 @@ def _mpeg(file: BinaryIO) -> EarlyEnd | None:
     return EarlyEnd("in the middle of a packet", certain=False) if place > len(tail) else None
 
 
-def _nut(file: BinaryIO) -> EarlyEnd | None:
-    tail = _tail(file)
+def _nut(file: BinaryIO, size: int) -> EarlyEnd | None:
+    tail = file.read(_PART)
     length = int.from_bytes(tail[-12:-4], "big")  # of the index, from its start code on
-    if len(tail) < length <= file.tell() or tail[max(0, len(tail) - length) :].startswith(b"NX"):
+    if len(tail) < length <= size or tail[max(0, len(tail) - length) :].startswith(b"NX"):
         return None
     return EarlyEnd("without NUT's index", certain=False)
 
 
-def _flv(file: BinaryIO) -> EarlyEnd | None:
-    tail = _tail(file)
-    length = int.from_bytes(tail[-4:], "big")  # of the last tag
-    start = max(0, len(tail) - 4 - length)
-    if len(tail) < length + 4 <= file.tell() or int.from_bytes(tail[start + 1 : start + 4], "big") + 11 == length:
-        return None
-    return EarlyEnd("in the middle of a tag", certain=False)
-
-
-def _mpegts(file: BinaryIO) -> EarlyEnd | None:
-    tail = _tail(file)
+def _mpegts(file: BinaryIO, _: int) -> EarlyEnd | None:
+    tail = file.read(_PART)
     length, first = _ts_packets(tail)
     if not length:
         return None
@@ -298,17 +315,20 @@ def _ts_payload(packet: bytes) -> bytes:
     return packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
 
 
-_WHOLE = ("gif", "apng", "ivf", "asf", "mov,mp4,m4a,3gp,3g2,mj2", "avi")
-_LOOKS: dict[str, Callable[[BinaryIO], EarlyEnd | None]] = {
+_LOOKS: dict[str, _Look] = {
     "gif": _gif,
     "apng": _apng,
     "ivf": _ivf,
-    "asf": _asf,
+    "flv": _flv,
     "mov,mp4,m4a,3gp,3g2,mj2": _boxes(b"mdat"),
     "avi": _boxes(b"RIFF"),
+    "asf": _asf,
+    "yuv4mpegpipe": _picture(b"FRAME", certain=True),
+    "dv": _picture(b"\x1f\7", certain=False),
     "ogg": _ogg,
     "mpeg": _mpeg,
     "nut": _nut,
-    "flv": _flv,
     "mpegts": _mpegts,
 }
+_WHOLE = ("gif", "apng", "ivf", "flv", "mov,mp4,m4a,3gp,3g2,mj2", "avi")
+_AFTER_PICTURES = ("yuv4mpegpipe", "dv")

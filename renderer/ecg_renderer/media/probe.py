@@ -67,15 +67,15 @@ from ecg_renderer.storage import CellStore, Storage, opened_source
 _T = TypeVar("_T")
 
 # Raise when a source is looked at otherwise than before.
-_SCHEMA = 7
+_SCHEMA = 8
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
 LARGEST_COUNTED_BYTES = 4 << 30
 # The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
 LARGEST_FETCHED_BYTES = 1 << 30
 # These say themselves how long they are; of the others FFmpeg finds it out.
 _LENGTH_IN_HEADER = ("matroska,webm", "flv")
-_LENGTHS_OF_STREAMS = ("mxf", "gxf", "rm")
-_COPY_AGAIN = "Copy or download the file again; if that is all there is: ffmpeg -i SOURCE -c copy whole.mp4"
+_LENGTHS_OF_STREAMS = ("mxf", "gxf")
+_COPY_AGAIN = "Copy or download the file again; if that is all there is: ffmpeg -i SOURCE whole.mp4"
 _TELECINED_RATE = 30
 _NO_VIDEO = re.compile(r"\[(\w+)[^]]*\] .*not on whitelist")
 # Formats that are told of with the same words as another.
@@ -301,6 +301,6 @@ def _counted_timing(
         raise SourceInvalid(
             f"{display} is incomplete: it breaks off after {times.packets}{of} frames, "
             f"{float(timing.duration):.1f} seconds in.",
-            hint="Copy or download the file again.",
+            hint=_COPY_AGAIN,
         )
     return timing
