@@ -22,6 +22,7 @@ import pytest
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media import counting, process, timing
+from ecg_renderer.media.endings import early_end
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -294,6 +295,25 @@ def test_without_an_index_the_places_to_seek_are_read_on_the_web_too(server: htt
     facts = asyncio.run(probe_source(f"http://127.0.0.1:{server.server_port}/a.ts", display="clip", identity="test"))
     assert len(facts.seek_points or []) > 3
     assert facts.seek_points == probe(path).seek_points
+
+
+@pytest.mark.parametrize(
+    ("container", "content", "how"),
+    [
+        ("ogg", bytes(3 << 20) + b"OggS" + bytes(22) + b"\1\5hell", "in the middle of an Ogg page"),
+        ("yuv4mpegpipe", b"YUV4 FRAME\n" + bytes(3 << 20), "in the middle of a picture"),
+        ("gif", b"GIF89a1234\0\0\0,123456789\2\4p", None),  # it would be fetched once more as a whole
+    ],
+)
+def test_a_part_that_is_fetched_tells_the_end_only_if_it_came_as_a_whole(
+    container: str, content: bytes, how: str | None, server: http.server.ThreadingHTTPServer
+) -> None:
+    RangeHandler.content = content
+    url = f"http://127.0.0.1:{server.server_port}/clip"
+    end = asyncio.run(early_end(url, container, len(content), 5))
+    assert (end and end.how) == how
+    RangeHandler.content = content[: 7 if container == "yuv4mpegpipe" else -1]
+    assert asyncio.run(early_end(url, container, len(content), 5)) is None
 
 
 def test_a_missing_page_is_named_without_its_signature(server: http.server.ThreadingHTTPServer) -> None:
