@@ -18,7 +18,7 @@ import av
 import numpy as np
 from av.error import InvalidDataError
 
-from clips import derived, ffmpeg, folder
+from clips import derived, ffmpeg, folder, turned
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_renderer.model import FrameGrid
@@ -27,6 +27,7 @@ from ecg_renderer.planning.plan import source_warnings
 from encodes import probe
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "15", "-pix_fmt", "yuv420p")
+ONE_KEY = (*X264[:-4], "-g", "60", *X264[-2:])
 _LOUD, _WHITE = 0.05, 180
 
 
@@ -85,7 +86,7 @@ def held() -> Path:
     )
 
 
-def damaged(coding: tuple[str, ...] = (*X264[:-4], "-g", "60", *X264[-2:]), kept: float = 0) -> Path:
+def damaged(coding: tuple[str, ...] = ONE_KEY, kept: float = 0) -> Path:
     """Return a video of which three packets, 35 to 37, are zeros but for a share at their beginning."""
     source = marked(coding=coding)
     content = bytearray(source.read_bytes())
@@ -205,6 +206,13 @@ SOURCES: dict[str, Callable[[], Path]] = {
         marked(1, 1),
         cut(".mp4", "-bsf:v", "h264_metadata=display_orientation=insert:rotate=90", base=marked(1, 1)),
     ),
+    "turned by an odd angle, in header and pictures": lambda: turned(
+        cut(".mp4", "-bsf:v", "h264_metadata=display_orientation=insert:rotate=45", base=marked(coding=ONE_KEY)),
+        (0.7071, -0.7071, 0.7071, 0.7071),
+    ),
+    "colours as their primaries say": lambda: cut(
+        ".mp4", "-bsf:v", "h264_metadata=matrix_coefficients=12:colour_primaries=1"
+    ),
     "damaged": damaged,
     "ts that breaks off": lambda: cut_off(cut(".ts"), 0.99),
     "gif without its end": lambda: cut_off(_gif(2), 0.99999),
@@ -216,6 +224,12 @@ SOURCES: dict[str, Callable[[], Path]] = {
         ("-map", "1:v", "-map", "0", "-c", "copy", "-disposition:v:0", "0", "-disposition:v:1", "default"),
         ".mkv",
         before=("-i", str(marked())),
+    ),
+    "motion jpeg as the second of two": lambda: derived(
+        marked(1, 1, size="90x160"),
+        ("-map", "1:v", "-map", "0", "-c", "copy", "-disposition:v:0", "0", "-disposition:v:1", "default"),
+        ".mkv",
+        before=("-i", str(marked(suffix=".mkv", coding=("-c:v", "mjpeg", "-pix_fmt", "yuvj420p")))),
     ),
     "cover that no mark tells": lambda: derived(
         marked(),

@@ -114,8 +114,9 @@ async def _first_decoded(url: str, video: str) -> int | None:
 async def later_picture(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> tuple[float, int]:
     """Return how long after a later key frame a decoder returns the first picture, and how that asks to be turned.
 
-    In seconds, and in degrees clockwise. Only H.264 calls a frame a key frame that merely begins to refresh the
-    picture, column by column. Packets look the same, so one such frame is decoded, as far as it takes.
+    In seconds, and in degrees clockwise: 0 where the header says the same, which FFmpeg 7 hands on to all pictures.
+    Only H.264 calls a frame a key frame that merely begins to refresh the picture, column by column. Packets look the
+    same, so one such frame is decoded, as far as it takes.
     """
     length = float(stream.get("duration") or report["format"].get("duration") or 0)
     if stream["codec_name"] != "h264" or length <= 0:
@@ -124,6 +125,7 @@ async def later_picture(url: str, report: dict[str, Any], stream: dict[str, Any]
     entries = ["-show_entries", "packet=pts,flags:frame=pts:frame_side_data=rotation", "-of", "csv"]
     part = ["-read_intervals", f"{start + length * 2 / 3:.3f}%+#{_REFRESH_PACKETS}"]
     key, found, turn = None, None, 0
+    header = [-int(data["rotation"]) % 360 for data in stream.get("side_data_list", []) if "rotation" in data]
 
     def take(line: bytes) -> None:
         nonlocal key, found, turn
@@ -133,7 +135,8 @@ async def later_picture(url: str, report: dict[str, Any], stream: dict[str, Any]
             key = time
         elif kind == "frame" and key is not None and time is not None and time >= key:
             found = time
-            turn = next((-int(angle) % 360 for angle in more if angle.lstrip("-").isdigit()), 0)
+            turns = (-int(angle) % 360 for angle in more if angle.lstrip("-").isdigit())
+            turn = next((each for each in turns if each not in header), 0)
             raise _FoundError
 
     with contextlib.suppress(_FoundError, TimeoutError):

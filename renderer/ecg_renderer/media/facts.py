@@ -33,6 +33,7 @@ _MATRICES: dict[str, Matrix] = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
+_DERIVED: dict[str | None, str] = {"bt709": "bt709", "bt2020": "bt2020nc"}
 _INTERLACED = ("tt", "bb", "tb", "bt")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
 _GRAY = ("gray", "ya8", "ya16")
@@ -74,7 +75,15 @@ def _moving(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _unlikely(stream: dict[str, Any]) -> tuple[bool, bool, bool]:
     """Return what sorts the stream first that players show; covers are not marked as such everywhere."""
-    return not _has_pictures(stream), stream.get("codec_name") in _STILLS, not stream["disposition"].get("default")
+    default = bool(stream["disposition"].get("default"))
+    still = stream.get("codec_name") in _STILLS and not (default and _goes_on(stream))
+    return not _has_pictures(stream), still, not default
+
+
+def _goes_on(stream: dict[str, Any]) -> bool:
+    """Tell whether a stream is said to be more than one picture: in Matroska's words, to last a second."""
+    lasts: str = stream.get("tags", {}).get("DURATION", "")
+    return int(stream.get("nb_frames") or 0) > 1 or lasts >= "00:00:01"
 
 
 def _has_pictures(stream: dict[str, Any]) -> bool:
@@ -105,7 +114,6 @@ def source_facts(
     rotation, turned = _rotation(stream)
     pixel_aspect = fraction(stream.get("sample_aspect_ratio", "1:1").replace(":", "/")) or Fraction(1)
     width, height = _display_size(stream["width"], stream["height"], pixel_aspect, rotation)
-    matrix = _matrix(stream, height, display)
     size = report["format"].get("size")
     sounds = [each for each in report["streams"] if each.get("codec_type") == "audio"]
     subtitles = [each for each in report["streams"] if each.get("codec_type") == "subtitle"]
@@ -129,16 +137,7 @@ def source_facts(
         duration_seconds=float(timing.duration),
         held_seconds=float(timing.held),
         variable_rate=timing.variable,
-        pixel_format=stream["pix_fmt"],
-        bit_depth=bit_depth(stream["pix_fmt"]),
-        alpha=_has_alpha(stream),
-        matrix=matrix,
-        color_space=_tag(stream),
-        full_range=_is_full_range(stream),
-        transfer=stream.get("color_transfer"),
-        primaries=stream.get("color_primaries") or ("bt2020" if matrix == "bt2020" else None),
-        light=light_facts(stream.get("side_data_list", [])),
-        dolby_vision=_dolby_vision(stream, display),
+        **_colours(stream, height, display),
         interlaced=stream.get("field_order") in _INTERLACED,
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
@@ -146,6 +145,22 @@ def source_facts(
         video_tracks=len(_moving(report)),
         video=TrackFacts(**_track(stream)),
     )
+
+
+def _colours(stream: dict[str, Any], height: int, display: str) -> dict[str, Any]:
+    matrix = _matrix(stream, height, display)
+    return {
+        "pixel_format": stream["pix_fmt"],
+        "bit_depth": bit_depth(stream["pix_fmt"]),
+        "alpha": _has_alpha(stream),
+        "matrix": matrix,
+        "color_space": _tag(stream),
+        "full_range": _is_full_range(stream),
+        "transfer": stream.get("color_transfer"),
+        "primaries": stream.get("color_primaries") or ("bt2020" if matrix == "bt2020" else None),
+        "light": light_facts(stream.get("side_data_list", [])),
+        "dolby_vision": _dolby_vision(stream, display),
+    }
 
 
 def _display_size(width: int, height: int, pixel_aspect: Fraction, rotation: Rotation) -> tuple[int, int]:
@@ -217,7 +232,7 @@ def _dolby_vision(stream: dict[str, Any], display: str) -> int | None:
 
 
 def _matrix(stream: dict[str, Any], height: int, display: str) -> Matrix:
-    said = stream.get("color_space", "unknown")
+    said = _color_space(stream)
     if said not in (*_MATRICES, "unknown", "reserved", "gbr"):
         raise SourceInvalid(
             f"{display} stores its colours in a way that is not known here ({said}).",
@@ -229,9 +244,15 @@ def _matrix(stream: dict[str, Any], height: int, display: str) -> Matrix:
     return _MATRICES.get(said, untagged)
 
 
+def _color_space(stream: dict[str, Any]) -> str:
+    """Return FFmpeg's name of the matrix; one that follows from the primaries by that of the same numbers."""
+    said: str = stream.get("color_space", "unknown")
+    return _DERIVED.get(stream.get("color_primaries"), said) if said == "chroma-derived-nc" else said
+
+
 def _tag(stream: dict[str, Any]) -> str | None:
-    tag = stream.get("color_space")
-    return None if tag in (None, "unknown", "reserved", "gbr") or is_rgb(stream["pix_fmt"]) else tag
+    tag = _color_space(stream)
+    return None if tag in ("unknown", "reserved", "gbr") or is_rgb(stream["pix_fmt"]) else tag
 
 
 def is_rgb(pixel_format: str) -> bool:

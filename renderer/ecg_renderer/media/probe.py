@@ -3,7 +3,8 @@
     1. headers and streams   ─┐ at the same time
     2. every frame's time    ─┘ (the whole file is read, about 1 GB a second; on the web only without an index)
     3. H.264: does a decoder return a picture at a key frame, or only later?
-    4. decide: usable? complete? constant rate? where may a decoder begin?
+    4. when does the sound end, does the file end where its kind of file does, was a film telecined?
+    5. decide: usable? complete? constant rate? where may a decoder begin?
 
 Headers alone are not believed: a truncated file still claims its full length, and browsers record videos without
 any length at all.
@@ -140,22 +141,30 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         else:
             timing = await with_held_end(url, stream, timing, video)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
-        found: dict[str, Any] = {"recovery_seconds": recovery, "other_shapes": await shapes if shapes else []}
-        found["shapes_known"] = read or not may_change(stream)
+        found: dict[str, Any] = {"recovery_seconds": recovery, "other_turn": turn}
+        found |= {"other_shapes": await shapes if shapes else [], "shapes_known": read or not may_change(stream)}
     facts = await lit(url, await _heard(facts))
-    found["other_turn"] = turn if turn not in (0, facts.rotation) else 0
-    found["sound_end_seconds"] = await sound_end(url, report, facts, counted=times is not None)
-    if times is not None:
-        _check_length(report, stream, facts, found["sound_end_seconds"])
-        found["early_end"] = await _early_end(url, facts, times)
-    if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
-        found["telecined"] = await is_telecined(url, facts)
+    found |= await _found_later(url, report, stream, facts, times)
     if facts.pixel_format == "pal8" or video != FIRST:
         found["seek_points"] = []  # the palette may be at the beginning alone; FFmpeg seeks by the first track
     elif times is not None:
         points = seek_points(times, timing, tick=facts.tick, container=facts.container, recovery=recovery)
         found["seek_points"] = points
     return facts.model_copy(update=found)
+
+
+async def _found_later(
+    url: str, report: dict[str, Any], stream: dict[str, Any], facts: SourceFacts, times: FrameTimes | None
+) -> dict[str, Any]:
+    """Return the facts that need others first; raise SourceInvalid if the file breaks off."""
+    end = await sound_end(url, report, facts, counted=times is not None)
+    found: dict[str, Any] = {"sound_end_seconds": end}
+    if times is not None:
+        _check_length(report, stream, facts, end)
+        found["early_end"] = await _early_end(url, facts, times)
+    if facts.interlaced and round(facts.exact_rate) == _TELECINED_RATE:
+        found["telecined"] = await is_telecined(url, facts)
+    return found
 
 
 @asynccontextmanager

@@ -302,10 +302,11 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
             "cut off; if it should go on, copy or download it again."
         )
     if source.video_tracks > 1 and source.video:
+        unsought = ", for which each segment reads the source from its start" if source.seek_points == [] else ""
         warnings.append(
             f"The source has {source.video_tracks} video tracks, of which the one is rendered that players show "
-            f"(stream {source.video.index}, {source.coded_width}x{source.coded_height}); to render another, take it "
-            "out first: ffmpeg -i SOURCE -map 0:v:NUMBER -map 0:a -c copy other.mkv"
+            f"(stream {source.video.index}, {source.coded_width}x{source.coded_height}){unsought}; to render another, "
+            "take it out first: ffmpeg -i SOURCE -map 0:v:NUMBER -map 0:a -c copy other.mkv"
         )
     if source.alpha and source.codec != "gif":  # those nearly always say that they have
         warnings.append("The source has an alpha channel: what is transparent is shown on black.")
