@@ -184,6 +184,9 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "avi with gaps": gappy,
     "avi with gaps, piped": lambda: gappy("-seekable", "0"),
     "avi with a gap of a tick": lambda: marked(suffix=".avi", coding=("-c:v", "mpeg4"), audio="mp3"),
+    "realmedia, piped": lambda: marked(
+        1, None, size="160x96", suffix=".rm", coding=("-c:v", "rv10", "-seekable", "0")
+    ),
     "interlaced": interlaced,
     "telecined": telecined,
     "size changes, vp8": lambda: joined(".webm", _vp8("160x90"), _vp8("90x160"), _vp8("160x90"), live=True),

@@ -1,7 +1,8 @@
 """Does a file end where its kind of file ends? FFmpeg renders what is there, and says nothing of what is not.
 
-Some containers promise: so many bytes, an end mark. A file that breaks off in the middle of what it promised is cut;
-one that only lacks a mark may be whole, for not all programs write it, and recorders are switched off.
+Some containers promise: so many bytes, an end mark. A file that breaks off in the middle of a picture is cut; one that
+lacks a mark, or breaks off behind the last picture, may be whole: not all programs write marks, some write what is no
+part of the video, and recorders are switched off.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _TS_PACKETS = (188, 192, 204)
 
 @dataclass(frozen=True)
 class EarlyEnd:
-    """The end of a file that ends too early, or seems to: `how`, after "it ends"; `certain` that it was cut off."""
+    """The end of a file that ends too early, or seems to: `how`, after "it ends"; `certain` that pictures are lost."""
 
     how: str
     certain: bool

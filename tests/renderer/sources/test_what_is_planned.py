@@ -46,6 +46,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "avi with gaps": {"rate": "24", "frames": 46, "said": "come at a variable rate"},
     "avi with gaps, piped": {"rate": "24", "frames": 46, "said": "come at a variable rate"},
     "avi with a gap of a tick": {"frames": 61, "said": "come at a variable rate; the result has a constant 30 f"},
+    "realmedia, piped": {"frames": 30},
     "interlaced": {"rate": "25", "frames": 50, "start": 0.01, "said": "its pictures are two fields each"},
     "telecined": {"rate": "30000/1001", "frames": 90, "said": "seems to be a film of 23.976"},
     "size changes, vp8": {"rate": "30000/1001", "frames": 90, "start": 0.014, "said": "at first and 90x160 later"},
