@@ -1,6 +1,7 @@
 """Subtitles and transcripts, the files that people have, become a scenario.
 
     .srt .sbv .smi .vtt .ass   files             the last two by webvtt-py and pysubs2
+    .. in any encoding         decoding          what nobody marks is guessed
     JSON                       transcripts       what speech recognition writes; shapes: of others, as Whisper has it
     captions -> pages          captions          two balanced lines at a time
     pages -> data              looks             plain, karaoke, pop, loud
@@ -17,7 +18,8 @@ from typing import Any
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture, Report
 from ecg_renderer.subtitles.captions import frame_of, paginated
-from ecg_renderer.subtitles.files import decoded, format_of, read_file
+from ecg_renderer.subtitles.decoding import decoded
+from ecg_renderer.subtitles.files import format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pysubs2
 import webvtt
@@ -14,6 +14,7 @@ from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.css import is_colour
 from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out, tell_empty, told_at
+from ecg_renderer.subtitles.decoding import bytes_of_text
 
 _ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
 _SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
@@ -26,9 +27,7 @@ _RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
 _SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=<sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
 _SAMI_CLASS = re.compile(r"<p\b[^<>]*?class\s*=\s*[\"']?(\w+)", re.IGNORECASE)
 _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
-_HEAD = 65536
 VTT_LINES = 15
-_MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-16": b"\xff\xfe", "utf_16": b"\xfe\xff"}
 
 _ASS_TAGS = re.compile(r"\{([^{}]*)\}")
 _KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
@@ -47,7 +46,7 @@ _ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 def format_of(raw: bytes) -> str:
     """Return "srt", "vtt", "ass", "sbv" or "sami" by the content; "" for something else."""
-    head = _bytes_of_text(raw[:_HEAD])
+    head = bytes_of_text(raw)
     if head.lstrip().startswith(b"WEBVTT"):
         return "vtt"
     if _ASS_SECTION.search(head):
@@ -57,80 +56,6 @@ def format_of(raw: bytes) -> str:
     if _ARROW.search(head):
         return "srt"
     return "sbv" if _SBV_TIMES.match(head.decode("utf-8", "replace").replace("\r", "\n").lstrip("\n")) else ""
-
-
-def _bytes_of_text(raw: bytes) -> bytes:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "ignore").encode()
-    if encoding := _unmarked_utf16(raw):
-        return raw.decode(encoding, "ignore").encode()
-    return raw.removeprefix(b"\xef\xbb\xbf")
-
-
-def decoded(raw: bytes, report: Report) -> str:
-    """Return the text of `raw`: UTF-8, UTF-16, else what it is most likely of what Windows writes; that is told."""
-    marked = next((encoding for encoding, mark in _MARKS.items() if raw.startswith(mark)), "")
-    encoding = marked or _unmarked_utf16(raw) or "utf-8"
-    text = _decoded(raw, encoding)
-    if text is None and not marked:
-        text, language = _guessed(raw)
-        said = f"is not UTF-8, and was read as {language}, as Windows writes it"
-        report.warn("encoding", report.origin, said, hint="Save it as UTF-8 where letters are wrong.")
-    if text is None:
-        raise ScenarioError(f"{report.origin} is in no known encoding.", hint="Save the subtitles as UTF-8.")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
-
-
-def _decoded(raw: bytes, encoding: str) -> str | None:
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-
-
-def _unmarked_utf16(raw: bytes) -> str:
-    """Return the order of bytes of UTF-16 without its mark: one of the two of a letter or digit is zero."""
-    head = raw[:_HEAD]
-    zeros = [head[first::2].count(0) for first in (0, 1)]
-    if max(zeros) < len(head) // 8 or min(zeros) * 8 > max(zeros):
-        return ""
-    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-
-
-def _guessed(raw: bytes) -> tuple[str | None, str]:
-    """Return the text, and the language, of the first encoding in which it looks like one."""
-    for encoding, language, fits in _GUESSES:
-        text = _decoded(raw, encoding)
-        if text is not None and fits(text):
-            return text, language
-    return None, ""
-
-
-def _mostly(share: float, encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
-    """Tell text in which that share of letters has codes of `encoding` in one of the ranges."""
-
-    def fits(text: str) -> bool:
-        codes = [int.from_bytes(letter.encode(encoding, "ignore")) for letter in text if letter > "\x7f"]
-        return sum(any(first <= code <= last for first, last in ranges) for code in codes) >= share * len(codes)
-
-    return fits
-
-
-# Marks without a letter before them, vowels without one after them, letters alone among those of others.
-_NO_THAI = re.compile(
-    "(?:^|[^\u0e01-\u0e4e])[\u0e30-\u0e3a\u0e47-\u0e4e]|[\u0e40-\u0e44](?![\u0e01-\u0e2e])"
-    "|[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]{3}|[A-Za-z][\u0e01-\u0e4e]|[^\x00-\x7f\u0e01-\u0e5b\u2013-\u201d\u2026\xa0]"
-)
-# In the order in which they are tried: text of one is often text of another, too, but with letters that nobody uses.
-_GUESSES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
-    ("cp874", "Thai", lambda text: not _NO_THAI.search(text)),
-    ("cp949", "Korean", _mostly(0.8, "euc_kr", (0xB0A1, 0xC8FE))),
-    ("cp932", "Japanese", _mostly(0.3, "cp932", (0x8140, 0x8396))),
-    ("gb18030", "simplified Chinese", _mostly(0.8, "gb2312", (0xA1A1, 0xA3FE), (0xB0A1, 0xD7FE))),
-    ("big5", "traditional Chinese", _mostly(0.8, "big5", (0xA140, 0xA3BF), (0xA440, 0xC67E))),
-    ("cp1251", "Cyrillic", _mostly(0.9, "cp1251", (0xA8, 0xA8), (0xB8, 0xB9), (0xC0, 0xFF))),
-    ("cp1252", "a Western language", lambda text: True),
-)
 
 
 def read_file(text: str, kind: str, report: Report) -> list[Caption]:

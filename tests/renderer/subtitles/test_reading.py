@@ -337,12 +337,20 @@ THAI = "สวัสดีครับวันนี้เราจะมาเ
         ("cp949", "안녕하세요 여러분 똠방각하", "Korean"),
         ("cp932", "こんにちは、世界。 カタカナ", "Japanese"),
         ("gb18030", "今天我们来学习，你好 朋友", "simplified Chinese"),
+        ("gb18030", "我们今天去看电影，好吗？", "simplified Chinese"),
         ("big5", "今天我們來學習，你好 朋友", "traditional Chinese"),
+        *(("cp949", text, "Korean") for text in (
+            "네", "아니요", "안녕하세요", "♪ 네 ♪", "K팝", "ㅋㅋㅋ", "제3章 大韓民國")),
         ("cp874", THAI, "Thai"),
         ("cp1251", "Привет, как дела? Это – ёж", "Cyrillic"),
-        ("cp1252", "café à côté – “oui” ÄÖÜ", "a Western language"),
+        ("cp1251", "Что? — «Нет», я…", "Cyrillic"),
+        ("cp1251", "Її ім'я", "Cyrillic"),
+        *(("cp1252", text, "a Western language") for text in (
+            "café à côté", "café à côté – “oui” ÄÖÜ", "« Où êtes-vous ? »", "Il va à Paris", "DÉÇU", "L’été…",
+            "Ärger", "Er grüßte über die Straße", "Não, às três", "É", "Jag är på ö", "Ja, så må du få", "Hyvää yötä",
+            "Perché no? È così", "¿Qué? ¡Sí!", "¿Y?", "20 °C", "£5 ©")),
     ],
-)
+)  # fmt: skip
 def test_text_is_read_in_the_encoding_that_it_has_and_a_guess_is_told(encoding: str, text: str, told: str) -> None:
     raw = f"1\r00:00:01,000 --> 00:00:02,000\r{text}\r".encode(encoding)
     assert is_subtitles(raw)

@@ -1,0 +1,137 @@
+"""Bytes of subtitles to text: UTF-8, UTF-16, else what it is most likely of what Windows writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ecg_renderer.errors import ScenarioError
+from ecg_renderer.scenario import Report
+
+HEAD_BYTES = 65536
+_MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-16": b"\xff\xfe", "utf_16": b"\xfe\xff"}
+
+
+def bytes_of_text(raw: bytes) -> bytes:
+    """Return the beginning of a text in an encoding in which ASCII is as it is, without marks."""
+    raw = raw[:HEAD_BYTES]
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "ignore").encode()
+    if encoding := _unmarked_utf16(raw):
+        return raw.decode(encoding, "ignore").encode()
+    while raw.startswith(b"\xef\xbb\xbf"):
+        raw = raw[3:]
+    return raw
+
+
+def decoded(raw: bytes, report: Report) -> str:
+    """Return the text of `raw`; `report` is told of an encoding that is a guess. Errors: ScenarioError for none."""
+    marked = next((encoding for encoding, mark in _MARKS.items() if raw.startswith(mark)), "")
+    encoding = marked or _unmarked_utf16(raw) or "utf-8"
+    text = _decoded(raw, encoding)
+    if text is None and not marked:
+        text, language = _guessed(raw)
+        if text is not None:
+            said = f"is not UTF-8, and was read as {language}, as Windows writes it"
+            report.warn("encoding", report.origin, said, hint="Save it as UTF-8 where letters are wrong.")
+    if text is None:
+        raise ScenarioError(f"{report.origin} is in no known encoding.", hint="Save the subtitles as UTF-8.")
+    for sign, instead in (("\r\n", "\n"), ("\r", "\n"), ("\x00", ""), ("\ufeff", "")):
+        text = text.replace(sign, instead)
+    return text
+
+
+def _decoded(raw: bytes, encoding: str) -> str | None:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
+def _unmarked_utf16(raw: bytes) -> str:
+    """Return the order of bytes of UTF-16 without its mark: one of the two of a letter or digit is zero."""
+    head = raw[:HEAD_BYTES]
+    zeros = [head[first::2].count(0) for first in (0, 1)]
+    if max(zeros) < len(head) // 8 or min(zeros) * 8 > max(zeros):
+        return ""
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def _guessed(raw: bytes) -> tuple[str | None, str]:
+    """Return the text, and the language, of the first encoding in which it looks like one."""
+    for encoding, language, fits in _GUESSES:
+        text = _decoded(raw, encoding)
+        if text is not None and fits(text):
+            return text, language
+    return None, ""
+
+
+# Two letters of Windows' Western side by side are a letter of another encoding, but between Latin ones.
+_BESIDE_LATIN = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])")
+_TWO_SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff]{2}")
+_HANGUL = re.compile("[\uac00-\ud7a3]+")
+_CYRILLIC = re.compile("[\u0400-\u042f\u0490]?[\u0430-\u045f\u0491]+|[\u0400-\u042f\u0490]+")
+_WORD = re.compile(r"[^\W\d_]+")
+_THAI = re.compile("[\u0e01-\u0e4e]+")
+_THAI_SIGN = re.compile("[\u0e30-\u0e4e]")
+# Marks without a letter before them, vowels without one after them, letters that nobody has used for a century,
+# digits within words, letters beside those of others.
+_NO_THAI = re.compile(
+    "(?:^|[^\u0e01-\u0e4e])[\u0e30-\u0e3a\u0e47-\u0e4e]|[\u0e40-\u0e44](?![\u0e01-\u0e2e])"
+    "|[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]{3}|[A-Za-z][\u0e01-\u0e4e]|[\u0e01-\u0e4e][A-Za-z]"
+    "|[\u0e03\u0e05]|[\u0e01-\u0e4e][\u0e50-\u0e59][\u0e01-\u0e4e]"
+    "|[^\x00-\x7f\u0e01-\u0e5b\u2013-\u201d\u2026\xa0]"
+)
+# Less is as likely one of the other languages.
+LEAST_THAI = 12
+
+
+def _share(text: str, encoding: str, *ranges: tuple[int, int]) -> float:
+    """Return which share of the letters, without those of ASCII, has codes of `encoding` in one of the ranges."""
+    letters = [letter for letter in text if letter > "\x7f" and letter.isalpha()]
+    codes = [int.from_bytes(letter.encode(encoding, "ignore")) for letter in letters]
+    return sum(any(first <= code <= last for first, last in ranges) for code in codes) / max(1, len(codes))
+
+
+def _signs(share: float, encoding: str, *ranges: tuple[int, int]) -> Callable[[str], bool]:
+    """Tell text of Chinese or Japanese, of which that share is common signs."""
+
+    def fits(text: str) -> bool:
+        if not _TWO_SIGNS.search(text) or _share(text, encoding, *ranges) < share:
+            return False
+        return len(_BESIDE_LATIN.findall(text)) * 2 < sum(letter > "\x7f" and letter.isalpha() for letter in text)
+
+    return fits
+
+
+def _thai(text: str) -> bool:
+    runs = _THAI.findall(text)
+    letters = sum(map(len, runs))
+    words = sum(len(run) for run in runs if len(run) > 2 and _THAI_SIGN.search(run))
+    return letters >= LEAST_THAI and words >= 0.8 * letters and not _NO_THAI.search(text)
+
+
+def _cyrillic(text: str) -> bool:
+    """Tell text whose words are in Cyrillic letters, large ones only at their beginning, or all of them."""
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    right = [word for word in words if _CYRILLIC.fullmatch(word)]
+    letters = sum(map(len, right))
+    return letters - sum(len(word) == 1 for word in right) > 2 and letters >= 0.9 * sum(map(len, words))
+
+
+def _any_korean(text: str) -> bool:
+    return any(len(run) > 1 or _share(run, "euc_kr", *_COMMON_HANGUL) for run in _HANGUL.findall(text))
+
+
+_COMMON_HANGUL = ((0xA4A1, 0xA4D3), (0xB0A1, 0xC8FE))
+# In the order in which they are tried: text of one is often text of another, too, but with letters that nobody uses.
+_GUESSES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
+    ("cp949", "Korean", lambda text: _share(text, "euc_kr", *_COMMON_HANGUL) >= 0.8),
+    ("cp874", "Thai", _thai),
+    ("cp932", "Japanese", _signs(0.3, "cp932", (0x8140, 0x8396))),
+    ("gb18030", "simplified Chinese", _signs(0.8, "gb2312", (0xB0A1, 0xD7FE))),
+    ("big5", "traditional Chinese", _signs(0.8, "big5", (0xA440, 0xC67E))),
+    ("cp1251", "Cyrillic", _cyrillic),
+    ("cp949", "Korean", _any_korean),
+    ("cp1252", "a Western language", lambda text: True),
+)
