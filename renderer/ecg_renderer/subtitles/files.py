@@ -20,11 +20,13 @@ _ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
 _SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
 _SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*-{{1,3}}>[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
 _SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
-_NUMBER = re.compile(r"[ \t]*\d+[ \t]*")
+_NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
 _VTT_COMMA = re.compile(r"^((?:\d+:)?\d\d:\d\d),(\d{3}\s+-->\s+(?:\d+:)?\d\d:\d\d)[,.](\d{3})", re.MULTILINE)
 _VTT_LINE = re.compile(r"(?:^|\s)line:(-?\d+(?:\.\d+)?)(%?)")
 _RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
-_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=<sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
+_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=</?sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
+_SAMI = re.compile(rb"(?:\s++|<!--(?>.*?-->)|<[?!](?!--)[^<>]*+>)*+<sami", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _SAMI_CLASS = re.compile(r"<p\b[^<>]*?class\s*=\s*[\"']?(\w+)", re.IGNORECASE)
 _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
 VTT_LINES = 15
@@ -37,10 +39,18 @@ _SAID_BY = re.compile(r"^\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IG
 _VTT_STAMP = re.compile(r"<((?:\d+:)?\d{2}:\d{2}\.\d{3})>")
 _VTT_TAG = re.compile(r"</?[^<>]*>")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
-_HTML_TAG = re.compile(r"</?(?:font|b|i|u|s|c|span|ruby|rt|p)\b[^<>]*>", re.IGNORECASE)
+_HTML_TAG = re.compile(
+    r"(?:<|</\s*)(?:font|b|i|u|s|c|span|ruby|r[bpt]|p|em|strong|strike|del|ins|small|big|su[bp]|tt|code|mark|a|div"
+    r"|center)\b[^<>]*>",
+    re.IGNORECASE,
+)
 _HTML_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_FONT_COLOUR = re.compile(r"(?:<[bius]>\s*)*<font\b[^<>]*?color\s*=\s*[\"']?(#?\w+)", re.IGNORECASE)
-_ASS_COLOUR = re.compile(r"\\1?c&H([0-9a-fA-F]{1,8})&?")
+_FONT = re.compile(r"(<font\b[^<>]*>|</\s*font\b[^<>]*>)", re.IGNORECASE)
+_FONT_COLOUR = re.compile(r"color\s*=\s*[\"']?(#?\w+)", re.IGNORECASE)
+_ASS_COLOUR = re.compile(r"\\(?:1?c(?:&H([0-9a-fA-F]{1,8})&?)?(?![A-Za-z])|r)")
+_ASS_GRADUAL = re.compile(r"\\t\((?:[^()]|\([^()]*\))*\)")
+# Darker than this nothing is seen on the dark box behind captions.
+DARKEST = 0x40
 _ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 
@@ -51,7 +61,7 @@ def format_of(raw: bytes) -> str:
         return "vtt"
     if _ASS_SECTION.search(head):
         return "ass"
-    if head.lstrip()[:5].lower() == b"<sami":
+    if _SAMI.match(head):
         return "sami"
     if _ARROW.search(head):
         return "srt"
@@ -84,12 +94,12 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
     """Yield the cues of SubRip, and of .sbv: each is what stands between its line of times and that of the next."""
     text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text)
     cues = list(_SRT_TIMES.finditer(text))
-    numbered = any(_NUMBER.fullmatch(line) for line in text[: cues[0].start()].split("\n")) if cues else False
+    heads = text[: cues[0].start()].split("\n") if cues else []
+    number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), 0)
     for index, cue in enumerate(cues):
         following = cues[index + 1].start() if index + 1 < len(cues) else None
         lines = text[cue.end() : following].strip("\n \t").split("\n")
-        if following is not None and numbered and _NUMBER.fullmatch(lines[-1]):
-            lines.pop()
+        number = _without_number(lines, number, index + 2, following is None)
         start, end = _srt_seconds(cue.groups()[:5]), _srt_seconds(cue.groups()[5:])
         if start < 0:
             report.warn("time of a caption", told_at(start), "begins before the video, and is shown from 0 s")
@@ -99,6 +109,22 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
             yield caption
         else:
             tell_empty(start, report)
+
+
+def _without_number(lines: list[str], number: int, count: int, last: bool) -> int:
+    """Take the number of the next cue off `lines`, and return it; `number` is this one's, 0 where cues have none.
+
+    The first cue may have lost its number, then the next has its place as one; a file may have been cut after one.
+    """
+    following = int(lines[-1]) if _NUMBER.fullmatch(lines[-1]) else 0
+    if last:
+        cut = 0 < number == following - 1 and len(lines) > 1 and not lines[-2].strip()
+    else:
+        cut = number > 0 or following == count
+    if following and cut:
+        lines.pop()
+        return following
+    return number
 
 
 def _marked_up(said: str, start: float, end: float, colour: str) -> Caption | None:
@@ -120,20 +146,41 @@ def _srt_seconds(stamp: Sequence[str | None]) -> float:
 
 
 def _font_colour(said: str) -> str:
-    """Return the colour of all of a text, if it begins with one."""
-    match = _FONT_COLOUR.match(_ASS_TAGS.sub("", said).lstrip())
-    colour = match[1].lower() if match else ""
+    """Return the colour that all of a text has."""
+    open_, found = [""], set()
+    for index, part in enumerate(_FONT.split(_ASS_TAGS.sub("", said))):
+        if index % 2 == 0:
+            found |= {open_[-1]} if _is_seen(_HTML_TAG.sub("", part)) else set()
+        elif part.startswith("</"):
+            open_ = open_[:-1] or [""]
+        else:
+            match = _FONT_COLOUR.search(part)
+            open_.append(match[1].lower() if match else open_[-1])
+    colour = found.pop() if len(found) == 1 else ""
     colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
-    return colour if is_colour(colour) and colour not in ("white", "#ffffff", "transparent") else ""
+    return _shown(colour) if is_colour(colour) else ""
+
+
+def _is_seen(text: str) -> bool:
+    return html.unescape(re.sub(r"\\[Nnh]", " ", text)).strip() != ""
+
+
+def _shown(colour: str) -> str:
+    """Return a colour of captions; none for the usual, and for those that are not seen on the box behind them."""
+    if re.fullmatch("#(?:[0-9a-f]{2}){3,4}", colour):
+        parts = [int(colour[first : first + 2], 16) for first in (1, 3, 5)]
+        return colour if max(parts) >= DARKEST and min(parts) < 255 else ""
+    return "" if colour in ("white", "black", "#fff", "#000", "transparent") else colour
 
 
 def _from_sami(text: str, report: Report) -> Iterator[Caption]:
     """Yield the captions of the first language of a SAMI file; each ends where the next, or a blank one, begins."""
+    text = _COMMENT.sub("", text)
     first = _SAMI_CLASS.search(text)
     syncs = [
-        (int(sync[1]) / 1000, sync[2])
+        (int(sync[1]) / 1000, said)
         for sync in _SYNC.finditer(text)
-        if (match := _SAMI_CLASS.search(sync[2])) is None or first is None or match[1].lower() == first[1].lower()
+        if (said := _of_class(sync[2], first[1].lower() if first else "")) is not None
     ]
     for index, (start, said) in enumerate(syncs):
         end = syncs[index + 1][0] if index + 1 < len(syncs) else start
@@ -141,6 +188,14 @@ def _from_sami(text: str, report: Report) -> Iterator[Caption]:
         lines = " ".join(said.split())
         if caption := _marked_up(_HTML_BREAK.sub(r"\\N", lines), start, end, _font_colour(lines)):
             yield caption
+
+
+def _of_class(said: str, first: str) -> str | None:
+    """Return the paragraphs of a class, and those of none, one a line; None where all are of others."""
+    parts = [part for part in re.split(r"(?=<p\b)", said, flags=re.IGNORECASE) if part.strip()]
+    classes = [_SAMI_CLASS.search(part) for part in parts]
+    kept = [part for part, its in zip(parts, classes, strict=True) if its is None or its[1].lower() == first]
+    return "<br>".join(kept) if kept or not parts else None
 
 
 def _from_ass(text: str, report: Report) -> Iterator[Caption]:
@@ -161,8 +216,8 @@ def _from_ass(text: str, report: Report) -> Iterator[Caption]:
             lines = _ASS_TAGS.sub("", said).replace("\\n", "\\N").replace("\\h", " ").split("\\N")
             words, starts = _lines(lines, start, end)
         if words:
-            colour = _ass_colour(spoken) or (_colour(style.primarycolor) if style else "")
-            yield Caption(words, start, end, speaker, "" if colour == "#ffffff" else colour, place, starts)
+            colour = _ass_colour(spoken, _colour(style.primarycolor) if style else "")
+            yield Caption(words, start, end, speaker, _shown(colour), place, starts)
         else:
             tell_empty(start, report)
 
@@ -176,14 +231,17 @@ def _ass_place(text: str, alignment: int, height: int) -> Place:
     return "top" if share < 1 / 3 else "middle" if share < 2 / 3 else "bottom"
 
 
-def _ass_colour(text: str) -> str:
-    """Return the colour of all of a line, if its first tags give it one."""
-    first = _ASS_TAGS.match(text)
-    match = _ASS_COLOUR.search(first[1]) if first else None
-    if not match:
-        return ""
-    code = int(match[1], 16) & 0xFFFFFF
-    return f"#{code & 0xFF:02x}{code >> 8 & 0xFF:02x}{code >> 16:02x}"
+def _ass_colour(text: str, usual: str) -> str:
+    """Return the colour that all of a line has: that of its style, `usual`, or of its tags."""
+    colour, found = usual, set()
+    for index, part in enumerate(re.split(r"\{([^}]*)\}", text)):
+        if index % 2 == 0:
+            found |= {colour} if _is_seen(part) else set()
+            continue
+        for match in _ASS_COLOUR.finditer(_ASS_GRADUAL.sub("", part)):
+            code = int(match[1], 16) if match[1] else 0
+            colour = f"#{code & 0xFF:02x}{code >> 8 & 0xFF:02x}{code >> 16 & 0xFF:02x}" if match[1] else usual
+    return found.pop() if len(found) == 1 else ""
 
 
 def _undrawn(text: str) -> str:
@@ -213,7 +271,7 @@ def _place(text: str, alignment: int) -> Place:
 
 
 def _colour(said: pysubs2.Color) -> str:
-    return "" if (said.r, said.g, said.b) == (255, 255, 255) else f"#{said.r:02x}{said.g:02x}{said.b:02x}"
+    return f"#{said.r:02x}{said.g:02x}{said.b:02x}"
 
 
 def _lines(lines: list[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
@@ -262,7 +320,7 @@ def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
             words, starts, by = tuple(_stamped(" ".join(lines), start, end)), (), speaker
         if words:
             yield Caption(words, start, end, by, "", _vtt_place(str(getattr(cue, "settings", "") or "")), starts)
-        else:
+        elif not _plain(raw):
             tell_empty(start, report)
 
 

@@ -239,6 +239,14 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
         ("<SAMI><BODY>\n<SYNC Start=1000><P Class=KRCC>하나<br>둘\n<SYNC Start=1000><P Class=ENCC>one\n"
          "<SYNC Start=3000><P Class=KRCC>&nbsp;\n<SYNC Start=4000><P Class=KRCC>셋\n</BODY></SAMI>",
          [("하나 둘", 1, 3), ("셋", 4, 5)]),
+        ("<?xml version='1.0'?><!-- a --><!-- b --><SAMI><BODY><!-- <SYNC Start=0><P>no -->\n"
+         "<SYNC Start=1000><P Class=KRCC>하나<P Class=ENCC>one<P Class=KRCC>둘</SYNC>\n"
+         "<SYNC Start=2000><P Class=ENCC>two</SYNC><SYNC Start=3000><P Class=ENCC>x<P Class=KRCC>&nbsp;</SYNC></SAMI>",
+         [("하나 둘", 1, 3)]),
+        ("\ufeff\ufeff1\n00:00:01,000 --> 00:00:02,000\n<em>One</em></ i>\n\n2\n00:00:02,000 --> 00:00:03,000\n"
+         "2 < 3 > 1\n\n3\n", [("One", 1, 2), ("2 < 3 > 1", 2, 3)]),
+        ("00:00:01,000 --> 00:00:02,000\nOne\n2\n00:00:02,000 --> 00:00:03,000\n3\n\n3\n"
+         "00:00:03,000 --> 00:00:04,000\nin\n4\n", [("One", 1, 2), ("3", 2, 3), ("in 4", 3, 4)]),
         ("WEBVTT\n\n00:00:01,000 --> 00:00:02,000\n<ruby>漢字<rt>かんじ</rt></ruby>です\n", [("漢字です", 1, 2)]),
         (f"{ASS}{2 * SAME_LINE}", [("Hel lo you", 1, 3), ("two lines", 3.5, 4), ("same", 7, 8)]),
         ({"chunks": [{"text": " Hi", "timestamp": [0, 0.5]}, {"text": " you", "timestamp": [0.5, None]}]},
@@ -261,7 +269,9 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
         ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
     ],
     ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none",
-         "as editors save it", "sbv", "sami", "webvtt with commas and ruby", "layers", "transformers",
+         "as editors save it", "sbv", "sami", "sami in several paragraphs", "two marks, and cut after a number",
+         "no number of the first",
+         "webvtt with commas and ruby", "layers", "transformers",
          "whisper.cpp's stamps",
          "google", "deepgram", "assemblyai", "clova", "json3", "half a surrogate"],
 )  # fmt: skip
@@ -305,18 +315,34 @@ def test_what_stands_at_the_top_stays_there_and_keeps_its_colour() -> None:
     assert box["children"][0]["text"] == "two\nlines"
 
 
+CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
+
+
+def styled(text: str) -> str:
+    return ASS.split("Comment")[0] + SAME_LINE.replace(",,same", f",,{text}")
+
+
 @pytest.mark.parametrize(
     ("raw", "place", "colour"),
     [
         ('1\n00:00:01,000 --> 00:00:02,000\n<i><font color="#FF0000">red</font></i>\n', "bottom", "#ff0000"),
         ("1\n00:00:01,000 --> 00:00:02,000\nnot <font color=red>all</font>\n", "bottom", ""),
+        (f"{CUE}<font color=red>part</font> not\n", "bottom", ""),
+        (f"{CUE}<font color=red>one</font>\n<b><font color=red>two</font></b>\n", "bottom", "red"),
+        (f'{CUE}<font color="#ffffffff">usual</font>\n', "bottom", ""),
+        (f'{CUE}<font color="#000000">seen</font>\n', "bottom", ""),
+        (styled("{\\c&H0000FF&}red{\\c} then white"), "bottom", ""),
+        (styled("{\\t(0,9,\\clip(1,2)\\c&H0000FF&)}x"), "bottom", ""),
+        (styled("{\\b1}{\\1c&H0000FF&\\clip(1,2,3,4)}x{\\i1}y"), "bottom", "#ff0000"),
+        (styled("{\\c&H000000&}x"), "bottom", ""),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 line:0\nx\n", "top", ""),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 line:-1\nx\n", "bottom", ""),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 position:5% line:50%,center\nx\n", "middle", ""),
-        (ASS.split("Comment")[0] + SAME_LINE.replace(",,same", ",,{\\pos(9,20)\\c&H0000FF&}x"), "top", "#ff0000"),
+        (styled("{\\pos(9,20)\\c&H0000FF&}x"), "top", "#ff0000"),
     ],
-    ids=["font", "a part", "first line", "last line", "half", "pos"],
-)
+    ids=["font", "a part", "the first part", "lines", "white", "black", "back to white", "gradually", "later tags",
+         "black of ass", "first line", "last line", "half", "pos"],
+)  # fmt: skip
 def test_place_and_colour_of_a_whole_caption_are_kept(raw: str, place: str, colour: str) -> None:
     (cue,) = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
     assert cue["root"]["layout"] == f"define.{place}"
@@ -424,6 +450,7 @@ def test_what_is_said_at_one_time_stands_beside_each_other() -> None:
     ("raw", "told"),
     [
         (SRT, []),
+        (STAMPED, []),
         (
             "1\n00:00:05,000 --> 00:00:03,000\nturned\n\n2\n00:00:07,000 --> 00:00:07,000\nnone\n\n"
             "3\n00:00:09,000 --> 00:00:10,000\n<i></i>\n",
@@ -439,7 +466,7 @@ def test_what_is_said_at_one_time_stands_beside_each_other() -> None:
              "time of a caption: 56 more like this"],
         ),
     ],
-    ids=["nothing", "times", "a drawing", "words without times", "all of them"],
+    ids=["nothing", "what is said before", "times", "a drawing", "words without times", "all of them"],
 )  # fmt: skip
 def test_what_was_put_right_is_told(raw: Any, told: list[str]) -> None:
     report = Report("talk")
