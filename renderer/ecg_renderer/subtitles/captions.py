@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal, TypeVar
 
 from ecg_renderer.scenario import Picture, Report
@@ -56,6 +57,18 @@ def shared_out(texts: list[str], start: float, end: float, joined: list[bool] | 
         finish = start + (end - start) * done / total
         words.append(Word(text, begin, finish, bool(joined and joined[index])))
     return tuple(words)
+
+
+def in_lines(lines: Iterable[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    """Return the words of lines, which share the time, and where lines after the first begin."""
+    texts: list[str] = []
+    starts: list[int] = []
+    for line in lines:
+        words = line.split()
+        if words and texts:
+            starts.append(len(texts))
+        texts += words
+    return shared_out(texts, start, end) if texts else (), tuple(starts)
 
 
 def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
@@ -168,7 +181,8 @@ class Page:
     """What is seen at once: lines of words, from `start` to `end` in seconds.
 
     `unbroken`: its one line is too long, and where it may end only the browser knows. `offset` is how far from its
-    usual place it stands, towards the middle, in shares of the picture's height: another page is there.
+    usual place it stands, in shares of the picture's height, as another page is there: towards the middle, in the
+    middle downwards, or upwards where it is negative.
     """
 
     caption: Caption
@@ -219,11 +233,9 @@ def _pieces(word: Word, most: float) -> Iterator[Word]:
 
 def _signs(text: str) -> list[str]:
     signs: list[str] = []
-    for letter in clusters(text):
-        if signs and _PLAIN.fullmatch(signs[-1] + letter):
-            signs[-1] += letter
-        else:
-            signs.append(letter)
+    for plain, run in groupby(clusters(text), key=lambda letter: _PLAIN.fullmatch(letter) is not None):
+        letters = list(run)
+        signs += ["".join(letters)] if plain else letters
     return signs
 
 
@@ -298,22 +310,40 @@ def _stacked(pages: list[Page], frame: Frame, most: float, report: Report) -> li
     for page in pages:
         height = _height(page, frame, most)
         lately = range(max(0, len(done) - MOST_AT_ONCE), len(done))
-        offset = 0.0
-        for index in sorted(lately, key=lambda index: done[index].offset):
+        beside: list[tuple[float, float]] = []
+        for index in lately:
             other = done[index]
             if other.caption.place != page.caption.place or other.end <= page.start:
                 continue
             if other.end - page.start <= TOUCHING_SECONDS and other.start < page.start:
                 done[index] = replace(other, end=page.start)
-            elif other.offset < offset + height - 1e-4 and offset < other.offset + _height(other, frame, most) - 1e-4:
-                offset = other.offset + _height(other, frame, most)
-        if offset:
-            fits = offset + height < MOST_STACKED
+            else:
+                beside.append((other.offset, _height(other, frame, most)))
+        offset = _free(beside, height, middle=page.caption.place == "middle")
+        if offset != 0.0:
+            fits = offset is not None
             said = f"begins before the one before it ends, and stands {'clear of' if fits else 'on'} it"
             report.warn("captions at one time", told_at(page.start), said, hint="Let one end before the other begins.")
-            page = replace(page, offset=round(offset, 4) if fits else 0.0)
+            page = replace(page, offset=round(offset or 0.0, 4))
         done.append(page)
     return done
+
+
+def _free(beside: list[tuple[float, float]], height: float, *, middle: bool) -> float | None:
+    """Return the least offset at which a page of `height` is clear of those beside it; None for none on the picture.
+
+    `beside` are offsets and heights. From the edges offsets are where pages begin, in the middle where their middle is.
+    """
+    back, most = (0.5, MOST_STACKED / 2) if middle else (0.0, MOST_STACKED)
+    taken = [(offset - back * other, offset - back * other + other) for offset, other in beside]
+    ends = [last + back * height for _, last in taken]
+    ends += [first - back * height for first, _ in taken] if middle else []
+    for offset in sorted([0.0, *ends], key=abs):
+        first, last = offset - back * height, offset - back * height + height
+        clear = all(last <= other[0] + 1e-4 or other[1] <= first + 1e-4 for other in taken)
+        if clear and (offset == 0.0 or max(-first if middle else 0.0, last) < most):
+            return offset
+    return None
 
 
 def _height(page: Page, frame: Frame, most: float) -> float:

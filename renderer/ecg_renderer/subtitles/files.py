@@ -13,7 +13,7 @@ import webvtt
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.css import is_colour
-from ecg_renderer.subtitles.captions import Caption, Place, Word, in_order, shared_out, tell_empty, told_at
+from ecg_renderer.subtitles.captions import Caption, Place, Word, in_lines, in_order, shared_out, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
 
 _ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
@@ -275,14 +275,7 @@ def _colour(said: pysubs2.Color) -> str:
 
 
 def _lines(lines: list[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
-    texts: list[str] = []
-    starts: list[int] = []
-    for line in lines:
-        words = html.unescape(line).split()
-        if words and texts:
-            starts.append(len(texts))
-        texts += words
-    return shared_out(texts, start, end) if texts else (), tuple(starts)
+    return in_lines(map(html.unescape, lines), start, end)
 
 
 def _karaoke(text: str, start: float, end: float) -> Iterator[Word]:

@@ -1,37 +1,95 @@
-"""Transcripts of Google, Deepgram, Transformers, AssemblyAI and Clova, in the words of Whisper's."""
+"""Transcripts of Google, Deepgram, Transformers, YouTube, AssemblyAI and Clova, as Whisper would write them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-# In seconds, no word or line lasts as long.
-LONGEST_ON_AVERAGE = 60
+# In seconds no word, and no segment, lasts as long on average; in milliseconds each lasts longer.
+LONGEST_ON_AVERAGE = {"words": 60, "segments": 500}
+# Words are shorter on average, also of languages that write them together.
+LETTERS_OF_A_SENTENCE = 10
 
 
-def as_words(data: Any) -> dict[str, Any] | None:
-    """Return what Google, Deepgram and Transformers write as words of their own, as words; None for anything else."""
+def as_whisper(data: Any) -> dict[str, Any] | None:
+    """Return the words, or the segments, of Google, Deepgram, Transformers and YouTube; None for anything else."""
     if not isinstance(data, dict):
         return None
-    if isinstance(data.get("chunks"), list):
-        return {"words": [_chunk(chunk) for chunk in data["chunks"]]}
+    if isinstance(data.get("chunks"), list) and (data["chunks"] or not {"segments", "words"} & data.keys()):
+        return _chunks(data["chunks"])
+    if isinstance(data.get("events"), list) and any(isinstance(e, dict) and "segs" in e for e in data["events"]):
+        return {"segments": list(_events(data["events"]))}
     response = data.get("response")
     results = (response if isinstance(response, dict) else data).get("results")
     if isinstance(results, dict) and isinstance(results.get("channels"), list):
         results = results["channels"][:1]
     if not isinstance(results, list):
         return None
-    firsts = [_listed(result.get("alternatives"))[:1] for result in results if isinstance(result, dict)]
-    words = [
-        word for [first] in filter(None, firsts) if isinstance(first, dict) for word in _listed(first.get("words"))
-    ]
+    firsts = [listed(result.get("alternatives"))[:1] for result in results if isinstance(result, dict)]
+    parts = [listed(first.get("words")) for [first] in filter(None, firsts) if isinstance(first, dict)]
+    if len(parts) > 1 and _are_said_by(parts[-1]) and not any(map(_are_said_by, parts[:-1])):
+        parts = parts[-1:]  # with diarization Google says all words again, with who says them
+    words = [word for part in parts for word in part]
     return {"words": [_word_of(word) for word in words]} if words else None
+
+
+def _are_said_by(words: list[Any]) -> bool:
+    return any(isinstance(word, dict) and bool(word.get("speakerTag") or word.get("speakerLabel")) for word in words)
+
+
+def _chunks(chunks: list[Any]) -> dict[str, Any]:
+    """Return words, or segments where texts are sentences, as `return_timestamps=True` asks for."""
+    texts = [str(chunk.get("text") or "").strip() for chunk in chunks if isinstance(chunk, dict)]
+    long = sum(map(len, texts)) > LETTERS_OF_A_SENTENCE * len(texts)
+    kind = "segments" if long or any(" " in text for text in texts) else "words"
+    return {kind: [_chunk(chunk) for chunk in chunks]}
+
+
+def _events(events: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield segments of YouTube's events: words with when each begins, or the lines that somebody wrote.
+
+    An event lasts until the next that says something.
+    """
+    spoken = [
+        (event["tStartMs"], event.get("dDurationMs"), [seg for seg in event["segs"] if isinstance(seg, dict)])
+        for event in events
+        if isinstance(event, dict) and isinstance(event.get("segs"), list) and _is_count(event.get("tStartMs"))
+    ]
+    spoken = [one for one in spoken if "".join(map(_said, one[2])).strip()]
+    for index, (start, length, segs) in enumerate(spoken):
+        end = start + _count(length)
+        if index + 1 < len(spoken) and spoken[index + 1][0] > start:
+            end = min(end, spoken[index + 1][0])
+        segment = {"start": start / 1000, "end": end / 1000, "text": "".join(map(_said, segs))}
+        if any("tOffsetMs" in seg for seg in segs):
+            segment["words"] = [word for seg in segs for word in _words_of(seg, start)]
+        yield segment
+
+
+def _words_of(seg: dict[str, Any], start: int) -> Iterator[dict[str, Any]]:
+    text = _said(seg)
+    for place, word in enumerate(text.split()):
+        spaced = f" {word}" if place or text[:1].isspace() else word
+        yield {"word": spaced, "start": (start + _count(seg.get("tOffsetMs"))) / 1000}
+
+
+def _said(seg: dict[str, Any]) -> str:
+    return seg["utf8"] if isinstance(seg.get("utf8"), str) else ""
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and abs(value) < 1e12
+
+
+def _count(value: Any) -> int:
+    return int(value) if _is_count(value) else 0
 
 
 def _chunk(chunk: Any) -> Any:
     stamps = chunk.get("timestamp") if isinstance(chunk, dict) else None
     start, end = stamps if isinstance(stamps, list) and len(stamps) == 2 else (None, None)
-    return {"word": chunk.get("text"), "start": start, "end": end} if isinstance(chunk, dict) else chunk
+    return {"text": chunk.get("text"), "start": start, "end": end} if isinstance(chunk, dict) else chunk
 
 
 def _word_of(word: Any) -> Any:
@@ -48,7 +106,7 @@ def _word_of(word: Any) -> Any:
 def _duration(said: Any) -> Any:
     """Return seconds of "1.5s", and of {"seconds": "1", "nanos": 500000000}."""
     if isinstance(said, dict):
-        with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, OverflowError):
             return float(said.get("seconds") or 0) + float(said.get("nanos") or 0) / 1e9
     return said.removesuffix("s") if isinstance(said, str) else said
 
@@ -57,14 +115,15 @@ def in_seconds(data: Any) -> Any:
     """Return words and segments with times in seconds, where they are in milliseconds: whole numbers, too far apart."""
     if not isinstance(data, dict):
         return data
-    return {key: _divided(value) if key in ("words", "segments") else value for key, value in data.items()}
+    return data | {key: _divided(data[key], longest) for key, longest in LONGEST_ON_AVERAGE.items() if key in data}
 
 
-def _divided(items: Any) -> Any:
-    timed = [item for item in _listed(items) if isinstance(item, dict) and {"start", "end"} <= item.keys()]
+def _divided(items: Any, longest: int) -> Any:
+    timed = [item for item in listed(items) if isinstance(item, dict) and {"start", "end"} <= item.keys()]
     bounds = [(item["start"], item["end"]) for item in timed]
     whole = bool(bounds) and all(type(bound) is int for pair in bounds for bound in pair)
-    if not whole or sum(end - start for start, end in bounds) < LONGEST_ON_AVERAGE * len(bounds):
+    clovas = any(isinstance(word, list) for item in timed for word in listed(item.get("words")))
+    if not whole or not (clovas or sum(end - start for start, end in bounds) >= longest * len(bounds)):
         return items
     return [_item_in_seconds(item) if isinstance(item, dict) else item for item in items]
 
@@ -73,12 +132,13 @@ def _item_in_seconds(item: dict[str, Any]) -> dict[str, Any]:
     """Return a word or segment in milliseconds in seconds; its words may be lists of start, end and text."""
     inner = [
         {"word": word[2], "start": word[0], "end": word[1]} if isinstance(word, list) and len(word) == 3 else word
-        for word in _listed(item.get("words"))
+        for word in listed(item.get("words"))
     ]
-    times = {key: value / 1000 for key, value in item.items() if key in ("start", "end") and type(value) is int}
+    times = {key: value / 1000 for key, value in item.items() if key in ("start", "end") and _is_count(value)}
     words = [_item_in_seconds(word) if isinstance(word, dict) else word for word in inner]
     return {**item, **times, **({"words": words} if words else {})}
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return a list as it is, and nothing for anything else."""
     return value if isinstance(value, list) else []

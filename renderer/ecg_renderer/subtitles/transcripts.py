@@ -24,8 +24,8 @@ from typing import Any
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.load import is_crowded
-from ecg_renderer.subtitles.captions import Caption, Word, in_order, shared_out
-from ecg_renderer.subtitles.shapes import as_words, in_seconds
+from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
+from ecg_renderer.subtitles.shapes import as_whisper, in_seconds, listed
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
@@ -78,10 +78,8 @@ def _shape(data: Any) -> str:
         return "segments" if all("start" in item for item in data) else ""
     if not isinstance(data, dict) or "cues" in data:
         return ""
-    if as_words(data) is not None:
-        return "words"
-    if isinstance(data.get("events"), list) and any(isinstance(e, dict) and "segs" in e for e in data["events"]):
-        return "events"
+    if known := as_whisper(data):
+        return next(iter(known))
     if isinstance(data.get("segments"), list):
         return "segments"
     if isinstance(data.get("transcription"), list):
@@ -99,13 +97,12 @@ def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption
     name = report.origin
     data = _loaded(raw)
     shape = _shape(data)
-    data = in_seconds(as_words(data) or data)
+    data = in_seconds(as_whisper(data) or data)
     readers = {
         "segments": _segments,
         "transcription": _transcription,
         "items": _items,
         "words": _words,
-        "events": _events,
     }
     if shape not in readers:
         raise ScenarioError(f"{name} is no transcript that is known.", hint="Whisper's JSON is, for example.")
@@ -122,7 +119,7 @@ def _segments(data: Any, report: Report) -> Iterator[Caption]:
         path = f"segments[{index}]"
         fields = _object(segment, path, name)
         start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
-        heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(_list(fields.get("words")))]
+        heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(listed(fields.get("words")))]
         speaker = _named(fields.get("speaker")) or next((word.speaker for word in heard if word.speaker), "")
         text = _text(fields.get("text"))
         if start is None and end is not None and not any(word.start is not None for word in heard):
@@ -152,7 +149,8 @@ def _caption(
     if begin is None or finish is None:
         raise report.error(path, "has no time", "Write start and end in seconds.")
     if not words:
-        yield Caption(shared_out(text.split(), begin, finish), begin, finish, speaker)
+        said, lines = in_lines(text.split("\n"), begin, finish)
+        yield Caption(said, begin, finish, speaker, line_starts=lines)
         return
     _tell_untimed(words, path, report)
     timed = _timed(words, begin, max(begin, finish))
@@ -233,7 +231,7 @@ def _transcription(data: Any, report: Report) -> Iterator[Caption]:
         path = f"transcription[{index}]"
         fields = _object(entry, path, name)
         start, end = _offsets(fields, path, name)
-        given = _list(fields.get("tokens"))
+        given = listed(fields.get("tokens"))
         tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
         speaker = _named(fields.get("speaker"))
         if text := _text(fields.get("text")):
@@ -287,18 +285,18 @@ def _items(data: Any, report: Report) -> Iterator[Caption]:
     results = data["results"]
     by_start = {
         str(item.get("start_time")): str(item.get("speaker_label", ""))
-        for segment in _list(
+        for segment in listed(
             _object(results.get("speaker_labels") or {}, "results.speaker_labels", name).get("segments")
         )
         if isinstance(segment, dict)
-        for item in _list(segment.get("items"))
+        for item in listed(segment.get("items"))
         if isinstance(item, dict)
     }
     heard: list[_Heard] = []
     for index, item in enumerate(results["items"]):
         path = f"results.items[{index}]"
         fields = _object(item, path, name)
-        choices = _list(fields.get("alternatives"))
+        choices = listed(fields.get("alternatives"))
         text = _text(choices[0].get("content")) if choices and isinstance(choices[0], dict) else ""
         if fields.get("type") == "punctuation":
             if heard:
@@ -339,35 +337,6 @@ def _grouped(words: list[_Heard]) -> Iterator[Caption]:
             first, letters = index + 1, 0
 
 
-def _events(data: Any, report: Report) -> Iterator[Caption]:
-    """Yield what YouTube hears: words of events, with when each begins; an event lasts until the next that is heard."""
-    spoken = [
-        (_milliseconds(event["tStartMs"]), event.get("dDurationMs"), _list(event["segs"]))
-        for event in data["events"]
-        if isinstance(event, dict) and isinstance(event.get("segs"), list) and _is_count(event.get("tStartMs"))
-    ]
-    spoken = [one for one in spoken if any(isinstance(seg, dict) and _text(seg.get("utf8")).strip() for seg in one[2])]
-    for index, (start, length, segs) in enumerate(spoken):
-        end = start + _milliseconds(length)
-        if index + 1 < len(spoken) and spoken[index + 1][0] > start:
-            end = min(end, spoken[index + 1][0])
-        heard = []
-        for seg in segs:
-            text = _text(seg.get("utf8")) if isinstance(seg, dict) else ""
-            for place, word in enumerate(text.split()):
-                spaced = f" {word}" if place or text[:1].isspace() else word
-                heard.append(_Heard(spaced, start + _milliseconds(seg.get("tOffsetMs")), None))
-        yield from _caption(heard, "", start, end, "", f"events[{index}]", report)
-
-
-def _milliseconds(value: Any) -> float:
-    return value / 1000 if _is_count(value) else 0.0
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and abs(value) < 1e12
-
-
 def _object(value: Any, path: str, name: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
@@ -388,16 +357,12 @@ def _named(value: Any) -> str:
     return _text(value).strip()
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _time(value: Any, path: str, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if isinstance(value, bool) or not abs(seconds) < LONGEST_SECONDS:
         raise ScenarioError(f"{name}: {path}: {str(value)[:40]!r} is no time.", hint="Times are numbers.")

@@ -266,6 +266,20 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
             {"utf8": "hello"}, {"utf8": " world", "tOffsetMs": 500}]}, {"tStartMs": 2000, "segs": [{"utf8": "\n"}]},
             {"tStartMs": 3000, "dDurationMs": 2000, "segs": [{"utf8": "next one"}]}]},
          [("hello world", 1, 3), ("next one", 3, 5)]),
+        ({"events": [{"tStartMs": 1000, "dDurationMs": 2000, "segs": [{"utf8": "as people\nwrite"}]}]},
+         [("as people write", 1, 3)]),
+        ({"chunks": [{"text": " As it is", "timestamp": [0, 2]}, {"text": " said.", "timestamp": [3, 4]}]},
+         [("As it is", 0, 2), ("said.", 3, 4)]),
+        ({"chunks": [{"text": "今日は天気がいいですね。", "timestamp": [0, 2]}]}, [("今日は天気がいいですね。", 0, 2)]),
+        ({"chunks": [], "segments": [{"start": 0, "end": 1, "text": "a"}]}, [("a", 0, 1)]),
+        ({"segments": [{"start": 0, "end": 90, "text": "a"}, {"start": 90, "end": 200, "text": "b"}]},
+         [("a", 0, 90), ("b", 90, 200)]),
+        ({"results": [{"alternatives": [{"words": [{"word": "a", "startTime": "0s", "endTime": "1s"}]}]},
+                      {"alternatives": [{"words": [{"word": "b", "startTime": "1s", "endTime": "2s"}]}]},
+                      {"alternatives": [{"words": [
+                          {"word": "a", "startTime": "0s", "endTime": "1s", "speakerTag": 1},
+                          {"word": "b", "startTime": "1s", "endTime": "2s", "speakerTag": 2}]}]}]},
+         [("a", 0, 1), ("b", 1, 2)]),
         ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
     ],
     ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none",
@@ -273,7 +287,9 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
          "no number of the first",
          "webvtt with commas and ruby", "layers", "transformers",
          "whisper.cpp's stamps",
-         "google", "deepgram", "assemblyai", "clova", "json3", "half a surrogate"],
+         "google", "deepgram", "assemblyai", "clova", "json3", "json3 of people",
+         "sentences of transformers", "in japanese",
+         "no chunks", "long segments", "google with all of it again", "half a surrogate"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
     found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
@@ -446,6 +462,20 @@ def test_what_is_said_at_one_time_stands_beside_each_other() -> None:
     assert report.warnings == ("caption at 3 s: begins before the one before it ends, and stands clear of it",)
 
 
+def test_in_the_middle_captions_of_one_time_stand_on_both_sides() -> None:
+    raw = "".join(f"{n}\n00:00:01,000 --> 00:00:05,000\n{{\\an5}}{n}\n\n" for n in range(1, 12))
+    report = Report("talk")
+    scenario = subtitle_scenario(raw.encode(), report, WIDE, "karaoke")
+    layouts = [cue["root"]["layout"] for cue in scenario["cues"]]
+    found = [layout if isinstance(layout, str) else layout["position"]["y"] for layout in layouts]
+    height = 0.11
+    expected = [0.5 + sign * height * n for n in (1, 2, 3) for sign in (1, -1)]
+    assert found[0] == "define.middle"
+    assert found[1:7] == pytest.approx(expected, abs=0.003)
+    assert found[7:] == ["define.middle"] * 4
+    assert [warning.split("stands ")[1] for warning in report.warnings if "stands" in warning] == ["clear of it"] * 3
+
+
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
@@ -494,6 +524,12 @@ def test_a_scenario_is_no_transcript(raw: bytes) -> None:
     ("raw", "message"),
     [
         ({"segments": [{"text": "a", "start": 0, "end": 1e308}]}, "segments[0].end: '1e+308' is no time"),
+        ({"segments": [{"text": "a", "start": 0, "end": 10**400}]}, "segments[0].end: '1000"),
+        ({"words": [{"text": "a", "start": 0, "end": 10**400}]}, "words[0].end: '1000"),
+        (
+            {"results": [{"alternatives": [{"words": [{"word": "a", "startTime": {"seconds": 10**400}}]}]}]},
+            "words[0].start",
+        ),
         ({"segments": [1]}, "segments[0]: must be an object"),
         ({"segments": [{"text": "a"}]}, "segments[0]: has no time"),
         ({"segments": [{"text": "a", "start": "soon", "end": 1}]}, "segments[0].start: 'soon' is no time"),
@@ -543,6 +579,11 @@ def test_lines_stay_as_their_author_broke_them_where_they_fit() -> None:
     scenario = subtitle_scenario(raw, Report("talk"), WIDE, "plain")
     (text,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert text["text"] == "short\nand then a longer line of words"
+
+
+def test_lines_of_a_transcript_stay_too() -> None:
+    raw = encoded({"events": [{"tStartMs": 1000, "dDurationMs": 2000, "segs": [{"utf8": "as people\nwrite"}]}]})
+    assert lines_of(subtitle_scenario(raw, Report("talk"), WIDE, "plain")) == [[["as people\nwrite"]]]
 
 
 def test_right_to_left_words_stand_in_their_order() -> None:
