@@ -207,8 +207,8 @@ def burn(
         typer.Argument(
             metavar="CAPTIONS",
             show_default=False,
-            help="What to burn in: .srt, .vtt, .ass, a transcript in JSON (Whisper, WhisperX, whisper.cpp, Amazon "
-            "Transcribe), or a MotionText scenario.",
+            help="What to burn in: subtitles (.srt, .sbv, .smi, .vtt, .ass), a transcript in JSON as speech "
+            "recognition writes it (docs/captions.md), or a MotionText scenario.",
         ),
     ],
     output: Annotated[

@@ -37,7 +37,8 @@ File = Annotated[
     typer.Argument(
         metavar="FILE",
         show_default=False,
-        help="A MotionText scenario, subtitles (.srt, .vtt, .ass) or a transcript in JSON; - reads standard input.",
+        help="A MotionText scenario, subtitles (.srt, .sbv, .smi, .vtt, .ass) or a transcript in JSON; - reads "
+        "standard input.",
     ),
 ]
 Video = Annotated[

@@ -75,7 +75,8 @@ def _spoken(cue: dict[str, Any], index: int, start: float, end: float) -> Spoken
         return None
     words = [word for line in lines for word in line]
     colours = {word.colour for word in words}
-    speaker = str(cue.get("speaker") or next((found for node in _nodes(root) if (found := _speaker(node))), ""))
+    named = (params["speaker"] for node in _nodes(root) for params in _params(node) if params.get("speaker"))
+    speaker = str(cue.get("speaker") or next(named, ""))
     colour = colours.pop() if len(colours) == 1 else ""
     return Spoken(index, str(cue["id"]), start, end, lines, speaker, colour, _place(root))
 
@@ -110,7 +111,7 @@ def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
 
     With `each`, every node runs in the direction of its own text (page/index.html), else all run from left to right.
     """
-    order = sorted(range(len(line)), key=lambda place: _start_of(line[place]))
+    order = sorted(range(len(line)), key=lambda place: line[place].start or 0.0)
     if direction("".join(line[place].text for place in order)) != "rtl" or len(line) < 2:
         return line
     if any(word.start is None for word in line):
@@ -126,10 +127,6 @@ def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
         text = line[place].text.strip()
         words.append(replace(line[place], text=f" {text}" if text and spaces[between] else text))
     return words
-
-
-def _start_of(word: SpokenWord) -> float:
-    return 0.0 if word.start is None else word.start
 
 
 def _joined(line: list[SpokenWord], more: list[SpokenWord]) -> list[SpokenWord]:
@@ -166,10 +163,6 @@ def _params(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for plugin in node.get("pluginChain", ()):
         if isinstance(plugin.get("params"), dict):
             yield plugin["params"]
-
-
-def _speaker(node: dict[str, Any]) -> str:
-    return next((str(params["speaker"]) for params in _params(node) if params.get("speaker")), "")
 
 
 def _colour_of(node: dict[str, Any]) -> str:
