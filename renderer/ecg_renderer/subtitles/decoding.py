@@ -69,6 +69,7 @@ def _guessed(raw: bytes) -> tuple[str | None, str]:
 # Two letters of Windows' Western side by side are a letter of another encoding, but between Latin ones.
 _BESIDE_LATIN = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])")
 _TWO_SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff]{2}")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 _HANGUL = re.compile("[\uac00-\ud7a3]+")
 _CYRILLIC = re.compile("[\u0400-\u042f\u0490]?[\u0430-\u045f\u0491]+|[\u0400-\u042f\u0490]+")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -97,7 +98,7 @@ def _signs(share: float, encoding: str, *ranges: tuple[int, int]) -> Callable[[s
     """Tell text of Chinese or Japanese, of which that share is common signs."""
 
     def fits(text: str) -> bool:
-        if not _TWO_SIGNS.search(text) or _share(text, encoding, *ranges) < share:
+        if not _TWO_SIGNS.search(text) or _PRIVATE.search(text) or _share(text, encoding, *ranges) < share:
             return False
         return len(_BESIDE_LATIN.findall(text)) * 2 < sum(letter > "\x7f" and letter.isalpha() for letter in text)
 
@@ -129,8 +130,8 @@ _GUESSES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("cp949", "Korean", lambda text: _share(text, "euc_kr", *_COMMON_HANGUL) >= 0.8),
     ("cp874", "Thai", _thai),
     ("cp932", "Japanese", _signs(0.3, "cp932", (0x8140, 0x8396))),
-    ("gb18030", "simplified Chinese", _signs(0.8, "gb2312", (0xB0A1, 0xD7FE))),
-    ("big5", "traditional Chinese", _signs(0.8, "big5", (0xA440, 0xC67E))),
+    ("gb18030", "simplified Chinese", _signs(0.9, "gb2312", (0xB0A1, 0xD7FE))),
+    ("big5", "traditional Chinese", _signs(0.9, "big5", (0xA440, 0xC67E))),
     ("cp1251", "Cyrillic", _cyrillic),
     ("cp949", "Korean", _any_korean),
     ("cp1252", "a Western language", lambda text: True),
