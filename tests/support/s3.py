@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ class S3Server:
         assert process
         process.send_signal(signal.SIGSTOP)
         try:
+            while not _stopped(process.pid):  # on a busy machine it takes a moment, and a request is answered in it
+                time.sleep(0.005)
             yield
         finally:
             process.send_signal(signal.SIGCONT)
@@ -213,3 +216,9 @@ class Bucket:
     def _listed(self, operation: str, field: str) -> list[Any]:
         pages = self.server.client.get_paginator(operation).paginate(Bucket=self.name)
         return [found for page in pages for found in page.get(field, [])]
+
+
+def _stopped(pid: int) -> bool:
+    """Tell whether no thread of a process runs any more."""
+    states = (task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(state == "T" for state in states)
