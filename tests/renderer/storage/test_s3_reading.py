@@ -65,7 +65,7 @@ FROM_S3 = (
     *("late picture", "late picture, mkv", "late picture, ts", "all late", "edit list", "begins within a group"),
     *("longer sound, mkv", "longer sound, no lengths", "one picture", "gif with a held end", "10 a second"),
     *("variable", "interlaced", "alpha, vp9", "raw h264"),
-    *("held last picture", "ts that breaks off", "gif without its end"),
+    *("held last picture", "ts that breaks off"),
 )
 
 
