@@ -21,7 +21,7 @@ endif
 
 # Three sessions at once, about as long: none keeps a core busy, each also waits for processes and clocks.
 FIRST := $(addprefix tests/renderer/,capture cli origin plugins streaming)
-SECOND := $(addprefix tests/renderer/,nvenc render) tests/shim
+SECOND := $(addprefix tests/renderer/,nvenc render worker) tests/shim
 test-first:
 	@$(BIN)/python -m pytest -q -m "not cluster" $(FIRST)
 
