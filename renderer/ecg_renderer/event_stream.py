@@ -22,7 +22,7 @@ from ecg_api.plan import Plan
 from ecg_renderer.errors import ManifestError, RenderError
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles
 from ecg_renderer.media.filters import decimal
-from ecg_renderer.media.process import Progress, input_name, run_ffmpeg, source_options
+from ecg_renderer.media.process import Progress, input_name, option_words, run_ffmpeg, source_options
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import RunRequest
 from ecg_renderer.storage import CellStore, FileStorage, open_storage
@@ -249,7 +249,7 @@ def sound_arguments(pieces: SoundPieces, files: CellFiles) -> list[str]:
     muxer = "movflags=+empty_moov+default_base_moof+frag_discont:use_editlist=0:avoid_negative_ts=disabled"
     return [
         "-copyts",
-        *(word for name, value in options.items() for word in (f"-{name}", str(value))),
+        *option_words(options),
         *("-i", input_name(pieces.url)),
         *("-filter_complex", f"[0:{source.audio[0].index}]{','.join(chain)}[sound]", "-map", "[sound]"),
         *("-c:a", "aac", "-b:a", "160k", "-map_metadata", "-1", "-output_ts_offset", decimal(first + lead)),

@@ -268,7 +268,7 @@ class LocalRun:
             if number not in missing | missing_alone
         }
         prepared = prepared.reusing(kept, self._request.cutting)
-        self._warn(text for text in prepared.plan.warnings if text not in self._warnings)
+        self._warn(prepared.plan.warnings)
         segments = map(prepared.plan.cells_of, prepared.plan.segments)
         return prepared, [Part(*run) for cells in segments for run in alike(cells, missing, missing_alone)]
 
@@ -363,8 +363,9 @@ class LocalRun:
             self._say(text)
 
     def _say(self, text: str) -> None:
-        self._warnings.append(text)
-        self._observer.warn(text)
+        if text not in self._warnings:
+            self._warnings.append(text)
+            self._observer.warn(text)
 
     @contextmanager
     def _timed(self, stage: Stage) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 
@@ -34,10 +33,7 @@ def kubelet(plane: KueuePlane) -> Iterator[FakeKubelet]:
 
 @pytest.fixture
 def namespace(plane: KueuePlane) -> str:
-    name = f"t-{secrets.token_hex(4)}"
-    plane.kubectl("create", "namespace", name)
-    plane.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=20s")
-    return name
+    return plane.new_namespace()
 
 
 def give(plane: KueuePlane, namespace: str, **amounts: str) -> None:

@@ -168,6 +168,13 @@ class ControlPlane:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
+    def new_namespace(self) -> str:
+        """Create a namespace in which pods can be made; return its name."""
+        name = f"t-{secrets.token_hex(4)}"
+        self.kubectl("create", "namespace", name)
+        self.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=20s")
+        return name
+
     def kubeconfig_for(self, account: str, namespace: str) -> Path:
         """Return a kubeconfig that acts as a ServiceAccount, to try its permissions for real."""
         token = self.kubectl("create", "token", account, "--namespace", namespace, "--duration=2h").strip()

@@ -7,7 +7,7 @@ merge_arguments     cells + sound of the source -> the result, nothing encoded a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -34,7 +34,7 @@ from ecg_renderer.media.filters import (
     tone_map_filters,
 )
 from ecg_renderer.media.placing import output_start
-from ecg_renderer.media.process import input_name, source_options
+from ecg_renderer.media.process import input_name, option_words, source_options
 from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Area, Box, packed
 
@@ -221,10 +221,10 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
         named.insert(0, (job.source.video, "v:0"))
     return [
         "-copyts",
-        *(*_words(pictures), "-i", "pipe:0"),
-        *(*_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
+        *(*option_words(pictures), "-i", "pipe:0"),
+        *(*option_words(source_options(job.url, insist=True)), "-i", input_name(job.url)),
         *texts,
-        *("-map", "0:v:0", *maps, *_words(options | coding)),
+        *("-map", "0:v:0", *maps, *option_words(options | coding)),
         *(word for facts, place in named for word in _naming(facts, place, job.target)),
         *("-f", job.target.format, f"file:{job.output}"),
     ]
@@ -240,10 +240,6 @@ def _naming(facts: TrackFacts, place: str, target: Target) -> list[str]:
         tags["handler_name"] = facts.title  # where some players look for it
     words = [word for name, text in tags.items() if text for word in (f"-metadata:s:{place}", f"{name}={text}")]
     return [*words, f"-disposition:{place}", "+".join(sorted(_DISPOSITIONS.intersection(facts.dispositions))) or "0"]
-
-
-def _words(options: Mapping[str, Any]) -> list[str]:
-    return [word for name, value in options.items() for word in (f"-{name}", str(value))]
 
 
 def _container_options(target: Target) -> dict[str, Any]:

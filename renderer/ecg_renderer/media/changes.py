@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.process import input_name, read_ffmpeg, run_ffprobe, source_options
+from ecg_renderer.media.process import input_name, option_words, read_ffmpeg, run_ffprobe, source_options
 
 SECONDS = 300
 # The units of each codec that hold a picture's size.
@@ -69,5 +69,4 @@ async def _key_frame_shapes(url: str, video: str) -> list[str]:
 
 
 def _input(url: str) -> list[str]:
-    options = [word for name, value in source_options(url, insist=True).items() for word in (f"-{name}", str(value))]
-    return [*options, "-i", input_name(url)]
+    return [*option_words(source_options(url, insist=True)), "-i", input_name(url)]

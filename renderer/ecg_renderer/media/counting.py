@@ -22,6 +22,7 @@ from ecg_renderer.media.process import (
     Progress,
     input_name,
     is_remote,
+    option_words,
     run_ffmpeg,
     run_ffprobe,
     says_away,
@@ -77,7 +78,7 @@ async def read(
 
     `insist`: connect again when the network fails. Raises TimeoutError after `seconds`.
     """
-    options = [word for name, value in source_options(url, insist=insist).items() for word in (f"-{name}", str(value))]
+    options = option_words(source_options(url, insist=insist))
     name = input_name(url)
     words = [*options, *arguments, name]
     return await run_ffprobe(words, seconds=seconds, redact={f"{name}: ": ""}, on_line=on_line)
@@ -184,7 +185,7 @@ async def untimed(url: str, stream: dict[str, Any], display: str, video: str) ->
         nonlocal frames
         frames = progress.frame
 
-    options = [word for name, value in source_options(url, insist=True).items() for word in (f"-{name}", str(value))]
+    options = option_words(source_options(url, insist=True))
     counted = ["-map", f"0:{video}", "-vf", "settb=1,setpts=N", "-fps_mode", "passthrough", "-f", "null", "-"]
     try:
         async with asyncio.timeout(COUNT_SECONDS):
@@ -264,7 +265,7 @@ async def lit(url: str, facts: SourceFacts) -> SourceFacts:
 
 async def is_telecined(url: str, facts: SourceFacts) -> bool:
     """Tell whether fields repeat as in a film that was telecined: of each ten, two are those of the picture before."""
-    options = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
+    options = option_words(source_options(url))
     middle = ["-ss", f"{facts.duration_seconds / 2:.3f}", "-t", str(_FIELDS_SECONDS)]
     sampled = ["-map", f"0:{specifier(facts)}", "-vf", "idet", "-f", "null", "-"]
     try:

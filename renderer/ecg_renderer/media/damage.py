@@ -20,7 +20,7 @@ from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import RenderError
 from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.placing import FREE_CLOCKS, presentation_zero, seek_seconds
-from ecg_renderer.media.process import UNTIMED_FORMATS, input_name, read_ffmpeg, source_options
+from ecg_renderer.media.process import UNTIMED_FORMATS, input_name, option_words, read_ffmpeg, source_options
 
 SECONDS = 600
 _APART_SECONDS = 1.0
@@ -42,7 +42,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     seek = seek_seconds(source, start)
     if seek is not None:
         options |= {"ss": seek, "seek_timestamp": 1, "noaccurate_seek": ""}
-    words = [word for name, value in options.items() for word in (f"-{name}", str(value)) if word]
+    words = [word for word in option_words(options) if word]
     log = ["-copyts", "-debug_ts", "-loglevel", "repeat+info"]
     untimed = source.container in UNTIMED_FORMATS
     reader = _LogReader(ceil((source.start + end) / source.tick), counting=untimed)

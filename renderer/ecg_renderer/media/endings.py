@@ -16,7 +16,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.process import input_name, is_remote, local_path, read_ffmpeg, source_options
+from ecg_renderer.media.process import input_name, is_remote, local_path, option_words, read_ffmpeg, source_options
 
 _FETCH_SECONDS = 60
 # Of a source on the web no more than this is fetched once more: its beginning, or its end.
@@ -80,7 +80,7 @@ async def early_end(url: str, container: str, size: int, pictures_end: int) -> E
 async def _fetched(url: str, start: int, length: int) -> BinaryIO | None:
     """Return `length` bytes of what is on the web; None if less than that comes: the network may have failed."""
     options = source_options(url, insist=True) | {"format_whitelist": "data", "f": "data", "skip_initial_bytes": start}
-    words = [word for name, value in options.items() for word in (f"-{name}", str(value))]
+    words = option_words(options)
     copied = ["-i", input_name(url), "-map", "0", "-c", "copy", "-f", "data", "-fs", str(length), "pipe:1"]
     with suppress(RenderError, TimeoutError):
         found = (await read_ffmpeg([*words, *copied], seconds=_FETCH_SECONDS)).output

@@ -386,6 +386,11 @@ def source_options(url: str, *, insist: bool = False) -> dict[str, str | int]:
     return options
 
 
+def option_words(options: Mapping[str, object]) -> list[str]:
+    """Return options by name as a command line has them."""
+    return [word for name, value in options.items() for word in (f"-{name}", str(value))]
+
+
 def _certificate_options() -> dict[str, str | int]:
     # FFmpeg believes any certificate unless told otherwise.
     options: dict[str, str | int] = {"tls_verify": 1}

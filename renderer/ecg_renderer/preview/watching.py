@@ -13,7 +13,7 @@ from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.film import Film
 from ecg_renderer.looking import Looker, look_at
 from ecg_renderer.media.facts import specifier
-from ecg_renderer.media.process import Progress, input_name, run_ffmpeg, source_options
+from ecg_renderer.media.process import Progress, input_name, option_words, run_ffmpeg, source_options
 from ecg_renderer.model import FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job, versions
 from ecg_renderer.request import RunRequest
@@ -203,7 +203,7 @@ def plays_itself(prepared: PreparedJob) -> bool:
 
 def copy_arguments(source: SourceFacts, url: str, output: Path) -> list[str]:
     """Return FFmpeg's arguments that write a small H.264 copy of the video at `url`, which every browser plays."""
-    opened = [word for name, value in source_options(url).items() for word in (f"-{name}", str(value))]
+    opened = option_words(source_options(url))
     picture = ["-vf", f"scale=-2:min({COPY_HEIGHT}\\,trunc(ih/2)*2),format=yuv420p"]
     video = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "28", "-g", "25"]
     sound = ["-map", "0:a:0?", "-c:a", "aac", "-ac", "2"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +37,6 @@ def kubelet(plane: ControlPlane) -> Iterator[FakeKubelet]:
 @pytest.fixture
 def namespace(plane: ControlPlane, kubelet: FakeKubelet) -> Iterator[str]:
     """A new namespace in which pods can be made."""
-    name = f"t-{secrets.token_hex(4)}"
-    plane.kubectl("create", "namespace", name)
-    plane.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=20s")
+    name = plane.new_namespace()
     yield name
     kubelet.scripts.pop(name, None)
