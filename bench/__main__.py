@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.footage import HEIGHT, SOURCE, footage
 from bench.report import page, tables
 from bench.results import Measured
-from bench.runner import Comparing, Say, beside_nvenc, capture_costs, compare, edit, plugin_costs
+from bench.runner import Comparing, Say, beside_nvenc, capture_costs, compare, edit, exports, plugin_costs
 from bench.scenarios import DRESSES
 from ecg_renderer.served import known_plugins
 
@@ -51,7 +51,7 @@ def rows(seconds: int, rounds: int, *, quick: bool) -> list[Row]:
 # Those that are measured when nothing is said; "many" takes a quarter of an hour.
 PARTS = (
     *(name for name in DRESSES if name != "many"),
-    *("top-and-bottom-4k", "one-frame", "edit", "nvenc", "capture", "plugins"),
+    *("top-and-bottom-4k", "one-frame", "edit", "exports", "nvenc", "capture", "plugins"),
 )
 
 
@@ -130,6 +130,9 @@ def _measure(
     edits = []
     if edited_seconds:
         edits.append(edit(program, "typical", footage(edited_seconds, source), edited_seconds, say))
+    exported = []
+    if "exports" in parts:
+        exported.append(exports(program, "typical", footage(usual[0], source), usual[0], say))
     nvenc = []
     if "nvenc" in parts:
         seconds, rounds = usual
@@ -137,7 +140,8 @@ def _measure(
     clip = footage(QUICK_SECONDS, source) if parts & {"capture", "plugins"} else source
     captures = capture_costs(program, clip, QUICK_SECONDS, say) if "capture" in parts else []
     names = list(known_plugins()) if "plugins" in parts else []
-    return Measured(comparisons, edits, captures, plugin_costs(program, clip, QUICK_SECONDS, names, say), nvenc)
+    plugins = plugin_costs(program, clip, QUICK_SECONDS, names, say)
+    return Measured(comparisons, edits, exported, captures, plugins, nvenc)
 
 
 if __name__ == "__main__":

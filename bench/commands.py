@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,15 @@ def render(
     *,
     edited: bool = False,
     encoder: str = "x264",
+    also: Sequence[str] = (),
 ) -> list[str]:
     """Return our render of scenario `name`; what an earlier one left over in `directory` is used again.
 
-    `edited`: a word in the middle of the video is another one.
+    `edited`: a word in the middle of the video is another one. `also`: further results, by file name.
     """
     job = write_job(clip, name, seconds, directory, edited=edited, encoder=encoder)
-    return [*renderer.program, "run", str(job), "--json", "--cells", str(directory / "cells")]
+    further = [word for name in also for word in ("--also", str(directory / name))]
+    return [*renderer.program, "run", str(job), "--json", "--cells", str(directory / "cells"), *further]
 
 
 def captions_only(renderer: Renderer, job: Path, frames: int, *, stages: int = 1, capture: str = "auto") -> list[str]:

@@ -35,7 +35,7 @@ from bench.footage import footage
 from bench.scenarios import scenario
 from bench.table import Table
 
-PARTS = ("posting", "polling", "rendering")
+PARTS = ("posting", "polling", "rendering", "watching")
 RESULTS = Path(__file__).with_name("http.md")
 EVERY = 5.0
 LIMIT = 3.0
@@ -45,6 +45,8 @@ SCENARIO_BYTES = 5_000_000
 SECONDS_TO_START = 60.0
 RENDERED_HEIGHT = 360
 LONGEST_RENDER = 600
+WATCHED_SECONDS = (30, 120)
+PLAYABLE_WITHIN = 10.0
 
 
 def main(
@@ -71,6 +73,8 @@ def main(
             tables += [_polling(service, video, pollers, seconds, jobs)] if "polling" in parts else []
         if "rendering" in parts:
             tables.append(_rendering(renders))
+        if "watching" in parts:
+            tables.append(_watching())
     except BenchError as error:
         raise SystemExit(f"bench: {error}") from None
     for table in tables:
@@ -193,6 +197,44 @@ def _rendering(jobs: int) -> Table:
             ("processor time a job", "", f"{used / jobs:.2f} s"),
         ],
     )
+
+
+def _watching() -> Table:
+    """Return how soon the beginning of a video that was posted can be played; each job is cancelled then."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="ecg-bench-") as folder, _service(Path(folder)) as service:
+        for number, seconds in enumerate((WATCHED_SECONDS[0], *WATCHED_SECONDS)):
+            clip, words = footage(seconds), json.dumps(scenario("typical", seconds)).encode()
+            job, began = f"watched-{number}", time.monotonic()
+            asyncio.run(_post_all(service.port, [_body(job, clip.as_uri(), words, {"live": True})]))
+            _wait_until_playable(service.port, job)
+            taken = time.monotonic() - began
+            _cancel(service.port, job)
+            which = f"{seconds} s of 1080p, {'a later job' if number else 'the first job on a machine'}"
+            rows.append((which, f"{PLAYABLE_WITHIN:g} s", f"{taken:.1f} s"))
+    return Table(
+        "From POST to the first second that can be played",
+        "One job at a time, typical captions: until the playlists of picture and sound both list a piece.",
+        ("what", "target", "measured"),
+        rows,
+    )
+
+
+def _wait_until_playable(port: int, job: str) -> None:
+    deadline = time.monotonic() + LONGEST_RENDER
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/render/{job}", timeout=30) as client:
+        while time.monotonic() < deadline:
+            answers = [client.get(f"live/{name}.m3u8") for name in ("video", "sound")]
+            if all(answer.status_code == httpx.codes.OK and "#EXTINF" in answer.text for answer in answers):
+                return
+            time.sleep(0.05)
+    raise BenchError(f"{job} could not be watched within {LONGEST_RENDER} s.")
+
+
+def _cancel(port: int, job: str) -> None:
+    httpx.post(f"http://127.0.0.1:{port}/api/render/{job}/cancel", timeout=30).raise_for_status()
+    while httpx.get(f"http://127.0.0.1:{port}/api/render/{job}/status", timeout=30).json()["status"] != "cancelled":
+        time.sleep(0.05)
 
 
 def _wait_until_rendered(port: int, job: str) -> None:
@@ -343,8 +385,8 @@ def _scenario(size: int) -> bytes:
     return json.dumps({"version": "2.0", "cues": [{"id": f"cue-{n}", "root": root} for n in range(cues)]}).encode()
 
 
-def _body(job_id: str, video: str, scenario: bytes) -> bytes:
-    rest = {"jobId": job_id, "videoUrl": video, "options": {}, "callbackUrl": "http://127.0.0.1:9/callback"}
+def _body(job_id: str, video: str, scenario: bytes, options: dict[str, Any] | None = None) -> bytes:
+    rest = {"jobId": job_id, "videoUrl": video, "options": options or {}, "callbackUrl": "http://127.0.0.1:9/callback"}
     return json.dumps(rest)[:-1].encode() + b', "scenario": ' + scenario + b"}"
 
 

@@ -9,6 +9,7 @@ from bench.results import (
     CaptureCost,
     Comparison,
     Edit,
+    Exports,
     Measured,
     Quantity,
     Run,
@@ -29,9 +30,10 @@ def tables(measured: Measured) -> list[Table]:
     """Return the tables for which something was measured."""
     comparisons = measured.comparisons
     made = [
-        verdicts(comparisons, measured.edits),
+        verdicts(comparisons, measured.edits, measured.exports),
         _against_ffmpeg(comparisons),
         _edits(measured.edits),
+        _exports(measured.exports),
         _spending(comparisons),
         _stages(comparisons),
         _own_account(comparisons),
@@ -83,6 +85,20 @@ def _edits(edits: Sequence[Edit]) -> Table:
         "After an edit",
         "The whole command, seconds wall / CPU: from nothing, and again after a word in the middle was changed.",
         ("clip", "from nothing", "one word changed", "share of the wall clock", "cells from the store"),
+        rows,
+    )
+
+
+def _exports(exports: Sequence[Exports]) -> Table:
+    rows = [
+        (f"{each.name} {each.seconds} s", *map(_seconds, (each.video, each.captions, each.together)))
+        for each in exports
+    ]
+    return Table(
+        "Every export of a job",
+        "The whole command, seconds wall / CPU: the video; its captions alone (`.mov`) when the video is there; "
+        "from nothing, all at once, with subtitles (`.srt`).",
+        ("clip", "the video", "captions alone", "all at once"),
         rows,
     )
 
@@ -220,6 +236,10 @@ def _raw(run: Run) -> tuple[str, ...]:
 
 
 _QUANTITIES: tuple[Quantity, ...] = ("wall", "cpu")
+
+
+def _seconds(run: Run) -> str:
+    return _pair(run.measured.wall, run.measured.cpu)
 
 
 def _pair(wall: float | None, cpu: float | None) -> str:

@@ -84,6 +84,23 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Exports:
+    """A video; then its captions alone, the video being kept; then all at once from nothing, with subtitles too."""
+
+    name: str
+    seconds: int
+    video: Run
+    captions: Run
+    together: Run
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The wall clock of the captions alone and of all at once, of that of the video."""
+        captions, together = (run.measured.wall / self.video.measured.wall for run in (self.captions, self.together))
+        return captions, together
+
+
+@dataclass(frozen=True)
 class CaptureCost:
     """What one way of taking caption pictures costs, start-up taken off."""
 
@@ -104,6 +121,7 @@ class Measured:
 
     comparisons: list[Comparison] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
+    exports: list[Exports] = field(default_factory=list)
     captures: list[CaptureCost] = field(default_factory=list)
     plugins: list[CaptureCost] = field(default_factory=list)
     nvenc: list[Comparison] = field(default_factory=list)  # against decoding alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from bench.errors import BenchError
 from bench.footage import RATE
 from bench.measure import Measurement, measure
 from bench.nvenc import canned_driver
-from bench.results import CaptureCost, Comparison, Edit, Round, Run
+from bench.results import CaptureCost, Comparison, Edit, Exports, Round, Run
 
 Say = Callable[[str], None]
 BROWSER_KINDS = ("chromium", "node")
@@ -85,6 +86,26 @@ def edit(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> E
             run = _measured(command, place, label, say, renderer.environment)
             runs.append(Run(run.measured, _stats(run.measured.stdout)))
     return Edit(name, seconds, *runs)
+
+
+def exports(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> Exports:
+    """Render a video; draw its captions alone, for which the video is kept; and from nothing both, and subtitles."""
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="ecg-bench-") as directory:
+        place, again = Path(directory) / "one", Path(directory) / "all"
+        kinds = {
+            "the video": (place, []),
+            "its captions alone": (place, ["captions.mov"]),
+            "all at once": (again, ["captions.mov", "subtitles.srt"]),
+        }
+        for kind, (folder, also) in kinds.items():
+            (folder / "cells").mkdir(parents=True, exist_ok=True)
+            if folder is again:
+                shutil.copytree(place / "cells" / "selfcheck", again / "cells" / "selfcheck")
+            command = render(renderer, clip, name, seconds, folder, also=also)
+            run = _measured(command, folder, f"{name} {seconds} s, {kind}", say, renderer.environment)
+            runs.append(Run(run.measured, _stats(run.measured.stdout)))
+    return Exports(name, seconds, *runs)
 
 
 def capture_costs(

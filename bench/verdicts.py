@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from bench.results import Comparison, Edit, Quantity, Run, memory_growth, memory_peak
+from bench.results import Comparison, Edit, Exports, Quantity, Run, memory_growth, memory_peak
 from bench.table import Table
 
 TARGETS = {"typical": 1.20, "busy": 1.25}
@@ -24,18 +24,20 @@ FLAT = 1.05  # memory of the second half of a long run over that of the first
 SAME_RATIO = 0.03  # equal runs differ by as much from noise alone
 
 EDIT_COUNTS_FROM_SECONDS = 600
+CAPTIONS_ALONE, TOGETHER = 0.6, 1.4  # of the wall clock of the video
 EDIT_SHARE, EDIT_SECONDS = 0.04, 14.0  # of rendering ten minutes from nothing, and at most
 
 _QUANTITIES: tuple[Quantity, ...] = ("wall", "cpu")
 Verdict = tuple[str, str, str, bool]
 
 
-def verdicts(comparisons: Sequence[Comparison], edits: Sequence[Edit] = ()) -> Table:
+def verdicts(comparisons: Sequence[Comparison], edits: Sequence[Edit] = (), exports: Sequence[Exports] = ()) -> Table:
     """Return the table of targets, what was measured, and whether they are met."""
     runs = [each.ours for comparison in comparisons for each in comparison.rounds]
     ratios = [*_ratios(comparisons), *_start(comparisons), *_growth(comparisons)]
     runs += [run for each in edits for run in (each.first, each.again)]
-    found = [*ratios, *_edits(edits), *_dropped(runs), *_memory(comparisons), *_leaks(runs)]
+    runs += [run for each in exports for run in (each.video, each.captions, each.together)]
+    found = [*ratios, *_edits(edits), *_exports(exports), *_dropped(runs), *_memory(comparisons), *_leaks(runs)]
     rows = [(what, target, measured, "yes" if met else "**no**") for what, target, measured, met in found]
     header = ("what", "target", "measured", "met")
     return Table("Targets", "Ratios are those of the best round.", header, rows)
@@ -86,6 +88,13 @@ def _edits(edits: Sequence[Edit]) -> Iterable[Verdict]:
             met = each.share <= EDIT_SHARE and wall <= EDIT_SECONDS
             what = f"{each.name} {each.seconds} s: one word changed"
             yield what, f"{EDIT_SHARE:.0%} and {EDIT_SECONDS:.0f} s", f"{each.share:.1%} and {wall:.1f} s", met
+
+
+def _exports(exports: Sequence[Exports]) -> Iterable[Verdict]:
+    kinds = ("captions alone / the video", CAPTIONS_ALONE), ("video, captions and subtitles / the video", TOGETHER)
+    for each in exports:
+        for (kind, most), share in zip(kinds, each.shares, strict=True):
+            yield f"{each.name} {each.seconds} s: {kind}, wall", f"at most {most}", f"{share:.2f}", share <= most
 
 
 def _dropped(runs: Sequence[Run]) -> Iterable[Verdict]:

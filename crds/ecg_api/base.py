@@ -17,6 +17,7 @@ class ApiModel(BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
         extra="forbid",
+        defer_build=True,
         frozen=True,
         allow_inf_nan=False,
     )
