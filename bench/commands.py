@@ -16,7 +16,7 @@ import yaml
 from bench.errors import BenchError
 from bench.footage import HEIGHT, RATE, WIDTH
 from bench.libass import ass_document
-from bench.scenarios import scenario, talk, with_another_word
+from bench.scenarios import EditPlace, scenario, talk, with_another_word
 
 QUALITY, CRF, PRESET = 60, 23, "veryfast"  # our quality 60 is crf 23
 
@@ -66,13 +66,13 @@ def render(
     seconds: int,
     directory: Path,
     *,
-    edited: bool = False,
+    edited: EditPlace | None = None,
     encoder: str = "x264",
     also: Sequence[str] = (),
 ) -> list[str]:
     """Return our render of scenario `name`; what an earlier one left over in `directory` is used again.
 
-    `edited`: a word in the middle of the video is another one. `also`: further results, by file name.
+    `edited`: a word near the middle of the video is another one. `also`: further results, by file name.
     """
     job = write_job(clip, name, seconds, directory, edited=edited, encoder=encoder)
     further = [word for name in also for word in ("--also", str(directory / name))]
@@ -88,12 +88,12 @@ def captions_only(renderer: Renderer, job: Path, frames: int, *, stages: int = 1
 
 
 def write_job(
-    clip: Path, name: str, seconds: int, directory: Path, *, edited: bool = False, encoder: str = "x264"
+    clip: Path, name: str, seconds: int, directory: Path, *, edited: EditPlace | None = None, encoder: str = "x264"
 ) -> Path:
     """Write scenario and RenderJob for one render into `directory`; return the RenderJob's path."""
     captions = directory / "scenario.json"
     shown = scenario(name, seconds)
-    captions.write_text(json.dumps(with_another_word(shown) if edited else shown))
+    captions.write_text(json.dumps(with_another_word(shown, edited) if edited else shown))
     options = {"fps": RATE, "quality": QUALITY, "preset": PRESET, "format": "mp4", "encoder": encoder}
     job: dict[str, Any] = {
         "apiVersion": "render.ecg.dev/v1alpha1",

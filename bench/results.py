@@ -70,17 +70,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Edit:
-    """A video rendered from nothing, and again after a word was changed."""
+    """A video rendered from nothing, and again after a word was changed: of one piece, and across a border of two."""
 
     name: str
     seconds: int
     first: Run
-    again: Run
+    within: Run
+    across: Run
 
     @property
-    def share(self) -> float:
-        """The wall clock of the second render, of that of the first."""
-        return self.again.measured.wall / self.first.measured.wall
+    def again(self) -> dict[str, Run]:
+        """The renders after an edit, by where it is."""
+        return {"within a piece": self.within, "across a border": self.across}
+
+    def share(self, again: Run) -> float:
+        """Return the wall clock of a later render, of that of the first."""
+        return again.measured.wall / self.first.measured.wall
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bench.footage import RATE
 from bench.measure import Measurement, measure
 from bench.nvenc import canned_driver
 from bench.results import CaptureCost, Comparison, Edit, Exports, Round, Run
+from bench.scenarios import EditPlace
 
 Say = Callable[[str], None]
 BROWSER_KINDS = ("chromium", "node")
@@ -76,16 +77,17 @@ def beside_nvenc(
 
 
 def edit(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> Edit:
-    """Render a video from nothing, change one word, and render it again."""
+    """Render a video from nothing, and again after one word was changed, and after another one was instead."""
     with tempfile.TemporaryDirectory(prefix="ecg-bench-") as directory:
         place = Path(directory)
         runs = []
-        for edited in (False, True):
+        places: tuple[EditPlace | None, ...] = (None, "within", "across")
+        for edited in places:
             command = render(renderer, clip, name, seconds, place, edited=edited)
-            label = f"{name} {seconds} s, {'one word changed' if edited else 'from nothing'}"
+            label = f"{name} {seconds} s, {f'one word changed, {edited}' if edited else 'from nothing'}"
             run = _measured(command, place, label, say, renderer.environment)
             runs.append(Run(run.measured, _stats(run.measured.stdout)))
-    return Edit(name, seconds, *runs)
+    return Edit(name, seconds, runs[0], within=runs[1], across=runs[2])
 
 
 def exports(renderer: Renderer, name: str, clip: Path, seconds: int, say: Say) -> Exports:

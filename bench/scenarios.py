@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, pairwise
-from typing import Any
+from typing import Any, Literal
 
 Node = dict[str, Any]
 Dress = Callable[["Cue", random.Random], list[list[Node]]]
@@ -31,6 +31,9 @@ PROSE = """
     home across quiet streets tomorrow might bring rain or sun who knows
 """
 
+EditPlace = Literal["within", "across"]
+"""Where a corrected word is seen: within one piece of finished video, or across the border of two."""
+_CELL = 10  # seconds that a piece has
 _REACH = [-0.3, 0.3]  # the editor lets most effects begin before and end after the word
 _EFFECT_PARAMS: dict[str, Node] = {
     "cwi-bouncing": {"waveHeight": 12},
@@ -100,12 +103,15 @@ def _at_the_top(cue: Node) -> Node:
     return {**cue, "root": {**cue["root"], "layout": layout}}
 
 
-def with_another_word(shown: Node) -> Node:
-    """Return a scenario in which a word of the middle cue is another one."""
+def with_another_word(shown: Node, edit: EditPlace) -> Node:
+    """Return a scenario in which a word near the middle is another one, at such a place."""
     cues = [*shown["cues"]]
-    middle = json.loads(json.dumps(cues[len(cues) // 2]))
-    middle["root"]["children"][0]["text"] = "Corrected"
-    cues[len(cues) // 2] = middle
+    spans = [[(time + reach) // _CELL for time, reach in zip(cue["domLifetime"], _REACH, strict=True)] for cue in cues]
+    wanted = edit == "across"
+    chosen = next(k for k in range(len(cues) // 2, len(cues)) if (spans[k][0] != spans[k][1]) == wanted)
+    changed = json.loads(json.dumps(cues[chosen]))
+    changed["root"]["children"][0]["text"] = "Corrected"
+    cues[chosen] = changed
     return {**shown, "cues": cues}
 
 

@@ -10,7 +10,18 @@ import pytest
 from bench.measure import Measurement
 from bench.observer import Observation
 from bench.report import page, tables
-from bench.results import CaptureCost, Comparison, Measured, Round, Run, memory_growth, shares_of_decoding, spending
+from bench.results import (
+    CaptureCost,
+    Comparison,
+    Edit,
+    Exports,
+    Measured,
+    Round,
+    Run,
+    memory_growth,
+    shares_of_decoding,
+    spending,
+)
 from bench.verdicts import verdicts
 
 
@@ -96,6 +107,21 @@ def test_the_ratio_must_not_grow_with_the_length_of_the_clip(wall: float, met: s
     assert _met([short, long])["typical: growth of the ratio from 30 s to 600 s", "at most 0.03"] == met
 
 
+@pytest.mark.parametrize(("within", "across", "met"), [(13.9, 15, "yes"), (14.1, 15, "**no**")])
+def test_an_edit_is_judged_by_where_it_is(within: float, across: float, met: str) -> None:
+    edit = Edit("typical", 600, _run(400), within=_run(within), across=_run(across))
+    rows = {row[0]: row[3] for row in verdicts([], [edit]).rows}
+    assert rows["typical 600 s: one word changed within a piece"] == met
+    assert rows["typical 600 s: one word changed across a border"] == "**no**"
+
+
+def test_exports_are_judged_by_the_clock_of_the_video() -> None:
+    exported = Exports("typical", 30, _run(20), captions=_run(11.9), together=_run(28.1))
+    rows = {row[0]: row[2:] for row in verdicts([], exports=[exported]).rows}
+    assert rows["typical 30 s: captions alone / the video, wall"] == ("0.59", "yes")
+    assert rows["typical 30 s: video, captions and subtitles / the video, wall"] == ("1.41", "**no**")
+
+
 def test_memory_growth_leaves_the_start_out() -> None:
     assert memory_growth(_run(memory=[10, 200, 500, 500, 500, 500, 500, 500, 500, 500])) == 1
     assert memory_growth(_run(memory=[400, 400, 500, 500, 500, 500, 750, 750, 750, 750])) == 1.5
@@ -114,10 +140,20 @@ def test_the_page_shows_conditions_and_every_table() -> None:
     floor = _run(10, 20, kinds={"ffmpeg": 19.0})
     cost = CaptureCost("canvas", 4, 180, 170, 0.34, 0.6, 0.5, 1.1)
     plugins = [replace(cost, scenario="glow", browser_seconds=seconds) for seconds in (0.1, 0.9)]
-    text = page({"Python": "3.11"}, tables(Measured([_comparison(Round(ours, floor, floor))], [], [cost], plugins)))
+    again = _run(1, 2, stats={"cells": 12, "cellsReused": 11})
+    measured = Measured(
+        [_comparison(Round(ours, floor, floor))],
+        edits=[Edit("typical", 120, ours, within=again, across=again)],
+        exports=[Exports("typical", 30, ours, captions=again, together=ours)],
+        captures=[cost],
+        plugins=plugins,
+    )
+    text = page({"Python": "3.11"}, tables(measured))
     assert "- Python: 3.11" in text
     assert "| typical 30 s | 10.00 / 20.00 | 10.00 / 20.00 | 11.00 / 22.00 | 1.10, 1.10 | 1.10, 1.10 |" in text
     assert "| typical 30 s | 900 | - | 0 | - | canvas | - | 1.25 |" in text
     assert "| canvas, 4 stages | 1.9 | 2.0 |" in text
     assert text.index("| glow | 5.0 | 5.3 |") < text.index("| glow | 0.6 | 0.6 |")
-    assert text.count("\n## ") == 8
+    assert "| typical 120 s, within a piece | 11.00 / 22.00 | 1.00 / 2.00 | 9.1 % | 11 of 12 |" in text
+    assert "| typical 30 s | 11.00 / 22.00 | 1.00 / 2.00 | 11.00 / 22.00 |" in text
+    assert text.count("\n## ") == 10
