@@ -204,9 +204,11 @@ def _watching() -> Table:
     rows = []
     with tempfile.TemporaryDirectory(prefix="ecg-bench-") as folder, _service(Path(folder)) as service:
         for number, seconds in enumerate((WATCHED_SECONDS[0], *WATCHED_SECONDS)):
-            clip, words = footage(seconds), json.dumps(scenario("typical", seconds)).encode()
+            clip, words = footage(seconds), scenario("typical", seconds)
+            words["cues"][0]["root"]["children"][0]["text"] = f"Number {number}"
             job, began = f"watched-{number}", time.monotonic()
-            asyncio.run(_post_all(service.port, [_body(job, clip.as_uri(), words, {"live": True})]))
+            body = _body(job, clip.as_uri(), json.dumps(words).encode(), {"live": True})
+            asyncio.run(_post_all(service.port, [body]))
             _wait_until_playable(service.port, job)
             taken = time.monotonic() - began
             _cancel(service.port, job)
