@@ -33,7 +33,7 @@ from ecg_renderer.browser import (
     find_chromium,
     sandbox_problem,
 )
-from ecg_renderer.capture.ring import Ring
+from ecg_renderer.capture.canvas import Ring
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.film import Film

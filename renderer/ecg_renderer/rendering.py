@@ -23,9 +23,9 @@ from typing import NamedTuple
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.caption_cells import CaptionCellWriter
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture
+from ecg_renderer.capture.picture import YuvaPicture, draw, sample_frames
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
-from ecg_renderer.drawing import draw, sample_frames
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
 from ecg_renderer.film import Film
 from ecg_renderer.frames import CaptionFrame, FrameQueue
@@ -40,7 +40,6 @@ from ecg_renderer.media.verify import check_cell
 from ecg_renderer.metering import RenderMeter, cores
 from ecg_renderer.model import Area, Box, Boxes, CaptureWay, apart
 from ecg_renderer.nut import NutWriter
-from ecg_renderer.picture import YuvaPicture
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import Settings
 from ecg_renderer.scenario import Finding

@@ -27,9 +27,9 @@ from ecg_api.plan import SegmentPlan
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.patches import Bytes, Capture
+from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture, draw
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.colour import Conversion, tone_map_of
-from ecg_renderer.drawing import draw
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.film import Film
 from ecg_renderer.frames import CaptionFrame
@@ -38,7 +38,6 @@ from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import run_ffmpeg
 from ecg_renderer.model import Box, FrameGrid, FrameRange
 from ecg_renderer.nut import NutWriter
-from ecg_renderer.picture import RgbaPicture, YuvaPicture
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import RunRequest, Settings
 from ecg_renderer.storage import CellStore, OutputFile

@@ -1,8 +1,8 @@
 """Chromium: where it is, how it is started, and the page in it, cut off from everything but its own files.
 
-driven         through its debugging pipe: for the fast ways to capture
-by_playwright  through Playwright: for the reference; imported only when it is needed
-launcher       starts a browser before it is asked for
+chromium   the program, its arguments and its profile
+cdp        the debugging protocol, over a pipe
+driven     a browser and its page, driven through that pipe, and started before they are asked for
 """
 
 from ecg_renderer.browser.chromium import (

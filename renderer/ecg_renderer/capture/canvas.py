@@ -1,22 +1,28 @@
-"""The fast way: the page draws its stages into a canvas and hands over changed boxes (see page/canvas-capture.js)."""
+"""The fast way: the page draws its stages into a canvas (page/canvas-capture.js) and hands over changed boxes.
+
+They come through memory that is shared with the page.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncGenerator
+import mmap
+import os
+import struct
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.browser.cdp import EventHandler, Json
-from ecg_renderer.capture.patches import Kind, Record, parse
+from ecg_renderer.capture.patches import HEADER, Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
-from ecg_renderer.capture.ring import Ring
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, plain_failures
 from ecg_renderer.film import Film
@@ -207,3 +213,75 @@ def _raise_if_failed(run: asyncio.Future[Any]) -> None:
         error = run.exception()
         if error is not None:
             raise BrowserError(f"While capturing: {error}") from error
+
+
+# --- memory shared with the page ------------------------------------------------------------------
+
+
+CONTROL_BYTES = 4096
+MAGIC = 0x52474345
+VERSION = 1
+_POSITION = struct.Struct("<Q")
+_WRITTEN_AT = 16
+_ACKNOWLEDGED_AT = 24
+
+
+class Ring:
+    """The reader's end of the ring: a file that page/ring-worker.js writes, mapped here.
+
+    The page writes into its origin's private file system. The browser's profile lies on a memory file system, so the
+    file behind it is plain memory. Where the browser keeps that file is its own business: it is found by size and by
+    the magic number in it, and where it cannot be found the caller falls back to the debugging protocol.
+    """
+
+    def __init__(self, file: Path) -> None:
+        with file.open("r+b") as handle:
+            self._memory = mmap.mmap(handle.fileno(), 0)
+        self._size = len(self._memory) - CONTROL_BYTES
+        self._data = np.frombuffer(self._memory, np.uint8, offset=CONTROL_BYTES)
+        self._read = 0
+
+    @classmethod
+    def find(cls, profile: Path, size: int) -> Ring | None:
+        """Return the ring of `size` data bytes in a browser profile, or None if there is none."""
+        for folder, _, names in os.walk(profile):
+            for name in names:
+                with suppress(OSError):  # Chromium makes and removes files of its own meanwhile
+                    file = Path(folder, name)
+                    if file.stat().st_size == CONTROL_BYTES + size and _has_magic(file, size):
+                        return cls(file)
+        return None
+
+    def records(self) -> Iterator[Record]:
+        """Yield what has been written since; a record's memory is given back when the next one is asked for."""
+        (written,) = _POSITION.unpack_from(self._memory, _WRITTEN_AT)
+        while self._read < written:
+            offset = self._read % self._size
+            left = self._size - offset
+            record = parse(self._data, offset) if left >= HEADER.size else None
+            if record is None or record.kind is Kind.SKIP:
+                self._acknowledge(left)
+                continue
+            try:
+                yield record
+            finally:  # also when the reader stops at this record: it must not come again
+                self._acknowledge(record.size)
+
+    def _acknowledge(self, size: int) -> None:
+        self._read += size
+        _POSITION.pack_into(self._memory, _ACKNOWLEDGED_AT, self._read)
+
+    def close(self) -> None:
+        """Let go of the memory; records must not be used any more."""
+        self._data = np.empty(0, np.uint8)
+        try:
+            self._memory.close()
+        except BufferError:
+            # A view is still held somewhere, for example by a traceback: the map goes when that goes.
+            return
+
+
+def _has_magic(file: Path, size: int) -> bool:
+    with file.open("rb") as handle:
+        head = handle.read(12)
+    return len(head) == 12 and struct.unpack("<3I", head) == (MAGIC, VERSION, size)

@@ -135,7 +135,7 @@ def _capture(way: CaptureWay, request: _Request) -> RestartingCapture:
             return CanvasCapture(request.launcher, film, conversion, stages=stages, frame_timeout=frame_timeout)
         case CaptureWay.BEGINFRAME:
             # Imported when it is needed: most runs start faster without it.
-            from ecg_renderer.capture.beginframe import BeginFrameCapture
+            from ecg_renderer.capture.stepwise import BeginFrameCapture
 
             return BeginFrameCapture(film, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:

@@ -12,7 +12,7 @@ import pytest
 
 from captures import EVERY_PLUGIN, Tampering, browser_processes, film, pictures_of
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.capture import beginframe, selfcheck, ways
+from ecg_renderer.capture import selfcheck, stepwise, ways
 from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
@@ -183,7 +183,7 @@ def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.M
 def test_screenshots_are_the_last_resort_and_both_reasons_are_given(
     shot: Film, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beginframe, "BEGIN_FRAME_ARGUMENTS", ("--version",))
+    monkeypatch.setattr(stepwise, "BEGIN_FRAME_ARGUMENTS", ("--version",))
 
     way, notes = chosen(shot, launcher=BrowserLauncher(arguments=()))
 

@@ -15,7 +15,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from captures import browser_processes, film, open_way
 from ecg_renderer.browser import Browser, sandbox_problem
-from ecg_renderer.browser.by_playwright import PlaywrightBrowser
+from ecg_renderer.capture.screenshot import PlaywrightBrowser
 from ecg_renderer.errors import BrowserError
 
 Evaluate = Callable[[str, Any], Awaitable[Any]]

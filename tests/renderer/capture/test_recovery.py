@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from captures import Picture, browser_processes, cut, differing, film, open_way, pictures_of
-from ecg_renderer.browser import PROFILE_PREFIX, by_playwright, chromium, make_profile, remove_profile
-from ecg_renderer.capture import canvas
+from ecg_renderer.browser import PROFILE_PREFIX, chromium, make_profile, remove_profile
+from ecg_renderer.capture import canvas, screenshot
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
@@ -53,7 +53,7 @@ def short_undisturbed(short: Film) -> dict[str, dict[int, Picture]]:
 
 @pytest.fixture(autouse=True)
 def little_patience_with_a_hung_browser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_playwright, "CLOSE_SECONDS", 1.0)
+    monkeypatch.setattr(screenshot, "CLOSE_SECONDS", 1.0)
     monkeypatch.setattr(canvas, "LOAD_SECONDS", 5.0)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.model import Box
-from ecg_renderer.picture import RgbaPicture, YuvaPicture
 
 LIMITED = Conversion.of("bt709", full_range=False)
 FULL = Conversion.of("bt709", full_range=True)

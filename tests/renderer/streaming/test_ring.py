@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from ecg_renderer.browser import Browser, Page
+from ecg_renderer.capture.canvas import CONTROL_BYTES, MAGIC, VERSION, Ring
 from ecg_renderer.capture.patches import Kind
-from ecg_renderer.capture.ring import CONTROL_BYTES, MAGIC, VERSION, Ring
 
 SIZE = 4096
 
