@@ -36,10 +36,9 @@ from ecg_renderer.browser import (
 from ecg_renderer.capture.canvas import Ring
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.errors import BrowserError, RenderError
-from ecg_renderer.film import Film
 from ecg_renderer.media.encoder import NO_DEVICE, nvenc_problem
 from ecg_renderer.media.process import tool_path
-from ecg_renderer.model import Block, CaptureWay, FrameRange
+from ecg_renderer.model import Block, CaptureWay, Film, FrameRange
 from ecg_renderer.request import Settings
 from ecg_renderer.scenario import prepare
 from ecg_renderer.storage import CellStore, ask_s3, default_cells, s3_is_set_up

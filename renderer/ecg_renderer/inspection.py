@@ -17,9 +17,9 @@ from typing import Any
 
 from ecg_api.options import Options
 from ecg_api.renderjob import Look
-from ecg_renderer.film import Film
 from ecg_renderer.looking import Looker
 from ecg_renderer.media.probe import probe_source
+from ecg_renderer.model import Film
 from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.scenario import Finding, Picture, PluginRules, Report, Scenario, draft

@@ -19,9 +19,8 @@ from typing import Any, Protocol
 
 from ecg_renderer.browser import BrowserLauncher, Page
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.film import Film
 from ecg_renderer.fonts import FontUse, packaged, stand_in
-from ecg_renderer.model import FrameGrid
+from ecg_renderer.model import Film, FrameGrid
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import Finding, Scenario, canonical_hash

@@ -10,14 +10,18 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecg_api.rendering import StreamingStatistics
 from ecg_api.status import MemoryTrend
 from ecg_common.children import tree_memory
 from ecg_renderer.capture.patches import CaptureStatistics
 from ecg_renderer.capture.ways import CaptureChoice
-from ecg_renderer.frames import MEGABYTE, FrameQueue
+from ecg_renderer.model import MEGABYTE
 from ecg_renderer.progress import Observer, ProgressReport, Speedometer, Stage
+
+if TYPE_CHECKING:
+    from ecg_renderer.frames import FrameQueue
 
 
 class RenderMeter:

@@ -1,13 +1,20 @@
-"""Small values that several modules of the renderer hand to each other."""
+"""The values that the renderer's modules hand to each other: boxes, frames, blocks, and the film that is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from functools import reduce
-from math import ceil
+from functools import lru_cache, reduce
+from math import ceil, floor
+from typing import Any
+
+from ecg_renderer.fonts import FontUse, faces_of
+from ecg_renderer.served import PluginModule, ServedFile
+
+MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -167,3 +174,142 @@ class CaptureWay(StrEnum):
     CANVAS = "canvas"
     BEGINFRAME = "beginframe"
     SCREENSHOT = "screenshot"
+
+
+# --- what is drawn --------------------------------------------------------------------------------
+
+
+PREVIEW_HEIGHT = 360
+
+
+@dataclass(frozen=True)
+class Film:
+    """The captions that can be seen in a range of frames, and the picture that they are laid out for.
+
+    It is hashed for a cell's key, and handed to the page. So what has the same key has the same pixels.
+
+    Attributes:
+        scenario: version 2.0, as `ecg_renderer.scenario` prepares it, cut to what can be seen.
+        plugins: names of the caption plugins in it, ascending.
+        width, height: of the output, px, even.
+        rate: of the output, frames per second.
+        start: presentation time of frame 0, seconds.
+        blocks: the stretches of frames in which captions can be alive, ascending.
+        preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
+        modules: plugins among them that an origin gave, by their names; all others are our own.
+        fonts: what its texts ask for, which the scenario says too.
+    """
+
+    scenario: dict[str, Any]
+    plugins: tuple[str, ...]
+    width: int
+    height: int
+    rate: Fraction
+    blocks: tuple[Block, ...] = ()
+    preview_layout: bool = False
+    start: Fraction = Fraction(0)
+    modules: Mapping[str, PluginModule] = field(default_factory=dict)
+    fonts: tuple[FontUse, ...] = ()
+
+    @property
+    def whole(self) -> Box:
+        """The whole picture."""
+        return Box(0, 0, self.width, self.height)
+
+    def place_of(self, node_id: object) -> tuple[str, str]:
+        """Return words for where a node is, such as ` on "Hello" in the cue "c1"`, and the cue's id.
+
+        Both are empty if there is no such node.
+        """
+        for cue in self.scenario["cues"]:
+            for node in _nodes(cue["root"]):
+                if node["id"] == node_id:
+                    return f' on "{str(node.get("text", ""))[:40]}" in the cue "{cue["id"]}"', cue["id"]
+        return "", ""
+
+    def contents(self) -> dict[str, Any]:
+        """Return everything, for hashing."""
+        blocks = [[*_edges(block.frames), *map(_edges, block.replay)] for block in self.blocks]
+        briefly = {name: _digest(url) for name, url in self._own_fonts.items()}
+        scenario = {**self.scenario, "define": {**self.scenario.get("define", {}), **briefly}}
+        layout = [self.width, self.height, str(self.rate), str(self.start), self.preview_layout]
+        modules = {name: module.digest for name, module in self.modules.items()}
+        plugins = [self.plugins, modules] if modules else self.plugins
+        return {"scenario": scenario, "plugins": plugins, "layout": layout, "blocks": blocks}
+
+    def served(self) -> dict[str, ServedFile]:
+        """Return what the page gets besides its own files, by path."""
+        return {path: file for module in self.modules.values() for path, file in module.served().items()}
+
+    def page_config(self, *, stages: int, canvas: bool) -> dict[str, Any]:
+        """Return the argument of the page's `ecg.load`."""
+        own = self._own_fonts
+        define = {name: value for name, value in self.scenario.get("define", {}).items() if name not in own}
+        return {
+            "scenario": {**self.scenario, "define": define},
+            "plugins": [name for name in self.plugins if _unnumbered(name) not in self.modules],
+            "modules": self._modules_config(),
+            "fonts": {**faces_of(self.fonts), "own": own},
+            "width": self.width,
+            "height": self.height,
+            "scale": self.height / PREVIEW_HEIGHT if self.preview_layout else 1,
+            "rate": [self.rate.numerator, self.rate.denominator],
+            "start": float(self.start),
+            "stages": stages,
+            "canvas": canvas,
+        }
+
+    def _modules_config(self) -> list[dict[str, Any]]:
+        names: dict[str, list[str]] = {}
+        for name in self.plugins:
+            if module := self.modules.get(_unnumbered(name)):
+                names.setdefault(module.key, []).append(name)
+        by_key = {module.key: module for module in self.modules.values()}
+        return [by_key[key].page_config(together) for key, together in names.items()]
+
+    @property
+    def _own_fonts(self) -> dict[str, str]:
+        """The fonts inside the scenario, as data: addresses by the family that they make."""
+        entries = self.scenario.get("define", {}).items()
+        return {
+            name: value["url"]
+            for name, value in entries
+            if isinstance(value, dict) and value.get("type") == "font" and "url" in value
+        }
+
+    def even_box(self, bounds: list[float] | None) -> Box | None:
+        """Return page bounds [left, top, right, bottom] as a box on even pixels inside the picture."""
+        if bounds is None:
+            return None
+        left, top = (max(0, floor(value / 2) * 2) for value in bounds[:2])
+        right = min(self.width, ceil(bounds[2] / 2) * 2)
+        bottom = min(self.height, ceil(bounds[3] / 2) * 2)
+        return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+@lru_cache(maxsize=64)
+def _digest(url: str) -> str:
+    """Return what stands for the bytes of a font, which are hashed again for each cell."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the plugins that the cues of a prepared scenario use, ascending."""
+    nodes = (node for cue in scenario["cues"] for node in _nodes(cue["root"]))
+    return tuple(sorted({plugin["name"] for node in nodes for plugin in node.get("pluginChain", ())}))
+
+
+def _nodes(root: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(node.get("children", ()))
+
+
+def _unnumbered(name: str) -> str:
+    return name.partition("#")[0]
+
+
+def _edges(frames: FrameRange) -> tuple[int, int]:
+    return frames.start, frames.end

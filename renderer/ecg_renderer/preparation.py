@@ -25,13 +25,12 @@ from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.browser import find_chromium, page_hash
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
-from ecg_renderer.film import PREVIEW_HEIGHT, Film
 from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import known_source
 from ecg_renderer.media.process import file_identity, program_identity
 from ecg_renderer.metering import cores
-from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.model import PREVIEW_HEIGHT, Film, FrameGrid, FrameRange
 from ecg_renderer.origin import Origin, PluginOrigins, fetch
 from ecg_renderer.planning import (
     Cutting,

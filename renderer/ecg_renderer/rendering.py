@@ -27,8 +27,7 @@ from ecg_renderer.capture.picture import YuvaPicture, draw, sample_frames
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
-from ecg_renderer.film import Film
-from ecg_renderer.frames import CaptionFrame, FrameQueue
+from ecg_renderer.frames import CaptionFrame, FrameQueue, NutWriter
 from ecg_renderer.looking import look_along, look_outside, told
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads
@@ -38,8 +37,7 @@ from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
 from ecg_renderer.media.verify import check_cell
 from ecg_renderer.metering import RenderMeter, cores
-from ecg_renderer.model import Area, Box, Boxes, CaptureWay, apart
-from ecg_renderer.nut import NutWriter
+from ecg_renderer.model import Area, Box, Boxes, CaptureWay, Film, apart
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import Settings
 from ecg_renderer.scenario import Finding

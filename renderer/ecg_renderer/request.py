@@ -13,8 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ecg_api.problems import describe, unknown_word
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.errors import OptionsError
-from ecg_renderer.frames import MEGABYTE
-from ecg_renderer.model import CaptureWay, SelfCheck
+from ecg_renderer.model import MEGABYTE, CaptureWay, SelfCheck
 
 if TYPE_CHECKING:
     from ecg_renderer.planning import Cutting

@@ -31,13 +31,11 @@ from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture, draw
 from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.colour import Conversion, tone_map_of
 from ecg_renderer.errors import OptionsError
-from ecg_renderer.film import Film
-from ecg_renderer.frames import CaptionFrame
+from ecg_renderer.frames import CaptionFrame, NutWriter
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay, Pictures, still_arguments
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import run_ffmpeg
-from ecg_renderer.model import Box, FrameGrid, FrameRange
-from ecg_renderer.nut import NutWriter
+from ecg_renderer.model import Box, Film, FrameGrid, FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job
 from ecg_renderer.request import RunRequest, Settings
 from ecg_renderer.storage import CellStore, OutputFile

@@ -26,8 +26,7 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.capture.stepwise import BeginFrameCapture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, CaptureWay, FrameGrid, FrameRange
+from ecg_renderer.model import Area, Block, CaptureWay, Film, FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, film_of
 from ecg_renderer.scenario import PluginRules, draft
 from ecg_renderer.served import PluginModule, known_plugins

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
-from ecg_renderer.film import Film
+from ecg_renderer.model import Film
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from ecg_renderer.served import ServedFile
 from plugin_page import ORIGIN, serve

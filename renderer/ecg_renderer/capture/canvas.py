@@ -25,8 +25,7 @@ from ecg_renderer.capture.patches import HEADER, Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout, plain_failures
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, CaptureWay
+from ecg_renderer.model import Area, Block, CaptureWay, Film
 
 log = logging.getLogger(__name__)
 

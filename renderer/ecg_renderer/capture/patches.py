@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_renderer.browser import Page
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, Box, CaptureWay
+from ecg_renderer.model import Area, Block, Box, CaptureWay, Film
 
 Bytes = NDArray[np.uint8]
 

@@ -15,8 +15,7 @@ from ecg_renderer.browser import Page
 from ecg_renderer.browser.cdp import EventHandler
 from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, PluginFailure, Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, Box, CaptureWay, apart
+from ecg_renderer.model import Area, Block, Box, CaptureWay, Film, apart
 from ecg_renderer.served import SERVED_BELOW
 
 T = TypeVar("T")

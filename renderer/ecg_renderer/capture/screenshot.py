@@ -24,8 +24,7 @@ from ecg_renderer.browser.chromium import (
 from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.film import Film
-from ecg_renderer.model import Box, CaptureWay
+from ecg_renderer.model import Box, CaptureWay, Film
 from ecg_renderer.served import ORIGIN, ServedFile, answer_to, check_packages
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ecg_renderer.capture.patches import Bytes, Capture
 from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, FrameRange
+from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, Film, FrameRange
 
 TOLERANCE = 3
 # Skia snaps the ends of curves to quarters of a pixel. Two ways add up the same position in another order, so now and

@@ -23,8 +23,7 @@ from ecg_renderer.capture.patches import BoxOutgrownError, Bytes, Kind, Record
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.film import Film
-from ecg_renderer.model import Area, Block, Box, CaptureWay
+from ecg_renderer.model import Area, Block, Box, CaptureWay, Film
 
 NOTHING = np.empty(0, np.uint8)
 

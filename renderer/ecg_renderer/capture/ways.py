@@ -23,8 +23,7 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_check, frames_to_measure
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay, SelfCheck, around
+from ecg_renderer.model import CaptureWay, Film, SelfCheck, around
 
 log = logging.getLogger(__name__)
 

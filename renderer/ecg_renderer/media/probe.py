@@ -26,7 +26,6 @@ from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.changes import later_shapes, may_change
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
     CONVERT_HINT,
@@ -35,7 +34,9 @@ from ecg_renderer.media.counting import (
     frame_times,
     is_telecined,
     later_picture,
+    later_shapes,
     lit,
+    may_change,
     sound_end,
     untimed,
     with_held_end,

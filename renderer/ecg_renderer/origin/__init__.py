@@ -1,7 +1,7 @@
 """Plugins from an origin: which servers may be asked, what is fetched of them, and their pictures that move.
 
 The servers are a list of whoever runs the machine, from which a job chooses. Imported lightly: `fetching` loads a
-client of the web, `pictures` a decoder.
+client of the web and a decoder.
 """
 
 from __future__ import annotations

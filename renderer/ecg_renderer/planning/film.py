@@ -10,8 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.film import Film, plugins_in
-from ecg_renderer.model import Block, FrameGrid, FrameRange
+from ecg_renderer.model import Block, Film, FrameGrid, FrameRange, plugins_in
 from ecg_renderer.scenario import Scenario, font_uses, plugin_key
 from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, CueSpan
 from ecg_renderer.served import PluginModule

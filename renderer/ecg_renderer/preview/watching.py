@@ -10,11 +10,10 @@ from typing import Any
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import BrowserError, RenderError
-from ecg_renderer.film import Film
 from ecg_renderer.looking import Looker, look_at
 from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.process import Progress, input_name, option_words, run_ffmpeg, source_options
-from ecg_renderer.model import FrameRange
+from ecg_renderer.model import Film, FrameRange
 from ecg_renderer.preparation import PreparedJob, prepare_job, versions
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Finding

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
 
 from ecg_api.plan import SegmentPlan
 from ecg_api.pods import PodProgress
-from ecg_renderer.frames import QueueStatistics
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.metering import MemoryMeter, RenderMeter
 from ecg_renderer.progress import ProgressReport, Stage
+
+if TYPE_CHECKING:
+    from ecg_renderer.frames import QueueStatistics
 
 LINE_SECONDS = 10.0
 UPLOADING = "uploading"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from ecg_renderer.frames import MEGABYTE
+from ecg_renderer.model import MEGABYTE
 from ecg_renderer.worker.live import Moment
 
 

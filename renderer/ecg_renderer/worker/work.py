@@ -35,7 +35,6 @@ from ecg_renderer.media.encoder import (
     without_nvenc,
 )
 from ecg_renderer.media.process import is_remote
-from ecg_renderer.origin.pictures import with_pictures
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
 from ecg_renderer.scenario import Scenario
@@ -116,6 +115,11 @@ def _source_name(plan: Plan) -> str:
 
 async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:
     """Return the fetched plugins of a plan, as they were when it was made."""
+    if not plan.plugins:
+        return {}
+    # Imported when there are any: it loads a client of the web and a decoder.
+    from ecg_renderer.origin.fetching import with_pictures
+
     digests = sorted({file.sha256 for plugin in plan.plugins for file in plugin.files})
     found = await work.do_all([partial(_get_plugin_file, digest) for digest in digests], at_once=_TRANSFERS)
     bodies = dict(zip(digests, found, strict=True))

@@ -13,7 +13,7 @@ import pytest
 from captions import Json
 from captures import EVERY_PLUGIN, Picture, differing, film, frames_of, open_way, pictures_of
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
-from ecg_renderer.film import Film
+from ecg_renderer.model import Film
 from own_thread import in_own_thread
 from plugin_page import scenario
 from preview_page import Preview, open_preview, similarity

@@ -16,8 +16,7 @@ from ecg_renderer.capture import selfcheck, stepwise, ways
 from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
-from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import CaptureWay, Film
 from ecg_renderer.request import Settings
 from ecg_renderer.storage import CellStore, default_cells
 

@@ -11,8 +11,7 @@ import pytest
 
 from captions import Json, scenario, word_cue
 from captures import Picture, film, frames_of, open_way, pictures_of
-from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import CaptureWay, Film
 
 HOUR = 3600.0
 RATE = 30

@@ -23,8 +23,7 @@ from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.model import Block, Box, CaptureWay, Film
 
 FRAME_TIMEOUT = 1.5
 AFTER_PATCHES = 5

@@ -12,8 +12,7 @@ from captions import box_cue, scenario, talk
 from captures import Picture, Tampering, cut, differing, distinct, film, frames_of, open_way, pictures_of
 from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
-from ecg_renderer.film import Film
-from ecg_renderer.model import Box, Boxes, CaptureWay
+from ecg_renderer.model import Box, Boxes, CaptureWay, Film
 
 SECONDS = 1.6
 

@@ -11,7 +11,7 @@ import pytest
 
 from captions import PALETTE, scenario
 from captures import Picture, block, film, open_way, pictures_of
-from ecg_renderer.film import Film
+from ecg_renderer.model import Film
 
 SECONDS = 0.8
 

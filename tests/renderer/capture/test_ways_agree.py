@@ -8,8 +8,7 @@ import itertools
 from captions import Json, talk
 from captures import EVERY_PLUGIN, Picture, distinct, film, frames_of, open_way, pictures_of
 from ecg_renderer.capture.selfcheck import compare
-from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay
+from ecg_renderer.model import CaptureWay, Film
 
 # The share of pixels that differ by more than 3/255: ends of curves that Skia snaps another way (see selfcheck.py).
 MOST_EDGES = 0.002

@@ -14,9 +14,9 @@ import pytest
 import clips
 import command_line
 from command_line import ecg_render
-from ecg_renderer.film import Film
 from ecg_renderer.inspection import Surroundings, inspect
 from ecg_renderer.looking import Looker
+from ecg_renderer.model import Film
 from ecg_renderer.scenario import Picture
 
 SRT = "1\n00:00:00,000 --> 00:00:00,400\nHello there\n\n2\n00:00:00,500 --> 00:00:01,000\nand you\n"

@@ -14,8 +14,7 @@ from captures import Picture, browser_processes, differing, distinct, film, open
 from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
 from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.errors import BrowserError, FrameTimeout, RenderError, ScenarioError
-from ecg_renderer.film import Film
-from ecg_renderer.model import CaptureWay, around
+from ecg_renderer.model import CaptureWay, Film, around
 from plugin_origin import module
 from plugin_page import scenario
 

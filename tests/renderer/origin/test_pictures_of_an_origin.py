@@ -11,7 +11,7 @@ import pytest
 from captions import Json
 from captures import Picture, differing, film, open_way, pictures_of
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
-from ecg_renderer.film import Film
+from ecg_renderer.model import Film
 from own_thread import in_own_thread
 from plugin_origin import KEYS, module
 from plugin_page import scenario

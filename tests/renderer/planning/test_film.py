@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecg_renderer.film import Film
-from ecg_renderer.model import FrameGrid, FrameRange
+from ecg_renderer.model import Film, FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, film_of, replay_before
 from ecg_renderer.planning.film import LONGEST_BLOCK
 from ecg_renderer.scenario import Scenario

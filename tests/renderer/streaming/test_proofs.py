@@ -18,8 +18,7 @@ from ecg_renderer.capture.patches import Patch
 from ecg_renderer.capture.picture import YuvaPicture
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion
-from ecg_renderer.film import Film
-from ecg_renderer.model import Block, Box, CaptureWay
+from ecg_renderer.model import Block, Box, CaptureWay, Film
 from ecg_renderer.request import Settings
 from renders import rendered
 

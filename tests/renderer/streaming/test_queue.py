@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ecg_renderer.frames import MEGABYTE, CaptionFrame, FramePolicy, FrameQueue
+from ecg_renderer.frames import CaptionFrame, FramePolicy, FrameQueue
+from ecg_renderer.model import MEGABYTE
 
 T = TypeVar("T")
 A_MOMENT = 0.02
