@@ -18,7 +18,7 @@ from typing import Any
 import ffmpeg
 
 from ecg_api.plan import SourceFacts, Target, TrackFacts
-from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, encoder_options
+from ecg_renderer.media.codecs import CODECS, DEFAULT_THREADS, Track, encoder_options
 from ecg_renderer.media.facts import specifier
 from ecg_renderer.media.filters import (
     Filter,
@@ -35,7 +35,6 @@ from ecg_renderer.media.filters import (
 )
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import input_name, option_words, source_options
-from ecg_renderer.media.tracks import Track
 from ecg_renderer.model import Area, Box, packed
 
 LEAD_FRAMES = 32

@@ -18,10 +18,10 @@ from typing import BinaryIO
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, FfmpegStopped, ServiceUnreachable, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
+from ecg_renderer.media.codecs import Track, encoded, kept_tracks
 from ecg_renderer.media.counting import heard_streams
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import Finished, is_remote, run_ffmpeg, says_away, says_broken_off, says_given_up
-from ecg_renderer.media.tracks import Track, encoded, kept_tracks
 from ecg_renderer.media.verify import (
     HEADER,
     Verified,

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.media.codecs import is_copied_somewhere
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
     CONVERT_HINT,
@@ -63,7 +64,6 @@ from ecg_renderer.media.timing import (
     declared_timing,
     timing_of,
 )
-from ecg_renderer.media.tracks import is_copied_somewhere
 from ecg_renderer.storage import CellStore, Storage, opened_source
 
 _T = TypeVar("_T")

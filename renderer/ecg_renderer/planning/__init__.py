@@ -6,7 +6,19 @@ Activity, cues ───> film_of: what is drawn on some frames; hashed for a ce
 all of it ────────> make_plan ──> Plan; with the cells that are kept, reusing ──> Plan
 """
 
-from ecg_renderer.planning.film import Activity, alive_frames, film_of, replay_before
+from ecg_renderer.planning.cutting import (
+    Activity,
+    FrameCosts,
+    alike,
+    alive_frames,
+    cell_length,
+    cut_segments,
+    estimate_seconds,
+    film_of,
+    frame_costs,
+    replay_before,
+    runs_of,
+)
 from ecg_renderer.planning.output import encoding_of, output_colour, output_grid, output_size
 from ecg_renderer.planning.plan import (
     CELL_SECONDS,
@@ -17,15 +29,6 @@ from ecg_renderer.planning.plan import (
     make_plan,
     reusing,
     with_encoder,
-)
-from ecg_renderer.planning.segments import (
-    FrameCosts,
-    alike,
-    cell_length,
-    cut_segments,
-    estimate_seconds,
-    frame_costs,
-    runs_of,
 )
 
 __all__ = [

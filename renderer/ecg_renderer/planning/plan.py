@@ -10,13 +10,12 @@ import numpy as np
 from ecg_api.options import EncoderName, Options
 from ecg_api.plan import CellPlan, Plan, PluginFile, PluginPlan, SegmentPlan, SourceFacts, Target
 from ecg_api.rational import rate_words, to_rational
+from ecg_renderer.media.codecs import track_warnings
 from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.process import UNTIMED_FORMATS
-from ecg_renderer.media.tracks import track_warnings
 from ecg_renderer.model import Film, FrameGrid, FrameRange
-from ecg_renderer.planning.film import Activity, film_of
+from ecg_renderer.planning.cutting import Activity, cell_length, cut_segments, estimate_seconds, film_of, frame_costs
 from ecg_renderer.planning.output import colour_warnings, output_colour, output_grid, output_size
-from ecg_renderer.planning.segments import cell_length, cut_segments, estimate_seconds, frame_costs
 from ecg_renderer.scenario import Scenario, canonical_hash
 from ecg_renderer.served import NOTHING_FETCHED, Fetched, PluginModule
 

@@ -22,9 +22,9 @@ from ecg_renderer.errors import FfmpegError, ServiceUnreachable
 from ecg_renderer.media import counting
 from ecg_renderer.media import merge as merging
 from ecg_renderer.media.arguments import Merge
+from ecg_renderer.media.codecs import COPIED, Track, kept_tracks, track_warnings
 from ecg_renderer.media.probe import _heard
 from ecg_renderer.media.process import Finished, failure
-from ecg_renderer.media.tracks import COPIED, Track, kept_tracks, track_warnings
 from encodes import Render, probe
 from plan_facts import a_source, a_target
 
