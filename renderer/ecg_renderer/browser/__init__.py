@@ -1,13 +1,24 @@
-"""Chromium: where it is, how it is started, and the page in it, cut off from everything but its own files.
+"""One Chromium, driven through its debugging pipe: its page is served from disk and cut off from everything else.
 
 chromium   the program, its arguments and its profile
 cdp        the debugging protocol, over a pipe
-driven     a browser and its page, driven through that pipe, and started before they are asked for
 """
 
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ecg_renderer.browser.cdp import DevTools, EventHandler, Json
 from ecg_renderer.browser.chromium import (
     CANVAS_ARGUMENTS,
     COMMON_ARGUMENTS,
+    DRIVEN_ARGUMENTS,
     INSTALL_HINT,
     MEMORY_FILES,
     MINIMUM_MEMORY_FILES_BYTES,
@@ -15,10 +26,12 @@ from ecg_renderer.browser.chromium import (
     find_chromium,
     make_profile,
     remove_profile,
+    sandbox_arguments,
     sandbox_problem,
+    shared_memory_arguments,
 )
-from ecg_renderer.browser.driven import Browser, BrowserLauncher, Page
-from ecg_renderer.served import ORIGIN, PAGE_FOLDER, page_file, page_hash
+from ecg_renderer.errors import BrowserError
+from ecg_renderer.served import ORIGIN, PAGE_FOLDER, ServedFile, answer_to, check_packages, page_file, page_hash
 
 __all__ = [
     "CANVAS_ARGUMENTS",
@@ -39,3 +52,209 @@ __all__ = [
     "remove_profile",
     "sandbox_problem",
 ]
+
+START_SECONDS = 30.0
+PAGE_SECONDS = 20.0
+NOT_LOADED = "The caption page did not load:"
+LOAD_HINT = "`ecg-render doctor` tells what is missing."
+IS_COMPLETE = "() => location.href !== 'about:blank' && document.readyState === 'complete'"
+LOOK_SECONDS = 0.005
+
+
+class Page:
+    """The tab with the caption page in it."""
+
+    def __init__(self, devtools: DevTools, session: str) -> None:
+        self._devtools = devtools
+        self._session = session
+        self._problems: list[str] = []
+
+    async def send(self, method: str, parameters: Json | None = None) -> Json:
+        """Send a command of the debugging protocol to this tab; see `DevTools.send`."""
+        return await self._devtools.send(method, parameters, session=self._session)
+
+    def on(self, event: str, handler: EventHandler) -> None:
+        """Call `handler` with the parameters of every `event`; see `DevTools.on`."""
+        self._devtools.on(event, handler)
+
+    async def loaded(self, width: int, height: int) -> None:
+        """Give the page a viewport in px, and wait until it is there.
+
+        Raises:
+            BrowserError: its own scripts did not load.
+        """
+        self._devtools.on("Runtime.exceptionThrown", self._note_problem)
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await asyncio.gather(
+            self.send("Inspector.enable"),
+            self.send("Runtime.enable"),
+            self.send("Emulation.setDeviceMetricsOverride", metrics),
+        )
+        # Looked for, not waited for: the event may have come before anybody listened.
+        while not await self.evaluate(IS_COMPLETE):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_SECONDS)
+        if not await self.evaluate("() => !!window.ecg"):
+            problem = self._problems[0] if self._problems else "its scripts are not all there."
+            raise BrowserError(f"{NOT_LOADED} {problem}", hint=LOAD_HINT)
+
+    async def evaluate(self, script: str, argument: Any = None) -> Any:
+        """Call `script`, a function of one argument, and return what it, or the promise it gives, comes to.
+
+        Raises:
+            BrowserError: it threw, or the page is gone.
+        """
+        # Parsed, not written into the script: as part of one, a key such as __proto__ has a meaning of its own.
+        expression = f"({script})(JSON.parse({json.dumps(json.dumps(argument))}))"
+        parameters = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        answer = await self.send("Runtime.evaluate", parameters)
+        failure = answer.get("exceptionDetails")
+        if failure:
+            raise BrowserError(f"The caption page failed: {_said(failure)}")
+        return answer["result"].get("value")
+
+    async def _note_problem(self, event: Json) -> None:
+        self._problems.append(_said(event["exceptionDetails"]))
+
+
+def _said(failure: Json) -> str:
+    """Return the first line of what was thrown, without the word Error before it."""
+    text: str = failure.get("exception", {}).get("description") or failure["text"]
+    return text.splitlines()[0].removeprefix("Error: ")
+
+
+class Browser:
+    """A running Chromium with a profile of its own, and one tab, which loads the caption page from the start.
+
+    Attributes:
+        profile: the profile's folder; the origin's private files lie in it.
+        version: as Chromium says it, for example "156.0.8078.73".
+        fetched: what the page may load besides its own files, by path.
+    """
+
+    def __init__(self, devtools: DevTools, profile: Path) -> None:
+        self._devtools = devtools
+        self._tab = ""
+        self.profile = profile
+        self.version = ""
+        self.fetched: Mapping[str, ServedFile] = {}
+
+    @classmethod
+    async def start(cls, arguments: Sequence[str] = CANVAS_ARGUMENTS, **tab: Any) -> Browser:
+        """Start Chromium with `arguments` added to the common ones.
+
+        `tab` are options of the protocol's Target.createTarget.
+
+        Raises:
+            BrowserError: Chromium is missing or did not start.
+        """
+        check_packages()
+        executable = find_chromium()
+        if executable is None:
+            raise BrowserError("Chromium's headless shell was not found.", hint=INSTALL_HINT)
+        confined = await asyncio.to_thread(sandbox_arguments)
+        try:
+            profile = make_profile()  # from here on nothing is awaited outside of what removes it again
+        except OSError as error:
+            raise BrowserError(
+                f"No browser profile can be made: {error}.", hint="Free some space in /dev/shm or TMPDIR."
+            ) from (error)
+        always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *confined, *shared_memory_arguments(profile)]
+        command = [str(executable), *always, *arguments, f"--user-data-dir={profile}"]
+        devtools = None
+        try:
+            devtools = await DevTools.start(command)
+            browser = cls(devtools, profile)
+            async with asyncio.timeout(START_SECONDS):
+                await browser._begin(tab)
+        except BaseException as error:
+            if devtools:
+                await devtools.close()
+            remove_profile(profile)
+            if not isinstance(error, BrowserError | TimeoutError):
+                raise
+            said = str(error) or f"no answer within {START_SECONDS:g} s."
+            raise BrowserError(f"Chromium ({executable}) did not start: {said}", hint=INSTALL_HINT) from error
+        return browser
+
+    async def _begin(self, tab: Json) -> None:
+        self._devtools.on("Fetch.requestPaused", self._serve)
+        self._devtools.on("Inspector.targetCrashed", self._note_crash)
+        # All at once, they are answered in order. Requests are asked for of the browser, not of the tab: those of
+        # workers, and of windows that a page opens, come here too.
+        version, _, target = await asyncio.gather(
+            self._devtools.send("Browser.getVersion"),
+            self._devtools.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]}),
+            self._devtools.send("Target.createTarget", {"url": f"{ORIGIN}/", **tab}),
+        )
+        self.version = version["product"].split("/")[-1]
+        self._tab = target["targetId"]
+
+    async def page(self) -> Page:
+        """Return the page, which may still be loading; raises BrowserError if Chromium has ended."""
+        attached = await self._devtools.send("Target.attachToTarget", {"targetId": self._tab, "flatten": True})
+        return Page(self._devtools, attached["sessionId"])
+
+    async def open_page(self, width: int, height: int) -> Page:
+        """Return the caption page, loaded, with a viewport in px.
+
+        Raises:
+            BrowserError: the page's own scripts did not load.
+        """
+        try:
+            async with asyncio.timeout(PAGE_SECONDS):
+                page = await self.page()
+                await page.loaded(width, height)
+        except TimeoutError as error:
+            raise BrowserError(f"{NOT_LOADED} no answer within {PAGE_SECONDS:g} s.", hint=LOAD_HINT) from error
+        return page
+
+    async def close(self) -> None:
+        """End Chromium, whatever state it is in, and remove the profile."""
+        try:
+            await self._devtools.close()
+        finally:
+            remove_profile(self.profile)
+
+    async def _serve(self, event: Json) -> None:
+        request = event["requestId"]
+        file = await asyncio.to_thread(answer_to, event["request"]["url"], self.fetched)
+        if file is None:
+            await self._devtools.send("Fetch.failRequest", {"requestId": request, "errorReason": "BlockedByClient"})
+            return
+        body = base64.b64encode(file.body).decode()
+        headers = [{"name": "Content-Type", "value": file.content_type}]
+        answer = {"requestId": request, "responseCode": 200, "responseHeaders": headers, "body": body}
+        await self._devtools.send("Fetch.fulfillRequest", answer)
+
+    async def _note_crash(self, _event: Json) -> None:
+        self._devtools.fail("The caption page crashed.")
+
+
+# --- ahead of need --------------------------------------------------------------------------------
+
+
+class BrowserLauncher:
+    """Starts Chromium ahead of need, so that it comes up while the source is probed."""
+
+    def __init__(self, arguments: Sequence[str] = CANVAS_ARGUMENTS) -> None:
+        self._arguments = arguments
+        self._early: asyncio.Task[Browser] | None = None
+
+    def warm(self) -> None:
+        """Begin to start the browser that the next `start` returns."""
+        if self._early is None:
+            self._early = asyncio.create_task(Browser.start(self._arguments))
+
+    async def start(self) -> Browser:
+        """Return a running browser; the caller closes it."""
+        early, self._early = self._early, None
+        return await (early or Browser.start(self._arguments))
+
+    async def close(self) -> None:
+        """Close a browser that was warmed and never asked for."""
+        early, self._early = self._early, None
+        if early is None:
+            return
+        # Not cancelled: halfway up, a browser would be left behind.
+        with suppress(BrowserError):
+            await (await asyncio.shield(early)).close()
