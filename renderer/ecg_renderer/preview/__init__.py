@@ -225,6 +225,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HERE, port))
+            listening.listen()  # who is told the address may ask at once
         except OSError as error:
             raise OptionsError(
                 f"Port {port} cannot be used: {error.strerror}.", hint="Choose another with --port; 0 takes a free one."

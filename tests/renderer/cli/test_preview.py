@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 import httpx
@@ -65,8 +67,15 @@ async def served(folder: Path, clip: Clip, shown: Any = None) -> AsyncIterator[s
             request.job, request.base, request.settings.model_copy(update={"selfcheck": SelfCheck.NEVER}), request.cells
         )
 
+    def tell(address: str) -> None:
+        try:  # as soon as it is told
+            socket.create_connection(("127.0.0.1", urlsplit(address).port or 0), timeout=1).close()
+            told.set_result(address)
+        except OSError as error:
+            told.set_exception(error)
+
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(preview(make, job, 0, told.set_result))
+    task = asyncio.create_task(preview(make, job, 0, tell))
     try:
         await asyncio.wait({told, task}, return_when=asyncio.FIRST_COMPLETED)
         yield told.result() if told.done() else task.result() or ""
