@@ -129,17 +129,17 @@ def make_plan(
         captioned_frames=activity.captioned_frames(whole),
         distinct_frames_estimate=activity.distinct_frames(whole),
         estimated_seconds=0.0,
-        warnings=[
-            *scenario.warnings,
-            *fetched.warnings,
-            *rate_warnings,
-            *size_warnings,
-            *source_warnings(source, options),
-            *colour_warnings(source, options),
-            *track_warnings(source, options.format),
-        ],
+        warnings=[*scenario.warnings, *fetched.warnings, *rate_warnings, *size_warnings, *_told_of(source, options)],
     )
     return reusing(draft, activity, cutting, kept=(), cores=cores)
+
+
+def _told_of(source: SourceFacts, options: Options) -> list[str]:
+    return [
+        *source_warnings(source, options),
+        *colour_warnings(source, options),
+        *track_warnings(source, options.format),
+    ]
 
 
 def _target(

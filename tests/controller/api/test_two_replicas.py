@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
@@ -13,9 +14,9 @@ from ecg_cluster.client import LEASES, Client, load_connection
 from ecg_cluster.election import Election, LeaseTiming
 from ecg_operator.app import Operator, Options
 from ecg_operator.errors import LeaseLost
-from fake_kubelet import FakeKubelet
+from fake_kubelet import FakeKubelet, slow_segments
 from faulty_api import FaultyApi
-from operators import QUICK_LEASE, Site, finished, on_a_loop, render_job, settings_for
+from operators import QUICK_LEASE, Site, finished, in_phase, on_a_loop, render_job, settings_for
 
 
 class Replica:
@@ -59,6 +60,43 @@ async def test_one_of_two_acts_and_the_other_takes_over_within_seconds_without_d
             job = await site.until(f"clip-{number}", finished)
             assert job["status"]["phase"] == "Succeeded"
         await second.end()
+    pods = Counter((pod.job, pod.index) for pod in kubelet.started if pod.namespace == namespace)
+    assert set(pods.values()) == {1}
+
+
+def clock_apart(seconds: int) -> type[datetime]:
+    """Return a `datetime` whose clock is so far ahead of the machine's."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return super().now(tz) + timedelta(seconds=seconds)
+
+    return Clock
+
+
+@pytest.mark.parametrize("ahead", [120, -120], ids=["first ahead", "first behind"])
+@on_a_loop
+async def test_replicas_whose_clocks_are_minutes_apart_from_each_other_and_from_the_api_server(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    kubelet.scripts[namespace] = slow_segments
+    deadlines = {"activeSeconds": 300, "pendingSeconds": 60}
+    async with Site(plane.kubeconfig, namespace) as site:
+        for name, offset in (("first", ahead), ("second", -ahead)):
+            for module in ("observe", "act", "reconcile", "events", "warm_places"):
+                monkeypatch.setattr(f"ecg_operator.{module}.datetime", clock_apart(offset))
+            acting = await replica(site, name)
+            await asyncio.wait_for(acting.operator.working.wait(), 20)
+            if name == "first":
+                await site.apply(render_job("clip", deadlines=deadlines, ttl={"succeededSeconds": 600}))
+                await site.until("clip", in_phase("Rendering"))
+            else:
+                job = await site.until("clip", finished)
+                await asyncio.sleep(1)
+                assert (await site.get("clip"))["status"]["phase"] == "Succeeded", "its time to live is not over"
+            await acting.end()
+    assert job["status"]["phase"] == "Succeeded"
     pods = Counter((pod.job, pod.index) for pod in kubelet.started if pod.namespace == namespace)
     assert set(pods.values()) == {1}
 
