@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def pictures_of(cell: Path, frames: FrameRange) -> Iterator[ShownPicture]:
         starts = sorted(int(name) for name in file.namelist() if name != _AREA)
         if not starts or starts[0] > frames.start:
             yield ShownPicture(FrameRange(frames.start, starts[0] if starts else frames.end), None)
-        for start, end in zip(starts, [*starts[1:], frames.end], strict=True):
+        for start, end in pairwise([*starts, frames.end]):
             planes = file.read(str(start))
             yield ShownPicture(FrameRange(start, end), planes if _is_seen(planes) else None)
 
