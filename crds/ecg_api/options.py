@@ -30,7 +30,8 @@ Fit = Literal["cover", "contain"]
 Layout = Literal["viewport", "preview"]
 FramePolicy = Literal["block", "drop"]
 UnknownPlugins = Literal["fail", "static"]
-Deinterlace = Literal["auto", "off"]
+Deinterlace = Annotated[Literal["auto", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
+"""YAML's bare off is false."""
 
 
 def _checked_rate(value: object) -> object:
@@ -121,7 +122,7 @@ class Options(ManifestModel):
     deinterlace: Deinterlace = Field(
         default="auto",
         description="auto makes whole pictures of a source whose pictures are two fields each, one a frame; off leaves "
-        "the fields as they are, combed where something moves.",
+        "the fields as they are, combed where something moves; for kubectl write it in quotes.",
     )
     layout: Layout = Field(
         default="viewport",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ecg_api.renderjob import ManifestProblems, set_path
+from ecg_api.renderjob import ManifestProblems, parse_render_job, set_path
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,8 @@ def test_what_cannot_be_set_is_told_with_its_path(manifest: dict[str, Any], assi
 def test_a_value_that_is_not_yaml_is_told_so(manifest: dict[str, Any]) -> None:
     with pytest.raises(ManifestProblems, match=r"^spec\.segments: '\{max: 4' is not a YAML value: "):
         set_path(manifest, "spec.segments={max: 4")
+
+
+def test_a_bare_off_is_the_word_and_not_false(manifest: dict[str, Any]) -> None:
+    changed = set_path(manifest, "spec.options.deinterlace=off")
+    assert parse_render_job(changed).spec.options.deinterlace == "off"
