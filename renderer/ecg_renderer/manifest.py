@@ -279,7 +279,7 @@ def _refusal(problems: list[str], name: str) -> RenderError:
     kind = OptionsError if all(problem.startswith("spec.options.") for problem in problems) else ManifestError
     hint = "`ecg-render plan` checks a manifest without rendering."
     if len(problems) == 1:
-        return kind(f"{name}: {problems[0]}.", hint=hint)
+        return kind(f"{name}: {problems[0]}{'' if problems[0].endswith('?') else '.'}", hint=hint)
     shown = "; ".join(problems[:_PROBLEMS_SHOWN])
     more = f"; and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
     return kind(f"{name} has {len(problems)} problems: {shown}{more}.", hint=hint)

@@ -49,7 +49,7 @@ def put(line: str) -> None:
 
 
 @contextmanager
-def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[None]:
+def ending(*, as_json: bool = False, after_interruption: str = "", words: Callable[[str], str] = str) -> Iterator[None]:
     """Turn every way in which the block can fail into words on standard error and an exit status.
 
     `as_json`: a failure is printed on standard output too, as `{"failure": {...}}`. `after_interruption` tells how
@@ -69,7 +69,8 @@ def ending(*, as_json: bool = False, after_interruption: str = "") -> Iterator[N
         if _debugging():
             traceback.print_exception(error)
         failure = failure_of(error)
-        _print_failure(failure, as_json)
+        said = {"message": words(failure.message), "hint": words(failure.hint)}
+        _print_failure(failure.model_copy(update=said), as_json)
         sys.exit(_exit_code(failure))
 
 

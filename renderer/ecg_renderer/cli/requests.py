@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecg_api.renderjob import API_VERSION, KIND
+from ecg_api.renderjob import API_VERSION, KIND, Options
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.manifest import assigned_job, read_manifest
 from ecg_renderer.model import FrameRange
 from ecg_renderer.request import RunRequest, Settings
 from ecg_renderer.storage.cells import default_cells
 
+_MADE = ("", "mp4", "m4v", "mov", "webm")
 _ALSO = re.compile(
     r"(?:(?P<content>video|captions|subtitles)=)?(?P<path>.*?[^:])(?::(?P<width>\d{1,6})[xX](?P<height>\d{1,6}))?",
     re.DOTALL,
 )
+
+_OPTION = rf"options\.({'|'.join(field.alias or name for name, field in Options.model_fields.items())})\b"
+_ALSO_FIELD = re.compile(r"(?<![\w./-])(?:spec: |spec\.)?renditions\[(\d+)\](?:\.uri\b|: uri\b|(\.)(?=\w+:))?")
+# What `burn` was given, for what messages call the fields of a manifest.
+_GIVEN = [
+    (re.compile(pattern), given)
+    for pattern, given in (
+        (rf"\bSet (?:spec\.)?{_OPTION} to (?=\w)", r"Give --set spec.options.\1="),
+        (rf"(?<![\w./-])(?<!--set )(?:spec\.)?{_OPTION}", r"--set spec.options.\1"),
+        (r"\bspec\.source(?:\.uri)?\b", "VIDEO"),
+        (r"\bspec\.scenario\.look\b", "--look"),
+        (r"\bspec\.scenario(?:\.uri)?\b", "CAPTIONS"),
+        (r"\bspec\.(output|live)(?:\.uri)?\b", r"--\1"),
+        (r"`ecg-render plan` checks a manifest without rendering\.", "`ecg-render burn --help` says what it takes."),
+    )
+]
 
 
 def run_request(
@@ -69,7 +86,7 @@ def burn_request(
     assignments: Iterable[str],
     *,
     output: str | None = None,
-    also: Iterable[str] = (),
+    also: Sequence[str] = (),
     live: Path | None = None,
     cells: Path | None = None,
 ) -> RunRequest:
@@ -78,11 +95,17 @@ def burn_request(
     Without `output`, the result lies beside the video, or in the current folder where that is at an address. Raises
     ManifestError or OptionsError.
     """
+    given = [("VIDEO", video), ("CAPTIONS", captions), ("--output", output), *(("--also", one) for one in also)]
+    for name, said in given:
+        if said == "":
+            raise OptionsError(f"{name} is empty.", hint="Name a file.")
     if output is None:
         local = Path(video).expanduser()
         stem = Path(video.partition("?")[0]).stem or "video"
         output = f"{stem}-captions.mp4" if "://" in video else str(local.with_name(f"{stem}-captions.mp4"))
     suffix = Path(output.partition("?")[0]).suffix.lower().removeprefix(".")
+    if suffix not in _MADE:
+        raise OptionsError(f"--output {output} ends in none of .mp4, .mov and .webm.", hint="Give it one of them.")
     data: Any = {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -98,6 +121,17 @@ def burn_request(
     }
     job = assigned_job(data, assignments, "the command line")
     return RunRequest(job, Path.cwd(), Settings.from_environment(), (cells or default_cells()).absolute())
+
+
+def as_given(message: str, also: Sequence[str]) -> str:
+    """Return a message about the manifest of `burn_request` in the words of its command line."""
+    texts = dict(enumerate(also))
+    message = _ALSO_FIELD.sub(
+        lambda field: f"--also {texts.get(int(field[1]), field[1])}{': ' if field[2] else ''}", message
+    )
+    for pattern, given in _GIVEN:
+        message = pattern.sub(given, message)
+    return message
 
 
 def _located(place: str) -> str:

@@ -237,9 +237,9 @@ def burn(
     over a line where it has none. Prints the path of the result, then those of
     its renditions.
     """
-    with ending(as_json=as_json, after_interruption=GO_ON):
-        from ecg_renderer.cli.requests import burn_request
+    from ecg_renderer.cli.requests import as_given, burn_request
 
+    with ending(as_json=as_json, after_interruption=GO_ON, words=lambda text: as_given(text, also or [])):
         began = time.monotonic()
         request = burn_request(
             video, captions, look, assignments or [], output=output, also=also or [], live=live, cells=cells

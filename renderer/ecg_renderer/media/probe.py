@@ -278,7 +278,7 @@ def _other_than_video(kind: str, display: str) -> SourceInvalid:
             "holds pixels alone, without a word about size and rate",
             "Say them: ffmpeg -f rawvideo -video_size 1280x720 -framerate 25 -i SOURCE -c:v ffv1 video.mkv",
         ),
-        "srt": ("is a file of subtitles, not a video", "Name the video as the source, and this file as the scenario."),
+        "srt": ("is a file of subtitles, not a video", "Its place and that of the captions may have been swapped."),
         "mp3": ("holds only sound", SOUND_HINT),
         "image2": (
             "is a picture, or pictures behind each other, not a video",

@@ -30,6 +30,8 @@ _ROUTINE = frozenset({
 })  # fmt: skip
 
 _CUE_PATH = re.compile(r"cues\[(\d+)\](\.root(?:\.children\[\d+\])*)?")
+# What a flat cue is made into has paths that its file does not have.
+_OF_FLAT = re.compile(r"(cues\[(\d+)\])\.root(?:\.children\[\d+\])*(?:\.(displayTime)|\.(?:boxStyle|style)(\..*))?.*")
 _CHILD = re.compile(r"\.children\[(\d+)\]")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -70,12 +72,14 @@ class Report:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self._cues: list[Any] = []
+        self._flat: frozenset[int] = frozenset()
         self._found: list[Finding] = []
         self._counts: Counter[str] = Counter()
 
     def about(self, cues: list[Any]) -> None:
         """Name cues and words in findings by these, which stand where the user's stand (None for a hole)."""
         self._cues = cues
+        self._flat = frozenset(index for index, cue in enumerate(cues) if isinstance(cue, dict) and "root" not in cue)
 
     def warn(self, kind: str, path: str, done: str, hint: str = "") -> None:
         """Note what was done at `path`; `kind` names the repair and groups it with others like it."""
@@ -92,7 +96,7 @@ class Report:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All findings in the order in which they were noted, at most about `MAX_FINDINGS`."""
-        return tuple(replace(finding, **self._names(finding.path)) for finding in self._found)
+        return tuple(map(self._placed, self._found))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -115,10 +119,17 @@ class Report:
                 shown.append(finding)
         lines: list[str] = []
         for kind, shown in grouped.items():
-            lines += [replace(finding, **self._names(finding.path)).line for finding in shown]
+            lines += [self._placed(finding).line for finding in shown]
             if self._counts[kind] > len(shown):
                 lines.append(f"{kind}: {self._counts[kind] - len(shown)} more like this")
         return lines
+
+    def _placed(self, finding: Finding) -> Finding:
+        """Return a finding with the path that it has in the user's own file, and with the names of cue and word."""
+        path, made = finding.path, _OF_FLAT.fullmatch(finding.path)
+        if made and int(made[2]) in self._flat:
+            path = f"{made[1]} (start, end)" if made[3] else f"{made[1]}.style{made[4]}" if made[4] else made[1]
+        return replace(finding, path=path, **self._names(finding.path))
 
     def _names(self, path: str) -> dict[str, str]:
         """Return the id of the cue, and the text, that `path` leads to."""

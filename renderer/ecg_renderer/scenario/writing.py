@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.css import WIDE_KEYWORDS, is_colour, is_invisible, readable_families, split_families
+from ecg_renderer.scenario.load import join
 from ecg_renderer.scenario.report import Report, did_you_mean
 from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 
@@ -59,6 +61,21 @@ _OF_TEXT = frozenset((
 _UNSEEN = "{!r} is transparent: only the shadow of the text is seen, but where a plugin colours it"
 _OF_BOXES = frozenset(("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity"))
 _ANCHORS = frozenset(("tl", "tc", "tr", "cl", "cc", "cr", "bl", "bc", "br"))
+# Numbers are shares of the picture unless they are these: beyond them nothing is seen as it was meant, or at all.
+_MOST_SHARE, _MOST_OF_ALL = 10.0, 1e5
+_RANGES = {
+    **dict.fromkeys(
+        ("defaultStyle", "defaultBoxStyle", "defaultConstraints", "style", "boxStyle", "layout"), _MOST_SHARE
+    ),
+    **dict.fromkeys(("layer", "params", "timeOffset"), _MOST_OF_ALL),
+}
+_MOST = {
+    "fontSizeRel": 1.0, "lineHeight": 100.0, "scale": 100.0, "deg": 36_000.0, "xDeg": 36_000.0, "yDeg": 36_000.0,
+    "zIndex": 2.0**31, "fontWeight": math.inf, "opacity": math.inf, "fontFamily": math.inf, "color": math.inf,
+}  # fmt: skip
+_WRITTEN_NUMBER = re.compile(r"(?<![\w.#])[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+# Smaller letters than this share of the height are none.
+_LEAST_SIZE = 0.001
 _RTL_HINT = (
     "Write the sentence into one text node, or as a flat cue, or put the words into the group in the order in which "
     "they stand from left to right."
@@ -127,6 +144,7 @@ def check_writing(data: dict[str, Any], report: Report) -> None:
         for name, known in (("defaultStyle", of_style), ("defaultBoxStyle", _OF_BOXES)):
             _check_style(track.get(name), f"tracks[{index}].{name}", report)
             _check_names(track, name, known, f"tracks[{index}]", report)
+        _check_ranges(track, f"tracks[{index}]", report)
     for path, cue in cues_of(data):
         for node_path, node in nodes_of(cue, path):
             for name in ("style", "boxStyle"):
@@ -136,8 +154,10 @@ def check_writing(data: dict[str, Any], report: Report) -> None:
             _check_names(node, "boxStyle", _OF_BOXES if node["eType"] == "group" else frozenset(), node_path, report)
             _check_names(node, "layout", None, node_path, report)
             _check_place(node.get("layout"), f"{node_path}.layout", report)
+            _check_ranges(node, node_path, report)
             for index, plugin in enumerate(node.get("pluginChain", ())):
                 _check_effect(plugin, f"{node_path}.pluginChain[{index}]", report)
+                _check_ranges(plugin, f"{node_path}.pluginChain[{index}]", report)
             _check_order(node, node_path, report)
 
 
@@ -159,7 +179,7 @@ def _check_style(style: object, path: str, report: Report) -> None:
             done = f"{str(value)[:40]!r} is nothing that CSS knows for it: it does not count"
             report.warn("value of a style", f"{path}.{name}", done, hint=hint)
     share, stroke = style.get("fontSizeRel"), style.get("stroke")
-    if share is not None and not _is_positive(share) and not style.get("fontSize"):
+    if share is not None and not (_is_number(share) and share >= _LEAST_SIZE) and not style.get("fontSize"):
         done = f"{str(share)[:40]!r} is no share of the picture's height: " + (
             "the text is one pixel high" if _is_number(share) else "it does not count"
         )
@@ -167,6 +187,27 @@ def _check_style(style: object, path: str, report: Report) -> None:
     if isinstance(stroke, dict) and stroke and not _is_number(stroke.get("widthRel")):
         done = "has no widthRel that is a number: the text gets no outline"
         report.warn("value of a style", f"{path}.stroke", done, hint='Write {"widthRel": 0.003, "color": "#000"}.')
+
+
+def _check_ranges(holder: dict[str, Any], path: str, report: Report) -> None:
+    for name, most in _RANGES.items():
+        _check_numbers(holder.get(name), f"{path}.{name}", most, report)
+
+
+def _check_numbers(value: object, path: str, most: float, report: Report) -> None:
+    """Warn of numbers, also within texts, that are further from 0 than anything on a picture."""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            place = f"{path}[{name}]" if isinstance(name, int) else join(path, name)
+            _check_numbers(inner, place, _MOST.get(str(name), most), report)
+        return
+    texts = _WRITTEN_NUMBER.findall(value) if isinstance(value, str) and most < _MOST_OF_ALL else ()
+    wrong = any(abs(float(said)) > _MOST_OF_ALL for said in texts)
+    if wrong or (_is_number(value) and abs(value) > most):
+        done = f"{str(value)[:40]} is beyond {_MOST_OF_ALL if wrong else most:g}: it is not seen as it was meant"
+        share = most <= _MOST_SHARE and not wrong
+        hint = "Write a share of the picture, such as 0.05." if share else "Write a number nearer to 0."
+        report.warn("number out of range", path, done, hint=hint)
 
 
 def _check_names(holder: dict[str, Any], field: str, known: frozenset[str] | None, path: str, report: Report) -> None:
@@ -197,12 +238,12 @@ def _check_place(layout: object, path: str, report: Report) -> None:
         report.warn("place", f"{path}.position", done, hint='Write shares of the picture: {"x": 0.5, "y": 0.9}.')
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return _is_number(value) and value > 0
 
 
 def _colours_of(style: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import clips
 import command_line
 from command_line import ecg_render
+from ecg_renderer.cli.app import app as cli
 from ecg_renderer.inspection import Surroundings, inspect
 from ecg_renderer.looking import Looker
 from ecg_renderer.model import Film
@@ -137,6 +141,39 @@ def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
     pairs = zip(clips.frames(output), clips.frames(video), strict=True)
     changed = [np.abs(after.astype(int) - before).max() > 60 for after, before in pairs]
     assert changed == [frame < 12 or frame >= 15 for frame in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["none.mp4", "talk.srt"], "Check VIDEO."),
+        (["talk.srt", "video.mp4"], "may have been swapped"),
+        (["", "talk.srt"], "VIDEO is empty"),
+        (["video.mp4", ""], "CAPTIONS is empty"),
+        (["ftp://x/video.mp4", "talk.srt"], "VIDEO: cannot read from ftp://"),
+        (["video.mp4", "ftp://x/talk.srt"], "CAPTIONS: cannot read from ftp://"),
+        (["video.mp4", "talk.srt", "-o", "ftp://x/out.mp4"], "--output: cannot write to ftp://"),
+        (["video.mp4", "talk.srt", "-o", "out.avi"], "--output out.avi ends in none of .mp4"),
+        (["video.mp4", "talk.srt", "--also", "out.srt", "--also", "x.gif"], "--also x.gif ends in none of .mp4"),
+        (["video.mp4", "talk.srt", "--also", "x.mp4:1x64"], "--also x.mp4:1x64: width: 1 is below 64"),
+        (["video.mp4", "talk.srt", "--also", "video-captions.mp4"], "--also video-captions.mp4: two outputs"),
+        (["video.mp4", "talk.srt", "--set", "spec.options.quality=200"], "--set spec.options.quality: 200 is above"),
+        (["video.mp4", "talk.srt", "--set", "spec.options.encoder=nvenc"], "Give --set spec.options.encoder=auto"),
+    ],
+)
+def test_burn_names_its_own_arguments(
+    tmp_path: Path, words: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("ecg_renderer.media.encoder._has_nvidia_device", lambda: False)
+    shutil.copy(clips.counter(command_line.CLIP), "video.mp4")
+    written(tmp_path, "talk.srt", SRT)
+    done = CliRunner().invoke(cli, ["burn", *words, "--quiet"])
+    assert named in done.stderr, done.output
+    assert done.exit_code >= 64
+    assert not re.search(r"(?<!--set )spec\.|renditions|manifest", done.stderr), done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"video.mp4", "talk.srt", "cache"}
 
 
 def test_a_look_at_many_captions_tells_how_far_it_is_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,49 @@ def test_what_would_not_be_seen_in_silence_is_told(word: dict[str, Any], told: s
     assert [told in line for line in warnings] == ([True] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "path"),
+    [
+        ("style", {"fontSizeRel": 1e308}, ".style.fontSizeRel"),
+        ("style", {"fontSizeRel": 48}, ".style.fontSizeRel"),
+        ("style", {"fontSizeRel": 1e-9}, ".style.fontSizeRel"),
+        ("style", {"lineHeight": 1e300}, ".style.lineHeight"),
+        ("style", {"fontSize": "1e300px"}, ".style.fontSize"),
+        ("style", {"textShadow": "0 99999999px 2px #000"}, ".style.textShadow"),
+        ("style", {"stroke": {"widthRel": -1e308, "color": "#000"}}, ".style.stroke.widthRel"),
+        ("layout", {"position": {"x": 1e308, "y": 0.5}}, ".layout.position.x"),
+        ("layout", {"size": {"width": 1e308}}, ".layout.size.width"),
+        ("layout", {"childrenLayout": {"gap": 960}}, ".layout.childrenLayout.gap"),
+        ("layout", {"childrenLayout": {"maxWidth": "1e300%"}}, ".layout.childrenLayout.maxWidth"),
+        ("layout", {"transform": {"scale": {"x": 1e308}}}, ".layout.transform.scale.x"),
+        ("layout", {"transform": {"rotate": {"deg": -1e308}}}, ".layout.transform.rotate.deg"),
+        ("pluginChain", [{"name": "cwi-color", "params": {"waveHeight": 1e308}}], ".pluginChain[0].params.waveHeight"),
+        ("pluginChain", [{"name": "cwi-color", "timeOffset": [0, 1e308]}], ".pluginChain[0].timeOffset[1]"),
+    ],
+    ids=str,
+)
+def test_a_number_beyond_anything_on_a_picture_is_told(field: str, value: Any, path: str, caption: Caption) -> None:
+    findings = prepared(caption(word={field: value})).findings
+    assert [(found.path, bool(found.hint)) for found in findings] == [
+        (f"cues[0].root.children[0]{path}", True),
+    ]
+
+
+def test_ordinary_numbers_are_not_told(caption: Caption) -> None:
+    style = {"fontSizeRel": 0.3, "fontSize": "200px", "lineHeight": 1.4, "fontWeight": 900, "color": "#123456"}
+    turned = {"scale": {"x": 3, "y": 0.5}, "rotate": {"deg": 720}, "translate": {"x": -0.5, "y": 1.2}}
+    layout = {"position": {"x": 0.5, "y": 1.1}, "zIndex": 1000, "transform": turned}
+    assert not prepared(caption(word={"style": style, "layout": layout})).findings
+
+
+def test_what_is_found_in_a_flat_cue_has_a_path_of_its_own_file() -> None:
+    cue = {"text": "a", "start": 1, "end": 1e308, "style": {"fontSizeRel": 12, "borderRadius": "1e300px"}}
+    found = [finding for finding in prepared({"cues": [cue]}).findings if finding.kind != "flat cue"]
+    paths = {finding.path for finding in found}
+    assert {"cues[0] (start, end)", "cues[0].style.fontSizeRel", "cues[0].style.borderRadius"} <= paths
+    assert not any(".root" in path for path in paths)
+
+
 def test_a_group_takes_its_box_from_its_style_and_one_that_is_not_seen_is_told(caption: Caption) -> None:
     raw = caption()
     raw["cues"][0]["root"].pop("boxStyle", None)
