@@ -180,6 +180,7 @@ def _in_lines(text: str, most: float) -> str:
 
 SPACE_EM = 0.28
 _JOINED_EMOJI = re.compile("\u200d[\u2190-\u2bff\U0001f000-\U0001faff]|[\U0001f3fb-\U0001f3ff]")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _NARROW = frozenset("iIjlftr.,:;!|'`()[]{}-/\\ \u00b7\u2019")
 _BROAD = frozenset("mwMWGOQCD@%&\u2026\u2014")
 
@@ -201,6 +202,19 @@ def _letter_width(letter: str) -> float:
     if "\u1000" <= letter <= "\u109f":  # Burmese is broad, and Khmer a little
         return 0.8
     return 0.7 if letter.isupper() or "\u1780" <= letter <= "\u17ff" else 0.55
+
+
+def clusters(text: str) -> list[str]:
+    """Return what people take for letters: with the marks on them, and emoji that are put together."""
+    found: list[str] = []
+    for letter in text:
+        marks = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= letter <= "\U0001f3ff"
+        flag = bool(found) and _FLAG.fullmatch(found[-1] + letter)
+        if found and (marks or flag or found[-1].endswith("\u200d")):
+            found[-1] += letter
+        else:
+            found.append(letter)
+    return found
 
 
 def balanced_lines(widths: Sequence[float], gaps: Sequence[float], most: float, at_least: int = 1) -> list[int]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Literal, TypeVar
 
 from ecg_renderer.scenario import Picture, Report
-from ecg_renderer.scenario.flat import SPACE_EM, balanced_lines, text_width
+from ecg_renderer.scenario.flat import SPACE_EM, balanced_lines, clusters, text_width
+from ecg_renderer.subtitles.faces import PLAIN, Face, faced
 
 LEAST_SECONDS = 1.0
 LETTERS_A_SECOND = 15.0
@@ -30,6 +30,7 @@ class Word:
     end: float
     joined: bool = False
     part: bool = False
+    face: Face = PLAIN
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,22 @@ def shared_out(texts: list[str], start: float, end: float, joined: list[bool] | 
     return tuple(words)
 
 
-def in_lines(lines: Iterable[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
-    """Return the words of lines, which share the time, and where lines after the first begin."""
-    texts: list[str] = []
-    starts: list[int] = []
-    for line in lines:
-        words = line.split()
-        if words and texts:
-            starts.append(len(texts))
-        texts += words
-    return shared_out(texts, start, end) if texts else (), tuple(starts)
+def in_lines(
+    lines: Iterable[str], start: float, end: float, faces: Sequence[Face] = (PLAIN,)
+) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    """Return the words of lines, which share the time, and where lines after the first begin.
+
+    `faces` are those that marks in the lines stand for.
+    """
+    filled = [line for line in faced(lines, faces) if line]
+    starts = accumulate(map(len, filled[:-1])) if filled else ()
+    return faced_out([word for line in filled for word in line], start, end), tuple(starts)
+
+
+def faced_out(words: Sequence[tuple[str, Face]], start: float, end: float) -> tuple[Word, ...]:
+    """Return words with their faces that share the time, see `shared_out`."""
+    shared = shared_out([text for text, _ in words], start, end)
+    return tuple(replace(word, face=face) for word, (_, face) in zip(shared, words, strict=True))
 
 
 def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
@@ -85,8 +92,10 @@ def in_order(captions: Iterable[Caption], report: Report) -> list[Caption]:
             turned = "as it begins" if caption.end == caption.start else f"at {caption.end:g} s, before it begins"
             said = f"ends {turned}, and was taken to be shown until {end:g} s"
             report.warn("time of a caption", told_at(caption.start), said, hint="Give it an end after its start.")
-            texts, joined = [word.text for word in caption.words], [word.joined for word in caption.words]
-            caption = replace(caption, end=end, words=shared_out(texts, caption.start, end, joined))
+            times = shared_out([word.text for word in caption.words], caption.start, end)
+            pairs = zip(caption.words, times, strict=True)
+            words = tuple(replace(word, start=time.start, end=time.end) for word, time in pairs)
+            caption = replace(caption, end=end, words=words)
         mended.append(caption)
     return mended
 
@@ -139,7 +148,6 @@ _ENDING = frozenset(
     "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u3099\u309a"
 )
 _BEGINNING = frozenset("\u300c\u300e\u300a\u3008\u3010\u3014\u201c\u2018\uff08([{")
-_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 # What stays together of a text that may be parted anywhere else: words of other scripts.
 _PLAIN = re.compile("[0-9A-Za-z\u00c0-\u024f'\u2019.-]+")
 
@@ -228,7 +236,8 @@ def _pieces(word: Word, most: float) -> Iterator[Word]:
         begin = word.start + (word.end - word.start) * done / total
         done += len(text)
         end = word.start + (word.end - word.start) * done / total
-        yield Word(text, begin, end, joined=bool(index) or word.joined, part=index > 0)
+        joined = bool(index) or word.joined
+        yield replace(word, text=text, start=begin, end=end, joined=joined, part=index > 0)
 
 
 def _signs(text: str) -> list[str]:
@@ -246,19 +255,6 @@ def _filled(letters: list[str], most: float) -> list[str]:
             pieces.append("")
         pieces[-1] += letter
     return pieces
-
-
-def clusters(text: str) -> list[str]:
-    """Return what people take for letters: with the marks on them, and emoji that are put together."""
-    found: list[str] = []
-    for letter in text:
-        marks = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= letter <= "\U0001f3ff"
-        flag = bool(found) and _FLAG.fullmatch(found[-1] + letter)
-        if found and (marks or flag or found[-1].endswith("\u200d")):
-            found[-1] += letter
-        else:
-            found.append(letter)
-    return found
 
 
 def _unbroken(words: list[Word], most: float) -> list[list[Word]]:

@@ -6,15 +6,16 @@ import html
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pysubs2
 import webvtt
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
-from ecg_renderer.scenario.css import is_colour
-from ecg_renderer.subtitles.captions import Caption, Place, Word, in_lines, in_order, shared_out, tell_empty, told_at
+from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
+from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, seen_colour, unmarked
 
 _ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
 _SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
@@ -32,25 +33,17 @@ _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNOR
 VTT_LINES = 15
 
 _ASS_TAGS = re.compile(r"\{([^{}]*)\}")
+_BRACES = re.compile(r"\{([^}]*)\}")
 _KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
 _ALIGNED = re.compile(r"\\an?(\d+)")
 _DRAWING = re.compile(r"\\p(\d+)")
-_SAID_BY = re.compile(r"^\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE)
+_SAID_BY = re.compile(
+    r"^((?:[\U000f0000-\U000fffff]|\{[^{}]*\})*)\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE
+)
 _VTT_STAMP = re.compile(r"<((?:\d+:)?\d{2}:\d{2}\.\d{3})>")
 _VTT_TAG = re.compile(r"</?[^<>]*>")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
-_HTML_TAG = re.compile(
-    r"(?:<|</\s*)(?:font|b|i|u|s|c|span|ruby|r[bpt]|p|em|strong|strike|del|ins|small|big|su[bp]|tt|code|mark|a|div"
-    r"|center)\b[^<>]*>",
-    re.IGNORECASE,
-)
 _HTML_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_FONT = re.compile(r"(<font\b[^<>]*>|</\s*font\b[^<>]*>)", re.IGNORECASE)
-_FONT_COLOUR = re.compile(r"color\s*=\s*[\"']?(#?\w+)", re.IGNORECASE)
-_ASS_COLOUR = re.compile(r"\\(?:1?c(?:&H([0-9a-fA-F]{1,8})&?)?(?![A-Za-z])|r)")
-_ASS_GRADUAL = re.compile(r"\\t\((?:[^()]|\([^()]*\))*\)")
-# Darker than this nothing is seen on the dark box behind captions.
-DARKEST = 0x40
 _ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 
@@ -95,7 +88,7 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
     text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text)
     cues = list(_SRT_TIMES.finditer(text))
     heads = text[: cues[0].start()].split("\n") if cues else []
-    number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), 0)
+    number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), None)
     for index, cue in enumerate(cues):
         following = cues[index + 1].start() if index + 1 < len(cues) else None
         lines = text[cue.end() : following].strip("\n \t").split("\n")
@@ -104,34 +97,47 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
         if start < 0:
             report.warn("time of a caption", told_at(start), "begins before the video, and is shown from 0 s")
         said = _HTML_BREAK.sub(r"\\N", "\\N".join(lines))
-        caption = _marked_up(said, max(0.0, start), max(0.0, end), _font_colour(said))
+        caption = _marked_up(said, max(0.0, start), max(0.0, end))
         if caption:
             yield caption
         else:
             tell_empty(start, report)
 
 
-def _without_number(lines: list[str], number: int, count: int, last: bool) -> int:
-    """Take the number of the next cue off `lines`, and return it; `number` is this one's, 0 where cues have none.
+def _without_number(lines: list[str], number: int | None, count: int, last: bool) -> int | None:
+    """Take the number of the next cue off `lines`, and return it; `number` is this one's, None where cues have none.
 
     The first cue may have lost its number, then the next has its place as one; a file may have been cut after one.
     """
-    following = int(lines[-1]) if _NUMBER.fullmatch(lines[-1]) else 0
+    if not _NUMBER.fullmatch(lines[-1]):
+        return number
+    following = int(lines[-1])
     if last:
-        cut = 0 < number == following - 1 and len(lines) > 1 and not lines[-2].strip()
+        cut = number is not None and number == following - 1 and len(lines) > 1 and not lines[-2].strip()
     else:
-        cut = number > 0 or following == count
-    if following and cut:
+        cut = number is not None or following == count
+    if cut:
         lines.pop()
         return following
     return number
 
 
-def _marked_up(said: str, start: float, end: float, colour: str) -> Caption | None:
+def _marked_up(said: str, start: float, end: float) -> Caption | None:
     """Return a caption of text with tags of HTML and ASS, and lines parted by N; None where it has no words."""
-    plain, speaker = _speaker(_ASS_TAGS.sub(_only_tags, _HTML_TAG.sub("", said)), "")
-    words, starts = _lines(plain.replace("\\h", " ").split("\\N"), start, end)
-    return Caption(words, start, end, speaker, colour, _place(said, 2), starts) if words else None
+    plain, faces = marked(said)
+    plain, speaker = _speaker(_ASS_TAGS.sub(_only_tags, plain), "")
+    words, starts = _lines(plain.replace("\\h", " ").split("\\N"), start, end, faces)
+    return _captioned(words, start, end, speaker, _place(said, 2), starts) if words else None
+
+
+def _captioned(
+    words: Sequence[Word], start: float, end: float, speaker: str, place: Place, starts: tuple[int, ...] = ()
+) -> Caption:
+    """Return a caption; a colour that all of its words have is the caption's."""
+    colours = {word.face.colour for word in words}
+    if len(colours) == 1:
+        words = [replace(word, face=replace(word.face, colour="")) for word in words]
+    return Caption(tuple(words), start, end, speaker, colours.pop() if len(colours) == 1 else "", place, starts)
 
 
 def _only_tags(braces: re.Match[str]) -> str:
@@ -143,34 +149,6 @@ def _srt_seconds(stamp: Sequence[str | None]) -> float:
     sign, hours, minutes, seconds, fraction = stamp
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
     return (whole + int((fraction or "0")[:3].ljust(3, "0")) / 1000) * (-1 if sign else 1)
-
-
-def _font_colour(said: str) -> str:
-    """Return the colour that all of a text has."""
-    open_, found = [""], set()
-    for index, part in enumerate(_FONT.split(_ASS_TAGS.sub("", said))):
-        if index % 2 == 0:
-            found |= {open_[-1]} if _is_seen(_HTML_TAG.sub("", part)) else set()
-        elif part.startswith("</"):
-            open_ = open_[:-1] or [""]
-        else:
-            match = _FONT_COLOUR.search(part)
-            open_.append(match[1].lower() if match else open_[-1])
-    colour = found.pop() if len(found) == 1 else ""
-    colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
-    return _shown(colour) if is_colour(colour) else ""
-
-
-def _is_seen(text: str) -> bool:
-    return html.unescape(re.sub(r"\\[Nnh]", " ", text)).strip() != ""
-
-
-def _shown(colour: str) -> str:
-    """Return a colour of captions; none for the usual, and for those that are not seen on the box behind them."""
-    if re.fullmatch("#(?:[0-9a-f]{2}){3,4}", colour):
-        parts = [int(colour[first : first + 2], 16) for first in (1, 3, 5)]
-        return colour if max(parts) >= DARKEST and min(parts) < 255 else ""
-    return "" if colour in ("white", "black", "#fff", "#000", "transparent") else colour
 
 
 def _from_sami(text: str, report: Report) -> Iterator[Caption]:
@@ -186,7 +164,7 @@ def _from_sami(text: str, report: Report) -> Iterator[Caption]:
         end = syncs[index + 1][0] if index + 1 < len(syncs) else start
         said = re.sub(r"<p\b[^<>]*>", "", said, flags=re.IGNORECASE)
         lines = " ".join(said.split())
-        if caption := _marked_up(_HTML_BREAK.sub(r"\\N", lines), start, end, _font_colour(lines)):
+        if caption := _marked_up(_HTML_BREAK.sub(r"\\N", lines), start, end):
             yield caption
 
 
@@ -201,25 +179,31 @@ def _of_class(said: str, first: str) -> str | None:
 def _from_ass(text: str, report: Report) -> Iterator[Caption]:
     file = pysubs2.SSAFile.from_string(text, format_="ass")
     height = next((int(value) for value in [file.info.get("PlayResY", "")] if re.fullmatch(r"\d{1,6}", value)), 288)
+    styles = {name: _face(style) for name, style in file.styles.items()}
     for event in file:
         if event.is_comment:
             continue
         style = file.styles.get(event.style)
-        spoken = _HTML_TAG.sub("", _undrawn(event.text))
+        spoken, faces = marked(_undrawn(event.text), styles.get(event.style, PLAIN), styles)
         place = _ass_place(spoken, int(style.alignment) if style else 2, height)
         start, end = event.start / 1000, event.end / 1000
         said, speaker = _speaker(spoken, event.name)
         if _KARAOKE.search(said):
-            words = tuple(_karaoke(said, start, end))
+            words = tuple(_karaoke(said, start, end, faces))
             starts: tuple[int, ...] = ()
         else:
             lines = _ASS_TAGS.sub("", said).replace("\\n", "\\N").replace("\\h", " ").split("\\N")
-            words, starts = _lines(lines, start, end)
+            words, starts = _lines(lines, start, end, faces)
         if words:
-            colour = _ass_colour(spoken, _colour(style.primarycolor) if style else "")
-            yield Caption(words, start, end, speaker, _shown(colour), place, starts)
+            yield _captioned(words, start, end, speaker, place, starts)
         else:
             tell_empty(start, report)
+
+
+def _face(style: pysubs2.SSAStyle) -> Face:
+    said = style.primarycolor
+    colour = seen_colour(f"#{said.r:02x}{said.g:02x}{said.b:02x}")
+    return Face(colour, bold=bool(style.bold), italic=bool(style.italic), underline=bool(style.underline))
 
 
 def _ass_place(text: str, alignment: int, height: int) -> Place:
@@ -229,19 +213,6 @@ def _ass_place(text: str, alignment: int, height: int) -> Place:
         return _place(text, alignment)
     share = float(placed[1]) / height
     return "top" if share < 1 / 3 else "middle" if share < 2 / 3 else "bottom"
-
-
-def _ass_colour(text: str, usual: str) -> str:
-    """Return the colour that all of a line has: that of its style, `usual`, or of its tags."""
-    colour, found = usual, set()
-    for index, part in enumerate(re.split(r"\{([^}]*)\}", text)):
-        if index % 2 == 0:
-            found |= {colour} if _is_seen(part) else set()
-            continue
-        for match in _ASS_COLOUR.finditer(_ASS_GRADUAL.sub("", part)):
-            code = int(match[1], 16) if match[1] else 0
-            colour = f"#{code & 0xFF:02x}{code >> 8 & 0xFF:02x}{code >> 16 & 0xFF:02x}" if match[1] else usual
-    return found.pop() if len(found) == 1 else ""
 
 
 def _undrawn(text: str) -> str:
@@ -259,7 +230,7 @@ def _undrawn(text: str) -> str:
 def _speaker(text: str, name: str) -> tuple[str, str]:
     """Return the text without its speaker, and who that is."""
     match = None if name else _SAID_BY.match(text)
-    return (text[match.end() :], match[1]) if match else (text, name.strip())
+    return (match[1] + text[match.end() :], match[2]) if match else (text, name.strip())
 
 
 def _place(text: str, alignment: int) -> Place:
@@ -270,28 +241,30 @@ def _place(text: str, alignment: int) -> Place:
     return "top" if number >= 7 else "middle" if number >= 4 else "bottom"
 
 
-def _colour(said: pysubs2.Color) -> str:
-    return f"#{said.r:02x}{said.g:02x}{said.b:02x}"
+def _lines(
+    lines: list[str], start: float, end: float, faces: Sequence[Face]
+) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    return in_lines(map(html.unescape, lines), start, end, faces)
 
 
-def _lines(lines: list[str], start: float, end: float) -> tuple[tuple[Word, ...], tuple[int, ...]]:
-    return in_lines(map(html.unescape, lines), start, end)
-
-
-def _karaoke(text: str, start: float, end: float) -> Iterator[Word]:
+def _karaoke(text: str, start: float, end: float, faces: Sequence[Face]) -> Iterator[Word]:
     """Yield the syllables of an .ass karaoke line, each with the time that its tag gives it."""
     at, length, spaced = start, 0.0, True
-    for index, part in enumerate(re.split(r"\{([^}]*)\}", text)):
+    parts = [
+        re.sub(r"\\[Nnh]", " ", part) if index % 2 == 0 else part for index, part in enumerate(_BRACES.split(text))
+    ]
+    words = faced(parts[::2], faces)
+    for index, part in enumerate(parts):
         if index % 2:
             for match in _KARAOKE.finditer(part):
                 at, length = at + length, int(match[1]) / 100
             continue
-        plain = part.replace("\\N", " ").replace("\\n", " ").replace("\\h", " ")
-        for word in shared_out(plain.split(), at, min(end, at + length)):
-            leads = not plain[:1].isspace() and not spaced
-            yield Word(word.text, word.start, word.end, joined=leads)
-            spaced, plain = True, " "
-        spaced = not part or part[-1:].isspace() or (spaced and not part.strip())
+        plain = unmarked(part)
+        joins = not plain[:1].isspace() and not spaced
+        for word in faced_out(next(words), at, min(end, at + length)):
+            yield replace(word, joined=joins)
+            spaced, joins = True, False
+        spaced = not plain or plain[-1:].isspace() or (spaced and not plain.strip())
 
 
 def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
@@ -300,19 +273,20 @@ def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
     text = _VTT_COMMA.sub(r"\1.\2.\3", text)
     for cue in webvtt.from_string(text).captions:
         start, end = _seconds(cue.start), _seconds(cue.end)
-        raw = _RUBY.sub("", cue.raw_text)
-        lines = [line for line in raw.split("\n") if _VTT_TAG.sub("", line).strip()]
+        raw, faces = marked(_RUBY.sub("", cue.raw_text))
+        lines = [line for line in raw.split("\n") if _plain(line)]
         if rolling:  # what was said before stays above, and is written again in every cue
             lines, before = [line for line in lines if _plain(line) not in before], [_plain(line) for line in lines]
         voices = {html.unescape(voice).strip() for voice in _VOICE.findall(raw)}
         speaker = voices.pop() if len(voices) == 1 else ""  # of several, no colour is that of all
         if not any(_VTT_STAMP.search(line) for line in lines):
-            said, by = _speaker("\\N".join(_plain(line) for line in lines), speaker)
-            words, starts = _lines(said.split("\\N"), start, end)
+            said, by = _speaker("\\N".join(_VTT_TAG.sub("", line) for line in lines), speaker)
+            words, starts = _lines(said.split("\\N"), start, end, faces)
         else:
-            words, starts, by = tuple(_stamped(" ".join(lines), start, end)), (), speaker
+            words, starts, by = tuple(_stamped(" ".join(lines), start, end, faces)), (), speaker
         if words:
-            yield Caption(words, start, end, by, "", _vtt_place(str(getattr(cue, "settings", "") or "")), starts)
+            place = _vtt_place(str(getattr(cue, "settings", "") or ""))
+            yield _captioned(words, start, end, by, place, starts)
         elif not _plain(raw):
             tell_empty(start, report)
 
@@ -328,15 +302,16 @@ def _vtt_place(settings: str) -> Place:
 
 
 def _plain(line: str) -> str:
-    return html.unescape(_VTT_TAG.sub("", line)).strip()
+    return html.unescape(unmarked(_VTT_TAG.sub("", line))).strip()
 
 
-def _stamped(text: str, start: float, end: float) -> Iterator[Word]:
+def _stamped(text: str, start: float, end: float, faces: Sequence[Face]) -> Iterator[Word]:
     """Yield the words of a cue that holds the time of each: <00:01.500>."""
     parts = _VTT_STAMP.split(text)
     stamps = [start, *(_seconds(stamp) for stamp in parts[1::2]), end]
-    for index, part in enumerate(parts[::2]):
-        yield from shared_out(_plain(part).split(), stamps[index], max(stamps[index], stamps[index + 1]))
+    said = [html.unescape(_VTT_TAG.sub("", part)) for part in parts[::2]]
+    for index, words in enumerate(faced(said, faces)):
+        yield from faced_out(words, stamps[index], max(stamps[index], stamps[index + 1]))
 
 
 def _seconds(stamp: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ecg_api.renderjob import Look
@@ -10,6 +11,7 @@ from ecg_renderer.scenario import Picture
 from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, is_korean
 from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
 from ecg_renderer.subtitles.captions import Frame, Page, Word
+from ecg_renderer.subtitles.faces import Face
 
 TRACK = "caption"
 RIGHT_TO_LEFT_MARK = "\u200f"
@@ -100,7 +102,9 @@ def _cue(page: Page, number: int, style: _Style, palette: dict[str, str], frame:
     shown = [round(page.start, 3), round(page.end, 3)]
     colour = page.caption.colour or palette.get(page.caption.speaker, "")
     chain = _chain(page, style, palette)
-    lines = _one_text(page, number, chain) if page.unbroken or not chain else _word_lines(page, number, chain)
+    alike = len({word.face for line in page.lines for word in line}) == 1
+    as_one = page.unbroken or (not chain and alike)
+    lines = _one_text(page, number, style, chain) if as_one else _word_lines(page, number, style, chain)
     box = {
         "backgroundColor": "rgba(0, 0, 0, 0.6)" if style.box else "transparent",
         "padding": {"x": 0.015, "y": 0.008},
@@ -141,17 +145,31 @@ def _layout(page: Page, frame: Frame) -> Any:
     return {**layout, "position": {"x": 0.5, "y": round(y, 4)}}
 
 
-def _one_text(page: Page, number: int, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _one_text(page: Page, number: int, style: _Style, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
     lines = [
         "".join(("" if word.joined or not index else " ") + word.text for index, word in enumerate(line))
         for line in page.lines
     ]
     text = in_one_direction(lines)
-    node = {"id": f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{number}", "eType": "text", "text": text}
+    face = page.lines[0][0].face
+    worn = _worn(face, style)
+    name = f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{_shape(face)}{number}"
+    node = {"id": name, "eType": "text", "text": text}
     if not chain:
-        return [node]
+        return [{**node, "style": worn} if worn else node]
     spoken = [round(page.lines[0][0].start, 3), round(page.lines[-1][-1].end, 3)]
-    return [{**node, "style": {"whiteSpace": "pre-line"}, "baseTime": spoken, "pluginChain": chain}]
+    return [{**node, "style": {"whiteSpace": "pre-line", **worn}, "baseTime": spoken, "pluginChain": chain}]
+
+
+def _shape(face: Face) -> str:
+    """Return what a node's name says of its shape, which MotionText has no style for; see page/index.html."""
+    return ("italic-" if face.italic else "") + ("underline-" if face.underline else "")
+
+
+def _worn(face: Face, style: _Style) -> dict[str, Any]:
+    """Return the style by which a word differs from the others; its colour comes as it is spoken, if any does."""
+    weight = {"fontWeight": "bold"} if face.bold and style.weight != "bold" else {}
+    return {**weight, **({"color": face.colour} if face.colour and not style.plugins else {})}
 
 
 def _chain(page: Page, style: _Style, palette: dict[str, str]) -> list[dict[str, Any]]:
@@ -166,18 +184,12 @@ def _chain(page: Page, style: _Style, palette: dict[str, str]) -> list[dict[str,
     ]
 
 
-def _word_lines(page: Page, number: int, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _word_lines(page: Page, number: int, style: _Style, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
     lines, done = [], 0
     for row, line in enumerate(page.lines, 1):
         words = [
-            {
-                "id": f"{OWN_NODE}word-{number}-{done + index + 1}",
-                "eType": "text",
-                "text": text,
-                "baseTime": [round(line[index].start, 3), round(line[index].end, 3)],
-                "pluginChain": chain,
-            }
-            for index, text in _side_by_side(line)
+            _word(line[index], text, f"word-{number}-{done + index + 1}", style, chain)
+            for index, text in _beside_lines(line, _side_by_side(line))
         ]
         done += len(line)
         clear = {"backgroundColor": "transparent", "padding": "0px"}
@@ -191,6 +203,24 @@ def _word_lines(page: Page, number: int, chain: list[dict[str, Any]]) -> list[di
             }
         )
     return lines
+
+
+def _word(word: Word, text: str, name: str, style: _Style, chain: list[dict[str, Any]]) -> dict[str, Any]:
+    worn = {**_worn(word.face, style), **({} if chain else {"whiteSpace": "pre"})}
+    if word.face.colour:
+        chain = [{**plugin, "params": {**plugin["params"], "color": word.face.colour}} for plugin in chain]
+    spoken = {"baseTime": [round(word.start, 3), round(word.end, 3)], "pluginChain": chain} if chain else {}
+    node = {"id": f"{OWN_NODE}{_shape(word.face)}{name}", "eType": "text", "text": text}
+    return {**node, **({"style": worn} if worn else {}), **spoken}
+
+
+def _beside_lines(line: tuple[Word, ...], standing: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return words with the space after an underlined one at the next, which is not: it would be underlined, too."""
+    clear = [*standing]
+    for place, ((index, text), (following, after)) in enumerate(pairwise(standing)):
+        if text.endswith(" ") and line[index].face.underline and not line[following].face.underline:
+            clear[place], clear[place + 1] = (index, text[:-1]), (following, f" {after}")
+    return clear
 
 
 def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:

@@ -14,9 +14,10 @@ import pysubs2
 
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Finding, Picture, Scenario
+from ecg_renderer.scenario.flat import clusters
 from ecg_renderer.scenario.model import PICTURE
 from ecg_renderer.scenario.writing import OWN_NODE, direction
-from ecg_renderer.subtitles.captions import Place, clusters
+from ecg_renderer.subtitles.captions import Place
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?|#([0-9a-fA-F]{3})")
 _BREAKS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")

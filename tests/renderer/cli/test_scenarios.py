@@ -143,6 +143,19 @@ def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:
     assert changed == [frame < 12 or frame >= 15 for frame in range(30)]
 
 
+@pytest.mark.parametrize("look", ["plain", "pop"])
+def test_italic_bold_and_underlined_words_are_seen(tmp_path: Path, look: str) -> None:
+    said = ["Word", "<i>Word</i>", "<b>Word</b>" if look == "plain" else "<i><u>Word</u></i>", "<u>Word</u>", "Word"]
+    cues = [f"{i}\n00:00:00,{200 * i:03} --> 00:00:00,{200 * i + 199}\nA {text}\n" for i, text in enumerate(said)]
+    folder = command_line.workplace(tmp_path)
+    written(folder, "talk.srt", "\n".join(cues))
+    chosen = ("--set", "spec.scenario.uri=talk.srt", "--set", f"spec.scenario.look={look}")
+    done = ecg_render("frames", "job.yaml", "--hash", *chosen, cwd=folder)
+    hashes = [line.split()[-1] for line in done.out.splitlines()]
+    at_rest = [hashes[6 * number + 5] for number in range(5)]
+    assert at_rest[0] == at_rest[4] and len(set(at_rest)) == 4, done.err
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

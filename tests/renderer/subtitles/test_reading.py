@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -280,6 +281,7 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
                           {"word": "a", "startTime": "0s", "endTime": "1s", "speakerTag": 1},
                           {"word": "b", "startTime": "1s", "endTime": "2s", "speakerTag": 2}]}]}]},
          [("a", 0, 1), ("b", 1, 2)]),
+        ("0\n00:00:01,000 --> 00:00:02,000\na\n\n1\n00:00:02,000 --> 00:00:03,000\nb\n", [("a", 1, 2), ("b", 2, 3)]),
         ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
     ],
     ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none",
@@ -289,7 +291,7 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
          "whisper.cpp's stamps",
          "google", "deepgram", "assemblyai", "clova", "json3", "json3 of people",
          "sentences of transformers", "in japanese",
-         "no chunks", "long segments", "google with all of it again", "half a surrogate"],
+         "no chunks", "long segments", "google with all of it again", "numbers from 0", "half a surrogate"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
     found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
@@ -363,6 +365,65 @@ def test_place_and_colour_of_a_whole_caption_are_kept(raw: str, place: str, colo
     (cue,) = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
     assert cue["root"]["layout"] == f"define.{place}"
     assert cue["root"]["children"][0].get("style", {}).get("color", "") == colour
+
+
+def written(raw: str, look: Any) -> list[tuple[str, str, dict[str, Any], Any]]:
+    """Return the words of the first cue: text, what its id says, its style, and the colour that it takes."""
+    cue = subtitle_scenario(raw.encode(), Report("talk"), WIDE, look)["cues"][0]
+    found = []
+    for line in cue["root"]["children"][0]["children"]:
+        for node in line.get("children", [line]):
+            chain = node.get("pluginChain", [{}])
+            shape = "".join(re.findall("italic-|underline-", node["id"]))
+            found.append((node["text"], shape, node.get("style", {}), chain[0].get("params")))
+    return found
+
+
+PRE, BOLD = {"whiteSpace": "pre"}, {"fontWeight": "bold"}
+YELLOW, RED = {"color": "yellow"}, {"color": "#ff0000"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (
+            f"{CUE}a <i>b c</i> <b>d</b>, <u>e</u> f\n",
+            [("a ", "", PRE), ("b ", "italic-", PRE), ("c ", "italic-", PRE), ("d, ", "", BOLD | PRE),
+             ("e", "underline-", PRE), (" f", "", PRE)],
+        ),
+        (f"{CUE}<i>all of\nit</i>\n", [("all of\nit", "italic-", {})]),
+        (f"{CUE}<b><i>x</b>y</i> z\n", [("xy ", "italic-", BOLD | PRE), ("z", "", PRE)]),
+        (f"{CUE}<i>un</i>believable\n", [("unbelievable", "", {})]),
+        (
+            f'{CUE}<font color="yellow">a <font color="#FF0000">b</font></font> c\n',
+            [("a ", "", YELLOW | PRE), ("b ", "", RED | PRE), ("c", "", PRE)],
+        ),
+        (f"{CUE}a {{\\i1}}b{{\\i0}} c\n", [("a ", "", PRE), ("b ", "italic-", PRE), ("c", "", PRE)]),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.yellow.bg_black>a</c> <i.x>b</i> <c.colorFF0000>c &amp;</c>\n",
+            [("a ", "", YELLOW | PRE), ("b ", "italic-", PRE), ("c ", "", RED | PRE), ("&", "", RED | PRE)],
+        ),
+        (
+            styled("{\\c&H0000FF&\\b1\\blur3\\be1}a{\\r} b {\\i1\\u1}c{\\i0} {\\rTop}d"),
+            [("a ", "", BOLD | RED | PRE), ("b ", "", PRE), ("c", "italic-underline-", PRE),
+             (" d", "", {"color": "#ffff00"} | PRE)],
+        ),
+    ],
+    ids=["srt", "all of it", "crossed", "most letters", "colours", "braces", "vtt", "ass"],
+)  # fmt: skip
+def test_words_keep_how_they_are_written(raw: str, words: list[tuple[str, str, dict[str, Any]]]) -> None:
+    assert [word[:3] for word in written(raw, "plain")] == words
+
+
+def test_a_word_takes_its_own_colour_as_it_is_spoken() -> None:
+    raw = f"{CUE}a <font color=#ff0000>b</font> <i>c</i>\n"
+    params = [(shape, params["color"]) for _, shape, _, params in written(raw, "karaoke")]
+    assert params == [("", "#ffd54a"), ("", "#ff0000"), ("italic-", "#ffd54a")]
+    stamped = "WEBVTT\n\n00:01.000 --> 00:03.000\n<c.red>a</c><00:01.500><i> b <00:02.000>c</i>\n"
+    assert [shape for _, shape, *_ in written(stamped, "karaoke")] == ["", "italic-", "italic-"]
+    sung = styled("{\\k20\\i1}Hel{\\k20}lo {\\k30\\i0}you")
+    said = [(text, shape) for text, shape, *_ in written(sung, "karaoke")]
+    assert said == [("Hel", "italic-"), ("lo ", "italic-"), ("you", "")]
 
 
 THAI = "สวัสดีครับวันนี้เราจะมาเรียนรู้เกี่ยวกับการทำอาหารไทยที่อร่อยที่สุดในโลกและวิธีการเลือกวัตถุดิบที่ดี"
