@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 
 HEAD_BYTES = 65536
+_UTF_8 = "save it as UTF-8, by the name of what it is: iconv -f CP1250 -t UTF-8 OLD > NEW."
 _MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-16": b"\xff\xfe", "utf_16": b"\xfe\xff"}
 
 
@@ -30,12 +32,12 @@ def decoded(raw: bytes, report: Report) -> str:
     encoding = marked or _unmarked_utf16(raw) or "utf-8"
     text = _decoded(raw, encoding)
     if text is None and not marked:
-        text, language = _guessed(raw)
+        text, language, guess = _guessed(raw)
         if text is not None:
-            said = f"is not UTF-8, and was read as {language}, as Windows writes it"
-            report.warn("encoding", report.origin, said, hint="Save it as UTF-8 where letters are wrong.")
+            said = f"is not UTF-8, and was taken for {language} ({guess}), which is a guess"
+            report.warn("encoding", report.origin, said, hint=f"Where letters are wrong, {_UTF_8}")
     if text is None:
-        raise ScenarioError(f"{report.origin} is in no known encoding.", hint="Save the subtitles as UTF-8.")
+        raise ScenarioError(f"{report.origin} is in no known encoding.", hint=f"{_UTF_8[0].upper()}{_UTF_8[1:]}")
     for sign, instead in (("\r\n", "\n"), ("\r", "\n"), ("\x00", ""), ("\ufeff", "")):
         text = text.replace(sign, instead)
     return text
@@ -57,13 +59,33 @@ def _unmarked_utf16(raw: bytes) -> str:
     return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
 
-def _guessed(raw: bytes) -> tuple[str | None, str]:
-    """Return the text, and the language, of the first encoding in which it looks like one."""
+def _guessed(raw: bytes) -> tuple[str | None, str, str]:
+    """Return the text, the language, and the first encoding in which it looks like one."""
     for encoding, language, fits in _GUESSES:
         text = _decoded(raw, encoding)
         if text is not None and fits(text):
-            return text, language
-    return None, ""
+            return text, language, encoding
+        if encoding == _AFTER and (found := _alphabetic(raw)):
+            return found
+    return None, "", ""
+
+
+def _alphabetic(raw: bytes) -> tuple[str, str, str] | None:
+    """Return the text in the alphabet whose common letters it has most of; None where it is in none."""
+    found = []
+    for encoding, language, words, common in _ALPHABETS:
+        text = _decoded(raw, encoding)
+        if text is not None and _is_written(text, words):
+            plain = [
+                letter
+                for letter in unicodedata.normalize("NFD", text[:HEAD_BYTES])
+                if letter > "\x7f" and letter.isalpha()
+            ]
+            share = sum(letter.lower() in common for letter in plain) / max(1, len(plain))
+            # A text without a large letter is more likely one in an alphabet that has none.
+            small = all(letter.islower() for letter in plain)
+            found.append((share * (_ONLY_SMALL if small else 1), text, language, encoding))
+    return max(found)[1:] if found else None
 
 
 # Two letters of Windows' Western side by side are a letter of another encoding, but between Latin ones.
@@ -83,6 +105,11 @@ _NO_THAI = re.compile(
     "|[\u0e03\u0e05]|[\u0e01-\u0e4e][\u0e50-\u0e59][\u0e01-\u0e4e]"
     "|[^\x00-\x7f\u0e01-\u0e5b\u2013-\u201d\u2026\xa0]"
 )
+# What stands beside words in text, of all that has a code beyond ASCII and is no letter or mark of one.
+_USUAL_SIGNS = re.compile(
+    "[\xa0\xab\xbb\xb7\xb0\u2010-\u2026\u2039\u203a\u20ac\u2116\u060c\u061b\u061f\u05be\u05f3\u05f4\u200e\u200f]"
+)
+_ONLY_SMALL = 0.8
 # Less is as likely one of the other languages.
 LEAST_THAI = 12
 
@@ -112,27 +139,62 @@ def _thai(text: str) -> bool:
     return letters >= LEAST_THAI and words >= 0.8 * letters and not _NO_THAI.search(text)
 
 
-def _cyrillic(text: str) -> bool:
-    """Tell text whose words are in Cyrillic letters, large ones only at their beginning, or all of them."""
+def _is_written(text: str, alphabet: re.Pattern[str]) -> bool:
+    """Tell text whose words are of an alphabet, with large letters only at their beginning, or all of them."""
     words = [word for word in _WORD.findall(text) if not word.isascii()]
-    right = [word for word in words if _CYRILLIC.fullmatch(word)]
+    right = [word for word in words if alphabet.fullmatch(word)]
     letters = sum(map(len, right))
-    return letters - sum(len(word) == 1 for word in right) > 2 and letters >= 0.9 * sum(map(len, words))
+    enough = letters - sum(len(word) == 1 for word in right) > 2 and letters >= 0.9 * sum(map(len, words))
+    signs = (sign for sign in _USUAL_SIGNS.sub("", text) if sign > "\x7f")
+    return enough and all(unicodedata.category(sign)[0] in "LM" for sign in signs)
+
+
+def _latin(alphabet: str, *telling: str) -> Callable[[str], bool]:
+    """Tell text whose letters beyond ASCII are all of an alphabet, some of them of each of those that tell it."""
+    sets = [{*letters, *letters.upper()} for letters in telling]
+
+    def fits(text: str) -> bool:
+        letters = {letter for letter in text if letter > "\x7f" and letter.isalpha()}
+        return letters <= {*alphabet, *alphabet.upper()} and all(letters & of_it for of_it in sets)
+
+    return fits
 
 
 def _any_korean(text: str) -> bool:
-    return any(len(run) > 1 or _share(run, "euc_kr", *_COMMON_HANGUL) for run in _HANGUL.findall(text))
+    runs = _HANGUL.findall(text)
+    if any(len(run) > 1 or _share(run, "euc_kr", *_COMMON_HANGUL) for run in runs):
+        return True
+    return len(runs) > 1 and not _BESIDE_LATIN.search(text)
 
 
 _COMMON_HANGUL = ((0xA4A1, 0xA4D3), (0xB0A1, 0xC8FE))
+_AFTER = "big5"
+# Encodings of one alphabet each: what words are of it, and its most common letters, without accents.
+_GREEK, _GREEK_LETTERS = re.compile("[Ά-Ϋ]?[ΐά-ώ]+|[Ά-Ϋ]+"), "αοιετσςνηυρπκ"
+_CYRILLIC_LETTERS = "оеаинтсрвлкм"
+_ALPHABETS = (
+    ("cp1251", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
+    ("koi8_u", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
+    ("cp866", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
+    ("cp1253", "Greek", _GREEK, _GREEK_LETTERS),
+    ("iso8859_7", "Greek", _GREEK, _GREEK_LETTERS),
+    ("cp1255", "Hebrew", re.compile("[\u05b0-\u05f2]+"), "יוהלאתשמרבנםןך"),
+    ("cp1256", "Arabic or Persian", re.compile("[\u0621-\u0652پچژگکی\u200c]+"), "اليمونترهبعد"),
+)
 # In the order in which they are tried: text of one is often text of another, too, but with letters that nobody uses.
 _GUESSES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("cp949", "Korean", lambda text: _share(text, "euc_kr", *_COMMON_HANGUL) >= 0.8),
     ("cp874", "Thai", _thai),
     ("cp932", "Japanese", _signs(0.3, "cp932", (0x8140, 0x8396))),
     ("gb18030", "simplified Chinese", _signs(0.9, "gb2312", (0xB0A1, 0xD7FE))),
-    ("big5", "traditional Chinese", _signs(0.9, "big5", (0xA440, 0xC67E))),
-    ("cp1251", "Cyrillic", _cyrillic),
+    (_AFTER, "traditional Chinese", _signs(0.9, "big5", (0xA440, 0xC67E))),
     ("cp949", "Korean", _any_korean),
+    ("cp1254", "Turkish", _latin("çğıİöşüâîû", "ğışİ", "üçı")),
+    ("cp1250", "Polish", _latin("ąćęłńóśźż", "ąłź", "ęćńóśż")),
+    ("cp1250", "Hungarian", _latin("áéíóöőúüű", "őű", "á", "öü")),
+    ("cp1250", "Romanian", _latin("ăâîşţ", "şţ", "ăâî")),
+    ("cp1250", "a language of central Europe", _latin("áčďéěíňóřšťúůýžľĺôŕäćđ", "šžť", "áčéěířýúůôľćđ")),
+    ("cp1257", "Lithuanian", _latin("ąčęėįšųūž", "šž", "ėųū")),
+    ("cp1257", "Latvian", _latin("āčēģīķļņšūž", "šž", "āēī")),
     ("cp1252", "a Western language", lambda text: True),
 )
