@@ -52,6 +52,16 @@ CAPTION_BOX = {
     "opacity": 1,
 }
 BOX_FIELDS = ("backgroundColor", "boxBg", "border", "padding", "borderRadius", "opacity")
+# What people give a flat cue in the hope that it counts.
+_NOT_READ = {
+    **dict.fromkeys(
+        ("color", "fontFamily", "fontSize", "fontSizeRel", "fontWeight", *BOX_FIELDS), "Give it to the cue's style."
+    ),
+    **dict.fromkeys(
+        ("position", "align", "anchor", "layout", "pluginChain", "plugins"), "Give the cue a root that has it."
+    ),
+    "words": "Words with times of their own are read in transcripts (segments with words), or as nodes of a root.",
+}
 FLAT_NODE = f"{OWN_NODE}flat-"
 KOREAN_NODE = f"{OWN_NODE}flat-ko-"
 
@@ -108,6 +118,12 @@ def build_flat(cue: Cue, path: str, picture: Picture, report: Report) -> None:
         raise report.error(path, "has neither a root nor a text", "A cue shows its root node.")
     said = cue.pop("style", None)
     style: dict[str, Any] = said if isinstance(said, dict) else {}
+    if said is not None and said is not style:
+        done = f"is {str(said)[:40]!r}, not an object: it does not count"
+        report.warn("value of a style", f"{path}.style", done, hint='Write an object, such as {"color": "#ffffff"}.')
+    for name, hint in _NOT_READ.items():
+        if name in cue:
+            report.warn("field of a flat cue", f"{path}.{name}", "is nothing that is read there", hint=hint)
     size_in_pixels(style)
     text = as_text(cue.pop("text"), f"{path}.text", report).replace("\r\n", "\n").replace("\r", "\n").strip()
     text = "\n".join(_in_lines(line, _line_em(style, picture)) for line in text.split("\n"))

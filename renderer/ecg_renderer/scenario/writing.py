@@ -76,6 +76,11 @@ _MOST = {
 _WRITTEN_NUMBER = re.compile(r"(?<![\w.#])[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 # Smaller letters than this share of the height are none.
 _LEAST_SIZE = 0.001
+# Of the layout of children: the words that MotionText knows, or none for a number.
+_OF_CHILDREN: dict[str, tuple[str, ...]] = {
+    "mode": ("flow", "grid", "stack", "absolute", "path", "polar"), "direction": ("horizontal", "vertical"), "gap": (),
+    "align": ("start", "center", "end"), "justify": ("start", "center", "end", "space-between"),
+}  # fmt: skip
 _RTL_HINT = (
     "Write the sentence into one text node, or as a flat cue, or put the words into the group in the order in which "
     "they stand from left to right."
@@ -218,8 +223,8 @@ def _check_names(holder: dict[str, Any], field: str, known: frozenset[str] | Non
         report.warn("value of a style", f"{path}.{field}", done, hint='Write an object, such as {"color": "#ffffff"}.')
     if known is None or not isinstance(value, dict):
         return
-    if "opacity" in known and number(value.get("opacity")) == 0:
-        report.warn("text that is not seen", f"{path}.{field}.opacity", "is 0: nothing in it is seen")
+    if "opacity" in known and (seen := number(value.get("opacity"))) is not None and seen <= 0:
+        report.warn("text that is not seen", f"{path}.{field}.opacity", f"is {seen:g}: nothing in it is seen")
     for name in sorted(value.keys() - known):
         hint = "Give it to the boxStyle of its group." if name in _OF_BOXES else did_you_mean(name, known)
         done = "is nothing that MotionText reads there: it does not count"
@@ -229,13 +234,24 @@ def _check_names(holder: dict[str, Any], field: str, known: frozenset[str] | Non
 def _check_place(layout: object, path: str, report: Report) -> None:
     if not isinstance(layout, dict):
         return
-    anchor, position = layout.get("anchor"), layout.get("position")
-    if anchor is not None and str(anchor) not in _ANCHORS:
-        done = f"{str(anchor)[:40]!r} is no anchor: the middle is taken"
+    position, children = layout.get("position"), _as_style(layout.get("childrenLayout"))
+    if "anchor" in layout and str(layout["anchor"]) not in _ANCHORS:
+        done = f"{str(layout['anchor'])[:40]!r} is no anchor: the middle is taken"
         report.warn("place", f"{path}.anchor", done, hint="Write one of tl, tc, tr, cl, cc, cr, bl, bc and br.")
-    if isinstance(position, dict) and not (_is_number(position.get("x")) and _is_number(position.get("y"))):
+    placed = isinstance(position, dict) and _is_number(position.get("x")) and _is_number(position.get("y"))
+    if position is not None and not placed:
         done = "has no x and y that are numbers: it does not count"
         report.warn("place", f"{path}.position", done, hint='Write shares of the picture: {"x": 0.5, "y": 0.9}.')
+    for name, value in _as_style(layout.get("size")).items():
+        if not _is_number(value) and value != "auto":
+            done = f"{str(value)[:40]!r} is no share of the picture: it does not count"
+            report.warn("place", f"{path}.size.{name}", done, hint="Write a share of the picture, such as 0.8.")
+    for name, known in _OF_CHILDREN.items():
+        value = children.get(name)
+        if value is not None and not (value in known if known and isinstance(value, str) else _is_number(value)):
+            hint = f"Write one of {', '.join(known)}." if known else "Write a share of the picture, such as 0.01."
+            done = f"{str(value)[:40]!r} is nothing that MotionText knows for it: it does not count"
+            report.warn("place", f"{path}.childrenLayout.{name}", done, hint=hint)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -258,6 +274,11 @@ def _colours_of(style: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _check_effect(plugin: dict[str, Any], path: str, report: Report) -> None:
     params = plugin.get("params")
+    if params is not None and not isinstance(params, dict):
+        done = f"is {str(params)[:40]!r}, not an object: the plugin has what it has by itself"
+        report.warn(
+            "parameters of a plugin", f"{path}.params", done, hint='Write an object, such as {"speaker": "Ann"}.'
+        )
     if not isinstance(params, dict):
         return
     for name, value in params.items():

@@ -54,7 +54,7 @@ def _unmarked_utf16(raw: bytes) -> str:
     """Return the order of bytes of UTF-16 without its mark: one of the two of a letter or digit is zero."""
     head = raw[:HEAD_BYTES]
     zeros = [head[first::2].count(0) for first in (0, 1)]
-    if max(zeros) < len(head) // 8 or min(zeros) * 8 > max(zeros):
+    if max(zeros) < max(1, len(head) // 8) or min(zeros) * 8 > max(zeros):
         return ""
     return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 

@@ -37,7 +37,7 @@ HTML_TAG = re.compile(
 _TAG = re.compile(rf"\{{\\[^{{}}]*\}}|{HTML_TAG.pattern}", re.IGNORECASE)
 _NAME = re.compile(r"\w+")
 _KINDS = {"b": "bold", "strong": "bold", "i": "italic", "em": "italic", "u": "underline", "ins": "underline"}
-_COLOUR = re.compile(r"colou?r\s*[=:]\s*[\"']?(#?\w+)", re.IGNORECASE)
+_COLOUR = re.compile(r"colou?r\s*[=:]\s*[\"']?(#?\w+(?:\([^()<>]*\))?)", re.IGNORECASE)
 _CLASS_COLOUR = re.compile(r"\.(?:color([0-9A-Fa-f]{6})|(lime|cyan|red|yellow|magenta|blue))\b")
 _ASS = re.compile(
     r"\\(?:1?c(?:&H(?P<colour>[0-9a-fA-F]{1,8})&?)?(?![A-Za-z])|r(?P<style>[^\\{}]*)|(?P<kind>[biu])(?P<on>\d*)(?![A-Za-z]))"
@@ -132,16 +132,14 @@ def unmarked(text: str) -> str:
 
 def faced(parts: Iterable[str], faces: Sequence[Face]) -> Iterator[list[tuple[str, Face]]]:
     """Yield the words of each part of a text, without marks, and the face that most letters of a word have."""
-    face = faces[0]
+    face, marks = faces[0], {chr(_FIRST + number): its for number, its in enumerate(faces)} if len(faces) > 1 else {}
     for part in parts:
         words = []
         for word in part.split():
             letters: Counter[Face] = Counter()
             for letter in word:
-                if _MARK.fullmatch(letter):
-                    face = faces[ord(letter) - _FIRST]
-                else:
-                    letters[face] += 1
-            if letters:
-                words.append((unmarked(word), max(letters, key=letters.__getitem__)))
+                face = marks.get(letter, face)
+                letters[face] += letter not in marks
+            if plain := "".join(letter for letter in word if letter not in marks):
+                words.append((plain, max(letters, key=letters.__getitem__)))
         yield words

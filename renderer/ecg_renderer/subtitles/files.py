@@ -17,12 +17,16 @@ from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_
 from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, seen_colour, unmarked
 
-_ARROW = re.compile(rb"\d{1,2}:\d{1,2}(?:[.,:]\d{1,9})?[ \t]*-{1,3}>")
+# Also as word processors correct it.
+_TO = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
+_ARROW = re.compile(rf"\d{{1,2}}:\d{{1,2}}(?:[.,:]\d{{1,9}})?[ \t]*{_TO}".encode())
 _SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
-_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*-{{1,3}}>[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
+_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*{_TO}[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
 _SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
 _NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
-_VTT_COMMA = re.compile(r"^((?:\d+:)?\d\d:\d\d),(\d{3}\s+-->\s+(?:\d+:)?\d\d:\d\d)[,.](\d{3})", re.MULTILINE)
+_VTT_TIMES = re.compile(
+    rf"^((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})[ \t]*{_TO}[ \t]*((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})", re.MULTILINE
+)
 _VTT_LINE = re.compile(r"(?:^|\s)line:(-?\d+(?:\.\d+)?)(%?)")
 _RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
 _SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=</?sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
@@ -30,6 +34,7 @@ _SAMI = re.compile(rb"(?:\s++|<!--(?>.*?-->)|<[?!](?!--)[^<>]*+>)*+<sami", re.IG
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _SAMI_CLASS = re.compile(r"<p\b[^<>]*?class\s*=\s*[\"']?(\w+)", re.IGNORECASE)
 _ASS_SECTION = re.compile(rb"^\[(?:script info|v4\+? styles|events)\]", re.IGNORECASE | re.MULTILINE)
+_SSA = re.compile(r"^\[v4 styles\]", re.IGNORECASE | re.MULTILINE)
 VTT_LINES = 15
 
 _ASS_TAGS = re.compile(r"\{([^{}]*)\}")
@@ -85,7 +90,8 @@ def read_file(text: str, kind: str, report: Report) -> list[Caption]:
 
 def _from_srt(text: str, report: Report) -> Iterator[Caption]:
     """Yield the cues of SubRip, and of .sbv: each is what stands between its line of times and that of the next."""
-    text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text)
+    if _SBV_TIMES.search(text):
+        text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text).replace("[br]", "\n")
     cues = list(_SRT_TIMES.finditer(text))
     heads = text[: cues[0].start()].split("\n") if cues else []
     number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), None)
@@ -177,7 +183,7 @@ def _of_class(said: str, first: str) -> str | None:
 
 
 def _from_ass(text: str, report: Report) -> Iterator[Caption]:
-    file = pysubs2.SSAFile.from_string(text, format_="ass")
+    file = pysubs2.SSAFile.from_string(text, format_="ssa" if _SSA.search(text) else "ass")
     height = next((int(value) for value in [file.info.get("PlayResY", "")] if re.fullmatch(r"\d{1,6}", value)), 288)
     styles = {name: _face(style) for name, style in file.styles.items()}
     for event in file:
@@ -270,7 +276,7 @@ def _karaoke(text: str, start: float, end: float, faces: Sequence[Face]) -> Iter
 def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
     before: list[str] = []
     rolling = _VTT_STAMP.search(text) is not None
-    text = _VTT_COMMA.sub(r"\1.\2.\3", text)
+    text = _VTT_TIMES.sub(r"\1.\2 --> \3.\4", text)
     for cue in webvtt.from_string(text).captions:
         start, end = _seconds(cue.start), _seconds(cue.end)
         raw, faces = marked(_RUBY.sub("", cue.raw_text))

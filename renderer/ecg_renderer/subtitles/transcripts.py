@@ -68,9 +68,13 @@ def _loaded(raw: bytes | dict[str, Any]) -> Any:
     if is_crowded(raw):
         return None
     try:
-        return json.loads(raw)
+        data = json.loads(raw)
     except (ValueError, RecursionError):
         return None
+    words = (
+        isinstance(data, list) and data and all(isinstance(one, dict) and {"word", "start"} <= {*one} for one in data)
+    )
+    return {"words": data} if words else data
 
 
 def _shape(data: Any) -> str:

@@ -91,6 +91,32 @@ def test_a_number_beyond_anything_on_a_picture_is_told(field: str, value: Any, p
     ]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "path"),
+    [
+        ("layout", {"position": [0.5, 0.9]}, ".layout.position"),
+        ("layout", {"size": {"width": "50%"}}, ".layout.size.width"),
+        ("layout", {"childrenLayout": {"gap": "10px"}}, ".layout.childrenLayout.gap"),
+        ("layout", {"childrenLayout": {"direction": "row"}}, ".layout.childrenLayout.direction"),
+        ("layout", {"childrenLayout": {"align": "middle"}}, ".layout.childrenLayout.align"),
+        ("pluginChain", [{"name": "cwi-color", "params": "red"}], ".pluginChain[0].params"),
+    ],
+    ids=str,
+)
+def test_what_a_layout_or_a_plugin_does_not_take_is_told(field: str, value: Any, path: str, caption: Caption) -> None:
+    findings = prepared(caption(word={field: value})).findings
+    assert [(found.path, bool(found.hint)) for found in findings] == [(f"cues[0].root.children[0]{path}", True)]
+
+
+def test_what_a_flat_cue_is_given_in_vain_is_told() -> None:
+    words = [{"word": "a", "start": 1, "end": 2}]
+    vain = {"color": "red", "position": "top", "words": words, "style": "big"}
+    findings = prepared({"cues": [{"text": "a", "start": 1, "end": 2, **vain}]}).findings
+    assert {f"cues[0].{name}" for name in vain} == {found.path for found in findings if found.hint}
+    shown = {"text": "a", "start": 1, "end": 2, "style": {"opacity": -1}}
+    assert "text that is not seen" in {found.kind for found in prepared({"cues": [shown]}).findings}
+
+
 def test_ordinary_numbers_are_not_told(caption: Caption) -> None:
     style = {"fontSizeRel": 0.3, "fontSize": "200px", "lineHeight": 1.4, "fontWeight": 900, "color": "#123456"}
     turned = {"scale": {"x": 3, "y": 0.5}, "rotate": {"deg": 720}, "translate": {"x": -0.5, "y": 1.2}}

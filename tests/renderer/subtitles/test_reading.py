@@ -282,6 +282,10 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
                           {"word": "b", "startTime": "1s", "endTime": "2s", "speakerTag": 2}]}]}]},
          [("a", 0, 1), ("b", 1, 2)]),
         ("0\n00:00:01,000 --> 00:00:02,000\na\n\n1\n00:00:02,000 --> 00:00:03,000\nb\n", [("a", 1, 2), ("b", 2, 3)]),
+        ("1\n00:00:01,000 → 00:00:02,000\na\n\n2\n00:00:02,000 –> 00:00:03,000\nb\n", [("a", 1, 2), ("b", 2, 3)]),
+        ("WEBVTT\n\n00:01.000 -> 00:02.000\na\n", [("a", 1, 2)]),
+        ("0:00:01.000,0:00:02.000\na [br] b\n", [("a b", 1, 2)]),
+        ([{"word": "a", "start": 1, "end": 1.5}, {"word": "b.", "start": 1.5, "end": 2}], [("a b.", 1, 2)]),
         ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
     ],
     ids=["times as people write them", "no length", "a drawing and a text", "half of the times", "words that are none",
@@ -291,7 +295,8 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
          "whisper.cpp's stamps",
          "google", "deepgram", "assemblyai", "clova", "json3", "json3 of people",
          "sentences of transformers", "in japanese",
-         "no chunks", "long segments", "google with all of it again", "numbers from 0", "half a surrogate"],
+         "no chunks", "long segments", "google with all of it again", "numbers from 0", "arrows of word processors",
+         "a short arrow of webvtt", "breaks of sbv", "a list of words", "half a surrogate"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
     found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
@@ -394,6 +399,8 @@ YELLOW, RED = {"color": "yellow"}, {"color": "#ff0000"}
         (f"{CUE}<i>all of\nit</i>\n", [("all of\nit", "italic-", {})]),
         (f"{CUE}<b><i>x</b>y</i> z\n", [("xy ", "italic-", BOLD | PRE), ("z", "", PRE)]),
         (f"{CUE}<i>un</i>believable\n", [("unbelievable", "", {})]),
+        (f"{CUE}a <i>b&#xF0009;</i>\n", [("a ", "", PRE), ("b\U000f0009", "italic-", PRE)]),
+        (f"{CUE}<i>a\U000f0001</i>\n", [("a", "italic-", {})]),
         (
             f'{CUE}<font color="yellow">a <font color="#FF0000">b</font></font> c\n',
             [("a ", "", YELLOW | PRE), ("b ", "", RED | PRE), ("c", "", PRE)],
@@ -409,10 +416,37 @@ YELLOW, RED = {"color": "yellow"}, {"color": "#ff0000"}
              (" d", "", {"color": "#ffff00"} | PRE)],
         ),
     ],
-    ids=["srt", "all of it", "crossed", "most letters", "colours", "braces", "vtt", "ass"],
+    ids=["srt", "all of it", "crossed", "most letters", "a private sign", "another", "colours", "braces", "vtt", "ass"],
 )  # fmt: skip
 def test_words_keep_how_they_are_written(raw: str, words: list[tuple[str, str, dict[str, Any]]]) -> None:
     assert [word[:3] for word in written(raw, "plain")] == words
+
+
+def test_styles_of_version_4_of_ssa_are_read_by_their_own_fields() -> None:
+    fields = "Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, TertiaryColour, BackColour, Bold, Italic, "
+    fields += "BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, AlphaLevel, Encoding"
+    raw = f"""[Script Info]
+ScriptType: v4.00
+
+[V4 Styles]
+Format: {fields}
+Style: Default,Arial,20,65535,65535,65535,0,-1,0,1,2,0,6,10,10,10,0,1
+
+[Events]
+Format: Marked, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: Marked=0,0:00:00.00,0:00:01.00,Default,,0000,0000,0000,,at the top
+"""
+    (cue,) = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
+    assert cue["root"]["layout"] == "define.top"
+    assert cue["root"]["children"][0]["style"] == {"color": "#ffff00"}
+    assert written(raw, "plain") == [("at the top", "", BOLD, None)]
+
+
+def test_a_file_of_a_few_bytes_is_no_utf_16() -> None:
+    report = Report("talk")
+    with pytest.raises(ScenarioError, match="holds no captions"):
+        subtitle_scenario(b"WEBVTT\n", report, WIDE, "plain")
+    assert not report.findings
 
 
 def test_a_word_takes_its_own_colour_as_it_is_spoken() -> None:
