@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ from ecg_renderer.subtitles.faces import Face
 
 TRACK = "caption"
 RIGHT_TO_LEFT_MARK = "\u200f"
+_NUMERAL = re.compile("[0-9]")
 # Light colours that can be told apart on a dark box, the usual first; a ninth speaker begins again.
 SPEAKER_COLOURS = ("#ffd54a", "#6ee7ff", "#ff9ecb", "#a5f28c", "#ffb26b", "#c9b3ff", "#ff8a80", "#8fd3c8")
 
@@ -226,22 +228,26 @@ def _beside_lines(line: tuple[Word, ...], standing: list[tuple[int, str]]) -> li
 def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
     """Return the words of a line as they stand from left to right: index, and text with the space beside it.
 
-    In a line that runs from right to left, left-to-right words keep their order among themselves, and what has no
-    direction, such as a number, follows the line's.
+    In a line that runs from right to left, left-to-right words and numbers after them keep their order among
+    themselves; what else has no direction follows the line's.
     """
     spaces = ["" if index + 1 == len(line) or line[index + 1].joined else " " for index in range(len(line))]
     if direction(" ".join(word.text for word in line)) != "rtl":
         return [(index, word.text + spaces[index]) for index, word in enumerate(line)]
+    kinds: list[str] = []
+    for word in line:
+        follows = kinds[-1:] == ["ltr"] and _NUMERAL.search(word.text)
+        kinds.append(direction(word.text) or ("ltr" if follows else ""))
     standing: list[tuple[int, str]] = []
     last = len(line)
     while last > 0:
         first = last - 1
-        if direction(line[first].text) != "ltr":
-            mark = "" if direction(line[first].text) else RIGHT_TO_LEFT_MARK
+        if kinds[first] != "ltr":
+            mark = "" if kinds[first] else RIGHT_TO_LEFT_MARK
             standing.append((first, mark + line[first].text + spaces[first]))
             last = first
             continue
-        while first > 0 and direction(line[first - 1].text) == "ltr":
+        while first > 0 and kinds[first - 1] == "ltr":
             first -= 1
         # The space towards what follows the run is on its left, as the line goes on there.
         run = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]

@@ -706,3 +706,11 @@ def test_right_to_left_words_stand_in_their_order() -> None:
     assert [word["text"] for word in line["children"]] == ["\u200f2026!", "سنة ", " Seoul ", "Tower", "نزور "]
     assert [word["baseTime"][0] for word in line["children"]][-1] == 1
     assert prepare(scenario, duration=5, known_plugins=["cwi-color"]).warnings == ()
+
+
+def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
+    raw = "1\n00:00:01,000 --> 00:00:03,000\nקניתי iPhone 15 ב 999 דולר\n".encode()
+    scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
+    (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
+    said = [word["text"].strip(" \u200f") for word in line["children"]]
+    assert said == ["דולר", "999", "ב", "iPhone", "15", "קניתי"]
