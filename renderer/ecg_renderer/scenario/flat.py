@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -206,6 +207,7 @@ def text_width(text: str) -> float:
     return sum(map(_letter_width, _JOINED_EMOJI.sub("", text)))
 
 
+@lru_cache(maxsize=8192)
 def _letter_width(letter: str) -> float:
     if unicodedata.combining(letter) or unicodedata.category(letter) in ("Cf", "Mn", "Me"):
         return 0.0

@@ -249,10 +249,12 @@ def _signs(text: str) -> list[str]:
 
 
 def _filled(letters: list[str], most: float) -> list[str]:
-    pieces = [""]
+    pieces, width = [""], 0.0
     for letter in letters:
-        if pieces[-1] and text_width(pieces[-1] + letter) > most:
+        width += text_width(letter)
+        if pieces[-1] and width > most:
             pieces.append("")
+            width = text_width(letter)
         pieces[-1] += letter
     return pieces
 
@@ -356,7 +358,7 @@ def _parts(words: list[Word], most: float, count: int) -> list[list[Word]]:
         parts = _balanced(words, sum(widths) + sum(gaps), at_least=count)
         if count >= len(words) or all(len(_lines(part, most)) <= MOST_LINES for part in parts):
             return parts
-        count += 1
+        count += max(1, count // 50)
 
 
 def _as_written(caption: Caption, words: list[Word], most: float) -> list[list[Word]]:
