@@ -148,6 +148,8 @@ _ENDING = frozenset(
     "\u30a1\u30a3\u30a5\u30a7\u30a9\u30c3\u30e3\u30e5\u30e7\u30ee\u3099\u309a"
 )
 _BEGINNING = frozenset("\u300c\u300e\u300a\u3008\u3010\u3014\u201c\u2018\uff08([{")
+# What a line begins with that somebody else says.
+_TURN = frozenset("-\u2010\u2013\u2014\u2022\u266a[(")
 # What stays together of a text that may be parted anywhere else: words of other scripts.
 _PLAIN = re.compile("[0-9A-Za-z\u00c0-\u024f'\u2019.-]+")
 
@@ -270,7 +272,10 @@ def _unbroken(words: list[Word], most: float) -> list[list[Word]]:
 
 
 def _pages(caption: Caption, words: list[Word], most: float) -> list[Page]:
-    lines = _as_written(caption, words, most) or _lines(words, most)
+    if written := _as_written(caption, words, most):
+        pairs = [written[first : first + MOST_LINES] for first in range(0, len(written), MOST_LINES)]
+        return _in_turn(caption, [Page(caption, _whole_words(lines), 0, 0) for lines in pairs])
+    lines = _lines(words, most)
     if len(lines) <= MOST_LINES:
         return _in_turn(caption, [Page(caption, _whole_words(lines), 0, 0)])
     parts = _parts(words, most, -(-len(lines) // MOST_LINES))
@@ -362,12 +367,13 @@ def _parts(words: list[Word], most: float, count: int) -> list[list[Word]]:
 
 
 def _as_written(caption: Caption, words: list[Word], most: float) -> list[list[Word]]:
-    """Return the lines as their author broke them, if they are few, and fit; else none."""
+    """Return the lines as their author broke them, if they fit, and are few or of different sayers; else none."""
     if not caption.line_starts or len(words) != len(caption.words):
         return []
     lines = _cut(words, [0, *caption.line_starts])
     fits = all(sum(sum(part) for part in zip(*_measure(line), strict=True)) <= most for line in lines)
-    return lines if len(lines) <= MOST_LINES and fits else []
+    turns = sum(line[0].text[:1] in _TURN for line in lines)
+    return lines if fits and (len(lines) <= MOST_LINES or 2 * turns > len(lines)) else []
 
 
 def _lines(words: list[Word], most: float) -> list[list[Word]]:

@@ -267,7 +267,7 @@ def _karaoke(text: str, start: float, end: float, faces: Sequence[Face]) -> Iter
             continue
         plain = unmarked(part)
         joins = not plain[:1].isspace() and not spaced
-        for word in faced_out(next(words), at, min(end, at + length)):
+        for word in faced_out(next(words), min(at, end), min(end, at + length)):
             yield replace(word, joined=joins)
             spaced, joins = True, False
         spaced = not plain or plain[-1:].isspace() or (spaced and not plain.strip())

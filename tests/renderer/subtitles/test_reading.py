@@ -714,3 +714,21 @@ def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
     (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
     said = [word["text"].strip(" \u200f") for word in line["children"]]
     assert said == ["דולר", "999", "ב", "iPhone", "15", "קניתי"]
+
+
+def test_more_than_two_lines_of_different_sayers_stay_lines() -> None:
+    raw = "1\n00:00:00,000 --> 00:00:04,000\n- Who is it?\n- Me.\n- And who are you?\n[door]\n"
+    cues = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
+    texts = [cue["root"]["children"][0]["children"][0]["text"] for cue in cues]
+    assert [text.replace("\u200e", "") for text in texts] == ["- Who is it?\n- Me.", "- And who are you?\n[door]"]
+    joined = raw.replace("- ", "").replace("[door]", "door")
+    (cue,) = subtitle_scenario(joined.encode(), Report("talk"), WIDE, "plain")["cues"]
+    assert cue["root"]["children"][0]["children"][0]["text"] == "Who is it? Me. And who are you? door"
+
+
+def test_a_syllable_that_is_sung_after_its_line_ends_with_it() -> None:
+    report = Report("talk")
+    scenario = subtitle_scenario(styled("{\\k50}a {\\k100}b {\\k50}c").encode(), report, WIDE, "karaoke")
+    (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
+    assert [word["baseTime"] for word in line["children"]] == [[7, 7.5], [7.5, 8], [8, 8]]
+    assert not prepare(scenario, duration=9, known_plugins=["cwi-color"]).warnings
