@@ -20,7 +20,7 @@ from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, seen_colour
 # Also as word processors correct it.
 _TO = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
 _ARROW = re.compile(rf"\d{{1,2}}:\d{{1,2}}(?:[.,:]\d{{1,9}})?[ \t]*{_TO}".encode())
-_SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
+_SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:([.,:])(\d{1,9}))?"
 _SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*{_TO}[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
 _SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
 _NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
@@ -93,13 +93,16 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
     if _SBV_TIMES.search(text):
         text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text).replace("[br]", "\n")
     cues = list(_SRT_TIMES.finditer(text))
+    if frames := _frames_a_second(cues):
+        done = f"times end in frames, which were taken to be {frames} a second"
+        report.warn("frames in times", report.origin, done, hint="Export them with milliseconds.")
     heads = text[: cues[0].start()].split("\n") if cues else []
     number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), None)
     for index, cue in enumerate(cues):
         following = cues[index + 1].start() if index + 1 < len(cues) else None
         lines = text[cue.end() : following].strip("\n \t").split("\n")
         number = _without_number(lines, number, index + 2, following is None)
-        start, end = _srt_seconds(cue.groups()[:5]), _srt_seconds(cue.groups()[5:])
+        start, end = _srt_seconds(cue.groups()[:6], frames), _srt_seconds(cue.groups()[6:], frames)
         if start < 0:
             report.warn("time of a caption", told_at(start), "begins before the video, and is shown from 0 s")
         said = _HTML_BREAK.sub(r"\\N", "\\N".join(lines))
@@ -151,10 +154,20 @@ def _only_tags(braces: re.Match[str]) -> str:
     return "" if braces[1].startswith("\\") or not braces[1] else braces[0]
 
 
-def _srt_seconds(stamp: Sequence[str | None]) -> float:
-    sign, hours, minutes, seconds, fraction = stamp
+def _frames_a_second(cues: Sequence[re.Match[str]]) -> int:
+    """Return how many frames a second the last numbers of all times count, 00:00:01:12; 0 where they are fractions."""
+    last = [cue.groups()[place : place + 2] for cue in cues for place in (4, 10)]
+    if not last or any(sign != ":" or len(count or "") != 2 for sign, count in last):
+        return 0
+    most = max(int(count or 0) for _, count in last)
+    return next((rate for rate in (25, 30, 60) if most < rate), 0)
+
+
+def _srt_seconds(stamp: Sequence[str | None], frames: int) -> float:
+    sign, hours, minutes, seconds, _, fraction = stamp
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return (whole + int((fraction or "0")[:3].ljust(3, "0")) / 1000) * (-1 if sign else 1)
+    part = int(fraction or 0) / frames if frames else int((fraction or "0")[:3].ljust(3, "0")) / 1000
+    return (whole + part) * (-1 if sign else 1)
 
 
 def _from_sami(text: str, report: Report) -> Iterator[Caption]:

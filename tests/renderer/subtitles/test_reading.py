@@ -732,3 +732,11 @@ def test_a_syllable_that_is_sung_after_its_line_ends_with_it() -> None:
     (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert [word["baseTime"] for word in line["children"]] == [[7, 7.5], [7.5, 8], [8, 8]]
     assert not prepare(scenario, duration=9, known_plugins=["cwi-color"]).warnings
+
+
+def test_times_that_end_in_frames_are_told() -> None:
+    report = Report("talk")
+    raw = "1\n00:00:01:12 --> 00:00:02:00\na\n\n2\n00:00:03:05 --> 00:00:04:24\nb\n"
+    cues = subtitle_scenario(raw.encode(), report, WIDE, "plain")["cues"]
+    assert [cue["root"]["displayTime"] for cue in cues] == [[1.48, 2], [3.2, 4.96]]
+    assert report.warnings == ("talk: times end in frames, which were taken to be 25 a second",)
