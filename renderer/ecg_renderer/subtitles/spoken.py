@@ -113,12 +113,13 @@ def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
     With `each`, every node runs in the direction of its own text (page/index.html), else all run from left to right.
     """
     order = sorted(range(len(line)), key=lambda place: line[place].start or 0.0)
-    if direction("".join(line[place].text for place in order)) != "rtl" or len(line) < 2:
-        return line
-    if any(word.start is None for word in line):
+    told = len(line) > 1 and all(word.start is not None for word in line)
+    if not told or direction("".join(line[place].text for place in order)) != "rtl":
         return line
     edges = [(word.text[:1].isspace(), word.text[-1:].isspace()) for word in line]
     onward = [direction(word.text) == "ltr" for word in line]
+    for last, place in pairwise(order):  # a number goes on where the word before it runs to the right
+        onward[place] |= onward[last] and place == last + 1 and not direction(line[place].text)
     sides = [edge if right or not each else edge[::-1] for edge, right in zip(edges, onward, strict=True)]
     spaces = [left[1] or right[0] for left, right in pairwise(sides)]
     words = [replace(line[order[0]], text=line[order[0]].text.strip())]

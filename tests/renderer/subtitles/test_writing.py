@@ -76,13 +76,14 @@ def test_ass_has_the_times_and_colours_of_words() -> None:
     [
         ("\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645 world 123", None),
         ("\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd!", None),
+        ("\u05e7\u05e0\u05d9\u05ea\u05d9 iPhone 15 Pro \u05d1 999 \u05d3\u05d5\u05dc\u05e8", None),
         ("{\\k50}Ka{\\k50}ra{\\k50}oke {\\k50}now", "Karaoke now"),
         (
             "{\\k30}\u05e9\u05dc{\\k30}\u05d5\u05dd {\\k30}Ka{\\k30}ra {\\k30}now {\\k30}\u05e2\u05d5\u05dc\u05dd",
             "\u05e9\u05dc\u05d5\u05dd Kara now \u05e2\u05d5\u05dc\u05dd",
         ),
     ],
-    ids=["arabic", "hebrew", "syllables", "hebrew syllables"],
+    ids=["arabic", "hebrew", "a number after a name", "syllables", "hebrew syllables"],
 )
 def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, read: str | None) -> None:
     file = pysubs2.SSAFile()
