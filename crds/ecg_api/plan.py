@@ -93,6 +93,10 @@ class SourceFacts(ApiModel):
     rate: PositiveRational = Field(description="Frames per second; of a variable rate the one to render at.")
     time_base: PositiveRational = Field(description="Length of one tick of the stream's clock, in seconds.")
     start_seconds: Rational = Field(description="Time of the first frame on the file's clock, in seconds.")
+    decoder_delay: Rational = Field(
+        default="0/1",
+        description="Seconds by which FFmpeg times pictures later than they are shown, where the file tells decoding.",
+    )
     frames: int = Field(ge=1, description="Frames that can be decoded, as counted.")
     duration_seconds: float = Field(gt=0, description="From the first frame to the end of the last.")
     other_shapes: list[str] = Field(
@@ -152,6 +156,11 @@ class SourceFacts(ApiModel):
     def start(self) -> Fraction:
         """Time of the first frame on the file's clock, in seconds."""
         return Fraction(self.start_seconds)
+
+    @property
+    def returned(self) -> Fraction:
+        """Time that FFmpeg gives the first frame, in seconds on the file's clock."""
+        return self.start + Fraction(self.decoder_delay)
 
     @property
     def is_hdr(self) -> bool:

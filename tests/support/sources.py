@@ -168,6 +168,9 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "held last picture": held,
     "longer sound": lambda: marked(1, 2),
     "longer sound, mkv": lambda: cut(".mkv", base=marked(1, 2)),
+    "longer sound, in fragments": lambda: cut(
+        ".mp4", "-movflags", "dash+cmaf+frag_keyframe", base=marked(1, 2, coding=(*X264[:4], "-bf", "0", *X264[6:]))
+    ),
     "longer sound, no lengths": lambda: joined(".webm", _vp8("160x90", 2), live=True),
     "a little longer sound": lambda: marked(1, 1.4),
     "shorter sound": lambda: marked(2, 1),
@@ -175,6 +178,7 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "one picture, silent": lambda: derived(marked(), ("-c:v", "libx264", "-frames:v", "1", "-an"), ".mp4"),
     "slides": lambda: marked(4, 4, "1/2"),
     "gif": lambda: _gif(2),
+    "12 a second, apng": lambda: marked(2, None, "12", suffix=".apng", coding=("-plays", "0")),
     "gif with a held end": lambda: derived(_gif(1), ("-final_delay", "110"), ".gif"),
     "10 a second": lambda: marked(rate="10"),
     "12.5 a second": lambda: marked(rate="25/2"),
@@ -183,12 +187,17 @@ SOURCES: dict[str, Callable[[], Path]] = {
     "variable": lambda: derived(marked(), (*X264, "-vf", "select=not(eq(mod(n\\,7)\\,3))", "-fps_mode", "vfr"), ".mp4"),
     "avi with gaps": gappy,
     "avi with gaps, piped": lambda: gappy("-seekable", "0"),
+    "avi with b-frames": lambda: marked(2, 2, suffix=".avi", audio="pcm_s16le"),
     "avi with a gap of a tick": lambda: marked(suffix=".avi", coding=("-c:v", "mpeg4"), audio="mp3"),
     "realmedia, piped": lambda: marked(
         1, None, size="160x96", suffix=".rm", coding=("-c:v", "rv10", "-seekable", "0")
     ),
     "interlaced": interlaced,
     "telecined": telecined,
+    "interlaced, dv": lambda: marked(1, None, "25", "720x576", ".dv", ("-c:v", "dvvideo")),
+    "interlaced, mpeg-4 in avi": lambda: marked(
+        1, None, "25", suffix=".avi", coding=("-c:v", "mpeg4", "-flags", "+ildct+ilme"), filters="setfield=bff"
+    ),
     "size changes, vp8": lambda: joined(".webm", _vp8("160x90"), _vp8("90x160"), _vp8("160x90"), live=True),
     "size changes, h264": lambda: joined(".mkv", marked(1, 1), marked(1, 1, size="90x160")),
     "size changes, h264 in mp4": lambda: joined(".mp4", marked(1, 1), marked(1, 1, size="90x160")),

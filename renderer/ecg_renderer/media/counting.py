@@ -23,7 +23,6 @@ from ecg_renderer.media.process import (
     input_name,
     is_remote,
     option_words,
-    read_ffmpeg,
     run_ffmpeg,
     run_ffprobe,
     says_away,
@@ -105,47 +104,59 @@ async def frame_times(url: str, display: str, video: str) -> tuple[FrameTimes, l
     return times, finished.log
 
 
-async def _first_decoded(url: str, video: str) -> int | None:
-    """Return the time of the first frame that decodes, in ticks, or None if none does within 10 seconds."""
+async def decoder_delay(url: str, stream: dict[str, Any], times: FrameTimes | None, video: str) -> Fraction:
+    """Return how many seconds after its packet's time FFmpeg times a frame of an AVI.
+
+    AVI has decoding times alone, of frames that a decoder may return only when later ones are in. Players show the
+    first of them at the time of the first packet, and that is what its sound goes with.
+    """
+    tick = Fraction(stream["time_base"])
+    if times is not None:
+        return times.delay * tick
+    first = await _first_decoded(url, video, most="#64")
+    return max(0, (first or 0) - int(stream.get("start_pts", 0))) * tick
+
+
+async def _first_decoded(url: str, video: str, most: str = "10") -> int | None:
+    """Return the time of the first frame that decodes, in ticks, or None if none does.
+
+    `most`: of what is read, 10 seconds or so many packets.
+    """
     entries = ["-select_streams", video, "-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0"]
-    finished = await ffprobe(url, [*entries, "-read_intervals", "%+10"], COUNT_SECONDS)
+    finished = await ffprobe(url, [*entries, "-read_intervals", f"%+{most}"], COUNT_SECONDS)
     lines = (line.strip(",") for line in finished.output.decode(errors="replace").split())
     return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
 
 
-async def later_picture(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> tuple[float, int]:
-    """Return how long after a later key frame a decoder returns the first picture, and how that asks to be turned.
+async def recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> float:
+    """Return how long after a later key frame a decoder returns the first picture.
 
-    In seconds, and in degrees clockwise: 0 where the header says the same, which FFmpeg 7 hands on to all pictures.
     Only H.264 calls a frame a key frame that merely begins to refresh the picture, column by column. Packets look the
     same, so one such frame is decoded, as far as it takes.
     """
     length = float(stream.get("duration") or report["format"].get("duration") or 0)
     if stream["codec_name"] != "h264" or length <= 0:
-        return 0, 0
+        return 0
     start = float(report["format"].get("start_time") or 0)
-    entries = ["-show_entries", "packet=pts,flags:frame=pts:frame_side_data=rotation", "-of", "csv"]
+    entries = ["-show_entries", "packet=pts,flags:frame=pts", "-of", "csv"]
     part = ["-read_intervals", f"{start + length * 2 / 3:.3f}%+#{_REFRESH_PACKETS}"]
-    key, found, turn = None, None, 0
-    header = [-int(data["rotation"]) % 360 for data in stream.get("side_data_list", []) if "rotation" in data]
+    key, found = None, None
 
     def take(line: bytes) -> None:
-        nonlocal key, found, turn
+        nonlocal key, found
         kind, word, *more = [*line.decode(errors="replace").strip().split(","), ""]
         time = int(word) if word.lstrip("-").isdigit() else None
         if kind == "packet" and key is None and "K" in more[0]:
             key = time
         elif kind == "frame" and key is not None and time is not None and time >= key:
             found = time
-            turns = (-int(angle) % 360 for angle in more if angle.lstrip("-").isdigit())
-            turn = next((each for each in turns if each not in header), 0)
             raise _FoundError
 
     with contextlib.suppress(_FoundError, TimeoutError):
         await read(url, ["-select_streams", video, *entries, *part], HEADER_SECONDS, take)
     if key is None or found is None:
-        return 0, 0
-    return float(max(0, found - key) * Fraction(stream["time_base"])), turn
+        return 0
+    return float(max(0, found - key) * Fraction(stream["time_base"]))
 
 
 class _FoundError(Exception):
@@ -207,21 +218,24 @@ async def sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, cou
     """Return when the last sound ends on the file's clock, in seconds, or None where there is none.
 
     Headers are believed only while it makes no difference, or where reading would take too long: sound that is said to
-    go on long after the last picture is read, where the pictures were.
+    end long before or after the last picture is read, where the pictures were; else, what lies behind the pictures.
     """
     if not facts.audio:
         return None
     pictures = float(facts.start) + facts.duration_seconds
     said = declared_sound_end(report)
-    if said is not None and (said < pictures + BELIEVED_SECONDS or not counted):
+    # In fragments, headers may tell the length of the first ones alone.
+    late = said is not None and said >= pictures + BELIEVED_SECONDS
+    if said is not None and (abs(said - pictures) < BELIEVED_SECONDS or (late and not counted)):
         return said
     reader = SoundReader()
     entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"]
+    part = [] if counted else ["-read_intervals", f"{pictures - BELIEVED_SECONDS:.3f}%"]
     try:
-        await read(url, entries, COUNT_SECONDS, reader.line, insist=True)
+        await read(url, [*entries, *part], COUNT_SECONDS, reader.line, insist=True)
     except TimeoutError:
         return said
-    return reader.end
+    return said if reader.end is None else reader.end
 
 
 async def heard_streams(url: str, wanted: set[int]) -> set[int]:
@@ -277,67 +291,3 @@ async def is_telecined(url: str, facts: SourceFacts) -> bool:
     counts = [list(map(int, found.groups())) for line in seen.log if (found := _REPEATED.search(line))]
     neither, top, bottom = counts[-1] if counts else (1, 0, 0)
     return min(top, bottom) > neither / 8
-
-
-# --- a video that changes its size on the way: browsers and conference servers write such ---------
-
-
-# The units of each codec that hold a picture's size.
-_HEADERS = {"h264": "7", "hevc": "33", "mpeg2video": "179", "av1": "1"}
-_IN_KEY_FRAMES = ("vp8", "vp9")
-MOST_SHAPES = 8
-
-
-def may_change(stream: dict[str, Any]) -> bool:
-    """Tell whether pictures of a stream's codec may change their size on the way."""
-    return stream["codec_name"] in (*_IN_KEY_FRAMES, *_HEADERS)
-
-
-async def later_shapes(url: str, stream: dict[str, Any], video: str) -> list[str]:
-    """Return the sizes that later pictures of the stream `video` have, as 360x640, or 720x576 with pixels of 16:15.
-
-    Empty where all are alike, or when it could not be found out. Packets look alike: what tells is their headers, which
-    are compared without decoding anything; only where those differ, and for VP8 and VP9, whose sizes are in each key
-    frame, key frames are decoded.
-    """
-    codec = stream["codec_name"]
-    with contextlib.suppress(RenderError, TimeoutError):
-        if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream, video)):
-            return (await _key_frame_shapes(url, video))[1:]
-    return []
-
-
-async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:
-    """Tell whether the packets have more than one header, or their first one only later.
-
-    Containers have a header of their own, from which one that comes later may differ.
-    """
-    filtered = ["-c", "copy", "-bsf:v", f"filter_units=pass_types={_HEADERS[stream['codec_name']]}"]
-    first: dict[str, str] = {}
-
-    def take(line: bytes) -> None:
-        _, _, time, _, _, digest, *_ = [*line.decode(errors="replace").split(","), *[""] * 6]
-        if digest and not line.startswith(b"#") and len(first) < MOST_SHAPES:
-            first.setdefault(digest.strip(), time.strip())
-
-    inputs = ["-copyts", *_input(url), "-map", f"0:{video}"]
-    await read_ffmpeg([*inputs, *filtered, "-f", "framemd5", "pipe:1"], seconds=COUNT_SECONDS, on_line=take)
-    return len(first) > 1 or (bool(first) and str(stream.get("start_pts")) not in first.values())
-
-
-async def _key_frame_shapes(url: str, video: str) -> list[str]:
-    shapes: dict[str, None] = {}
-
-    def take(line: bytes) -> None:
-        width, height, aspect, *_ = [*line.decode(errors="replace").strip().split(","), "", "", ""]
-        if width.isdigit() and height.isdigit() and len(shapes) < MOST_SHAPES:
-            pixels = "" if aspect in ("", "N/A", "0:1", "1:1") else f" with pixels of {aspect}"
-            shapes.setdefault(f"{width}x{height}{pixels}")
-
-    entries = ["-select_streams", video, "-show_entries", "frame=width,height,sample_aspect_ratio", "-of", "csv=p=0"]
-    await run_ffprobe(["-skip_frame", "nokey", *entries, *_input(url)], seconds=COUNT_SECONDS, on_line=take)
-    return list(shapes)
-
-
-def _input(url: str) -> list[str]:
-    return [*option_words(source_options(url, insist=True)), "-i", input_name(url)]

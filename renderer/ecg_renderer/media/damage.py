@@ -45,7 +45,7 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
     words = [word for word in option_words(options) if word]
     log = ["-copyts", "-debug_ts", "-loglevel", "repeat+info"]
     untimed = source.container in UNTIMED_FORMATS
-    reader = _LogReader(ceil((source.start + end) / source.tick), counting=untimed)
+    reader = _LogReader(ceil((source.returned + end) / source.tick), counting=untimed)
     with suppress(RenderError, TimeoutError, _EndError):
         await read_ffmpeg(
             [*log, *words, "-threads", "1", "-i", input_name(url), "-map", f"0:{specifier(source)}", "-f", "null", "-"],
@@ -53,11 +53,10 @@ async def damaged_pictures(source: SourceFacts, url: str, start: Fraction, end: 
             on_log=reader.take,
         )
         reader.at_end = True
-    first, last = (round((source.start + time) / source.tick) for time in (start, end))
+    first, last = (round((source.returned + time) / source.tick) for time in (start, end))
     lost = reader.lost(source)
-    return sorted(
-        float(tick * source.tick - presentation_zero(source)) for tick in reader.corrupt | lost if first <= tick < last
-    )
+    zero = presentation_zero(source) + source.returned - source.start
+    return sorted(float(tick * source.tick - zero) for tick in reader.corrupt | lost if first <= tick < last)
 
 
 class _EndError(Exception):

@@ -12,10 +12,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, FileIO
+from pathlib import Path
 from typing import BinaryIO
 
 from ecg_renderer.errors import RenderError
+from ecg_renderer.media.beginnings import TAG_HEAD_BYTES, tag_length
 from ecg_renderer.media.process import input_name, is_remote, local_path, option_words, read_ffmpeg, source_options
 
 _FETCH_SECONDS = 60
@@ -65,19 +67,20 @@ async def early_end(url: str, container: str, size: int, pictures_end: int) -> E
         return None
     start = pictures_end if container in _AFTER_PICTURES else max(0, size - _PART)
     start = 0 if container in (*_WHOLE, "asf") else start
-    if not is_remote(url):
-        file: BinaryIO | None = local_path(url).open("rb")
-    else:  # a second download of all of it would cost more than the answer is worth
-        file = None if container in _WHOLE else await _fetched(url, start, min(_PART, size - start))
-        start = 0
-    if file is None:
-        return None
-    with file:
+    if is_remote(url):  # a second download of all of it would cost more than the answer is worth
+        part = None if container in _WHOLE else await fetched(url, start, min(_PART, size - start))
+        return await asyncio.to_thread(look, part, size) if part else None
+    path = local_path(url)
+    with path.open("rb") as file:
+        tag = 0 if start else tag_length(file.read(TAG_HEAD_BYTES))
         file.seek(start)
-        return await asyncio.to_thread(look, file, size)
+        if not tag:
+            return await asyncio.to_thread(look, file, size)
+    with _Behind(path, tag) as untagged:
+        return await asyncio.to_thread(look, untagged, size - tag)
 
 
-async def _fetched(url: str, start: int, length: int) -> BinaryIO | None:
+async def fetched(url: str, start: int, length: int) -> BinaryIO | None:
     """Return `length` bytes of what is on the web; None if less than that comes: the network may have failed."""
     options = source_options(url, insist=True) | {"format_whitelist": "data", "f": "data", "skip_initial_bytes": start}
     words = option_words(options)
@@ -86,6 +89,21 @@ async def _fetched(url: str, start: int, length: int) -> BinaryIO | None:
         found = (await read_ffmpeg([*words, *copied], seconds=_FETCH_SECONDS)).output
         return BytesIO(found[:length]) if len(found) >= length else None
     return None
+
+
+class _Behind(FileIO):
+    """A file as if it began behind its first `tag` bytes."""
+
+    def __init__(self, path: Path, tag: int) -> None:
+        super().__init__(path)
+        self._tag = tag
+        self.seek(0)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        return super().seek(place + (self._tag if whence == os.SEEK_SET else 0), whence) - self._tag
+
+    def tell(self) -> int:
+        return super().tell() - self._tag
 
 
 def _read(file: BinaryIO, length: int) -> bytes:

@@ -58,8 +58,8 @@ def grid_filters(source: SourceFacts, target: Target, start: int, end: int, *, l
     filters = _counted(source) + ([_WHOLE_PICTURES] if target.deinterlace else [])
     if tick != source.tick or target.deinterlace:  # bwdif halves the tick
         filters.append(Filter("settb", (rate_text(tick),)))
-    if source.start:
-        filters.append(Filter("setpts", (f"PTS-{round(source.start / tick)}",)))
+    if source.returned:
+        filters.append(Filter("setpts", (f"PTS-{round(source.returned / tick)}",)))
     placing = Placing.of(source, target)
     first = placing.source_frame(start)
     grid = {"fps": rate_text(rate), "start_time": decimal(first / rate), "round": "near"}

@@ -165,7 +165,7 @@ def seek_seconds(source: SourceFacts, seconds: float | Fraction) -> float | None
     """
     if source.container in UNTIMED_FORMATS:
         return None
-    wanted = float(source.start + Fraction(seconds))
+    wanted = float(source.returned + Fraction(seconds))
     if source.seek_points is None:
         frames = _REORDERED_FRAMES / float(source.exact_rate)
         margin = frames if source.container in INDEXED_FORMATS else _SEARCHED_SECONDS

@@ -19,30 +19,33 @@ import json
 import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from ecg_api.plan import SourceFacts
+from ecg_api.rational import to_rational
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
+from ecg_renderer.media.beginnings import HEAD_BYTES, what_begins
+from ecg_renderer.media.changes import later_shapes, may_change, sampled
 from ecg_renderer.media.codecs import is_copied_somewhere
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
     CONVERT_HINT,
     HEADER_SECONDS,
+    decoder_delay,
     ffprobe,
     frame_times,
     is_telecined,
-    later_picture,
-    later_shapes,
     lit,
-    may_change,
+    recovery_seconds,
     sound_end,
     untimed,
     with_held_end,
 )
-from ecg_renderer.media.endings import early_end
+from ecg_renderer.media.endings import early_end, fetched
 from ecg_renderer.media.facts import FIRST, SOUND_HINT, source_facts, video_stream
 from ecg_renderer.media.placing import seek_points
 from ecg_renderer.media.process import (
@@ -62,6 +65,7 @@ from ecg_renderer.media.timing import (
     breaks_off,
     clock_jumps,
     declared_timing,
+    is_only_ticking,
     timing_of,
 )
 from ecg_renderer.storage import CellStore, Storage, opened_source
@@ -69,7 +73,7 @@ from ecg_renderer.storage import CellStore, Storage, opened_source
 _T = TypeVar("_T")
 
 # Raise when a source is looked at otherwise than before.
-_SCHEMA = 8
+_SCHEMA = 9
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
 LARGEST_COUNTED_BYTES = 4 << 30
 # The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
@@ -118,6 +122,26 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
     input_name(url)
     if not is_remote(url):
         _check_file(local_path(url), display)
+    try:
+        return await _probed(url, display=display, identity=identity)
+    except _OtherKindError as known:
+        raise SourceInvalid(known.message, hint=known.hint) from None
+    except SourceInvalid:
+        if other := what_begins(await _head(url)):
+            raise SourceInvalid(f"{display} {other[0]}.", hint=other[1]) from None
+        raise
+
+
+async def _head(url: str) -> bytes:
+    """Return the first bytes of a source; none if they cannot be had."""
+    if is_remote(url):
+        part = await fetched(url, 0, HEAD_BYTES)
+        return part.read() if part else b""
+    with local_path(url).open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
     async with AsyncExitStack() as beside:
         counting = await beside.enter_async_context(_beside(frame_times(url, display, FIRST))) if counted else None
@@ -129,21 +153,19 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
             counting = None
         read = counted or _is_worth_fetching(report)
         shapes = await beside.enter_async_context(_beside(later_shapes(url, stream, video))) if read else None
-        recovery, turn = await later_picture(url, report, stream, video)
-        timing = None if read else declared_timing(stream)
-        times = None
-        if report["format"]["format_name"] in UNTIMED_FORMATS:
-            timing = await untimed(url, stream, display, video)
-            stream = {**stream, "time_base": str(1 / timing.rate)}
-        elif timing is None:
-            times, log = await (counting or frame_times(url, display, video))
-            _check_clock(stream, times, report["format"]["format_name"], display)
-            timing = await asyncio.to_thread(_counted_timing, report, stream, times, log, display)
-        else:
-            timing = await with_held_end(url, stream, timing, video)
+        samples = await beside.enter_async_context(_beside(sampled(url, report, stream, video)))
+        recovery = await recovery_seconds(url, report, stream, video)
+        stream, timing, times = await _timed(url, report, stream, video, counting, read=read, display=display)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
-        found: dict[str, Any] = {"recovery_seconds": recovery, "other_turn": turn}
-        found |= {"other_shapes": await shapes if shapes else [], "shapes_known": read or not may_change(stream)}
+        some = await samples
+        found: dict[str, Any] = {"recovery_seconds": recovery, "other_turn": some.turn(stream)}
+        found |= {"other_shapes": await shapes if shapes else some.later_shapes}
+        found |= {"shapes_known": read or not may_change(stream)}
+        facts = facts.model_copy(update={"interlaced": facts.interlaced or some.interlaced})
+        if facts.container == "avi":
+            delay = await decoder_delay(url, stream, times, video)
+            delayed = {"start_seconds": to_rational(facts.start - delay), "decoder_delay": to_rational(delay)}
+            facts = facts.model_copy(update=delayed)
     facts = await lit(url, await _heard(facts))
     found |= await _found_later(url, report, stream, facts, times)
     if facts.pixel_format == "pal8" or video != FIRST:
@@ -152,6 +174,29 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
         points = seek_points(times, timing, tick=facts.tick, container=facts.container, recovery=recovery)
         found["seek_points"] = points
     return facts.model_copy(update=found)
+
+
+async def _timed(
+    url: str,
+    report: dict[str, Any],
+    stream: dict[str, Any],
+    video: str,
+    counting: asyncio.Task[tuple[FrameTimes, list[str]]] | None,
+    *,
+    read: bool,
+    display: str,
+) -> tuple[dict[str, Any], Timing, FrameTimes | None]:
+    """Return the stream with its clock, its timing, and the times of its frames if they were counted."""
+    container = report["format"]["format_name"]
+    if container in UNTIMED_FORMATS:
+        timing = await untimed(url, stream, display, video)
+        return {**stream, "time_base": str(1 / timing.rate)}, timing, None
+    declared = None if read else declared_timing(stream)
+    if declared:
+        return stream, await with_held_end(url, stream, declared, video), None
+    times, log = await (counting or frame_times(url, display, video))
+    _check_clock(stream, times, container, display)
+    return stream, await asyncio.to_thread(_counted_timing, report, stream, times, log, display), times
 
 
 async def _found_later(
@@ -230,9 +275,13 @@ async def _heard(facts: SourceFacts) -> SourceFacts:
 
 
 def _is_worth_fetching(report: dict[str, Any]) -> bool:
-    """Tell whether a source on the web is read as a whole: without an index it is searched blindly otherwise."""
+    """Tell whether a source on the web is read as a whole: without an index it is searched blindly otherwise.
+
+    What does not even say its length, as recordings of browsers, has none.
+    """
     size = int(report["format"].get("size") or 0)
-    return report["format"]["format_name"] not in INDEXED_FORMATS and 0 < size <= LARGEST_FETCHED_BYTES
+    indexed = report["format"]["format_name"] in INDEXED_FORMATS and "duration" in report["format"]
+    return not indexed and 0 < size <= LARGEST_FETCHED_BYTES
 
 
 def _check_file(path: Path, display: str) -> None:
@@ -270,6 +319,10 @@ def _report(finished: Finished, url: str, display: str) -> dict[str, Any]:
     raise SourceInvalid(f"{display} is not a video that FFmpeg can read ({said}).", hint=CONVERT_HINT)
 
 
+class _OtherKindError(SourceInvalid):
+    """FFmpeg itself knows what the file is."""
+
+
 def _other_than_video(kind: str, display: str) -> SourceInvalid:
     """Return what is said of a file of FFmpeg's format `kind`, which is none of videos."""
     said = {
@@ -287,7 +340,7 @@ def _other_than_video(kind: str, display: str) -> SourceInvalid:
     }
     kind = "image2" if kind.endswith("_pipe") else _LIKE.get(kind, kind)
     words, hint = said.get(kind, (f"is a file of the kind {kind}, not a video", CONVERT_HINT))
-    return SourceInvalid(f"{display} {words}.", hint=hint)
+    return _OtherKindError(f"{display} {words}.", hint=hint)
 
 
 def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, display: str) -> None:
@@ -295,6 +348,13 @@ def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, disp
         raise SourceInvalid(
             f"The time stamps of {display} jump: it seems to be several recordings put behind each other.",
             hint="Put it in order first: ffmpeg -i SOURCE -c copy whole.mp4",
+        )
+    tick = Fraction(stream["time_base"])
+    if times.ticks and is_only_ticking(times, tick):
+        raise SourceInvalid(
+            f"The pictures of {display} have no times of their own: they follow each other with each tick of its "
+            f"clock, {1 / tick} a second.",
+            hint="Say how many there are a second: ffmpeg -r 25 -i SOURCE whole.mp4",
         )
 
 

@@ -25,6 +25,9 @@ LARGEST_JITTER = Fraction(45, 100)
 HIGHEST_GUESSED_RATE = Fraction(60)
 # No camera is faster; what is said beyond that is a clock's rate.
 HIGHEST_RATE = Fraction(1000)
+# So is, probably, what is said beyond this: pictures that follow each other with each tick of a clock have no times.
+_HIGHEST_USUAL_RATE = Fraction(480)
+_LEAST_TICKED = 10
 # Rates that are this close to a standard one mean it.
 _SAME_RATE = Fraction(1, 1000)
 # A last frame that is said to be this much longer than the others is held; less is rounding, or a field.
@@ -81,6 +84,9 @@ class FrameTimes:
 
     key_frames: KeyFrames = field(default_factory=KeyFrames)
 
+    delay: int = 0
+    """How many ticks after its packet's time the first frame is returned, where the times are those of decoding."""
+
     @property
     def certain_start(self) -> bool:
         """The first time is that of the first frame that a decoder returns."""
@@ -91,7 +97,8 @@ class FrameTimes:
         if self.decoding_times:
             shift = first - self.ticks[0]
             keys = replace(self.key_frames, shown=_moved(self.key_frames.shown, shift))
-            return replace(self, ticks=_moved(self.ticks, shift), key_frames=keys)
+            delay = max(0, shift) if self.starts_on_key else 0
+            return replace(self, ticks=_moved(self.ticks, shift), key_frames=keys, delay=delay)
         return replace(self, ticks=self.ticks[bisect_left(self.ticks, first) :])
 
 
@@ -233,6 +240,12 @@ def clock_jumps(stream: dict[str, Any], times: FrameTimes, container: str) -> bo
     )
 
 
+def is_only_ticking(times: FrameTimes, tick: Fraction) -> bool:
+    """Tell whether frames follow each other with each tick of a fast clock: whoever wrote them knew no times."""
+    span = times.ticks[-1] - times.ticks[0]
+    return len(times.ticks) >= _LEAST_TICKED and span == len(times.ticks) - 1 and 1 / tick > _HIGHEST_USUAL_RATE
+
+
 def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing, container: str) -> bool:
     """Tell whether a table of contents promises more frames, and a longer time, than the file holds."""
     declared_frames, declared_seconds = stream.get("nb_frames"), stream.get("duration")
@@ -271,7 +284,7 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
     average, real = fraction(stream.get("avg_frame_rate")), fraction(stream.get("r_frame_rate"))
     length, declared = stream.get("duration"), int(stream.get("nb_frames") or 0)
     rate = average or real
-    if not rate or not length or float(length) <= 0:
+    if not rate or not length or float(length) <= 0 or rate > _HIGHEST_USUAL_RATE:
         return None
     duration = Fraction(length)
     frames = declared or round(duration * rate)
@@ -279,12 +292,18 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
         return None
     variable = average != real
     return Timing(
-        rate=standard_rate(rate) if variable else meant_rate(rate),
+        rate=_ticked_rate(rate, real) if variable else meant_rate(rate),
         variable=variable,
         start=int(stream.get("start_pts", 0)) * tick,
         frames=max(1, frames),
         duration=duration if variable else max(1, frames) / rate,
     )
+
+
+def _ticked_rate(average: Fraction, real: Fraction | None) -> Fraction:
+    """Return the rate of pictures that come irregularly: that at whose ticks FFmpeg found all of the first ones."""
+    usual = real is not None and average <= real <= HIGHEST_GUESSED_RATE and meant_rate(real) in STANDARD_RATES
+    return meant_rate(real) if usual and real else standard_rate(average)
 
 
 def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction) -> Fraction | None:
@@ -308,7 +327,7 @@ def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction)
 def _best_rate(rates: Iterable[Fraction], ticks: Sequence[int], tick: Fraction) -> tuple[Fraction, Fraction] | None:
     """Return the largest distance from its place in frames, and the rate at which it is least."""
     best: tuple[Fraction, Fraction] | None = None
-    for rate in (rate for rate in rates if rate <= HIGHEST_RATE):
+    for rate in (rate for rate in rates if rate <= (HIGHEST_RATE if rate * tick < 1 else _HIGHEST_USUAL_RATE)):
         jitter = _jitter(ticks, tick * rate)
         # Rates that differ by less than the clock can show are the same: the container's word comes first.
         if jitter < LARGEST_JITTER and (best is None or jitter + tick * rate < best[0]):

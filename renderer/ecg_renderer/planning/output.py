@@ -11,7 +11,7 @@ from ecg_api.rational import rate_words
 from ecg_renderer.errors import OptionsError, SourceInvalid
 from ecg_renderer.media.codecs import CODECS
 from ecg_renderer.media.placing import exact, frames_in, picture_frames, presentation_zero, start_seconds
-from ecg_renderer.media.timing import LARGEST_PACKETS
+from ecg_renderer.media.timing import LARGEST_PACKETS, meant_rate
 from ecg_renderer.model import FrameGrid
 
 # Below this rate captions would be seen to jump; they get at least the other.
@@ -46,7 +46,7 @@ def output_grid(source: SourceFacts, options: Options, *, captions_end: float = 
 def _moving_rate(source: SourceFacts) -> Fraction:
     """Return the source's rate, or the multiple of a low one at which captions still move."""
     rate = source.exact_rate
-    return rate if rate >= LOW_RATE else rate * ceil(SMOOTH_RATE / rate)
+    return rate if rate >= LOW_RATE else meant_rate(rate * ceil(SMOOTH_RATE / rate))
 
 
 def _grid_warnings(source: SourceFacts, options: Options, grid: FrameGrid, late: Fraction) -> list[str]:

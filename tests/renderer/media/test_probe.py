@@ -105,6 +105,13 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         SourceInvalid,
         "stores its colours in a way that is not known here .ycgco",
     ),
+    "pictures that come with each tick": (
+        lambda _: derived(
+            derived(counter(), ("-c:v", "rv10", "-s", "64x48", "-an"), ".rm"), ("-c", "copy"), ".rm"
+        ),
+        SourceInvalid,
+        "have no times of their own: they follow each other with each tick of its clock, 1000 a second",
+    ),
     "a playlist that names a file": (
         lambda folder: written(
             folder, "a.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/etc/hostname\n#EXT-X-ENDLIST\n"

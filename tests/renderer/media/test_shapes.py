@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clips import Clip, counter, derived, ffmpeg, frames, read_counters, turned
-from ecg_renderer.media import counting
+from ecg_renderer.media import changes
 from encodes import Render, probe
 
 FEW = {"frames": 4}
@@ -74,13 +74,13 @@ def test_key_frames_are_decoded_only_of_a_source_whose_headers_differ(
             listed.write(f"file '{size}.ts'\n")
     ffmpeg("-f", "concat", "-i", str(parts), "-c", "copy", str(source))
     decoded: list[str] = []
-    decode = counting._key_frame_shapes
+    decode = changes._key_frames
 
-    async def noted(url: str, video: str) -> list[str]:
-        decoded.append(url)
-        return await decode(url, video)
+    async def noted(url: str, video: str, samples: changes.Samples, *places: object, **more: object) -> None:
+        decoded.extend([] if places else [url])
+        await decode(url, video, samples, *places, **more)
 
-    monkeypatch.setattr(counting, "_key_frame_shapes", noted)
+    monkeypatch.setattr(changes, "_key_frames", noted)
     assert probe(source).other_shapes == found
     assert bool(decoded) == bool(found)
 

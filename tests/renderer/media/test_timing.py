@@ -15,6 +15,7 @@ from ecg_renderer.media.timing import (
     breaks_off,
     clock_jumps,
     declared_timing,
+    is_only_ticking,
     standard_rate,
     timing_of,
 )
@@ -115,6 +116,38 @@ def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
     assert standard_rate(Fraction(rate)) == Fraction(standard)
 
 
+@pytest.mark.parametrize(
+    ("real", "average", "rate"), [("30/1", "41/4", 30), ("90000/1", "41/4", 24), ("25/1", "41/1", 48)]
+)
+def test_headers_of_a_variable_rate_tell_the_ticks_of_its_pictures(real: str, average: str, rate: int) -> None:
+    length = {"nb_frames": "164", "duration": str(164 / float(Fraction(average)))}
+    timing = declared_timing(stream(NINETY_KHZ, real, average, **length))
+    assert timing is not None
+    assert (timing.rate, timing.variable) == (rate, True)
+
+
+def test_a_clocks_rate_is_no_rate() -> None:
+    timing = timing_of(stream(MILLISECOND), timed([0, 1]))
+    assert (timing.rate, timing.variable) == (60, True)
+    said = {"nb_frames": "3000", "duration": "3"}
+    assert declared_timing(stream(MILLISECOND, "1000/1", "1000/1", **said)) is None
+
+
+@pytest.mark.parametrize(
+    ("ticks", "tick", "only"),
+    [
+        (range(90), MILLISECOND, True),
+        (range(9), MILLISECOND, False),
+        (range(90), Fraction(1, 60), False),
+        (range(0, 180, 2), MILLISECOND, False),
+    ],
+)
+def test_frames_that_follow_each_other_with_each_tick_of_a_fast_clock_have_no_times(
+    ticks: range, tick: Fraction, only: bool
+) -> None:
+    assert is_only_ticking(timed(list(ticks)), tick) is only
+
+
 def test_packets_are_read_as_ffprobe_writes_them() -> None:
     lines = "0,-1000,1000,1,0,K_\n2000,0,1000,1,0,__\n1000,1000,1000,1,0,__,\n\n3000,2000,500,1,0,_D\n"
     assert read(lines) == FrameTimes(
@@ -132,7 +165,8 @@ def test_packets_are_read_as_ffprobe_writes_them() -> None:
 def test_decoding_times_stand_in_for_presentation_times_and_move_by_the_decoders_delay() -> None:
     times = read("N/A,0,1,1,0,K_\n2,1,1,1,0,__\nN/A,2,N/A,1,0,__\n")
     assert times.decoding_times
-    assert times.starting_at(1).ticks.tolist() == [1, 2, 3]
+    later = times.starting_at(1)
+    assert (later.ticks.tolist(), later.delay) == ([1, 2, 3], 1)
 
 
 def test_frames_before_the_first_that_decodes_are_left_out() -> None:

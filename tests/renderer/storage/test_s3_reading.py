@@ -65,7 +65,9 @@ FROM_S3 = (
     *("late picture", "late picture, mkv", "late picture, ts", "all late", "edit list", "begins within a group"),
     *("longer sound, mkv", "longer sound, no lengths", "one picture", "gif with a held end", "10 a second"),
     *("variable", "interlaced", "alpha, vp9", "raw h264"),
-    *("held last picture", "ts that breaks off"),
+    *("held last picture", "ts that breaks off", "avi with b-frames", "turned on the way"),
+    *("longer sound, in fragments", "interlaced, mpeg-4 in avi"),
+    *("size changes, vp8", "size changes, h264", "size changes, h264 in mp4", "size changes, mpeg-2"),
 )
 
 
