@@ -26,6 +26,7 @@ from ecg_renderer.media.filters import (
     colour_filters,
     colour_options,
     decimal,
+    deep_filters,
     grid_filters,
     opaque_filters,
     overlay_options,
@@ -288,7 +289,8 @@ def _composed(job: Pictures) -> Any:
     tags = colour_filters(job.source, target.colour)
     pictures = _chained(pictures, tags)
     if job.overlay:
-        for part, captions in _caption_parts(job.overlay, tags):
+        deep = deep_filters() if job.ten_bit and job.full_range else []
+        for part, captions in _caption_parts(job.overlay, [*deep, *tags]):
             pictures = ffmpeg.overlay(pictures, captions, **overlay_options(part, ten_bit=job.ten_bit))
     return pictures
 

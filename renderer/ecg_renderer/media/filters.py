@@ -254,6 +254,14 @@ def colour_filters(source: SourceFacts, colour: OutputColour) -> list[Filter]:
     return [Filter("sidedata", options=(("mode", "delete"),)), *filters] if source.dolby_vision else filters
 
 
+def deep_filters() -> list[Filter]:
+    """Return the filters that give captions of full range 10 bits, to lie over pictures of full range.
+
+    Left to itself, FFmpeg would make them limited range on the way.
+    """
+    return [Filter("scale", options=(("in_range", "pc"), ("out_range", "pc"))), Filter("format", ("yuva420p10le",))]
+
+
 def overlay_options(box: Box, *, ten_bit: bool) -> dict[str, Any]:
     """Return the options of the overlay that puts caption pictures of `box` over the video.
 

@@ -34,6 +34,16 @@ PATCHES: dict[str, tuple[Clip, tuple[int, int, int], str]] = {
     "10 bits, BT.2020": (Clip(**SD, pixel_format="yuv420p10le", output=WIDE), (198 * 4, 68 * 4, 94 * 4), "yuv420p10le"),
     "Display P3": (Clip(**SD, output=P3), (196, 65, 76), "yuv420p"),
     "full range": (Clip(**SD, pixel_format="yuvj420p"), (150, 44, 21), "yuvj420p"),
+    "10 bits, full range": (
+        Clip(**SD, pixel_format="yuv420p10le", output=("-color_range", "pc")),
+        (600, 175, 83),
+        "yuv420p10le",
+    ),
+    "10 bits of grey": (
+        Clip(**SD, codec="ffv1", video=(), pixel_format="gray10le", suffix=".mkv"),
+        (600, 175, 83),
+        "yuv420p10le",
+    ),
     "full chroma": (Clip(**SD, pixel_format="yuv444p", output=BT709), (173, 42, 27), "yuv420p"),
     "RGB": (Clip(**HD, codec="libx264rgb", pixel_format="bgr24", suffix=".mkv"), (173, 42, 27), "yuv420p"),
     "VP9": (
