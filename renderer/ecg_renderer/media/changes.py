@@ -24,6 +24,7 @@ _IN_KEY_FRAMES = ("vp8", "vp9")
 # Further codecs that may have fields, of which not every container tells.
 _FIELDS = ("dvvideo", "mpeg4", "prores", "dnxhd")
 MOST_SHAPES = 8
+_ENCRYPTED = "Encryption info"
 
 
 def may_change(stream: dict[str, Any]) -> bool:
@@ -58,9 +59,13 @@ class Samples:
     fields: list[bool] = field(default_factory=list)
     """Whether each is two fields."""
 
+    encrypted: bool = False
+    """Only who has a key can decode them."""
+
     def line(self, line: bytes) -> None:
         """Take a line of ffprobe's."""
         words = line.decode(errors="replace").strip().split(",")
+        self.encrypted |= _ENCRYPTED in words
         if "side_data" in words:
             turns = words[words.index("side_data") :]
             self.turns += [-int(word) % 360 for word in turns if word.lstrip("-").isdigit()]
@@ -124,6 +129,7 @@ async def _key_frames(
     url: str, video: str, samples: Samples, places: Sequence[str] = (), seconds: int = SECONDS
 ) -> None:
     entries = "frame=width,height,sample_aspect_ratio,interlaced_frame:frame_side_data=rotation"
+    entries += ":packet_side_data=side_data_type"
     words = ["-skip_frame", "nokey", "-select_streams", video, "-show_entries", entries, "-of", "csv", *places]
     await run_ffprobe([*words, *_input(url)], seconds=seconds, on_line=samples.line)
 

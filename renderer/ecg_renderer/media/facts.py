@@ -35,7 +35,7 @@ _MATRICES: dict[str, Matrix] = {
 }
 _DERIVED: dict[str | None, str] = {"bt709": "bt709", "bt2020": "bt2020nc"}
 _INTERLACED = ("tt", "bb", "tb", "bt")
-_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8")
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
 _GRAY = ("gray", "ya8", "ya16")
 _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 # Profiles that may have pictures of a colour space of their own (IPTPQc2).
@@ -43,7 +43,7 @@ _DOLBY_ONLY = (5, 10)
 Rotation = Literal[0, 90, 180, 270]
 _WHOLE_TURN = 360
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
-_DEPTH = re.compile(r"(?:p|gray|p0|rgb|bgr)(9|10|12|14|16|48)(?:le|be|msb.*)?$")
+_DEPTH = re.compile(r"(?:p|gray|p[024]|ya|rgba?|bgra?|f)(9|10|12|14|16|32|48|64)(?:le|be|msb.*)?$")
 
 
 def video_stream(report: dict[str, Any], display: str) -> tuple[dict[str, Any], str]:
@@ -188,7 +188,7 @@ def bit_depth(pixel_format: str) -> int:
     match = _DEPTH.search(pixel_format)
     if not match:
         return 8
-    return 16 if match[1] == "48" else int(match[1])
+    return min(16, int(match[1]))  # 48 and 64 are those of a pixel, 32 those of a floating-point number
 
 
 def light_facts(side_data: list[dict[str, Any]]) -> LightFacts | None:

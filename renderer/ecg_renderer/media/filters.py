@@ -118,9 +118,10 @@ def opaque_filters(source: SourceFacts) -> list[Filter]:
     """Return the filters that show a source with an alpha channel on black."""
     if not source.alpha:
         return []
-    planes = source.pixel_format if source.pixel_format.startswith("yuv") else "gbrap"
+    of_colours = "gbrap10le" if source.bit_depth > 8 else "gbrap"
+    planes = source.pixel_format if source.pixel_format.startswith("yuv") else of_colours
     opaque = planes.replace("yuva", "yuv").replace("gbrap", "gbrp")
-    given = [Filter("format", ("gbrap",))] if planes == "gbrap" else []
+    given = [Filter("format", (of_colours,))] if planes == of_colours else []
     return [*given, Filter("premultiply", options=(("inplace", 1),)), Filter("format", (opaque,))]
 
 

@@ -158,6 +158,11 @@ async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
         stream, timing, times = await _timed(url, report, stream, video, counting, read=read, display=display)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
         some = await samples
+        if some.encrypted:
+            hint = "Ask whoever it is from for a file without copy protection (DRM)."
+            raise SourceInvalid(
+                f"The pictures of {display} are encrypted: only players with its key show them.", hint=hint
+            )
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_turn": some.turn(stream)}
         found |= {"other_shapes": await shapes if shapes else some.later_shapes}
         found |= {"shapes_known": read or not may_change(stream)}

@@ -23,6 +23,7 @@ from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media import counting, process, timing
 from ecg_renderer.media.endings import early_end
+from ecg_renderer.media.facts import bit_depth
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
 
@@ -52,6 +53,7 @@ def front(folder: Path) -> Path:
 
 GIF = Clip(frames=2, suffix=".gif", codec="gif", pixel_format="rgb8", audio=None, video=())
 PICTURE = ("-frames:v", "1")
+CENC = ("-encryption_scheme", "cenc-aes-ctr")
 BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
     "a missing file": (lambda folder: folder / "none.mp4", SourceMissing, "clip does not exist"),
     "a directory": (lambda folder: folder, SourceMissing, "clip is a directory"),
@@ -111,6 +113,15 @@ BAD: dict[str, tuple[Callable[[Path], object], type[RenderError], str]] = {
         ),
         SourceInvalid,
         "have no times of their own: they follow each other with each tick of its clock, 1000 a second",
+    ),
+    "an encrypted film": (
+        lambda _: derived(
+            counter(),
+            ("-c", "copy", *("-encryption_key", "76" * 16, "-encryption_kid", "a7" * 16), *CENC),
+            ".mp4",
+        ),
+        SourceInvalid,
+        "pictures of .* are encrypted",
     ),
     "a playlist that names a file": (
         lambda folder: written(
@@ -181,6 +192,19 @@ def test_facts_of_an_ordinary_video() -> None:
 def test_colours(clip: Clip, expected: tuple[str, bool, int]) -> None:
     facts = probe(counter(clip))
     assert (facts.matrix, facts.full_range, facts.bit_depth) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "bits"),
+    [
+        ("yuv420p yuvj444p nv12 gray rgb24 bgra ya8 pal8 gbrap", 8),
+        ("yuv420p10le p010le p210le gray10le gbrp10le x2rgb10le", 10),
+        ("yuva444p12le gray12be", 12),
+        ("rgb48le rgba64be bgra64le ya16le gbrap16le gbrpf32le grayf32le yuv444p16le", 16),
+    ],
+)
+def test_the_bits_of_a_sample_are_read_from_the_pixel_format(names: str, bits: int) -> None:
+    assert {name: bit_depth(name) for name in names.split()} == dict.fromkeys(names.split(), bits)
 
 
 def test_a_recording_without_any_duration_is_counted(tmp_path: Path) -> None:
