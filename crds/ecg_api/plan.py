@@ -102,6 +102,9 @@ class SourceFacts(ApiModel):
     other_shapes: list[str] = Field(
         default_factory=list, description="Sizes, or shapes of pixels, that later pictures have, such as 360x640."
     )
+    view: str | None = Field(
+        default=None, description="How pictures are meant to be looked at if not flat: stereoscopic or spherical."
+    )
     other_turn: int = Field(
         default=0, description="Degrees by which a later picture asks to be turned, unlike the header; not heeded."
     )

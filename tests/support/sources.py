@@ -213,6 +213,7 @@ SOURCES: dict[str, Callable[[], Path]] = {
         1, None, suffix=".mov", coding=PRORES_4444, filters=ALPHA
     ),
     "alpha, png": lambda: marked(1, None, suffix=".mov", coding=("-c:v", "png", "-pix_fmt", "rgba"), filters=ALPHA),
+    "side by side": lambda: cut(".mkv", "-metadata:s:v", "stereo_mode=left_right"),
     "turned on the way": lambda: joined(
         ".mkv",
         marked(1, 1),

@@ -35,6 +35,7 @@ _OTHERS = {
     rb"(\xef\xbb\xbf)?\s*<\?xml": "an XML document",
     rb"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[]": "a JSON document",
 }
+_FRAGMENT = re.compile(rb"[\x00-\xff]{4}(styp|sidx|moof|emsg|prft)")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]|^$")
 _NAME_IT = "Name the video itself; of a link, the one that downloads it."
 
@@ -59,6 +60,8 @@ def what_begins(head: bytes) -> tuple[str, str] | None:
             return f"is {kind}, not a video", _NAME_IT
     if not _NO_TEXT.search(head):
         return "is a text, not a video", _NAME_IT
+    if _FRAGMENT.match(head):
+        return "is a part of a stream (HLS, DASH), without its head", "Put both together: cat HEAD PART > VIDEO"
     tag = tag_length(head)
     found = _VIDEO.match(head, tag) if tag else _VIDEO.search(head)
     if not found or not found.start():

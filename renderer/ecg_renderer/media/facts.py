@@ -42,6 +42,7 @@ _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 _DOLBY_ONLY = (5, 10)
 Rotation = Literal[0, 90, 180, 270]
 _WHOLE_TURN = 360
+_FLAT = (None, "2D", "rectilinear", "unspecified", "monoscopic")
 _QUARTERS: tuple[Rotation, ...] = (0, 90, 180, 270)
 _DEPTH = re.compile(r"(?:p|gray|p[024]|ya|rgba?|bgra?|f)(9|10|12|14|16|32|48|64)(?:le|be|msb.*)?$")
 
@@ -138,6 +139,7 @@ def source_facts(
         held_seconds=float(timing.held),
         variable_rate=timing.variable,
         **_colours(stream, height, display),
+        view=_view(stream),
         interlaced=stream.get("field_order") in _INTERLACED,
         audio=[_audio(each) for each in sounds if _is_known(each)],
         unreadable_audio=[each["index"] for each in sounds if not _is_known(each)],
@@ -181,6 +183,16 @@ def _rotation(stream: dict[str, Any]) -> tuple[Rotation, bool]:
             if abs(angle) <= _WHOLE_TURN and abs(angle - 90 * quarters) <= 1:
                 return _QUARTERS[quarters % 4], True
     return 0, False
+
+
+def _view(stream: dict[str, Any]) -> str | None:
+    for data in stream.get("side_data_list", []):
+        kind = data.get("side_data_type")
+        if kind == "Spherical Mapping" and data.get("projection") not in _FLAT:
+            return f"spherical ({data.get('projection')})"
+        if kind == "Stereo 3D" and data.get("type") not in _FLAT:
+            return f"stereoscopic ({data.get('type')})"
+    return None
 
 
 def bit_depth(pixel_format: str) -> int:

@@ -221,7 +221,7 @@ def cell_key(
             "target": target.model_dump(include=_LOOK, exclude_none=True),
             "colour": target.colour.model_dump(include={"matrix", "transfer", "primaries", "tone_mapped"}),
             "framePolicy": frame_policy,
-            "source": source.model_dump(exclude={"uri", "seek_points", "early_end", "other_turn"}),
+            "source": source.model_dump(exclude={"uri", "seek_points", "early_end", "other_turn", "view"}),
             "seek": seek,
             "versions": dict(versions),
         }
@@ -312,6 +312,11 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
         warnings.append(
             f"The source's pictures are {source.coded_width}x{source.coded_height} at first and "
             f"{', '.join(source.other_shapes)} later; those are fitted into the first size, with black bars."
+        )
+    if source.view:
+        warnings.append(
+            f"The source's pictures are {source.view}: captions lie flat over them as they are stored, and the result "
+            "does not say what they are."
         )
     if source.other_turn:
         warnings.append(

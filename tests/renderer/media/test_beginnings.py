@@ -61,6 +61,7 @@ def test_a_video_behind_something_else_is_refused_and_cut_out_as_told(
         (b'<?xml version="1.0"?>\n<Error>', "is an XML document, not a video"),
         (b'{"error": 403}', "is a JSON document, not a video"),
         ("없는 주소".encode(), "is a text, not a video"),
+        (b"\0\0\0\x18stypmsdh", r"is a part of a stream \(HLS, DASH\), without its head"),
         (b"PK\3\4....", "is a ZIP archive, not a video"),
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nj.ts\n#EXT-X-ENDLIST\n", "is a playlist"),
         (b"1\n00:00:00,000 --> 00:00:01,000\nHi\n", "is a file of subtitles, not a video"),

@@ -62,6 +62,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "alpha, vp9": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, prores": {"frames": 30, "said": "what is transparent is shown on black"},
     "alpha, png": {"frames": 30, "said": "what is transparent is shown on black"},
+    "side by side": {"start": 0.021, "said": "pictures are stereoscopic (side by side): captions lie flat over them"},
     "turned on the way": {"start": 0.021, "said": "pictures ask to be turned by 270 degrees"},
     "turned by an odd angle, in header and pictures": {"start": 0.0},
     "colours as their primaries say": {},
