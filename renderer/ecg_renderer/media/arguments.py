@@ -130,6 +130,9 @@ class Merge:
     subtitles: Path | None = None
     """An .srt file that becomes a track which players can switch on."""
 
+    sound_early: Fraction = Fraction(0)
+    """By how many seconds FFmpeg writes sound too early, so that pictures have to be as early."""
+
 
 def segment_arguments(pictures: Pictures, cells: CellFiles, *, threads: int = DEFAULT_THREADS) -> list[str]:
     """Return FFmpeg's arguments that encode `pictures` to cells, without sound.
@@ -199,7 +202,7 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
     rate, lead = job.target.exact_rate, job.target.lead_frames
     first = output_start(job.source, rate, lead)
     # The source keeps its own clock, on which the first picture has its time.
-    late = job.source.start - (lead + LEAD_FRAMES) / rate
+    late = job.source.start - (lead + LEAD_FRAMES) / rate - job.sound_early
     pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(late)}
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     if first:

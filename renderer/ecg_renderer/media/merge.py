@@ -10,10 +10,14 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
+
+import av
+from av.error import FFmpegError as LibavError
 
 from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, FfmpegStopped, ServiceUnreachable, plain_failures
@@ -34,6 +38,11 @@ from ecg_renderer.media.verify import (
 
 _MEDIA = (b"moof", b"mdat")
 _COPIED_BYTES = 1 << 20
+# Seconds that a decoder of Opus needs before the first sample that is heard, as all encoders have it: 6.5 ms, in whole
+# ticks of WebM's clock, so that pictures are rounded as before.
+_OPUS_RUN_UP = Fraction(7, 1000)
+# What begins at a second is read back at 993 or 994 ms; taken off twice, at 987.
+_OPUS_EARLIEST_MS = 990
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,8 @@ async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple
     anew = [encoded(track, job.target.format) for track in sounds]
     tries = [(tracks, ""), (sounds, "subtitles are left out"), (anew, "sound is encoded anew, without subtitles")]
     failure: FfmpegError | None = None
+    if job.target.format == "webm" and any(map(_is_opus, [*tracks, *anew])) and await _opus_is_early():
+        job = replace(job, sound_early=_OPUS_RUN_UP)
     for number, (wanted, done) in enumerate(tries):
         if number and wanted == tries[number - 1][0]:
             continue
@@ -120,6 +131,25 @@ async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple
             return wanted, (f"The source's {done}, because the merge failed: {failure.message}",) if failure else ()
     assert failure
     raise failure
+
+
+async def _opus_is_early() -> bool:
+    """Tell whether this FFmpeg writes Opus into WebM earlier than it is, by what a decoder needs to get going.
+
+    Version 5 does: WebM says that length of each track of Opus, for players to take it off, and FFmpeg has done so.
+    """
+    with TemporaryDirectory(prefix="ecg-render-") as folder:
+        path = Path(folder) / "silence.webm"
+        silence = ["-f", "lavfi", "-i", "anullsrc=r=48000:d=0.1", "-c:a", "libopus", "-output_ts_offset", "1"]
+        with suppress(FfmpegError, LibavError):
+            await run_ffmpeg([*silence, f"file:{path}"], action="trying how Opus is written")
+            with av.open(str(path)) as container:
+                return (next(container.demux(audio=0)).pts or 0) < _OPUS_EARLIEST_MS
+    return False
+
+
+def _is_opus(track: Track) -> bool:
+    return track.coding.get("c") == "libopus" or (track.facts.codec == "opus" and track.coding.get("c") == "copy")
 
 
 async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:

@@ -315,8 +315,7 @@ def source_warnings(source: SourceFacts, options: Options) -> list[str]:
         )
     if source.view:
         warnings.append(
-            f"The source's pictures are {source.view}: captions lie flat over them as they are stored, and the result "
-            "does not say what they are."
+            f"The source's pictures are {source.view}: captions lie flat over them; the result has no such mark."
         )
     if source.other_turn:
         warnings.append(

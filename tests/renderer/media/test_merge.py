@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import pytest
 
 from clips import Clip, counter, derived, ffmpeg, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
 from ecg_renderer.media.verify import check_cell, header_of
 from encodes import Render, probe
+from sources import marked, marks
 
 NTSC = Clip(rate="30000/1001")
 
@@ -153,6 +155,23 @@ def test_opus_stays_opus_in_webm(tmp_path: Path) -> None:
     path, merged = render.merged(render.segments(1), "webm")
     assert merged.warnings == ()
     assert decoded_sound(path) == decoded_sound(source)
+
+
+@pytest.mark.parametrize("coding", ["aac", "libopus"])
+@pytest.mark.parametrize("program", ["installed", "newest"])
+def test_sound_in_webm_is_as_far_from_the_pictures_as_in_the_source(
+    coding: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = marked(1, 1, suffix=".mp4", audio=coding)
+    if program == "newest":
+        monkeypatch.setenv("ECG_FFMPEG", imageio_ffmpeg.get_ffmpeg_exe())
+    render = Render(source, tmp_path, options={"encoder": "vp9"})
+    path, _ = render.merged(render.segments(1), "webm")
+    apart = [
+        [flash - beep for flash, beep in zip(found.flashes, found.beeps, strict=True)]
+        for found in map(marks, (source, path))
+    ]
+    assert apart[1] == pytest.approx(apart[0], abs=0.002)
 
 
 def test_cells_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> None:
