@@ -154,6 +154,17 @@ Examples:
   ecg-render frames job.yaml --hash --range 0:300 --capture screenshot"""
 
 
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="A:B",
+        show_default=False,
+        help="Only frames A up to, not including, B; either may be left out. Default: all.",
+    ),
+]
+
+
 def frames(
     job: Job,
     hashes: Annotated[
@@ -163,15 +174,7 @@ def frames(
             help="Print `index sha256` for each frame: of its whole caption picture, RGBA, straight alpha.",
         ),
     ] = False,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            metavar="A:B",
-            show_default=False,
-            help="Only frames A up to, not including, B; either may be left out. Default: all.",
-        ),
-    ] = None,
+    frames: Range = None,
     assignments: Assignments = None,
     segments: Segments = None,
     stages: Stages = None,

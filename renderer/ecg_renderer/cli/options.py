@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 EncoderWord = Literal["auto", "nvenc", "cpu", "x264"]
+LookWord = Literal["plain", "karaoke", "pop", "loud"]
 CaptureWord = Literal["auto", "canvas", "beginframe", "screenshot"]
 ProgressWord = Literal["auto", "json"]
 
@@ -75,6 +76,12 @@ Stages = Annotated[
         help="Caption stages that share the browser, 1 to 32. Default: BROWSER_POOL_SIZE, or 8.",
     ),
 ]
+Encoder = Annotated[
+    EncoderWord | None,
+    typer.Option(
+        show_default=False, help="auto takes NVENC where it works, else the CPU. Default: spec.options.encoder."
+    ),
+]
 Capture = Annotated[
     CaptureWord | None,
     typer.Option(
@@ -94,4 +101,7 @@ Progress = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing to standard error but a failure.")]
-LookWord = Literal["plain", "karaoke", "pop", "loud"]
+Look = Annotated[
+    LookWord,
+    typer.Option(help="How words look as they are spoken: plain, coloured (karaoke), hopping (pop), growing (loud)."),
+]

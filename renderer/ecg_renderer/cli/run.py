@@ -15,11 +15,11 @@ from ecg_renderer.cli.options import (
     Assignments,
     Capture,
     Cells,
-    EncoderWord,
+    Encoder,
     Job,
     Json,
     Live,
-    LookWord,
+    Look,
     Progress,
     ProgressWord,
     Quiet,
@@ -71,13 +71,7 @@ def run(
     assignments: Assignments = None,
     segments: Segments = None,
     cells: Cells = None,
-    encoder: Annotated[
-        EncoderWord | None,
-        typer.Option(
-            show_default=False,
-            help="auto takes NVENC where it works, else the CPU. Default: spec.options.encoder.",
-        ),
-    ] = None,
+    encoder: Encoder = None,
     capture: Capture = None,
     stages: Stages = None,
     progress: Progress = "auto",
@@ -217,12 +211,7 @@ def burn(
             "--output", "-o", metavar="PATH", show_default=False, help="Where to write. Default: VIDEO-captions.mp4."
         ),
     ] = None,
-    look: Annotated[
-        LookWord,
-        typer.Option(
-            help="How words look as they are spoken: plain, coloured (karaoke), hopping (pop), growing (loud)."
-        ),
-    ] = "karaoke",
+    look: Look = "karaoke",
     also: Also = None,
     live: Live = None,
     assignments: Assignments = None,
