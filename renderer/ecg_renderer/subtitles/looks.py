@@ -211,18 +211,26 @@ def _word(word: Word, text: str, name: str, style: _Style, chain: list[dict[str,
     worn = {**_worn(word.face, style), **({} if chain else {"whiteSpace": "pre"})}
     if word.face.colour:
         chain = [{**plugin, "params": {**plugin["params"], "color": word.face.colour}} for plugin in chain]
-    spoken = {"baseTime": [round(word.start, 3), round(word.end, 3)], "pluginChain": chain} if chain else {}
+    # Also where nothing runs by it: by it words are read in their order again.
+    spoken = {"baseTime": [round(word.start, 3), round(word.end, 3)], **({"pluginChain": chain} if chain else {})}
     node = {"id": f"{OWN_NODE}{_shape(word.face)}{name}", "eType": "text", "text": text}
     return {**node, **({"style": worn} if worn else {}), **spoken}
 
 
 def _beside_lines(line: tuple[Word, ...], standing: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Return words with the space after an underlined one at the next, which is not: it would be underlined, too."""
-    clear = [*standing]
-    for place, ((index, text), (following, after)) in enumerate(pairwise(standing)):
-        if text.endswith(" ") and line[index].face.underline and not line[following].face.underline:
-            clear[place], clear[place + 1] = (index, text[:-1]), (following, f" {after}")
-    return clear
+    """Return words with spaces beside an underlined one at the other: they would be underlined, too."""
+    backwards = [direction(text) == "rtl" for _, text in standing]
+    spaces = [  # on the left and on the right
+        [text[-back] == " ", text[back - 1] == " "] for (_, text), back in zip(standing, backwards, strict=True)
+    ]
+    for place, pair in enumerate(pairwise(standing)):
+        left, right = (line[index].face.underline for index, _ in pair)
+        if left != right and (spaces[place][1] or spaces[place + 1][0]):
+            spaces[place][1], spaces[place + 1][0] = right, left
+    return [
+        (index, " " * beside[back] + text.strip(" ") + " " * beside[not back])
+        for (index, text), beside, back in zip(standing, spaces, backwards, strict=True)
+    ]
 
 
 def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:

@@ -361,28 +361,28 @@ def _ass(cues: Sequence[Spoken], picture: Picture) -> str:
 def _karaoke(cue: Spoken) -> str:
     """Return the text of an event, in which tags `k` count hundredths from its start on, without gaps."""
     place = f"{{\\an{_ALIGNMENTS[cue.place]}}}" if cue.place != "bottom" else ""
-    timed = any(word.start is not None for line in cue.lines for word in line)
-    if not timed:
+    if all(word.start is None for line in cue.lines for word in line):
         colour = f"{{\\c{_ass_colour(cue.colour)}}}" if cue.colour else ""
         return place + colour + "\\N".join(map(_escaped, wrapped(cue.text_lines)))
-    now, lines = cue.start, []
+    now, coloured, lines = cue.start, False, []
     for line in cue.lines:
         pieces = []
         for word in line:
-            tags, now = _word_tags(word, now)
+            tags, now = _word_tags(word, now, coloured)
+            coloured = bool(word.colour)
             pieces.append(f"{{{tags}}}{_escaped(word.text)}" if tags else _escaped(word.text))
         lines.append("".join(pieces).strip())
     return place + "\\N".join(lines)
 
 
-def _word_tags(word: SpokenWord, now: float) -> tuple[str, float]:
-    """Return a word's tags, and the time up to which the event is counted after it."""
+def _word_tags(word: SpokenWord, now: float, coloured: bool) -> tuple[str, float]:
+    """Return a word's tags, and the time up to which the event is counted after it; `coloured`: the one before is."""
+    colour = f"\\c{_ass_colour(word.colour)}" if word.colour else "\\c" if coloured else ""
     if word.start is None or word.end is None:
-        return "", now
+        return colour, now
     wait = max(0, _hundredths(word.start) - _hundredths(now))
     end = max(word.end, now, word.start)
     length = _hundredths(end) - max(_hundredths(word.start), _hundredths(now))
-    colour = f"\\c{_ass_colour(word.colour)}" if word.colour else ""
     pause = f"\\k{wait}" if wait else ""
     return f"{pause}{colour}\\k{max(0, length)}", end
 

@@ -716,6 +716,21 @@ def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
     assert said == ["דולר", "999", "ב", "iPhone", "15", "קניתי"]
 
 
+@pytest.mark.parametrize(
+    ("said", "nodes"),
+    [
+        ("שלום <u>עולם</u> טוב", [" טוב", "עולם", "שלום "]),
+        ("קניתי <u>iPhone</u> 15 היום", [" היום", "iPhone", " 15", "קניתי "]),
+        ("<u>שלום 15</u> טוב", [" טוב", "\u200f15", "שלום "]),
+    ],
+)
+def test_the_space_beside_an_underlined_word_is_not_underlined(said: str, nodes: list[str]) -> None:
+    (line,) = subtitle_scenario(f"{CUE}{said}\n".encode(), Report("talk"), WIDE, "plain")["cues"][0]["root"][
+        "children"
+    ][0]["children"]
+    assert [node["text"] for node in line["children"]] == nodes
+
+
 def test_more_than_two_lines_of_different_sayers_stay_lines() -> None:
     raw = "1\n00:00:00,000 --> 00:00:04,000\n- Who is it?\n- Me.\n- And who are you?\n[door]\n"
     cues = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,34 @@ def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, 
     assert written_subtitles(said, "srt").splitlines()[2] == (read or text)
     (event,) = pysubs2.SSAFile.from_string(written_subtitles(said, "ass"))
     assert event.plaintext == (read or text)
+
+
+@pytest.mark.parametrize("look", ["plain", "pop"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "אני אוהב <i>את</i> הסרט הזה",
+        "<b>مرحبا</b> بكم <i>في هذا</i> البرنامج",
+        "שלום <u>עולם</u> טוב",
+        "קניתי <u>iPhone</u> 15 היום",
+        "<u>שלום</u> עולם <u>טוב Tower</u> x",
+        "a <b>word</b> <u>in</u> English",
+    ],
+)
+def test_words_with_tags_come_back_in_the_order_of_their_reading(said: str, look: Any) -> None:
+    raw = f"1\n00:00:00,000 --> 00:00:02,000\n{said}\n".encode()
+    found = prepared(subtitle_scenario(raw, Report("talk.srt"), PICTURE, look))
+    read = re.sub("<.*?>", "", said)
+    assert written_subtitles(found, "srt").splitlines()[2] == read
+    assert written_subtitles(found, "vtt").splitlines()[4] == read
+    (event,) = pysubs2.SSAFile.from_string(written_subtitles(found, "ass"))
+    assert event.plaintext == read
+
+
+def test_the_colour_of_a_word_ends_with_it() -> None:
+    raw = b'1\n00:00:00,000 --> 00:00:02,000\na <font color="#ff0000">b</font> c\n'
+    said = written_subtitles(prepared(subtitle_scenario(raw, Report("talk.srt"), PICTURE, "plain")), "ass")
+    assert re.sub(r"\\k\d+", "", said.splitlines()[-1].split(",,")[-1]) == "{}a {\\c&H0000FF&}b {\\c}c"
 
 
 @pytest.mark.parametrize("gap", [0, 0.01])
