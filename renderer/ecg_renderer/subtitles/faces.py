@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from colorsys import hls_to_rgb
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ecg_renderer.scenario.css import is_colour
+from ecg_renderer.scenario.css import is_colour, is_invisible
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,19 @@ HTML_TAG = re.compile(
     r"|center)\b[^<>]*>",
     re.IGNORECASE,
 )
-_TAG = re.compile(rf"\{{\\[^{{}}]*\}}|{HTML_TAG.pattern}", re.IGNORECASE)
+_TAG = re.compile(rf"\{{[^{{}}\\]*\\[^{{}}]*\}}|{HTML_TAG.pattern}", re.IGNORECASE)
 _NAME = re.compile(r"\w+")
 _KINDS = {"b": "bold", "strong": "bold", "i": "italic", "em": "italic", "u": "underline", "ins": "underline"}
-_COLOUR = re.compile(r"colou?r\s*[=:]\s*[\"']?(#?\w+(?:\([^()<>]*\))?)", re.IGNORECASE)
+_COLOUR = re.compile(r"(?<![\w-])colou?r\s*[=:]\s*[\"']?(#?\w+(?:\([^()<>]*\))?)", re.IGNORECASE)
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(%?)")
 _CLASS_COLOUR = re.compile(r"\.(?:color([0-9A-Fa-f]{6})|(lime|cyan|red|yellow|magenta|blue))\b")
 _ASS = re.compile(
-    r"\\(?:1?c(?:&H(?P<colour>[0-9a-fA-F]{1,8})&?)?(?![A-Za-z])|r(?P<style>[^\\{}]*)|(?P<kind>[biu])(?P<on>\d*)(?![A-Za-z]))"
+    r"\\(?:1?c(?:&H(?P<colour>[0-9a-fA-F]{1,8})&?)?(?![A-Za-z])|r(?P<style>[^\\{}]*)|(?P<kind>[biu])(?P<on>\d{0,4})(?![A-Za-z]))"
 )
 _ASS_GRADUAL = re.compile(r"\\t\((?:[^()]|\([^()]*\))*\)")
 _ASS_KINDS = {"b": "bold", "i": "italic", "u": "underline"}
+# Of weights of letters.
+_LEAST_BOLD = 600
 # Darker than this nothing is seen on the dark box behind captions.
 _DARKEST = 0x40
 
@@ -79,7 +83,7 @@ class _Reading:
             self.braces = self.styles.get(match["style"].strip(), self.usual)
         elif match["kind"]:
             kind = _ASS_KINDS[match["kind"]]
-            changed: dict[str, Any] = {kind: int(match["on"]) > 0 if match["on"] else getattr(self.usual, kind)}
+            changed: dict[str, Any] = {kind: _is_on(int(match["on"])) if match["on"] else getattr(self.usual, kind)}
             self.braces = replace(self.braces, **changed)
         else:
             code = int(match["colour"] or "0", 16)
@@ -93,6 +97,10 @@ class _Reading:
         return Face(colour, bold, italic, underline)
 
 
+def _is_on(value: int) -> bool:
+    return value == 1 or value >= _LEAST_BOLD
+
+
 def _as_colour(said: str) -> str:
     colour = said.lower()
     colour = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else colour
@@ -101,10 +109,22 @@ def _as_colour(said: str) -> str:
 
 def seen_colour(colour: str) -> str:
     """Return a colour of captions; none for the usual, and for those that are not seen on the box behind them."""
-    if re.fullmatch("#(?:[0-9a-f]{2}){3,4}", colour):
-        parts = [int(colour[first : first + 2], 16) for first in (1, 3, 5)]
-        return colour if max(parts) >= _DARKEST and min(parts) < 255 else ""
-    return "" if colour in ("white", "black", "#fff", "#000", "transparent") else colour
+    if is_invisible(colour) or colour in ("white", "black"):
+        return ""
+    parts = _parts(colour)
+    return colour if not parts or (max(parts) >= _DARKEST and min(parts) < 255) else ""
+
+
+def _parts(colour: str) -> list[float]:
+    """Return red, green and blue from 0 to 255 of a colour in hexadecimal digits or numbers; nothing for others."""
+    if colour.startswith("#"):
+        digits = colour[1:] if len(colour) > 5 else "".join(digit * 2 for digit in colour[1:])
+        return [int(digits[first : first + 2], 16) for first in (0, 2, 4)]
+    numbers = [float(number) * (2.55 if percent else 1) for number, percent in _NUMBER.findall(colour)[:3]]
+    if colour.startswith("hsl") and len(numbers) == 3:
+        hue, saturation, lightness = numbers[0] / 360, numbers[1] / 255, numbers[2] / 255
+        return [part * 255 for part in hls_to_rgb(hue, lightness, saturation)]
+    return numbers if colour.startswith("rgb") else []
 
 
 def marked(said: str, usual: Face = PLAIN, styles: Mapping[str, Face] | None = None) -> tuple[str, list[Face]]:
@@ -128,6 +148,11 @@ def marked(said: str, usual: Face = PLAIN, styles: Mapping[str, Face] | None = N
 def unmarked(text: str) -> str:
     """Return the text without marks."""
     return _MARK.sub("", text)
+
+
+def marks_of(text: str) -> str:
+    """Return the marks without the text."""
+    return "".join(_MARK.findall(text))
 
 
 def faced(parts: Iterable[str], faces: Sequence[Face]) -> Iterator[list[tuple[str, Face]]]:

@@ -15,21 +15,28 @@ from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
-from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, seen_colour, unmarked
+from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
 
-# Also as word processors correct it.
-_TO = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
-_ARROW = re.compile(rf"\d{{1,2}}:\d{{1,2}}(?:[.,:]\d{{1,9}})?[ \t]*{_TO}".encode())
+# Also as word processors correct it; these arrows stand in what is said, too.
+_OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
+_WHOLE = r"-?\d{1,4}:\d{1,2}:\d{1,2}[.,:]\d{1,9}"
+_BY_OTHER = rf"{_WHOLE}[ \t]*{_OTHER}[ \t]*{_WHOLE}"
+_ARROW = re.compile(rf"\d{{1,2}}:\d{{1,2}}(?:[.,:]\d{{1,9}})?[ \t]*-->|{_BY_OTHER}".encode())
 _SRT_STAMP = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:([.,:])(\d{1,9}))?"
-_SRT_TIMES = re.compile(rf"^[ \t]*{_SRT_STAMP}[ \t]*{_TO}[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$", re.MULTILINE)
+_SRT_TIMES = re.compile(
+    rf"^(?=[-\d:., \t]*-->|[ \t]*{_BY_OTHER})[ \t]*{_SRT_STAMP}[ \t]*{_OTHER}[ \t]*{_SRT_STAMP}(?![\d:])[^\n]*$",
+    re.MULTILINE,
+)
 _SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
 _NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
 _VTT_TIMES = re.compile(
-    rf"^((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})[ \t]*{_TO}[ \t]*((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})", re.MULTILINE
+    rf"^((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})[ \t]*{_OTHER}[ \t]*((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})", re.MULTILINE
 )
 _VTT_LINE = re.compile(r"(?:^|\s)line:(-?\d+(?:\.\d+)?)(%?)")
 _RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
-_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^<>]*>(.*?)(?=</?sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL)
+_SYNC = re.compile(
+    r"<sync\s+start\s*=\s*[\"']?(-?\d{1,12})[^<>]*>(.*?)(?=</?sync\b|</body|\Z)", re.IGNORECASE | re.DOTALL
+)
 _SAMI = re.compile(rb"(?:\s++|<!--(?>.*?-->)|<[?!](?!--)[^<>]*+>)*+<sami", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _SAMI_CLASS = re.compile(r"<p\b[^<>]*?class\s*=\s*[\"']?(\w+)", re.IGNORECASE)
@@ -39,9 +46,9 @@ VTT_LINES = 15
 
 _ASS_TAGS = re.compile(r"\{([^{}]*)\}")
 _BRACES = re.compile(r"\{([^}]*)\}")
-_KARAOKE = re.compile(r"\\[kK][fo]?(\d+)")
-_ALIGNED = re.compile(r"\\an?(\d+)")
-_DRAWING = re.compile(r"\\p(\d+)")
+_KARAOKE = re.compile(r"\\[kK][fo]?(\d{1,7})")
+_ALIGNED = re.compile(r"\\an?(\d{1,2})")
+_DRAWING = re.compile(r"\\p(\d{1,4})")
 _SAID_BY = re.compile(
     r"^((?:[\U000f0000-\U000fffff]|\{[^{}]*\})*)\[?((?:speaker|화자|spk)[ _]?\w{1,12})\]?:\s*", re.IGNORECASE
 )
@@ -293,9 +300,9 @@ def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
     for cue in webvtt.from_string(text).captions:
         start, end = _seconds(cue.start), _seconds(cue.end)
         raw, faces = marked(_RUBY.sub("", cue.raw_text))
-        lines = [line for line in raw.split("\n") if _plain(line)]
+        lines = _said_lines(raw, before)
         if rolling:  # what was said before stays above, and is written again in every cue
-            lines, before = [line for line in lines if _plain(line) not in before], [_plain(line) for line in lines]
+            before = [_plain(line) for line in raw.split("\n") if _plain(line)]
         voices = {html.unescape(voice).strip() for voice in _VOICE.findall(raw)}
         speaker = voices.pop() if len(voices) == 1 else ""  # of several, no colour is that of all
         if not any(_VTT_STAMP.search(line) for line in lines):
@@ -308,6 +315,18 @@ def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
             yield _captioned(words, start, end, by, place, starts)
         elif not _plain(raw):
             tell_empty(start, report)
+
+
+def _said_lines(raw: str, before: list[str]) -> list[str]:
+    """Return the lines with text other than `before`, each with the marks of what is left out above it."""
+    lines, above = [], ""
+    for line in raw.split("\n"):
+        if _plain(line) and _plain(line) not in before:
+            lines.append(above + line)
+            above = ""
+        else:
+            above += marks_of(line)
+    return lines
 
 
 def _vtt_place(settings: str) -> Place:

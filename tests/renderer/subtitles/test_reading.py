@@ -15,7 +15,7 @@ from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.subtitles import as_scenario, is_subtitles, subtitle_scenario
 
 WIDE, UPRIGHT = Picture(1920, 1080), Picture(1080, 1920)
-
+CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
 SRT = """1
 00:00:01,000 --> 00:00:03,000
 Hello <i>there</i>, you
@@ -284,6 +284,8 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
         ("0\n00:00:01,000 --> 00:00:02,000\na\n\n1\n00:00:02,000 --> 00:00:03,000\nb\n", [("a", 1, 2), ("b", 2, 3)]),
         ("1\n00:00:01,000 → 00:00:02,000\na\n\n2\n00:00:02,000 –> 00:00:03,000\nb\n", [("a", 1, 2), ("b", 2, 3)]),
         ("WEBVTT\n\n00:01.000 -> 00:02.000\na\n", [("a", 1, 2)]),
+        (f"{CUE}Flights:\n10:30 → 11:30 Seoul\n9:05 — 10:15\n12:30 -> 13:00\n",
+         [("Flights: 10:30 → 11:30 Seoul 9:05 — 10:15 12:30 -> 13:00", 1, 2)]),
         ("0:00:01.000,0:00:02.000\na [br] b\n", [("a b", 1, 2)]),
         ([{"word": "a", "start": 1, "end": 1.5}, {"word": "b.", "start": 1.5, "end": 2}], [("a b.", 1, 2)]),
         ('{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}', [("a\ufffd", 0, 1)]),
@@ -296,7 +298,7 @@ def test_words_have_the_files_times_or_share_their_lines(raw: Any, expected: Any
          "google", "deepgram", "assemblyai", "clova", "json3", "json3 of people",
          "sentences of transformers", "in japanese",
          "no chunks", "long segments", "google with all of it again", "numbers from 0", "arrows of word processors",
-         "a short arrow of webvtt", "breaks of sbv", "a list of words", "half a surrogate"],
+         "a short arrow of webvtt", "arrows in what is said", "breaks of sbv", "a list of words", "half a surrogate"],
 )  # fmt: skip
 def test_what_people_and_programs_get_wrong_is_read_as_it_was_meant(raw: Any, expected: Any) -> None:
     found = subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
@@ -338,9 +340,6 @@ def test_what_stands_at_the_top_stays_there_and_keeps_its_colour() -> None:
     assert box["children"][0]["text"] == "two\nlines"
 
 
-CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
-
-
 def styled(text: str) -> str:
     return ASS.split("Comment")[0] + SAME_LINE.replace(",,same", f",,{text}")
 
@@ -358,13 +357,22 @@ def styled(text: str) -> str:
         (styled("{\\t(0,9,\\clip(1,2)\\c&H0000FF&)}x"), "bottom", ""),
         (styled("{\\b1}{\\1c&H0000FF&\\clip(1,2,3,4)}x{\\i1}y"), "bottom", "#ff0000"),
         (styled("{\\c&H000000&}x"), "bottom", ""),
+        *((f'{CUE}<font color="{colour}">seen</font>\n', "bottom", "") for colour in (
+            "rgba(0,0,0,0)", "rgb(0,0,0)", "rgb(5% 5% 5%)", "hsl(120, 100%, 3%)", "#ff000000", "#0000", "#111",
+            "rgba(255, 0, 0, 0)", "transparent", "rgb(255,255,255)")),
+        *((f'{CUE}<font color="{colour}">seen</font>\n', "bottom", colour) for colour in (
+            "rgb(255,0,0)", "#f00", "#f00c", "hsl(120, 100%, 30%)", "navy")),
+        (f'{CUE}<font background-color="red">a</font>\n', "bottom", ""),
+        (f'{CUE}<font bgcolor="red" color="lime">a</font>\n', "bottom", "lime"),
+        (f'{CUE}<span style="background-color:red;color:lime">a</span>\n', "bottom", "lime"),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 line:0\nx\n", "top", ""),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 line:-1\nx\n", "bottom", ""),
         ("WEBVTT\n\n00:01.000 --> 00:02.000 position:5% line:50%,center\nx\n", "middle", ""),
         (styled("{\\pos(9,20)\\c&H0000FF&}x"), "top", "#ff0000"),
     ],
     ids=["font", "a part", "the first part", "lines", "white", "black", "back to white", "gradually", "later tags",
-         "black of ass", "first line", "last line", "half", "pos"],
+         "black of ass", *map(str, range(15)),
+         "background", "background and colour", "style", "first line", "last line", "half", "pos"],
 )  # fmt: skip
 def test_place_and_colour_of_a_whole_caption_are_kept(raw: str, place: str, colour: str) -> None:
     (cue,) = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "plain")["cues"]
@@ -415,8 +423,17 @@ YELLOW, RED = {"color": "yellow"}, {"color": "#ff0000"}
             [("a ", "", BOLD | RED | PRE), ("b ", "", PRE), ("c", "italic-underline-", PRE),
              (" d", "", {"color": "#ffff00"} | PRE)],
         ),
+        (styled("{\\b400}a{\\b100} b {\\b700}c"), [("a ", "", PRE), ("b ", "", PRE), ("c", "", BOLD | PRE)]),
+        (styled("a {note\\i1}b"), [("a ", "", PRE), ("b", "italic-", PRE)]),
+        (styled(f"a {{\\i1{5000 * '0'}}}b"), [("a ", "", PRE), ("b", "italic-", PRE)]),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\n<i>\nhello\n</i>\n", [("hello", "italic-", {})]),
+        (
+            "WEBVTT\n\n00:01.000 --> 00:02.000\n<i>a\n</i>\nb\n",
+            [("a", "italic-", PRE), ("b", "", PRE)],
+        ),
     ],
-    ids=["srt", "all of it", "crossed", "most letters", "a private sign", "another", "colours", "braces", "vtt", "ass"],
+    ids=["srt", "all of it", "crossed", "most letters", "a private sign", "another", "colours", "braces", "vtt", "ass", "weights",
+         "a comment", "a long number", "tags of their own lines", "and their end"],
 )  # fmt: skip
 def test_words_keep_how_they_are_written(raw: str, words: list[tuple[str, str, dict[str, Any]]]) -> None:
     assert [word[:3] for word in written(raw, "plain")] == words
