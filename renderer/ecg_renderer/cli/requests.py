@@ -12,26 +12,32 @@ from ecg_renderer.errors import OptionsError
 from ecg_renderer.manifest import assigned_job, read_manifest
 from ecg_renderer.model import FrameRange
 from ecg_renderer.request import RunRequest, Settings
+from ecg_renderer.storage.base import printable
 from ecg_renderer.storage.cells import default_cells
 
-_MADE = ("", "mp4", "m4v", "mov", "webm")
+# Endings of media and subtitles that `burn` does not make; any other, as in talk.v2, is a part of the name.
+_NOT_MADE = frozenset((
+    "mkv", "avi", "ts", "m2ts", "mts", "mpg", "mpeg", "mxf", "wmv", "asf", "flv", "f4v", "3gp", "ogv", "ogg", "y4m",
+    "ivf", "nut", "hevc", "h264", "gif", "apng", "png", "jpg", "jpeg", "webp", "avif", "mp3", "m4a", "aac", "wav",
+    "flac", "opus", "srt", "vtt", "ass", "ssa", "sbv", "smi", "json", "zip", "m3u8", "mpd",
+))  # fmt: skip
 _ALSO = re.compile(
     r"(?:(?P<content>video|captions|subtitles)=)?(?P<path>.*?[^:])(?::(?P<width>\d{1,6})[xX](?P<height>\d{1,6}))?",
     re.DOTALL,
 )
 
 _OPTION = rf"options\.({'|'.join(field.alias or name for name, field in Options.model_fields.items())})\b"
-_ALSO_FIELD = re.compile(r"(?<![\w./-])(?:spec: |spec\.)?renditions\[(\d+)\](?:\.uri\b|: uri\b|(\.)(?=\w+:))?")
+_ALSO_FIELD = re.compile(r"(?<![\w./-])(?:spec: |spec\.)?renditions\[(\d+)\](?:\.uri\b|: uri\b|(\.)(?=\w+:)|\.(\w+))?")
 # What `burn` was given, for what messages call the fields of a manifest.
 _GIVEN = [
     (re.compile(pattern), given)
     for pattern, given in (
         (rf"\bSet (?:spec\.)?{_OPTION} to (?=\w)", r"Give --set spec.options.\1="),
         (rf"(?<![\w./-])(?<!--set )(?:spec\.)?{_OPTION}", r"--set spec.options.\1"),
-        (r"\bspec\.source(?:\.uri)?\b", "VIDEO"),
-        (r"\bspec\.scenario\.look\b", "--look"),
-        (r"\bspec\.scenario(?:\.uri)?\b", "CAPTIONS"),
-        (r"\bspec\.(output|live)(?:\.uri)?\b", r"--\1"),
+        (r"(?<![\w./-])spec\.source(?:\.uri)?\b", "VIDEO"),
+        (r"(?<![\w./-])spec\.scenario\.look\b", "--look"),
+        (r"(?<![\w./-])spec\.scenario(?:\.uri)?\b", "CAPTIONS"),
+        (r"(?<![\w./-])spec\.(output|live)(?:\.uri)?\b", r"--\1"),
         (r"`ecg-render plan` checks a manifest without rendering\.", "`ecg-render burn --help` says what it takes."),
     )
 ]
@@ -73,7 +79,7 @@ def _rendition(text: str) -> dict[str, Any]:
     """Return what `[CONTENT=]PATH[:WxH]` says, as a manifest would; raises OptionsError for no path."""
     match = _ALSO.fullmatch(text)
     if not match:
-        raise OptionsError(f"--also {text!r} names no file.", hint="Write it as vertical.mp4:1080x1920.")
+        raise OptionsError(f"--also {_said(text)!r} names no file.", hint="Write it as vertical.mp4:1080x1920.")
     size = {"width": int(match["width"]), "height": int(match["height"])} if match["width"] else {}
     place = _located(match["path"]) + ("/" if match["path"].endswith("/") and "://" not in match["path"] else "")
     return {"uri": place, **({"content": match["content"]} if match["content"] else {}), **size}
@@ -104,8 +110,10 @@ def burn_request(
         stem = Path(video.partition("?")[0]).stem or "video"
         output = f"{stem}-captions.mp4" if "://" in video else str(local.with_name(f"{stem}-captions.mp4"))
     suffix = Path(output.partition("?")[0]).suffix.lower().removeprefix(".")
-    if suffix not in _MADE:
-        raise OptionsError(f"--output {output} ends in none of .mp4, .mov and .webm.", hint="Give it one of them.")
+    if suffix in _NOT_MADE:
+        raise OptionsError(
+            f"--output {_said(output)} ends in none of .mp4, .mov and .webm.", hint="Give it one of them."
+        )
     data: Any = {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -125,13 +133,21 @@ def burn_request(
 
 def as_given(message: str, also: Sequence[str]) -> str:
     """Return a message about the manifest of `burn_request` in the words of its command line."""
-    texts = dict(enumerate(also))
-    message = _ALSO_FIELD.sub(
-        lambda field: f"--also {texts.get(int(field[1]), field[1])}{': ' if field[2] else ''}", message
-    )
+    texts = {str(number): _said(text) for number, text in enumerate(also)}
+
+    def of_also(field: re.Match[str]) -> str:
+        its = f"the {field[3]} of " if field[3] else ""
+        return f"{its}--also {texts.get(field[1], field[1])}{': ' if field[2] else ''}"
+
+    message = _ALSO_FIELD.sub(of_also, message)
     for pattern, given in _GIVEN:
         message = pattern.sub(given, message)
     return message
+
+
+def _said(place: str) -> str:
+    """Return a path or address as messages may say it: the query of an address may hold secrets."""
+    return printable(place) if "://" in place else place
 
 
 def _located(place: str) -> str:

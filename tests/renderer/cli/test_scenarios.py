@@ -18,6 +18,7 @@ import clips
 import command_line
 from command_line import ecg_render
 from ecg_renderer.cli.app import app as cli
+from ecg_renderer.cli.requests import as_given, burn_request
 from ecg_renderer.inspection import Surroundings, inspect
 from ecg_renderer.looking import Looker
 from ecg_renderer.model import Film
@@ -167,6 +168,12 @@ def test_italic_bold_and_underlined_words_are_seen(tmp_path: Path, look: str) ->
         (["video.mp4", "ftp://x/talk.srt"], "CAPTIONS: cannot read from ftp://"),
         (["video.mp4", "talk.srt", "-o", "ftp://x/out.mp4"], "--output: cannot write to ftp://"),
         (["video.mp4", "talk.srt", "-o", "out.avi"], "--output out.avi ends in none of .mp4"),
+        (["video.mp4", "talk.srt", "-o", "https://h/put.mkv?sig=SECRET"], "--output https://h/put.mkv ends in none"),
+        (
+            ["video.mp4", "talk.srt", "--also", "https://u:SECRET@h/x.gif?sig=SECRET"],
+            "--also https://h/x.gif: cannot write",
+        ),
+        (["video.mp4", "talk.srt", "--also", "https://h/x.mp4?sig=SECRET:"], "--also 'https://h/x.mp4' names no file"),
         (["video.mp4", "talk.srt", "--also", "out.srt", "--also", "x.gif"], "--also x.gif ends in none of .mp4"),
         (["video.mp4", "talk.srt", "--also", "x.mp4:1x64"], "--also x.mp4:1x64: width: 1 is below 64"),
         (["video.mp4", "talk.srt", "--also", "video-captions.mp4"], "--also video-captions.mp4: two outputs"),
@@ -185,8 +192,20 @@ def test_burn_names_its_own_arguments(
     done = CliRunner().invoke(cli, ["burn", *words, "--quiet"])
     assert named in done.stderr, done.output
     assert done.exit_code >= 64
-    assert not re.search(r"(?<!--set )spec\.|renditions|manifest", done.stderr), done.stderr
+    assert not re.search(r"(?<!--set )spec\.|renditions|manifest|SECRET", done.stderr), done.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"video.mp4", "talk.srt", "cache"}
+
+
+def test_what_only_looks_like_a_field_stays_as_it_is() -> None:
+    for message in ("/tmp/spec.output/x.mp4 is there.", "a-spec.source.mp4", "/tmp/spec.scenario.look"):
+        assert as_given(message, []) == message
+    given = as_given("Set spec.renditions[0].width to 64. spec.renditions[0].height: 1 is below 64.", ["v.mp4:1x1"])
+    assert given == "Set the width of --also v.mp4:1x1 to 64. --also v.mp4:1x1: height: 1 is below 64."
+
+
+def test_a_dot_in_a_name_is_no_ending() -> None:
+    for name in ("talk.v2", "Mr. Who", "talk"):
+        assert burn_request("video.mp4", "talk.srt", "plain", [], output=name).job.spec.output.uri.endswith(name)
 
 
 def test_a_look_at_many_captions_tells_how_far_it_is_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
