@@ -75,6 +75,7 @@ class Report:
         self._flat: frozenset[int] = frozenset()
         self._found: list[Finding] = []
         self._counts: Counter[str] = Counter()
+        self._paths: set[str] = set()
 
     def about(self, cues: list[Any]) -> None:
         """Name cues and words in findings by these, which stand where the user's stand (None for a hole)."""
@@ -87,6 +88,11 @@ class Report:
         self._counts[kind] += 1
         if len(self._found) < MAX_FINDINGS or self._counts[kind] <= SHOWN_PER_KIND:
             self._found.append(Finding(kind, _told(path), _told(done), _told(hint)))
+            self._paths.add(path)
+
+    def tells(self, path: str) -> bool:
+        """Tell whether there is a finding about `path`."""
+        return path in self._paths
 
     def error(self, path: str, problem: str, hint: str = "") -> ScenarioError:
         """Return the error to raise for what is wrong at `path`."""

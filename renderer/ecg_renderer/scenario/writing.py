@@ -63,15 +63,19 @@ _OF_BOXES = frozenset(("backgroundColor", "boxBg", "border", "padding", "borderR
 _ANCHORS = frozenset(("tl", "tc", "tr", "cl", "cc", "cr", "bl", "bc", "br"))
 # Numbers are shares of the picture unless they are these: beyond them nothing is seen as it was meant, or at all.
 _MOST_SHARE, _MOST_OF_ALL = 10.0, 1e5
+# Parameters may also be seeds and ids: as far as numbers are exact.
+_MOST_PARAM = 2.0**53
 _RANGES = {
     **dict.fromkeys(
         ("defaultStyle", "defaultBoxStyle", "defaultConstraints", "style", "boxStyle", "layout"), _MOST_SHARE
     ),
-    **dict.fromkeys(("layer", "params", "timeOffset"), _MOST_OF_ALL),
+    **dict.fromkeys(("layer", "timeOffset"), _MOST_OF_ALL),
+    "params": _MOST_PARAM,
 }
 _MOST = {
     "fontSizeRel": 1.0, "lineHeight": 100.0, "scale": 100.0, "deg": 36_000.0, "xDeg": 36_000.0, "yDeg": 36_000.0,
     "zIndex": 2.0**31, "fontWeight": math.inf, "opacity": math.inf, "fontFamily": math.inf, "color": math.inf,
+    "borderRadius": math.inf,  # a pill
 }  # fmt: skip
 _WRITTEN_NUMBER = re.compile(r"(?<![\w.#])[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 # Smaller letters than this share of the height are none.
@@ -208,7 +212,7 @@ def _check_numbers(value: object, path: str, most: float, report: Report) -> Non
         return
     texts = _WRITTEN_NUMBER.findall(value) if isinstance(value, str) and most < _MOST_OF_ALL else ()
     wrong = any(abs(float(said)) > _MOST_OF_ALL for said in texts)
-    if wrong or (_is_number(value) and abs(value) > most):
+    if (wrong or (_is_number(value) and abs(value) > most)) and not report.tells(path):
         done = f"{str(value)[:40]} is beyond {_MOST_OF_ALL if wrong else most:g}: it is not seen as it was meant"
         share = most <= _MOST_SHARE and not wrong
         hint = "Write a share of the picture, such as 0.05." if share else "Write a number nearer to 0."
@@ -256,10 +260,6 @@ def _check_place(layout: object, path: str, report: Report) -> None:
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_positive(value: object) -> bool:
-    return _is_number(value) and value > 0
 
 
 def _colours_of(style: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -121,14 +121,32 @@ def test_ordinary_numbers_are_not_told(caption: Caption) -> None:
     style = {"fontSizeRel": 0.3, "fontSize": "200px", "lineHeight": 1.4, "fontWeight": 900, "color": "#123456"}
     turned = {"scale": {"x": 3, "y": 0.5}, "rotate": {"deg": 720}, "translate": {"x": -0.5, "y": 1.2}}
     layout = {"position": {"x": 0.5, "y": 1.1}, "zIndex": 1000, "transform": turned}
-    assert not prepared(caption(word={"style": style, "layout": layout})).findings
+    params = {"seed": 4294967295, "clipId": 1732838400000, "durationMs": 200_000}
+    chain = [{"name": "cwi-color", "params": params}]
+    raw = caption(word={"style": style, "layout": layout, "pluginChain": chain})
+    for radius in ("999999px", 9999):
+        raw["cues"][0]["root"]["boxStyle"] = {"borderRadius": radius}
+        assert not prepared(raw).findings
+
+
+@pytest.mark.parametrize(
+    ("style", "hint"),
+    [
+        ({"fontSize": 48}, "with its unit"),
+        ({"fontSizeRel": -5}, "such as 0.05"),
+        ({"lineHeight": -1e300}, "such as 1.4"),
+    ],
+)
+def test_a_value_is_told_once(style: dict[str, Any], hint: str, caption: Caption) -> None:
+    [found] = prepared(caption(word={"style": style})).findings
+    assert hint in found.hint
 
 
 def test_what_is_found_in_a_flat_cue_has_a_path_of_its_own_file() -> None:
-    cue = {"text": "a", "start": 1, "end": 1e308, "style": {"fontSizeRel": 12, "borderRadius": "1e300px"}}
+    cue = {"text": "a", "start": 1, "end": 1e308, "style": {"fontSizeRel": 12, "padding": "1e300px"}}
     found = [finding for finding in prepared({"cues": [cue]}).findings if finding.kind != "flat cue"]
     paths = {finding.path for finding in found}
-    assert {"cues[0] (start, end)", "cues[0].style.fontSizeRel", "cues[0].style.borderRadius"} <= paths
+    assert {"cues[0] (start, end)", "cues[0].style.fontSizeRel", "cues[0].style.padding"} <= paths
     assert not any(".root" in path for path in paths)
 
 
