@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 
 from ecg_renderer.errors import ScenarioError
@@ -71,21 +73,27 @@ def _guessed(raw: bytes) -> tuple[str | None, str, str]:
 
 
 def _alphabetic(raw: bytes) -> tuple[str, str, str] | None:
-    """Return the text in the alphabet whose common letters it has most of; None where it is in none."""
+    """Return the text in the alphabet whose letters it most likely is of; None where it is in none."""
     found = []
     for encoding, language, words, common in _ALPHABETS:
         text = _decoded(raw, encoding)
         if text is not None and _is_written(text, words):
-            plain = [
-                letter
-                for letter in unicodedata.normalize("NFD", text[:HEAD_BYTES])
-                if letter > "\x7f" and letter.isalpha()
-            ]
-            share = sum(letter.lower() in common for letter in plain) / max(1, len(plain))
-            # A text without a large letter is more likely one in an alphabet that has none.
-            small = all(letter.islower() for letter in plain)
-            found.append((share * (_ONLY_SMALL if small else 1), text, language, encoding))
-    return max(found)[1:] if found else None
+            found.append((_likelihood(text, common), text, language, encoding))
+    return max(found, key=lambda guess: guess[0])[1:] if found else None
+
+
+def _likelihood(text: str, common: str) -> float:
+    """Return the logarithm of how likely `text` is, of whose letters each is about as much rarer than the one before.
+
+    Text in large letters only is rarer than in small ones: in KOI8 and Windows' Cyrillic they stand for each other.
+    """
+    said = unicodedata.normalize("NFD", text[:HEAD_BYTES])
+    letters = Counter(letter for letter in said if letter > "\x7f" and letter.isalpha())
+    fall = len(common) / _FALLS
+    ranks = (count * (common.find(letter.lower()) % (2 * len(common))) for letter, count in letters.items())
+    signs = sum(sign > "\x7f" and not sign.isalpha() for sign in text[:HEAD_BYTES])
+    large = 2 * sum(count for letter, count in letters.items() if letter.isupper()) > letters.total()
+    return -sum(ranks) / fall - letters.total() * math.log(fall) - _OF_A_SIGN * signs - _ALL_LARGE * large
 
 
 # Two letters of Windows' Western side by side are a letter of another encoding, but between Latin ones.
@@ -93,8 +101,11 @@ _BESIDE_LATIN = re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?=[A-Za-z])"
 _TWO_SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff]{2}")
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _HANGUL = re.compile("[\uac00-\ud7a3]+")
-_CYRILLIC = re.compile("[\u0400-\u042f\u0490]?[\u0430-\u045f\u0491]+|[\u0400-\u042f\u0490]+")
+_CYRILLIC = re.compile(
+    "(?![ЪЫЬъыь])(?=\\w*[аеёиіїоуъыэюяєАЕЁИІЇОУЪЫЭЮЯЄ])(?:[\u0400-\u042f\u0490]?[\u0430-\u045f\u0491]+|[\u0400-\u042f\u0490]+)"
+)
 _WORD = re.compile(r"[^\W\d_]+")
+_POINTS = re.compile("[\u05b0-\u05c2\u064b-\u0652]")
 _THAI = re.compile("[\u0e01-\u0e4e]+")
 _THAI_SIGN = re.compile("[\u0e30-\u0e4e]")
 # Marks without a letter before them, vowels without one after them, letters that nobody has used for a century,
@@ -109,7 +120,9 @@ _NO_THAI = re.compile(
 _USUAL_SIGNS = re.compile(
     "[\xa0\xab\xbb\xb7\xb0\u2010-\u2026\u2039\u203a\u20ac\u2116\u060c\u061b\u061f\u05be\u05f3\u05f4\u200e\u200f]"
 )
-_ONLY_SMALL = 0.8
+# How often the frequency of letters falls to 1/e from the most common one to the rarest; what a sign that is no letter
+# costs, and what large letters do.
+_FALLS, _OF_A_SIGN, _ALL_LARGE = 3.7, 4.0, 2.0
 # Less is as likely one of the other languages.
 LEAST_THAI = 12
 
@@ -140,11 +153,10 @@ def _thai(text: str) -> bool:
 
 
 def _is_written(text: str, alphabet: re.Pattern[str]) -> bool:
-    """Tell text whose words are of an alphabet, with large letters only at their beginning, or all of them."""
-    words = [word for word in _WORD.findall(text) if not word.isascii()]
-    right = [word for word in words if alphabet.fullmatch(word)]
-    letters = sum(map(len, right))
-    enough = letters - sum(len(word) == 1 for word in right) > 2 and letters >= 0.9 * sum(map(len, words))
+    """Tell text whose words, of two letters and more, are of an alphabet, in which one may be written so."""
+    words = [word for word in _WORD.findall(_POINTS.sub("", text)) if not word.isascii() and len(word) > 1]
+    letters = sum(len(word) for word in words if alphabet.fullmatch(word))
+    enough = letters > 2 and letters >= 0.9 * sum(map(len, words))
     signs = (sign for sign in _USUAL_SIGNS.sub("", text) if sign > "\x7f")
     return enough and all(unicodedata.category(sign)[0] in "LM" for sign in signs)
 
@@ -169,17 +181,23 @@ def _any_korean(text: str) -> bool:
 
 _COMMON_HANGUL = ((0xA4A1, 0xA4D3), (0xB0A1, 0xC8FE))
 _AFTER = "big5"
-# Encodings of one alphabet each: what words are of it, and its most common letters, without accents.
-_GREEK, _GREEK_LETTERS = re.compile("[Ά-Ϋ]?[ΐά-ώ]+|[Ά-Ϋ]+"), "αοιετσςνηυρπκ"
-_CYRILLIC_LETTERS = "оеаинтсрвлкм"
+# Encodings of one alphabet each: what words are of it, without letters where none has them, and its letters without
+# accents, the most common first.
+_CYRILLIC_LETTERS = "оеаинтсрвлкмдпуяыьгзбчхжшюіцщъэфєјћљњђџґ"
+_GREEK, _GREEK_LETTERS = re.compile("[Ά-ΏΑ-Ϋ]?[ΐά-ία-\u03c1\u03c3-ώ]*ς?|[Ά-ΏΑ-Ϋ]+"), "αοτεινησρπυκςμλγδωχθφβξζψ"
+_HEBREW, _HEBREW_LETTERS = (
+    re.compile("[\u05d0-\u05d9כלמנ\u05e1עפצ-ת\u05f0-\u05f4]+(?:[ךםןףץ]|(?<![כמנצ]))"),
+    "יהולארתבמשענםכדחקפסזןטצגךףץ",
+)
+_ARABIC = re.compile("(?![ءؤئةى])[\u0621-\u0652پچژگکی\u200c]+")
 _ALPHABETS = (
     ("cp1251", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
     ("koi8_u", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
     ("cp866", "Cyrillic", _CYRILLIC, _CYRILLIC_LETTERS),
     ("cp1253", "Greek", _GREEK, _GREEK_LETTERS),
     ("iso8859_7", "Greek", _GREEK, _GREEK_LETTERS),
-    ("cp1255", "Hebrew", re.compile("[\u05b0-\u05f2]+"), "יוהלאתשמרבנםןך"),
-    ("cp1256", "Arabic or Persian", re.compile("[\u0621-\u0652پچژگکی\u200c]+"), "اليمونترهبعد"),
+    ("cp1255", "Hebrew", _HEBREW, _HEBREW_LETTERS),
+    ("cp1256", "Arabic or Persian", _ARABIC, "الينموترهبعدسفكقحةجشصطیىخضذزثغءظکگپچژ"),
 )
 # In the order in which they are tried: text of one is often text of another, too, but with letters that nobody uses.
 _GUESSES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (

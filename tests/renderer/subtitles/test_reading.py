@@ -432,8 +432,8 @@ YELLOW, RED = {"color": "yellow"}, {"color": "#ff0000"}
             [("a", "italic-", PRE), ("b", "", PRE)],
         ),
     ],
-    ids=["srt", "all of it", "crossed", "most letters", "a private sign", "another", "colours", "braces", "vtt", "ass", "weights",
-         "a comment", "a long number", "tags of their own lines", "and their end"],
+    ids=["srt", "all of it", "crossed", "most letters", "a private sign", "another", "colours", "braces", "vtt", "ass",
+         "weights", "a comment", "a long number", "tags of their own lines", "and their end"],
 )  # fmt: skip
 def test_words_keep_how_they_are_written(raw: str, words: list[tuple[str, str, dict[str, Any]]]) -> None:
     assert [word[:3] for word in written(raw, "plain")] == words
@@ -499,6 +499,18 @@ THAI = "สวัสดีครับวันนี้เราจะมาเ
         ("cp1251", "Привет, как дела? Это – ёж", "Cyrillic"),
         ("cp1251", "Что? — «Нет», я…", "Cyrillic"),
         ("cp1251", "Її ім'я", "Cyrillic"),
+        *(("cp1251", text, "Cyrillic") for text in (
+            "я помню чудное мгновенье передо мной явилась ты", "люблю тебя, петра творенье",
+            "дякую, до побачення, все добре", "привет, как дела", "добър ден, къде сте", "Вы знаете?", "Ура! Мы тут",
+            "не знаю", "Я тебя люблю", "СТОЙ! КТО ИДЁТ?", "Здраво, како си?")),
+        *(("koi8_u", text, "Cyrillic") for text in (
+            "я помню чудное мгновенье передо мной явилась ты", "дякую, до побачення, все добре", "где ты был?")),
+        ("cp866", "Ура! Мы тут", "Cyrillic"),
+        *((encoding, text, "Greek") for encoding in ("cp1253", "iso8859_7") for text in (
+            "δεν ξέρω", "ευχαριστώ πολύ", "θα σε δω αύριο", "ΠΟΥ ΕΙΣΑΙ;")),
+        *(("cp1255", text, "Hebrew") for text in ("תודה רבה", "לא יודע", "אל תדאג", "בסדר גמור",
+            "שָׁלוֹם עֲלֵיכֶם, הַמַּלְכּוּת שֶׁלְּךָ נִמְצֵאת כָּאן")),
+        *(("cp1256", text, "Arabic or Persian") for text in ("السلام عليكم", "لا أعرف")),
         ("koi8_r", "Привет, как дела? Всё хорошо.", "Cyrillic"),
         ("cp866", "Привет, как дела? Всё хорошо.", "Cyrillic"),
         ("cp1253", "Ναι, πάμε.", "Greek"),
