@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from ecg_api.renderjob import Look
@@ -191,7 +191,7 @@ def _word_lines(page: Page, number: int, style: _Style, chain: list[dict[str, An
     for row, line in enumerate(page.lines, 1):
         words = [
             _word(line[index], text, f"word-{number}-{done + index + 1}", style, chain)
-            for index, text in _beside_lines(line, _side_by_side(line))
+            for index, text in _side_by_side(line)
         ]
         done += len(line)
         clear = {"backgroundColor": "transparent", "padding": "0px"}
@@ -217,48 +217,34 @@ def _word(word: Word, text: str, name: str, style: _Style, chain: list[dict[str,
     return {**node, **({"style": worn} if worn else {}), **spoken}
 
 
-def _beside_lines(line: tuple[Word, ...], standing: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Return words with spaces beside an underlined one at the other: they would be underlined, too."""
-    backwards = [direction(text) == "rtl" for _, text in standing]
-    spaces = [  # on the left and on the right
-        [text[-back] == " ", text[back - 1] == " "] for (_, text), back in zip(standing, backwards, strict=True)
-    ]
-    for place, pair in enumerate(pairwise(standing)):
-        left, right = (line[index].face.underline for index, _ in pair)
-        if left != right and (spaces[place][1] or spaces[place + 1][0]):
-            spaces[place][1], spaces[place + 1][0] = right, left
-    return [
-        (index, " " * beside[back] + text.strip(" ") + " " * beside[not back])
-        for (index, text), beside, back in zip(standing, spaces, backwards, strict=True)
-    ]
-
-
 def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
-    """Return the words of a line as they stand from left to right: index, and text with the space beside it.
+    """Return the words of a line as they stand from left to right: index, and text with the spaces beside it.
 
-    In a line that runs from right to left, left-to-right words and numbers after them keep their order among
-    themselves; what else has no direction follows the line's.
+    Words that run against the line, and numbers after them, keep their order among themselves; what else has no
+    direction follows the line's. A space is at the word that is read first, but at the other where that is underlined.
     """
-    spaces = ["" if index + 1 == len(line) or line[index + 1].joined else " " for index in range(len(line))]
-    if direction(" ".join(word.text for word in line)) != "rtl":
-        return [(index, word.text + spaces[index]) for index, word in enumerate(line)]
-    kinds: list[str] = []
+    base = direction(" ".join(word.text for word in line)) or "ltr"
+    against: list[bool] = []
     for word in line:
-        follows = kinds[-1:] == ["ltr"] and _NUMERAL.search(word.text)
-        kinds.append(direction(word.text) or ("ltr" if follows else ""))
-    standing: list[tuple[int, str]] = []
-    last = len(line)
-    while last > 0:
-        first = last - 1
-        if kinds[first] != "ltr":
-            mark = "" if kinds[first] else RIGHT_TO_LEFT_MARK
-            standing.append((first, mark + line[first].text + spaces[first]))
-            last = first
-            continue
-        while first > 0 and kinds[first - 1] == "ltr":
-            first -= 1
-        # The space towards what follows the run is on its left, as the line goes on there.
-        run = [(index, line[index].text + (spaces[index] if index + 1 < last else "")) for index in range(first, last)]
-        standing += [(index, (spaces[last - 1] if index == first else "") + text) for index, text in run]
-        last = first
+        kind = direction(word.text)
+        against.append(kind != base if kind else against[-1:] == [True] and _NUMERAL.search(word.text) is not None)
+    runs = [list(run) for _, run in groupby(range(len(line)), against.__getitem__)]
+    first = {index: run[0] for run in runs for index in run}
+    order = [index for run in runs for index in (run[::-1] if against[run[0]] else run)]
+    if base == "rtl":
+        order.reverse()
+    spaces = {index: ["", ""] for index in order}
+    for left, right in pairwise(order):
+        after = max(left, right) if first[left] == first[right] else first[max(left, right)]
+        owner = min(left, right)
+        if line[left].face.underline != line[right].face.underline:
+            owner = right if line[left].face.underline else left
+        if not line[after].joined:
+            spaces[owner][owner == left] = " "
+    standing = []
+    for index in order:
+        backwards = (base == "rtl") != against[index]
+        mark = RIGHT_TO_LEFT_MARK if backwards and not direction(line[index].text) else ""
+        before, after_it = spaces[index][::-1] if backwards else spaces[index]
+        standing.append((index, before + mark + line[index].text + after_it))
     return standing

@@ -108,24 +108,27 @@ def _lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
 
 
 def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
-    """Return a line from right to left in the order of its reading: its nodes stand as they are seen.
+    """Return a line with words from right to left in the order of its reading: its nodes stand as they are seen.
 
     With `each`, every node runs in the direction of its own text (page/index.html), else all run from left to right.
     """
     order = sorted(range(len(line)), key=lambda place: line[place].start or 0.0)
-    told = len(line) > 1 and all(word.start is not None for word in line)
-    if not told or direction("".join(line[place].text for place in order)) != "rtl":
+    kinds = [direction(word.text) for word in line]
+    base = next((kinds[place] for place in order if kinds[place]), "")
+    if len(line) < 2 or any(word.start is None for word in line) or "rtl" not in (kinds if each else [base]):
         return line
+    onward = [(kind or base) == "ltr" for kind in kinds]
+    for last, place in pairwise(order):  # a number goes on where the word before it does
+        if not kinds[place] and place == last + (1 if onward[last] else -1):
+            onward[place] = onward[last]
     edges = [(word.text[:1].isspace(), word.text[-1:].isspace()) for word in line]
-    onward = [direction(word.text) == "ltr" for word in line]
-    for last, place in pairwise(order):  # a number goes on where the word before it runs to the right
-        onward[place] |= onward[last] and place == last + 1 and not direction(line[place].text)
     sides = [edge if right or not each else edge[::-1] for edge, right in zip(edges, onward, strict=True)]
     spaces = [left[1] or right[0] for left, right in pairwise(sides)]
-    words = [replace(line[order[0]], text=line[order[0]].text.strip())]
+    words, forward = [replace(line[order[0]], text=line[order[0]].text.strip())], base == "ltr"
     for last, place in pairwise(order):
-        # Reading goes on to the left; from the last of words that run to the right, to what is left of their first.
-        between = last if place > last else place if onward[last] else last - 1
+        # Reading goes on beside a word; from the last of words that run against the line, beside their first.
+        between = place - forward if onward[last] != forward else last - (not forward)
+        between = between if (place > last) == forward else min(last, place)
         text = line[place].text.strip()
         words.append(replace(line[place], text=f" {text}" if text and spaces[between] else text))
     return words
@@ -133,17 +136,15 @@ def _as_read(line: list[SpokenWord], each: bool) -> list[SpokenWord]:
 
 def _joined(line: list[SpokenWord], more: list[SpokenWord]) -> list[SpokenWord]:
     """Return a line with more words, a space between where the nodes have none: a gap parts them on the picture."""
-    spaced = not line or not more or line[-1].text[-1:].isspace() or more[0].text[:1].isspace()
-    if spaced:
+    if not line or not more or line[-1].text[-1:].isspace() or more[0].text[:1].isspace():
         return [*line, *more]
     return [*line, SpokenWord(f" {more[0].text}", more[0].start, more[0].end, more[0].colour), *more[1:]]
 
 
 def _text_lines(node: dict[str, Any]) -> Iterator[list[SpokenWord]]:
-    start, end = _times(node)
-    colour = _colour_of(node)
+    times, colour = _times(node), _colour_of(node)
     for text in _BREAKS.split(_MARKS.sub("", str(node.get("text", "")))):
-        yield [SpokenWord(text, start, end, colour)]
+        yield [SpokenWord(text, *times, colour)]
 
 
 def _times(node: dict[str, Any]) -> tuple[float | None, float | None]:
@@ -334,7 +335,7 @@ def _ass(cues: Sequence[Spoken], picture: Picture) -> str:
             "ScaledBorderAndShadow": "yes",
         }
     )
-    usual = pysubs2.SSAStyle(
+    file.styles["Default"] = pysubs2.SSAStyle(
         fontname="Arial",
         fontsize=round(picture.height * _SHARE_OF_HEIGHT),
         primarycolor=_UNSPOKEN,
@@ -348,7 +349,6 @@ def _ass(cues: Sequence[Spoken], picture: Picture) -> str:
         marginr=round(picture.width * _MARGIN),
         marginv=round(picture.height * _MARGIN),
     )
-    file.styles["Default"] = usual
     for cue in cues:
         event = pysubs2.SSAEvent(
             start=max(0, round(cue.start * 100)) * 10, end=max(0, round(cue.end * 100)) * 10, text=_karaoke(cue)

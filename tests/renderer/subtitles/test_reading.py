@@ -745,6 +745,13 @@ def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
     assert said == ["דולר", "999", "ב", "iPhone", "15", "קניתי"]
 
 
+def test_words_that_run_against_the_line_stand_in_their_order() -> None:
+    raw = f"{CUE}say שלום עולם 15 to you\n".encode()
+    (line,) = subtitle_scenario(raw, Report("talk"), WIDE, "pop")["cues"][0]["root"]["children"][0]["children"]
+    texts = ["say ", "\u200f15", "עולם ", " שלום ", "to ", "you"]
+    assert [node["text"] for node in line["children"]] == texts
+
+
 @pytest.mark.parametrize(
     ("said", "nodes"),
     [

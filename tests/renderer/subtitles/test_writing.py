@@ -105,6 +105,8 @@ def test_words_of_any_script_come_back_in_the_order_of_their_reading(text: str, 
         "קניתי <u>iPhone</u> 15 היום",
         "<u>שלום</u> עולם <u>טוב Tower</u> x",
         "a <b>word</b> <u>in</u> English",
+        "hello <i>שלום</i> world",
+        "say <u>שלום</u> עולם 15 <b>to</b> you",
     ],
 )
 def test_words_with_tags_come_back_in_the_order_of_their_reading(said: str, look: Any) -> None:
