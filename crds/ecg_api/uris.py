@@ -37,7 +37,8 @@ def _local_uri(uri: str) -> str:
 def _web_uri(uri: str) -> str:
     scheme, host = _scheme_and_host(uri)
     if scheme not in ("http", "https") or not host:
-        raise ValueError(f"{uri!r} is not an http:// or https:// address")
+        # Not quoted, here and below: it may hold a password or a signature.
+        raise ValueError("is not an http:// or https:// address")
     return uri
 
 
@@ -47,7 +48,7 @@ def _scheme_and_host(uri: str) -> tuple[str, str]:
     try:
         parts = urlsplit(uri)
     except ValueError:
-        raise ValueError(f"{uri!r} is not an address") from None
+        raise ValueError("is not an address") from None
     return parts.scheme, parts.hostname or ""
 
 
