@@ -36,9 +36,7 @@ from ecg_renderer.media.timing import (
     LEAST_HELD,
     FrameTimes,
     PacketReader,
-    SoundReader,
     Timing,
-    declared_sound_end,
     fraction,
     meant_rate,
 )
@@ -48,10 +46,16 @@ COUNT_SECONDS = 300
 # Sound that is said to end this long after the pictures makes the result longer.
 BELIEVED_SECONDS = 0.5
 _FIELDS_SECONDS = 6
+_SECONDS = re.compile(r"-?\d+(\.\d+)?")
 _REPEATED = re.compile(r"Repeated Fields: Neither: *(\d+) Top: *(\d+) Bottom: *(\d+)")
 # How far the first picture is looked for behind a key frame: the longest that encoders refresh a picture little by
 # little, with room.
 _REFRESH_PACKETS = 600
+
+# A row of what ffprobe shows of data, behind its place and before the same as text.
+_HEX_ROW = re.compile(r"^[0-9a-f]{8}: ((?:[0-9a-f]{2,4} )+)", re.MULTILINE)
+# Where the head of Opus says how many samples are not heard, in two bytes up to here.
+_RUN_UP_END = 12
 
 UNTIMED_RATE = Fraction(25)
 _RAW_HINT = "Encode it into a file with times: ffmpeg -i SOURCE whole.mp4"
@@ -99,33 +103,39 @@ async def frame_times(url: str, display: str, video: str) -> tuple[FrameTimes, l
         raise ServiceUnreachable(f"{display} broke off while it was read: {finished.log[-1]}.", hint="Try again later.")
     times = packets.frame_times()
     if times.ticks and not times.certain_start:
-        first = await _first_decoded(url, video)
+        first, _ = await _first_decoded(url, video)
         times = times if first is None else times.starting_at(first)
     return times, finished.log
 
 
-async def decoder_delay(url: str, stream: dict[str, Any], times: FrameTimes | None, video: str) -> Fraction:
-    """Return how many seconds after its packet's time FFmpeg times a frame of an AVI.
+async def decoder_delay(
+    url: str, stream: dict[str, Any], start: Fraction, times: FrameTimes | None, video: str
+) -> tuple[Fraction, Fraction]:
+    """Return when the first picture of an AVI is shown, and how many seconds later than that FFmpeg times it.
 
     AVI has decoding times alone, of frames that a decoder may return only when later ones are in. Players show the
-    first of them at the time of the first packet, and that is what its sound goes with.
+    first of them at the time of the first packet, and that is what its sound goes with. `start`: that of the first
+    frame that a decoder returns if packets were counted, else of the first packet.
     """
     tick = Fraction(stream["time_base"])
     if times is not None:
-        return times.delay * tick
-    first = await _first_decoded(url, video, most="#64")
-    return max(0, (first or 0) - int(stream.get("start_pts", 0))) * tick
+        return start - times.delay * tick, times.delay * tick
+    first, on_key = await _first_decoded(url, video, most="#64")
+    returned = start if first is None else max(start, first * tick)
+    return (start, returned - start) if on_key else (returned, Fraction(0))
 
 
-async def _first_decoded(url: str, video: str, most: str = "10") -> int | None:
-    """Return the time of the first frame that decodes, in ticks, or None if none does.
+async def _first_decoded(url: str, video: str, most: str = "10") -> tuple[int | None, bool]:
+    """Return the time of the first frame that decodes, in ticks, or None if none does; and if the first is a key frame.
 
     `most`: of what is read, 10 seconds or so many packets.
     """
-    entries = ["-select_streams", video, "-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0"]
+    entries = ["-select_streams", video, "-show_entries", "packet=flags:frame=best_effort_timestamp", "-of", "csv"]
     finished = await ffprobe(url, [*entries, "-read_intervals", f"%+{most}"], COUNT_SECONDS)
-    lines = (line.strip(",") for line in finished.output.decode(errors="replace").split())
-    return min((int(line) for line in lines if line.lstrip("-").isdigit()), default=None)
+    rows = [line.split(",") for line in finished.output.decode(errors="replace").split() if "," in line]
+    flags = next((row[1] for row in rows if row[0] == "packet"), "")
+    times = (int(row[1]) for row in rows if row[0] == "frame" and row[1].lstrip("-").isdigit())
+    return min(times, default=None), "K" in flags
 
 
 async def recovery_seconds(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> float:
@@ -214,6 +224,38 @@ async def untimed(url: str, stream: dict[str, Any], display: str, video: str) ->
     return Timing(rate, variable=False, start=Fraction(0), frames=frames, duration=frames / rate)
 
 
+class SoundReader:
+    """Finds when the last packet of sound ends, from ffprobe's `pts_time,duration_time` lines."""
+
+    def __init__(self) -> None:
+        self.end: float | None = None
+        """On the file's clock, in seconds; None while there is none."""
+
+    def line(self, line: bytes) -> None:
+        """Take one packet. Other lines are passed over."""
+        time, duration, *_ = [*line.decode(errors="replace").strip().split(","), "", ""]
+        if _SECONDS.fullmatch(time):
+            end = float(time) + (float(duration) if _SECONDS.fullmatch(duration) else 0)
+            self.end = end if self.end is None else max(self.end, end)
+
+
+def declared_sound_end(report: dict[str, Any]) -> float | None:
+    """Return when the headers say that the last sound ends, or None where they do not say it of every stream.
+
+    What is said of the whole file is no less than that.
+    """
+    ends = [_declared_end(each) for each in report["streams"] if each.get("codec_type") == "audio"]
+    whole = _declared_end(report["format"])
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else whole
+
+
+def _declared_end(part: dict[str, Any]) -> float | None:
+    if "duration" not in part:
+        return None
+    return float(part.get("start_time") or 0) + float(part["duration"])
+
+
 async def sound_end(url: str, report: dict[str, Any], facts: SourceFacts, *, counted: bool) -> float | None:
     """Return when the last sound ends on the file's clock, in seconds, or None where there is none.
 
@@ -263,6 +305,23 @@ async def heard_streams(url: str, wanted: set[int]) -> set[int]:
         said = f"The source's sound cannot be fetched at the moment: {finished.log[-1]}."
         raise ServiceUnreachable(said, hint="Try again later.")
     return heard
+
+
+async def opus_run_ups(url: str) -> dict[int, int]:
+    """Return how many samples at 48 kHz are not heard at the beginning of each stream of Opus, by the streams' indexes.
+
+    As their heads say; those of which that cannot be read are left out.
+    """
+    entries = ["-select_streams", "a", "-show_data", "-show_entries", "stream=index,extradata", "-of", "json"]
+    finished = await ffprobe(url, entries, HEADER_SECONDS)
+    found: dict[int, int] = {}
+    with contextlib.suppress(ValueError, LookupError):
+        for stream in json.loads(finished.output)["streams"]:
+            head = _HEX_ROW.findall(stream.get("extradata", ""))
+            content = bytes.fromhex("".join(head))
+            if content.startswith(b"OpusHead") and len(content) >= _RUN_UP_END:
+                found[stream["index"]] = int.from_bytes(content[_RUN_UP_END - 2 : _RUN_UP_END], "little")
+    return found
 
 
 async def lit(url: str, facts: SourceFacts) -> SourceFacts:

@@ -80,14 +80,17 @@ async def early_end(url: str, container: str, size: int, pictures_end: int) -> E
         return await asyncio.to_thread(look, untagged, size - tag)
 
 
-async def fetched(url: str, start: int, length: int) -> BinaryIO | None:
-    """Return `length` bytes of what is on the web; None if less than that comes: the network may have failed."""
+async def fetched(url: str, start: int, length: int, *, least: int | None = None) -> BinaryIO | None:
+    """Return `length` bytes of what is on the web; None if less than that comes: the network may have failed.
+
+    `least`: so many will do, where nobody knows how many there are.
+    """
     options = source_options(url, insist=True) | {"format_whitelist": "data", "f": "data", "skip_initial_bytes": start}
     words = option_words(options)
     copied = ["-i", input_name(url), "-map", "0", "-c", "copy", "-f", "data", "-fs", str(length), "pipe:1"]
     with suppress(RenderError, TimeoutError):
         found = (await read_ffmpeg([*words, *copied], seconds=_FETCH_SECONDS)).output
-        return BytesIO(found[:length]) if len(found) >= length else None
+        return BytesIO(found[:length]) if len(found) >= (length if least is None else least) else None
     return None
 
 

@@ -135,7 +135,7 @@ async def probe_source(url: str, *, display: str, identity: str) -> SourceFacts:
 async def _head(url: str) -> bytes:
     """Return the first bytes of a source; none if they cannot be had."""
     if is_remote(url):
-        part = await fetched(url, 0, HEAD_BYTES)
+        part = await fetched(url, 0, HEAD_BYTES, least=1)
         return part.read() if part else b""
     with local_path(url).open("rb") as file:
         return file.read(HEAD_BYTES)
@@ -168,8 +168,8 @@ async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
         found |= {"shapes_known": read or not may_change(stream)}
         facts = facts.model_copy(update={"interlaced": facts.interlaced or some.interlaced})
         if facts.container == "avi":
-            delay = await decoder_delay(url, stream, times, video)
-            delayed = {"start_seconds": to_rational(facts.start - delay), "decoder_delay": to_rational(delay)}
+            start, delay = await decoder_delay(url, stream, facts.start, times, video)
+            delayed = {"start_seconds": to_rational(start), "decoder_delay": to_rational(delay)}
             facts = facts.model_copy(update=delayed)
     facts = await lit(url, await _heard(facts))
     found |= await _found_later(url, report, stream, facts, times)
@@ -196,7 +196,7 @@ async def _timed(
     if container in UNTIMED_FORMATS:
         timing = await untimed(url, stream, display, video)
         return {**stream, "time_base": str(1 / timing.rate)}, timing, None
-    declared = None if read else declared_timing(stream)
+    declared = None if read else declared_timing(stream, container)
     if declared:
         return stream, await with_held_end(url, stream, declared, video), None
     times, log = await (counting or frame_times(url, display, video))
@@ -355,7 +355,7 @@ def _check_clock(stream: dict[str, Any], times: FrameTimes, container: str, disp
             hint="Put it in order first: ffmpeg -i SOURCE -c copy whole.mp4",
         )
     tick = Fraction(stream["time_base"])
-    if times.ticks and is_only_ticking(times, tick):
+    if times.ticks and is_only_ticking(times, tick, container):
         raise SourceInvalid(
             f"The pictures of {display} have no times of their own: they follow each other with each tick of its "
             f"clock, {1 / tick} a second.",
@@ -368,7 +368,7 @@ def _counted_timing(
 ) -> Timing:
     if not times.ticks:
         raise SourceInvalid(f"The video stream of {display} holds no frames.", hint=CONVERT_HINT)
-    timing = timing_of(stream, times)
+    timing = timing_of(stream, times, report["format"]["format_name"])
     cut_off = any(words in line for line in log for words in _CUT_OFF)
     if cut_off or breaks_off(stream, times, timing, report["format"]["format_name"]):
         declared = int(stream.get("nb_frames") or 0)

@@ -5,7 +5,6 @@ Containers lie about rates and durations, so where the packets have been counted
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -28,8 +27,12 @@ HIGHEST_RATE = Fraction(1000)
 # So is, probably, what is said beyond this: pictures that follow each other with each tick of a clock have no times.
 _HIGHEST_USUAL_RATE = Fraction(480)
 _LEAST_TICKED = 10
+# Their clock ticks with each picture by definition.
+_RATES_ARE_CLOCKS = ("avi", "yuv4mpegpipe")
 # Rates that are this close to a standard one mean it.
 _SAME_RATE = Fraction(1, 1000)
+# So do means that are this close, of pictures that come irregularly.
+_SAME_MEAN = Fraction(1, 500)
 # A last frame that is said to be this much longer than the others is held; less is rounding, or a field.
 LEAST_HELD = Fraction(3, 4)
 # Tables of contents are off by a frame or two now and then; less than this is not worth refusing a video.
@@ -41,7 +44,6 @@ RESTARTING_CLOCKS = ("mpegts", "mpeg")
 LARGEST_PACKETS = 4_000_000
 _UNKNOWN = -(2**63)
 _AVI_UNCOUNTED = 1 << 30  # as FFmpeg writes an AVI into a pipe
-_SECONDS = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -196,38 +198,6 @@ class PacketReader:
         return KeyFrames(shown, decoded, self._in_order if times is self._shown else array("b", [1] * len(shown)))
 
 
-class SoundReader:
-    """Finds when the last packet of sound ends, from ffprobe's `pts_time,duration_time` lines."""
-
-    def __init__(self) -> None:
-        self.end: float | None = None
-        """On the file's clock, in seconds; None while there is none."""
-
-    def line(self, line: bytes) -> None:
-        """Take one packet. Other lines are passed over."""
-        time, duration, *_ = [*line.decode(errors="replace").strip().split(","), "", ""]
-        if _SECONDS.fullmatch(time):
-            end = float(time) + (float(duration) if _SECONDS.fullmatch(duration) else 0)
-            self.end = end if self.end is None else max(self.end, end)
-
-
-def declared_sound_end(report: dict[str, Any]) -> float | None:
-    """Return when the headers say that the last sound ends, or None where they do not say it of every stream.
-
-    What is said of the whole file is no less than that.
-    """
-    ends = [_declared_end(each) for each in report["streams"] if each.get("codec_type") == "audio"]
-    whole = _declared_end(report["format"])
-    known = [end for end in ends if end is not None]
-    return max(known) if known and len(known) == len(ends) else whole
-
-
-def _declared_end(part: dict[str, Any]) -> float | None:
-    if "duration" not in part:
-        return None
-    return float(part.get("start_time") or 0) + float(part["duration"])
-
-
 def _ticks(word: str) -> int:
     return int(word) if word.lstrip("-").isdigit() else _UNKNOWN
 
@@ -240,10 +210,16 @@ def clock_jumps(stream: dict[str, Any], times: FrameTimes, container: str) -> bo
     )
 
 
-def is_only_ticking(times: FrameTimes, tick: Fraction) -> bool:
+def is_only_ticking(times: FrameTimes, tick: Fraction, container: str) -> bool:
     """Tell whether frames follow each other with each tick of a fast clock: whoever wrote them knew no times."""
     span = times.ticks[-1] - times.ticks[0]
-    return len(times.ticks) >= _LEAST_TICKED and span == len(times.ticks) - 1 and 1 / tick > _HIGHEST_USUAL_RATE
+    return len(times.ticks) >= _LEAST_TICKED and span == len(times.ticks) - 1 and _is_clocks(1 / tick, tick, container)
+
+
+def _is_clocks(rate: Fraction, tick: Fraction, container: str) -> bool:
+    """Tell whether a rate is that of a clock, not of pictures."""
+    by_ticks = rate * tick >= 1 and container not in _RATES_ARE_CLOCKS
+    return rate > (_HIGHEST_USUAL_RATE if by_ticks else HIGHEST_RATE)
 
 
 def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing, container: str) -> bool:
@@ -261,11 +237,11 @@ def breaks_off(stream: dict[str, Any], times: FrameTimes, timing: Timing, contai
     return int(declared_frames) != _AVI_UNCOUNTED and shortened and missing
 
 
-def timing_of(stream: dict[str, Any], times: FrameTimes) -> Timing:
+def timing_of(stream: dict[str, Any], times: FrameTimes, container: str = "") -> Timing:
     """Return the timing of a stream whose frames have been counted (at least one)."""
     tick = Fraction(stream["time_base"])
     ticks = times.ticks
-    rate = _constant_rate(stream, ticks, tick)
+    rate = _constant_rate(stream, ticks, tick, container)
     variable = rate is None
     if rate is None:
         rate = _typical_rate(ticks, tick)
@@ -275,7 +251,7 @@ def timing_of(stream: dict[str, Any], times: FrameTimes) -> Timing:
     return Timing(rate, variable, ticks[0] * tick, len(ticks), duration, held)
 
 
-def declared_timing(stream: dict[str, Any]) -> Timing | None:
+def declared_timing(stream: dict[str, Any], container: str = "") -> Timing | None:
     """Return the timing that the headers claim, or None when they do not say enough, or contradict each other.
 
     A file's length alone may be that of its sound, and frames are counted with those that an edit list hides.
@@ -284,7 +260,7 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
     average, real = fraction(stream.get("avg_frame_rate")), fraction(stream.get("r_frame_rate"))
     length, declared = stream.get("duration"), int(stream.get("nb_frames") or 0)
     rate = average or real
-    if not rate or not length or float(length) <= 0 or rate > _HIGHEST_USUAL_RATE:
+    if not rate or not length or float(length) <= 0 or _is_clocks(rate, tick, container):
         return None
     duration = Fraction(length)
     frames = declared or round(duration * rate)
@@ -301,33 +277,42 @@ def declared_timing(stream: dict[str, Any]) -> Timing | None:
 
 
 def _ticked_rate(average: Fraction, real: Fraction | None) -> Fraction:
-    """Return the rate of pictures that come irregularly: that at whose ticks FFmpeg found all of the first ones."""
+    """Return the rate of pictures that come irregularly: a standard one that is their mean, else that of their ticks.
+
+    FFmpeg found all of the first ones at ticks of `real`; those of fields or of another standard fit as well.
+    """
+    standard = standard_rate(average)
+    if abs(standard - average) <= standard * _SAME_MEAN:
+        return standard
     usual = real is not None and average <= real <= HIGHEST_GUESSED_RATE and meant_rate(real) in STANDARD_RATES
     return meant_rate(real) if usual and real else standard_rate(average)
 
 
-def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction) -> Fraction | None:
+def _constant_rate(stream: dict[str, Any], ticks: Sequence[int], tick: Fraction, container: str) -> Fraction | None:
     """Return the rate whose grid all frames lie on, the best of those that container and times suggest.
 
     Where frames are about their places only, a standard rate is likelier than the broken one that their mean gives,
     which fits them better by chance.
     """
     said, average = (fraction(stream.get(f"{kind}_frame_rate")) for kind in ("r", "avg"))
-    suggestions = [meant_rate(rate) for rate in (said, average) if rate]
+    said = None if said and _is_clocks(said, tick, container) else said
+    suggestions = [meant_rate(rate) for rate in (said, average) if rate and not _is_clocks(rate, tick, container)]
     if ticks[-1] == ticks[0]:
         return next((rate for rate in suggestions if rate <= HIGHEST_GUESSED_RATE), None)
     mean = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * tick)
-    best = _best_rate([*suggestions, *STANDARD_RATES, meant_rate(mean.limit_denominator(1001))], ticks, tick)
+    own = meant_rate(mean.limit_denominator(1001))
+    suggestions += [] if _is_clocks(own, tick, container) else [own]
+    best = _best_rate([*suggestions, *STANDARD_RATES], ticks, tick)
     if best and best[0] <= tick * best[1]:  # to the tick
         return best[1]
-    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate([meant_rate(said)] if said else [], ticks, tick)
+    best = _best_rate(STANDARD_RATES, ticks, tick) or _best_rate(suggestions[:1] if said else [], ticks, tick)
     return best[1] if best else None
 
 
 def _best_rate(rates: Iterable[Fraction], ticks: Sequence[int], tick: Fraction) -> tuple[Fraction, Fraction] | None:
     """Return the largest distance from its place in frames, and the rate at which it is least."""
     best: tuple[Fraction, Fraction] | None = None
-    for rate in (rate for rate in rates if rate <= (HIGHEST_RATE if rate * tick < 1 else _HIGHEST_USUAL_RATE)):
+    for rate in rates:
         jitter = _jitter(ticks, tick * rate)
         # Rates that differ by less than the clock can show are the same: the container's word comes first.
         if jitter < LARGEST_JITTER and (best is None or jitter + tick * rate < best[0]):

@@ -22,10 +22,12 @@ import pytest
 from clips import Clip, counter, derived
 from ecg_renderer.errors import RenderError, ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media import counting, process, timing
+from ecg_renderer.media import probe as probing
 from ecg_renderer.media.endings import early_end
 from ecg_renderer.media.facts import bit_depth
 from ecg_renderer.media.probe import probe_source
 from encodes import probe
+from sources import SOURCES
 
 
 def refused(url: str) -> RenderError:
@@ -318,6 +320,28 @@ def test_what_headers_hide_is_counted_on_the_web_too(
     url = f"http://127.0.0.1:{server.server_port}/{path.name}"
     facts = asyncio.run(probe_source(url, display="clip", identity="test"))
     assert (facts.frames, facts.rate, facts.variable_rate) == (probe(path).frames, "30/1", False)
+
+
+@pytest.mark.parametrize("from_a_key_frame", [True, False])
+def test_an_avi_whose_headers_alone_are_read_begins_as_one_that_is_counted(
+    monkeypatch: pytest.MonkeyPatch, *, from_a_key_frame: bool
+) -> None:
+    path = SOURCES["avi with b-frames"]()
+    if not from_a_key_frame:
+        path = derived(path, ("-c", "copy", "-bsf:v", "noise=drop=lt(n\\,5)"), ".avi")
+    whole = probe(path)
+    monkeypatch.setattr(probing, "LARGEST_COUNTED_BYTES", 0)
+    headers = probe(path)
+    assert headers.seek_points is None
+    assert (headers.start, headers.returned) == (whole.start, whole.returned)
+    assert (whole.returned > whole.start) is from_a_key_frame
+
+
+def test_a_page_instead_of_a_video_on_the_web_is_called_one(server: http.server.ThreadingHTTPServer) -> None:
+    RangeHandler.content = b"<!doctype html><html><title>Expired</title>" + b" " * 150 + b"</html>"
+    url = f"http://127.0.0.1:{server.server_port}/clip.mp4"
+    with pytest.raises(SourceInvalid, match="clip is a web page, not a video"):
+        asyncio.run(probe_source(url, display="clip", identity="test"))
 
 
 def test_without_an_index_the_places_to_seek_are_read_on_the_web_too(server: http.server.ThreadingHTTPServer) -> None:

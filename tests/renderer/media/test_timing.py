@@ -117,13 +117,21 @@ def test_a_guessed_rate_is_a_usual_one(rate: str, standard: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "average", "rate"), [("30/1", "41/4", 30), ("90000/1", "41/4", 24), ("25/1", "41/1", 48)]
+    ("real", "average", "rate"),
+    [
+        ("30/1", "41/4", "30"),
+        ("90000/1", "41/4", "24"),
+        ("25/1", "41/1", "48"),
+        ("50/1", "25/1", "25"),
+        ("30/1", "30000/1001", "30000/1001"),
+        ("60/1", "2998/100", "30000/1001"),
+    ],
 )
-def test_headers_of_a_variable_rate_tell_the_ticks_of_its_pictures(real: str, average: str, rate: int) -> None:
+def test_headers_of_a_variable_rate_tell_the_ticks_of_its_pictures(real: str, average: str, rate: str) -> None:
     length = {"nb_frames": "164", "duration": str(164 / float(Fraction(average)))}
     timing = declared_timing(stream(NINETY_KHZ, real, average, **length))
     assert timing is not None
-    assert (timing.rate, timing.variable) == (rate, True)
+    assert (timing.rate, timing.variable) == (Fraction(rate), True)
 
 
 def test_a_clocks_rate_is_no_rate() -> None:
@@ -131,6 +139,16 @@ def test_a_clocks_rate_is_no_rate() -> None:
     assert (timing.rate, timing.variable) == (60, True)
     said = {"nb_frames": "3000", "duration": "3"}
     assert declared_timing(stream(MILLISECOND, "1000/1", "1000/1", **said)) is None
+
+
+@pytest.mark.parametrize("container", ["avi", "yuv4mpegpipe"])
+def test_pictures_of_a_fast_camera_have_a_rate_where_the_clock_is_the_rate(container: str) -> None:
+    said = stream(MILLISECOND, "1000/1", "1000/1", nb_frames="90", duration="0.09")
+    times = timed(list(range(90)))
+    assert not is_only_ticking(times, MILLISECOND, container)
+    for timing in (timing_of(said, times, container), declared_timing(said, container)):
+        assert timing is not None
+        assert (timing.rate, timing.variable, timing.frames) == (1000, False, 90)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +163,7 @@ def test_a_clocks_rate_is_no_rate() -> None:
 def test_frames_that_follow_each_other_with_each_tick_of_a_fast_clock_have_no_times(
     ticks: range, tick: Fraction, only: bool
 ) -> None:
-    assert is_only_ticking(timed(list(ticks)), tick) is only
+    assert is_only_ticking(timed(list(ticks)), tick, "rm") is only
 
 
 def test_packets_are_read_as_ffprobe_writes_them() -> None:

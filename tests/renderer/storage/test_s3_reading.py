@@ -81,9 +81,9 @@ def test_sources_in_s3_are_planned_as_those_on_disk(bucket: Bucket) -> None:
     assert differing == {}
 
 
-@pytest.mark.parametrize("name", ["size changes, vp8", "late picture, ts"])
+@pytest.mark.parametrize("name", ["size changes, vp8", "late picture, ts", "avi with b-frames"])
 def test_a_source_in_s3_shows_what_it_shows_on_disk(name: str, bucket: Bucket, tmp_path: Path) -> None:
-    """Sizes that change are not found out there, where packets are not read before."""
+    """Packets are not read before there."""
     path = SOURCES[name]()
     pictures = []
     for number, uri in enumerate([str(path), bucket.put(path.name, path.read_bytes())]):
