@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -23,7 +24,7 @@ from ecg_api.plan import SourceFacts, Target
 from ecg_renderer.errors import FfmpegError, FfmpegStopped, ServiceUnreachable, plain_failures
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.codecs import Track, encoded, kept_tracks
-from ecg_renderer.media.counting import heard_streams
+from ecg_renderer.media.counting import heard_streams, opus_run_ups
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import Finished, is_remote, run_ffmpeg, says_away, says_broken_off, says_given_up
 from ecg_renderer.media.verify import (
@@ -38,9 +39,8 @@ from ecg_renderer.media.verify import (
 
 _MEDIA = (b"moof", b"mdat")
 _COPIED_BYTES = 1 << 20
-# Seconds that a decoder of Opus needs before the first sample that is heard, as all encoders have it: 6.5 ms, in whole
-# ticks of WebM's clock, so that pictures are rounded as before.
-_OPUS_RUN_UP = Fraction(7, 1000)
+# Samples that a decoder of Opus needs before the first one that is heard, as FFmpeg's encoder has it: 6.5 ms.
+_OPUS_RUN_UP, _OPUS_RATE = 312, 48_000
 # What begins at a second is read back at 993 or 994 ms; taken off twice, at 987.
 _OPUS_EARLIEST_MS = 990
 
@@ -114,13 +114,11 @@ async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple
     anew = [encoded(track, job.target.format) for track in sounds]
     tries = [(tracks, ""), (sounds, "subtitles are left out"), (anew, "sound is encoded anew, without subtitles")]
     failure: FfmpegError | None = None
-    if job.target.format == "webm" and any(map(_is_opus, [*tracks, *anew])) and await _opus_is_early():
-        job = replace(job, sound_early=_OPUS_RUN_UP)
     for number, (wanted, done) in enumerate(tries):
         if number and wanted == tries[number - 1][0]:
             continue
         try:
-            await _join(job, wanted, cells)
+            await _join(replace(job, sound_early=await _sound_early(job, wanted)), wanted, cells)
         except FfmpegStopped:
             raise
         except FfmpegError as error:
@@ -148,8 +146,20 @@ async def _opus_is_early() -> bool:
     return False
 
 
-def _is_opus(track: Track) -> bool:
-    return track.coding.get("c") == "libopus" or (track.facts.codec == "opus" and track.coding.get("c") == "copy")
+async def _sound_early(job: Merge, tracks: Sequence[Track]) -> Fraction:
+    """Return by how many seconds FFmpeg writes the sound of `tracks` too early.
+
+    In whole ticks of WebM's clock, so that pictures are rounded as before. Sound that is copied has the run-up that its
+    encoder gave it; browsers' recordings have none.
+    """
+    sounds = [track for track in tracks if track.kind == "a"]
+    encoded_anew = any(track.coding["c"] == "libopus" for track in sounds)
+    copied = {track.facts.index for track in sounds if track.facts.codec == "opus" and track.coding["c"] == "copy"}
+    if job.target.format != "webm" or not (encoded_anew or copied) or not await _opus_is_early():
+        return Fraction(0)
+    run_ups = await opus_run_ups(job.url) if copied else {}
+    longest = max([_OPUS_RUN_UP * encoded_anew, *(run_ups.get(index, _OPUS_RUN_UP) for index in copied)])
+    return Fraction(ceil(Fraction(1000 * longest, _OPUS_RATE)), 1000)
 
 
 async def _join(job: Merge, tracks: Sequence[Track], cells: Sequence[Path]) -> None:

@@ -16,7 +16,7 @@ from clips import Clip, counter, derived, ffmpeg, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
 from ecg_renderer.media.verify import check_cell, header_of
 from encodes import Render, probe
-from sources import marked, marks
+from sources import VP8, marked, marks
 
 NTSC = Clip(rate="30000/1001")
 
@@ -157,7 +157,7 @@ def test_opus_stays_opus_in_webm(tmp_path: Path) -> None:
     assert decoded_sound(path) == decoded_sound(source)
 
 
-@pytest.mark.parametrize("coding", ["aac", "libopus"])
+@pytest.mark.parametrize("coding", ["aac", "libopus", "libvorbis"])
 @pytest.mark.parametrize("program", ["installed", "newest"])
 def test_sound_in_webm_is_as_far_from_the_pictures_as_in_the_source(
     coding: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -172,6 +172,20 @@ def test_sound_in_webm_is_as_far_from_the_pictures_as_in_the_source(
         for found in map(marks, (source, path))
     ]
     assert apart[1] == pytest.approx(apart[0], abs=0.002)
+
+
+def test_copied_opus_without_a_run_up_stays_where_it_is(tmp_path: Path) -> None:
+    """As browsers record it."""
+    recorded = marked(1, 1, suffix=".webm", coding=VP8, audio="libopus").read_bytes()
+    head, delay = recorded.index(b"OpusHead") + 10, recorded.index(b"\x56\xaa\x83") + 3
+    source = tmp_path / "recorded.webm"
+    content = bytearray(recorded)
+    content[head : head + 2], content[delay : delay + 3] = bytes(2), bytes(3)
+    source.write_bytes(content)
+    render = Render(source, tmp_path, options={"encoder": "vp9"})
+    path, _ = render.merged(render.segments(1), "webm")
+    assert marks(path).beeps == pytest.approx(marks(source).beeps, abs=0.001)
+    assert marks(path).flashes == pytest.approx(marks(source).flashes, abs=0.001)
 
 
 def test_cells_that_were_encoded_otherwise_are_not_joined(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_all_tracks_are_there_with_their_names(container: str, count: int, tmp_p
         assert packets(path, "a:0") == packets(film(), "a:0")
     wanted = _shown_at(film(), "s:1") - _shown_at(film(), "v:0")
     assert _shown_at(path, "s:1") - _shown_at(path, "v:0") == pytest.approx(
-        wanted, abs=0.0015 if container != "webm" else 0.008
+        wanted, abs=0.008 if container == "webm" and asyncio.run(merging._opus_is_early()) else 0.0015
     )
 
 
