@@ -36,6 +36,9 @@ _OTHERS = {
     rb"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[]": "a JSON document",
 }
 _FRAGMENT = re.compile(rb"[\x00-\xff]{4}(styp|sidx|moof|emsg|prft)")
+_FRAGMENTS_HEAD = re.compile(rb"[\x00-\xff]{4}(ftyp|moov)[\x00-\xff]*mvex")
+_MEDIA = re.compile(rb"moof|mdat")
+_TOGETHER = "Put head and parts together: cat HEAD PART... > VIDEO"
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]|^$")
 _NAME_IT = "Name the video itself; of a link, the one that downloads it."
 
@@ -61,7 +64,9 @@ def what_begins(head: bytes) -> tuple[str, str] | None:
     if not _NO_TEXT.search(head):
         return "is a text, not a video", _NAME_IT
     if _FRAGMENT.match(head):
-        return "is a part of a stream (HLS, DASH), without its head", "Put both together: cat HEAD PART > VIDEO"
+        return "is a part of a stream (HLS, DASH), without its head", _TOGETHER
+    if len(head) < HEAD_BYTES and _FRAGMENTS_HEAD.match(head) and not _MEDIA.search(head):
+        return "is the head of a segmented film (HLS, DASH), without its parts", _TOGETHER
     tag = tag_length(head)
     found = _VIDEO.match(head, tag) if tag else _VIDEO.search(head)
     if not found or not found.start():

@@ -88,7 +88,9 @@ def settled_encoder(options: Options, *, bit_depth: int = 8) -> EncoderChoice | 
     cpu = cpu_codec(options)
     if options.encoder == "x264" and cpu.name != "x264":
         raise OptionsError(
-            f"options.encoder is x264, which makes no {_wanted(options)}.", hint="Set options.encoder to auto or cpu."
+            "options.encoder is x264, which makes H.264, and "
+            + (f"options.codec is {options.codec}." if options.codec else "WebM holds none."),
+            hint="Set options.encoder to auto or cpu.",
         )
     unsuited = _unsuited_for_nvenc(options, bit_depth)
     if options.encoder == "nvenc" and unsuited:

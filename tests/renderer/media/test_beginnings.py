@@ -74,6 +74,15 @@ def test_what_is_no_video_is_called_by_its_name(content: bytes, said: str, tmp_p
         probe(path)
 
 
+def test_the_head_of_a_segmented_film_is_called_one(tmp_path: Path) -> None:
+    whole = cut(".mp4", "-movflags", "dash+cmaf+frag_keyframe").read_bytes()
+    path = tmp_path / "init.mp4"
+    path.write_bytes(whole[: whole.index(b"moof") - 4])
+    with pytest.raises(SourceInvalid, match=r"init\.mp4 is the head of a segmented film \(HLS, DASH\)") as said:
+        probe(path)
+    assert "cat HEAD" in (said.value.hint or "")
+
+
 def test_chance_bytes_are_nothing() -> None:
     assert what_begins(b"") is None
     assert what_begins(bytes(range(256)) * 9) is None
