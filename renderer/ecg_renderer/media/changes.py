@@ -10,14 +10,28 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.process import input_name, option_words, read_ffmpeg, run_ffprobe, source_options
+from ecg_renderer.media.process import (
+    INDEXED_FORMATS,
+    input_name,
+    option_words,
+    read_ffmpeg,
+    run_ffprobe,
+    source_options,
+)
+from ecg_renderer.media.timing import FrameTimes
 
 SECONDS = 300
-_SAMPLE_SECONDS = 60
+# What has not been found by then is not worth waiting for.
+_SAMPLE_SECONDS = 15
 _SAMPLES = 12
+# What lies a little behind a key frame leads to it, also where its time was rounded.
+_BEHIND_SECONDS = 0.001
 # The units of each codec that hold a picture's size.
 _HEADERS = {"h264": "7", "hevc": "33", "mpeg2video": "179", "av1": "1"}
 _IN_KEY_FRAMES = ("vp8", "vp9")
@@ -46,6 +60,10 @@ async def later_shapes(url: str, stream: dict[str, Any], video: str) -> list[str
     return []
 
 
+class _SameError(Exception):
+    """Ends ffprobe: it returns what it has returned."""
+
+
 @dataclass
 class Samples:
     """What some key frames tell of themselves."""
@@ -62,6 +80,11 @@ class Samples:
     encrypted: bool = False
     """Only who has a key can decode them."""
 
+    looked_for: bool = False
+    """They were looked for at places: if the second leads to the first key frame, others would only cost time."""
+
+    _first: str = ""
+
     def line(self, line: bytes) -> None:
         """Take a line of ffprobe's."""
         words = line.decode(errors="replace").strip().split(",")
@@ -69,12 +92,15 @@ class Samples:
         if "side_data" in words:
             turns = words[words.index("side_data") :]
             self.turns += [-int(word) % 360 for word in turns if word.lstrip("-").isdigit()]
-        if words[0] != "frame" or len(words) < 5 or not (words[1].isdigit() and words[2].isdigit()):
+        if words[0] != "frame" or len(words) < 6 or not (words[2].isdigit() and words[3].isdigit()):
             return
-        pixels = "" if words[3] in ("", "N/A", "0:1", "1:1") else f" with pixels of {words[3]}"
+        if self.looked_for and len(self.fields) == 1 and words[1] == self._first != "N/A":
+            raise _SameError
+        self._first = self._first or words[1]
+        pixels = "" if words[4] in ("", "N/A", "0:1", "1:1") else f" with pixels of {words[4]}"
         if len(self.shapes) < MOST_SHAPES:
-            self.shapes.setdefault(f"{words[1]}x{words[2]}{pixels}")
-        self.fields.append(words[4] == "1")
+            self.shapes.setdefault(f"{words[2]}x{words[3]}{pixels}")
+        self.fields.append(words[5] == "1")
 
     @property
     def later_shapes(self) -> list[str]:
@@ -92,19 +118,51 @@ class Samples:
         return next((turn for turn in self.turns if turn not in header), 0)
 
 
-async def sampled(url: str, report: dict[str, Any], stream: dict[str, Any], video: str) -> Samples:
-    """Return what key frames between beginning and end tell; nothing where none of it is to be expected."""
-    length = float(stream.get("duration") or report["format"].get("duration") or 0)
-    samples = Samples()
-    if stream["codec_name"] in (*_HEADERS, *_IN_KEY_FRAMES, *_FIELDS) and length > 0:
-        start = float(report["format"].get("start_time") or 0)
-        shares = [*range(_SAMPLES), _SAMPLES - 0.5]
-        places = ",".join(f"{start + length * share / _SAMPLES:.3f}%+#1" for share in shares)
-        with contextlib.suppress(RenderError, TimeoutError):
-            await _key_frames(url, video, samples, ["-read_intervals", places], seconds=_SAMPLE_SECONDS)
+async def sampled(
+    url: str, report: dict[str, Any], stream: dict[str, Any], video: str, times: FrameTimes | None
+) -> Samples:
+    """Return what key frames between beginning and end tell; nothing where none of it is to be expected.
+
+    Nothing, too, where they cannot be read soon: some alone may be unlike the rest. `times`: of counted packets.
+    """
+    samples = Samples(looked_for=True)
+    if stream["codec_name"] in (*_HEADERS, *_IN_KEY_FRAMES, *_FIELDS):
+        places = _declared_places(report, stream) if times is None else _known_places(report, stream, times)
+        words = ["-read_intervals", ",".join(["%+#1", *(f"{place:.6f}%+#1" for place in places)])]
+        try:
+            await _key_frames(url, video, samples, words, seconds=_SAMPLE_SECONDS)
+        except (RenderError, TimeoutError):
+            return Samples(encrypted=samples.encrypted)
+        except _SameError:
+            pass
     if stream["codec_name"] == "hevc":  # of which FFmpeg calls single fields interlaced, that it does not put together
         samples.fields.clear()
     return samples
+
+
+def _known_places(report: dict[str, Any], stream: dict[str, Any], times: FrameTimes) -> list[float]:
+    """Return where the key frames of a dozen parts lie that are not the first: others take reading on and on."""
+    keys = times.key_frames
+    indexed = report["format"]["format_name"] in INDEXED_FORMATS
+    ticks = np.array(keys.shown if indexed and not times.decoding_times else keys.decoded, np.int64)
+    if not len(ticks):
+        return []
+    wanted = np.linspace(times.ticks[0], times.ticks[-1], _SAMPLES, endpoint=False)
+    latest = np.searchsorted(ticks, [*wanted, times.ticks[-1]], side="right") - 1
+    tick = float(Fraction(stream["time_base"]))
+    return [int(ticks[place]) * tick + _BEHIND_SECONDS for place in np.unique(latest[latest > 0])]
+
+
+def _declared_places(report: dict[str, Any], stream: dict[str, Any]) -> list[float]:
+    """Return the middle of the last of a dozen parts, and where those behind the first begin; none without an index.
+
+    If even the end leads to the first key frame, there is no other.
+    """
+    length = float(stream.get("duration") or report["format"].get("duration") or 0)
+    if report["format"]["format_name"] not in INDEXED_FORMATS or length <= 0:
+        return []
+    start = float(report["format"].get("start_time") or 0)
+    return [start + length * share / _SAMPLES for share in (_SAMPLES - 0.5, *range(1, _SAMPLES))]
 
 
 async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:
@@ -128,7 +186,7 @@ async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:
 async def _key_frames(
     url: str, video: str, samples: Samples, places: Sequence[str] = (), seconds: int = SECONDS
 ) -> None:
-    entries = "frame=width,height,sample_aspect_ratio,interlaced_frame:frame_side_data=rotation"
+    entries = "frame=best_effort_timestamp,width,height,sample_aspect_ratio,interlaced_frame:frame_side_data=rotation"
     entries += ":packet_side_data=side_data_type"
     words = ["-skip_frame", "nokey", "-select_streams", video, "-show_entries", entries, "-of", "csv", *places]
     await run_ffprobe([*words, *_input(url)], seconds=seconds, on_line=samples.line)

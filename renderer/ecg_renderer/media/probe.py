@@ -73,7 +73,7 @@ from ecg_renderer.storage import CellStore, Storage, opened_source
 _T = TypeVar("_T")
 
 # Raise when a source is looked at otherwise than before.
-_SCHEMA = 9
+_SCHEMA = 10
 # Reading all of a longer file would take longer than it is worth; its headers are believed.
 LARGEST_COUNTED_BYTES = 4 << 30
 # The same for what comes over a network and, for want of an index, tells neither its frames nor its key frames.
@@ -153,11 +153,10 @@ async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
             counting = None
         read = counted or _is_worth_fetching(report)
         shapes = await beside.enter_async_context(_beside(later_shapes(url, stream, video))) if read else None
-        samples = await beside.enter_async_context(_beside(sampled(url, report, stream, video)))
         recovery = await recovery_seconds(url, report, stream, video)
         stream, timing, times = await _timed(url, report, stream, video, counting, read=read, display=display)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
-        some = await samples
+        some = await sampled(url, report, stream, video, times)
         if some.encrypted:
             hint = "Ask whoever it is from for a file without copy protection (DRM)."
             raise SourceInvalid(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clips import Clip, counter, derived, ffmpeg, frames, read_counters, turned
 from ecg_renderer.media import changes
+from ecg_renderer.media.counting import ffprobe, frame_times
+from ecg_renderer.media.process import Finished
 from encodes import Render, probe
+from sources import ONE_KEY, X264, cut, marked
 
 FEW = {"frames": 4}
 
@@ -126,3 +133,52 @@ def test_an_odd_size_gains_a_row_and_a_column_and_stays_sharp(known: bool, tmp_p
 def test_a_turned_source_in_another_container_is_found_upright_too(tmp_path: Path) -> None:
     render = Render(derived(turned(counter(Clip(**FEW))), ("-c", "copy"), ".mov"), tmp_path)
     assert (render.source.rotation, render.source.width, render.source.height) == (90, 180, 320)
+
+
+def sampled(path: Path, *, counted: bool) -> tuple[changes.Samples, list[str]]:
+    """Return what key frames tell, and the places at which they were looked for."""
+    asked: list[str] = []
+
+    async def ask() -> changes.Samples:
+        report = json.loads((await ffprobe(str(path), ["-show_format", "-show_streams", "-of", "json"], 60)).output)
+        stream = next(each for each in report["streams"] if each["codec_type"] == "video")
+        times = (await frame_times(str(path), "clip", "v:0"))[0] if counted else None
+        return await changes.sampled(str(path), report, stream, "v:0", times)
+
+    run = changes.run_ffprobe
+
+    async def noted(words: list[str], **more: Any) -> Finished:
+        asked.extend(words[words.index("-read_intervals") + 1].split(","))
+        return await run(words, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(changes, "run_ffprobe", noted)
+        return asyncio.run(ask()), asked
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
+def test_each_key_frame_of_a_counted_source_is_looked_for_where_it_is(suffix: str) -> None:
+    samples, asked = sampled(cut(suffix, base=marked(coding=(*X264[:-4], "-g", "10", *X264[-2:]))), counted=True)
+    assert (len(samples.fields), len(asked)) == (6, 6)
+    samples, asked = sampled(cut(suffix, base=marked(coding=ONE_KEY)), counted=True)
+    assert (len(samples.fields), asked) == (1, ["%+#1"])
+
+
+def test_a_single_key_frame_is_looked_at_once_where_only_headers_are_read() -> None:
+    samples, asked = sampled(cut(".mkv", base=marked(coding=ONE_KEY)), counted=False)
+    assert (len(samples.fields), len(asked)) == (1, 13)
+    samples, _ = sampled(cut(".mkv", base=marked(coding=(*X264[:-4], "-g", "20", *X264[-2:]))), counted=False)
+    assert len(samples.fields) == 13
+
+
+def test_key_frames_that_are_not_read_in_time_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(words: list[str], *, on_line: Callable[[bytes], None], **_: object) -> Finished:
+        on_line(b"frame,0,720,576,1:1,1\n")
+        on_line(b"frame,9,576,720,1:1,1,side_data,90\n")
+        raise TimeoutError
+
+    monkeypatch.setattr(changes, "run_ffprobe", slow)
+    stream = {"codec_name": "h264", "time_base": "1/25", "duration": "60"}
+    report = {"format": {"format_name": "matroska,webm", "duration": "60"}}
+    samples = asyncio.run(changes.sampled("https://example.org/a.mkv", report, stream, "v:0", None))
+    assert (samples.later_shapes, samples.interlaced, samples.turn(stream)) == ([], False, 0)
