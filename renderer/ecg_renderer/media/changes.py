@@ -30,6 +30,8 @@ SECONDS = 300
 # What has not been found by then is not worth waiting for.
 _SAMPLE_SECONDS = 15
 _SAMPLES = 12
+# Of counted sources the sizes are known by headers; what is left to ask is not worth the time of decoding as many.
+_COUNTED_SAMPLES = 4
 # What lies a little behind a key frame leads to it, also where its time was rounded.
 _BEHIND_SECONDS = 0.001
 # The units of each codec that hold a picture's size.
@@ -141,13 +143,13 @@ async def sampled(
 
 
 def _known_places(report: dict[str, Any], stream: dict[str, Any], times: FrameTimes) -> list[float]:
-    """Return where the key frames of a dozen parts lie that are not the first: others take reading on and on."""
+    """Return where the key frames of a few parts lie that are not the first: others take reading on and on."""
     keys = times.key_frames
     indexed = report["format"]["format_name"] in INDEXED_FORMATS
     ticks = np.array(keys.shown if indexed and not times.decoding_times else keys.decoded, np.int64)
     if not len(ticks):
         return []
-    wanted = np.linspace(times.ticks[0], times.ticks[-1], _SAMPLES, endpoint=False)
+    wanted = np.linspace(times.ticks[0], times.ticks[-1], _COUNTED_SAMPLES, endpoint=False)
     latest = np.searchsorted(ticks, [*wanted, times.ticks[-1]], side="right") - 1
     tick = float(Fraction(stream["time_base"]))
     return [int(ticks[place]) * tick + _BEHIND_SECONDS for place in np.unique(latest[latest > 0])]

@@ -104,7 +104,7 @@ BAD_VIDEOS: dict[str, tuple[Arrange, str, int, str]] = {
         replace_video(lambda path: path.write_text("Not a video. " * 1000)),
         "INVALID_VIDEO_FORMAT",
         66,
-        "is no MP4",
+        "is a text, not a video",
     ),
     "audio only": (replace_video(audio_only), "INVALID_VIDEO_FORMAT", 66, "holds only sound"),
     "truncated": (replace_video(truncated), "INVALID_VIDEO_FORMAT", 66, "breaks off after"),
@@ -177,7 +177,7 @@ def test_the_other_commands_refuse_alike(tmp_path: Path, command: str) -> None:
     options = {"still": ["--at", "0.5", "-o", "x.png"], "frames": ["--hash"]}.get(command, [])
     with nothing_left(tmp_path):
         ended = ecg_render(command, "job.yaml", *options, cwd=tmp_path)
-    assert_clear(ended, "INVALID_VIDEO_FORMAT", 66, "is no MP4")
+    assert_clear(ended, "INVALID_VIDEO_FORMAT", 66, "is a text, not a video")
 
 
 def test_json_gives_the_failure_as_one_object(tmp_path: Path) -> None:
