@@ -24,6 +24,7 @@ from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionSt
 REPORT_BYTES = 4096
 _PACKED = "z:"
 _MOST_UNPACKED = 1024 * 1024
+_BRIEF = 1200
 
 
 class WorkFiles:
@@ -44,20 +45,6 @@ class WorkFiles:
         """Return what `name`, such as plan.json, is called of the `take`th size of a job; the main one is 0."""
         stem, _, suffix = name.rpartition(".")
         return f"{stem}-{take}.{suffix}" if take else name
-
-
-class PlanReport(StatusModel):
-    """The plan is in storage."""
-
-    kind: Literal["plan"] = "plan"
-    plan: PlanSummary
-    segments: int = Field(ge=0, description="Segments of the plan; 0 if all that there is to render is in storage.")
-    takes: list[TakeNotes] = Field(
-        default_factory=list, description="How the segments are shared among the sizes of a job with renditions."
-    )
-    concerns: int = Field(
-        default=0, ge=0, description="So many of the plan's warnings, the first, are for a person to look at."
-    )
 
 
 class MergeReport(StatusModel):
@@ -83,6 +70,23 @@ class SegmentReport(StatusModel):
     metrics: RenderMetrics
     warnings: list[str] = Field(default_factory=list, description="What a person should know, found while rendering.")
     merged: MergeReport | None = Field(default=None, description="The only segment's pod made the output, too.")
+
+
+class PlanReport(StatusModel):
+    """The plan is in storage."""
+
+    kind: Literal["plan"] = "plan"
+    plan: PlanSummary
+    segments: int = Field(ge=0, description="Segments of the plan; 0 if all that there is to render is in storage.")
+    takes: list[TakeNotes] = Field(
+        default_factory=list, description="How the segments are shared among the sizes of a job with renditions."
+    )
+    concerns: int = Field(
+        default=0, ge=0, description="So many of the plan's warnings, the first, are for a person to look at."
+    )
+    rendered: SegmentReport | None = Field(
+        default=None, description="The pod went on with the only segment, and made the output."
+    )
 
 
 class CleanReport(StatusModel):
@@ -130,13 +134,12 @@ def encode_report(report: Report) -> str:
     if isinstance(report, FailureReport):
         return _dumped(_shortened_failure(report))
     if isinstance(report, PlanReport):
-        return _packed(_shorter_plans(report))
+        shorter = _shorter_segments(report.rendered) if report.rendered else [None]
+        return _packed(one for rendered in shorter for one in _shorter_plans(report, rendered))
     if isinstance(report, MergeReport):
         return _packed(_shorter_merges(report))
     if isinstance(report, SegmentReport):
-        brief = report.model_copy(update={"warnings": _shortened(report.warnings, 1200)})
-        shorter = _shorter_merges(report.merged) if report.merged else [None]
-        return _packed(brief.model_copy(update={"merged": merged}) for merged in shorter)
+        return _packed(_shorter_segments(report))
     raise ValueError(f"a {report.kind} report of {len(text)} characters does not fit")
 
 
@@ -166,13 +169,21 @@ def _packed(reports: Iterable[Report]) -> str:
     raise ValueError("not even the shortest report fits")
 
 
-def _shorter_plans(report: PlanReport) -> Iterator[PlanReport]:
+def _shorter_plans(report: PlanReport, rendered: SegmentReport | None) -> Iterator[PlanReport]:
     """Yield a report with as many warnings as there is room for, and then without addresses."""
-    bare = report.model_copy(update={"plan": report.plan.model_copy(update={"warnings": []})})
-    room = REPORT_BYTES - len(_dumped(bare).encode())
+    bare = report.model_copy(update={"plan": report.plan.model_copy(update={"warnings": []}), "rendered": None})
+    room = _BRIEF if rendered else REPORT_BYTES - len(_dumped(bare).encode())
     kept = {"warnings": _shortened(report.plan.warnings, room)}
     for left_out in ({}, {"live_uri": None}, {"live_uri": None, "uri": ""}):
-        yield report.model_copy(update={"plan": report.plan.model_copy(update={**kept, **left_out})})
+        plan = report.plan.model_copy(update={**kept, **left_out})
+        yield report.model_copy(update={"plan": plan, "rendered": rendered})
+
+
+def _shorter_segments(report: SegmentReport) -> Iterator[SegmentReport]:
+    """Yield a report with fewer warnings, and what it says of the output ever shorter."""
+    brief = report.model_copy(update={"warnings": _shortened(report.warnings, _BRIEF)})
+    for merged in _shorter_merges(report.merged) if report.merged else [None]:
+        yield brief.model_copy(update={"merged": merged})
 
 
 def _shorter_merges(report: MergeReport) -> Iterator[MergeReport]:

@@ -123,7 +123,7 @@ class AdmissionTable:
             return None
         if view.job.spec.suspend or view.job.spec.cancel:
             return None
-        run, jobs = view.status.run, self._segment_jobs(record)
+        run, jobs = view.status.run, self._rendering(record)
         return Claim(
             key=key,
             created_at=view.created_at,
@@ -135,12 +135,13 @@ class AdmissionTable:
             busy=sum(job.parallelism for job in jobs if not job.suspended),
         )
 
-    def _segment_jobs(self, record: Record[Any]) -> list[JobView]:
+    def _rendering(self, record: Record[Any]) -> list[JobView]:
+        """Return the Jobs that render segments; the one that plans may go on with one."""
         return [
             child.value
             for child in self._world.jobs.of(record.key)
             if child.owner == record.uid
-            and child.value.role is Role.SEGMENTS
+            and (child.value.role is Role.SEGMENTS or child.value.segments)
             and not (child.value.complete or child.value.failed or child.value.deleting)
         ]
 

@@ -26,10 +26,14 @@ PLAN = PlanSummary(width=1920, height=1080, rate="30000/1001", frames=900)
 OUTPUT = OutputStatus(uri="s3://b/o.mp4", size_bytes=9, duration_seconds=1.5, frames=45, sha256="0" * 64)
 FAILURE = Failure(code=FailureCode.FFMPEG_ERROR, message="FFmpeg failed.", retryable=True, segment=3, frame=71)
 
+MERGED = MergeReport(output=OUTPUT, warnings=["one"])
+SEGMENT = SegmentReport(segment=3, frames=225, encoder="x264", metrics=RenderMetrics(frames_processed=225))
+
 REPORTS = [
     PlanReport(plan=PLAN, segments=4),
-    SegmentReport(segment=3, frames=225, encoder="x264", metrics=RenderMetrics(frames_processed=225)),
-    MergeReport(output=OUTPUT, warnings=["one"]),
+    PlanReport(plan=PLAN, segments=1, rendered=SEGMENT.model_copy(update={"segment": 0, "merged": MERGED})),
+    SEGMENT,
+    MERGED,
     CleanReport(files=7),
     FailureReport(failure=FAILURE),
 ]
@@ -57,6 +61,10 @@ def test_however_long_its_texts_a_report_fits_a_termination_message(filler: str)
         MergeReport(output=OUTPUT.model_copy(update={"url": f"https://h/{'u' * 1500}"}), warnings=lines),
         SegmentReport(segment=1, frames=9, encoder="x264", metrics=RenderMetrics(), warnings=lines),
     ]
+    signed = OUTPUT.model_copy(update={"url": f"https://h/{'u' * 1500}"})
+    merged = MergeReport(output=signed, outputs=signed_outputs(8, "b" * 300), warnings=lines)
+    rendered = SEGMENT.model_copy(update={"warnings": lines, "merged": merged})
+    reports += [rendered, reports[1].model_copy(update={"segments": 1, "rendered": rendered})]
     for report in reports:
         text = encode_report(report)
         assert len(text.encode()) <= REPORT_BYTES

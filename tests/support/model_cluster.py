@@ -18,7 +18,7 @@ from ecg_api.pods import CleanReport, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.status import TakeNotes
 from ecg_operator.model import JobView, PodView
-from observations import FRAMES, NOW, failure_report, merge_report, plan_report, segment_report
+from observations import FRAMES, NOW, failure_report, merge_report, plan_report, segment_report, whole_report
 
 GRACE_SECONDS = 20
 SECONDS_TO_REMOVE_A_NODE = 200
@@ -227,6 +227,10 @@ class ModelCluster:
                 for take, count in enumerate(self.takes)
             ]
             report = plan_report(missing, frames=FRAMES * self.segments)
+            if self.goes_on(pod) and missing == 1:
+                self.rendered.add(0)
+                self.planned = False
+                return encode_report(whole_report())
             return encode_report(report.model_copy(update={"takes": takes if missing else []}))
         if pod.role is Role.CLEAN:
             return encode_report(CleanReport(files=3))
@@ -237,6 +241,11 @@ class ModelCluster:
         self.rendered.add(segment)
         merged = None if self.planned else merge_report()  # the only segment's pod makes the output, too
         return encode_report(segment_report(segment, merged=merged))
+
+    def goes_on(self, pod: PodView) -> bool:
+        """Tell whether the pod of a plan renders the only segment, too."""
+        one = any(job.uid == pod.job_uid and job.segments for job in self.jobs.values())
+        return pod.role is Role.PLAN and one and self.segments == 1 and not self.rendered
 
     def _end(self, pod: PodView, **fields: Any) -> None:
         self.pods[pod.name] = replace(pod, finished_at=self.now, **fields)

@@ -142,6 +142,12 @@ def segment_report(segment: int, **fields: Any) -> SegmentReport:
     return SegmentReport(segment=segment, **given)
 
 
+def whole_report(**segment: Any) -> PlanReport:
+    """Return what a pod reports that has planned, rendered the only segment and made the output."""
+    rendered = segment_report(0, **{"encoder": "x264", "merged": merge_report(), **segment})
+    return plan_report(1).model_copy(update={"rendered": rendered})
+
+
 def merge_report(*warnings: str) -> MergeReport:
     output = OutputStatus(uri=OUTPUT, size_bytes=1234, duration_seconds=13.3, frames=400, sha256="0" * 64)
     return MergeReport(output=output, warnings=list(warnings))
@@ -172,6 +178,18 @@ def reasons(events: Iterable[EventNote]) -> list[str]:
 def planning(**fields: Any) -> Observation:
     """The plan Job is there, its pod is not yet."""
     return later(observed(**fields), jobs=(job_view(Role.PLAN),))
+
+
+ONE_POD: Mapping[str, Any] = {"placement": {"gpus": 0}}
+"""Part of a spec by which the pod that plans goes on with the segment of a short video."""
+
+
+def going_on(**fields: Any) -> Observation:
+    """The pod of the plan says that it renders the only segment, half of it is done."""
+    start = planning(spec={**ONE_POD, **fields.pop("spec", {})}, **fields)
+    one = pod(Role.PLAN, gpus=0)
+    said = {one.name: progress(FRAMES // 2, segment=0, encoder="x264", encoder_reason="as asked")}
+    return later(replace(start, jobs=(job_view(Role.PLAN, segments=(0,)),), pods=(one,), progress=said), 4)
 
 
 def rendering(count: int = 4, **fields: Any) -> Observation:

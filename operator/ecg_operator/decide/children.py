@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ecg_api.names import Role
-from ecg_api.pods import FailureReport, decode_report
+from ecg_api.pods import FailureReport, PodProgress, decode_report
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.model import JobView, PodView
 
@@ -105,3 +105,10 @@ def segment_of(draft: Draft, pod: PodView) -> int | None:
     if pod.role is not Role.SEGMENTS or job is None or pod.index is None:
         return None
     return job.segments[pod.index] if pod.index < len(job.segments) else None
+
+
+def went_on(draft: Draft) -> PodProgress | None:
+    """Return what a pod says that has planned and renders the only segment now; None if there is none."""
+    pods = (pod.name for pod in draft.pods_that_count(Role.PLAN) if running(pod))
+    said = (draft.observation.progress.get(name) for name in pods)
+    return next((one for one in said if one is not None and one.segment is not None and one.frames_total), None)

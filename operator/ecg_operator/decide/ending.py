@@ -11,7 +11,7 @@ from collections.abc import Collection
 from ecg_api.conditions import ConditionType, Reason, is_true
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
-from ecg_api.pods import MergeReport, SegmentReport, decode_report
+from ecg_api.pods import MergeReport, PlanReport, SegmentReport, decode_report
 from ecg_api.status import Progress, RenditionStatus, WorkFilesState
 from ecg_operator.decide.children import ended, live, succeeded
 from ecg_operator.decide.draft import SOON, Draft
@@ -44,6 +44,8 @@ def succeed(draft: Draft) -> bool:
     message = f"The output is at {report.output.uri}."
     # Pods may start and end between two looks; what was said of their waiting would stay for ever.
     draft.condition(ConditionType.SCHEDULED, "True", Reason.PODS_RUNNING, "All pods have run.")
+    if not draft.missing:  # by the only segment's pod
+        draft.condition(ConditionType.RENDERED, "True", Reason.SEGMENTS_RENDERED, "All segments have been rendered.")
     draft.condition(ConditionType.MERGED, "True", Reason.OUTPUT_WRITTEN, " ".join([message, *report.warnings]))
     if _is_incomplete(draft, message, given_up):
         return True
@@ -84,12 +86,19 @@ def fail(draft: Draft, failure: Failure, reason: Reason, stage: Role | None = No
     """End the job with `failure`; the condition of `stage`, by default of the one that it is in, says so, too."""
     draft.change(failure=failure)
     if draft.run.admitted_at is not None:
-        condition, stage_reason = STAGE_CONDITIONS[stage or draft.stage]
+        condition, stage_reason = STAGE_CONDITIONS[stage or stage_of(draft, draft.stage, failure)]
         draft.condition(condition, "False", stage_reason, failure.message)
     draft.condition(ConditionType.SUCCEEDED, "False", reason, failure.message)
     draft.condition(ConditionType.FAILED, "True", reason, failure.message)
     _finish(draft, reason, failure.message)
     draft.tell("Warning", "Failed", f"{failure.code}: {failure.message}")
+
+
+def stage_of(draft: Draft, role: Role, failure: Failure) -> Role:
+    """Return the stage in which a pod of `role` failed: one that planned may have gone on with the segment."""
+    job = draft.child(role)
+    went_on = role is Role.PLAN and job is not None and job.segments and failure.segment is not None
+    return Role.SEGMENTS if went_on else role
 
 
 def failure(code: FailureCode, message: str, hint: str = "") -> Failure:
@@ -138,10 +147,11 @@ def _in_order(draft: Draft, outputs: list[RenditionStatus]) -> list[RenditionSta
 
 def _merged(draft: Draft) -> tuple[MergeReport, PodView] | None:
     # A pod that was killed after it had reported has written the output all the same. The pod of a job's only segment
-    # makes the output, too.
+    # makes the output, too; and that may be the one that planned.
     for pod in draft.observation.pods:
-        report = decode_report(pod.message) if pod.role in {Role.MERGE, Role.SEGMENTS} and ended(pod) else None
-        merged = report.merged if isinstance(report, SegmentReport) else report
+        report = decode_report(pod.message) if pod.role is not Role.CLEAN and ended(pod) else None
+        rendered = report.rendered if isinstance(report, PlanReport) else report
+        merged = rendered.merged if isinstance(rendered, SegmentReport) else rendered
         if isinstance(merged, MergeReport):
             return merged, pod
     return None

@@ -31,7 +31,7 @@ from ecg_api.renditions import content_of
 from ecg_api.status import RenditionStatus
 from ecg_operator.decide.children import failed, out_of_time, reported_failure, running, segment_of, succeeded
 from ecg_operator.decide.draft import SOON, Draft
-from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure
+from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure, stage_of
 from ecg_operator.decide.harvest import next_round, settle_all
 from ecg_operator.manifests import memory_limit
 from ecg_operator.model import DeleteJob, JobView, PodView
@@ -145,7 +145,8 @@ def _from_pods(draft: Draft, job: JobView) -> Ending | None:
     pods = _failed_pods(draft, job)
     final = next((pod for pod in pods if never_again(pod)), None)
     if final is not None:
-        return failure_of(draft, final), STAGE_CONDITIONS[job.role][1]
+        found = failure_of(draft, final)
+        return found, STAGE_CONDITIONS[stage_of(draft, job.role, found)][1]
     unforced = _unforced(pods)
     tries = Counter(pod.index for pod in unforced)
     exhausted = next((pod for pod in unforced if tries[pod.index] >= _tries_allowed(draft)), None)
@@ -262,9 +263,11 @@ def never_again(pod: PodView) -> bool:
 
 
 def _out_of_memory(draft: Draft, pod: PodView, segment: int | None) -> Failure:
-    limit = memory_limit(pod.role, draft.observation.job, draft.policy)
-    ours = f"{pod.role.upper()}_MEMORY_LIMIT of the operator"
-    setting = "spec.placement.resources.limits.memory" if pod.role is Role.SEGMENTS else ours
+    renders = any(job.uid == pod.job_uid and job.segments for job in draft.observation.jobs)
+    role = Role.SEGMENTS if renders else pod.role
+    limit = memory_limit(role, draft.observation.job, draft.policy)
+    ours = f"{role.upper()}_MEMORY_LIMIT of the operator"
+    setting = "spec.placement.resources.limits.memory" if role is Role.SEGMENTS else ours
     return Failure(
         code=FailureCode.SYSTEM_RESOURCE_ERROR,
         message=f"{_subject(pod, segment)} was killed ({_OOM}): it needed more memory than its limit"

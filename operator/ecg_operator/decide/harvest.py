@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
-from ecg_api.pods import PlanReport, SegmentReport, decode_report
+from ecg_api.pods import FailureReport, PlanReport, SegmentReport, decode_report
 from ecg_api.rational import rate_words
 from ecg_api.status import Cost, LostPod, Progress, RenderMetrics, SegmentCounts, Usage
 from ecg_operator.decide.children import ended, failed, seconds, succeeded
@@ -40,8 +40,9 @@ def _take_plan(draft: Draft) -> None:
     if draft.status.plan is not None:
         return
     for pod in draft.pods_that_count(Role.PLAN):
-        report = decode_report(pod.message) if succeeded(pod) else None
-        if not isinstance(report, PlanReport):
+        report = decode_report(pod.message) if ended(pod) else None
+        # One that was killed after it had made the output has planned all the same.
+        if not isinstance(report, PlanReport) or not (succeeded(pod) or report.rendered):
             continue
         plan = report.plan
         size = f"{plan.width}x{plan.height} at {rate_words(plan.rate)} fps"
@@ -60,23 +61,26 @@ def _take_plan(draft: Draft) -> None:
         draft.warn(plan.warnings[: report.concerns])
         draft.note(unseen_since=None, takes=report.takes)
         draft.tell("Normal", "Planned", message)
+        if report.rendered:
+            _take_segment(draft, report.rendered)
         return
 
 
 def _take_segments(draft: Draft) -> None:
-    missing = set(draft.missing)
     for pod in draft.pods_that_count(Role.SEGMENTS):
         report = decode_report(pod.message) if succeeded(pod) else None
-        if not isinstance(report, SegmentReport) or report.segment not in missing:
-            continue
-        missing.remove(report.segment)
-        draft.complete(frozenset({report.segment}), report.frames)
-        draft.change(metrics=_added(draft.status.metrics or RenderMetrics(), report.metrics))
-        draft.warn(report.warnings)
-        use_encoder(draft, report.encoder, report.encoder_reason)
-        counts = draft.status.segments
-        if report.reused and counts is not None:
-            draft.change(segments=counts.model_copy(update={"reused": counts.reused + 1}))
+        if isinstance(report, SegmentReport) and report.segment in draft.missing:
+            _take_segment(draft, report)
+
+
+def _take_segment(draft: Draft, report: SegmentReport) -> None:
+    draft.complete(frozenset({report.segment}), report.frames)
+    draft.change(metrics=_added(draft.status.metrics or RenderMetrics(), report.metrics))
+    draft.warn(report.warnings)
+    use_encoder(draft, report.encoder, report.encoder_reason)
+    counts = draft.status.segments
+    if report.reused and counts is not None:
+        draft.change(segments=counts.model_copy(update={"reused": counts.reused + 1}))
 
 
 def _take_counts(draft: Draft) -> None:
@@ -146,9 +150,19 @@ def next_round(draft: Draft) -> None:
 
 
 def attempts(draft: Draft) -> int:
-    """Return how many segment pods there were, those that run included."""
+    """Return how many pods there were that rendered a segment, those that run included."""
     settled = sum(not name.startswith(_OTHER_ROLES) for name in draft.run.settled)
-    return settled + sum(pod.role is Role.SEGMENTS for pod in _unsettled(draft))
+    went_on = sum(_went_on(draft, pod) for pod in draft.pods_that_count(Role.PLAN))
+    return settled + went_on + sum(pod.role is Role.SEGMENTS for pod in _unsettled(draft))
+
+
+def _went_on(draft: Draft, pod: PodView) -> bool:
+    """Tell whether the pod of a plan has begun to render the only segment."""
+    report, said = decode_report(pod.message), draft.observation.progress.get(pod.name)
+    if isinstance(report, PlanReport):
+        return report.rendered is not None
+    failed_there = isinstance(report, FailureReport) and report.failure.segment is not None
+    return failed_there or (said is not None and said.segment is not None)
 
 
 _OTHER_ROLES = (f"{Role.PLAN}-", f"{Role.MERGE}-")

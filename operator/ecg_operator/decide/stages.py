@@ -1,5 +1,8 @@
 """The work itself: one Job plans, rounds of Jobs render the segments, one Job merges.
 
+Where `goes_on` says so, the pod that plans renders the only segment of a short video, too, and makes the output: then
+there is no other Job, and the job is in the stage of planning, for whoever is to blame and to repeat, to its end.
+
 A round ends early when the job is resumed, when pods were taken away so often that the rest goes to nodes that stay
 (a rescue), or when a pod hangs on a dead node. The next round has what is missing then. Two rounds never run together.
 """
@@ -14,11 +17,11 @@ from ecg_api.failures import FailureCode
 from ecg_api.names import Role
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import WorkFilesState
-from ecg_operator.decide.children import is_gone, out_of_time, pod_is_lost, report_is_lost
+from ecg_operator.decide.children import is_gone, out_of_time, pod_is_lost, report_is_lost, running, went_on
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.decide.harvest import next_round
-from ecg_operator.manifests import Owner, Round, merge_job, plan_job, segment_job
+from ecg_operator.manifests import Owner, Round, goes_on, merge_job, plan_job, segment_job
 from ecg_operator.model import CreateJob, DeleteJob, JobView, SetParallelism
 from ecg_operator.policy import Manifest, Policy
 
@@ -29,10 +32,32 @@ def plan(draft: Draft) -> bool:
     """Have the plan made."""
     if draft.stage is not Role.PLAN:
         return False
-    draft.condition(ConditionType.PLANNED, "False", Reason.PLANNING, "The plan is being made.")
+    _say_planning(draft)
     draft.note(work_files=WorkFilesState.WRITTEN)
-    _run_job(draft, Role.PLAN, plan_job)
+    if goes_on(draft.spec):
+        _consider_rescue(draft)
+    job = draft.child(Role.PLAN)
+    if job is not None and job.owned and job.segments and draft.run.on_demand and not job.on_demand:
+        draft.act(*([] if job.deleting else [DeleteJob(job.name)]))
+        draft.look_again(SOON)
+    else:
+        _run_job(draft, Role.PLAN, partial(plan_job, on_demand=draft.run.on_demand))
     return True
+
+
+def _say_planning(draft: Draft) -> None:
+    """Say what the pod that plans is at; if it does not tell, as in the moment after its end, what it was at."""
+    said = [draft.observation.progress.get(pod.name) for pod in draft.pods_that_count(Role.PLAN) if running(pod)]
+    if went_on(draft):
+        message = "The plan is made. Its pod renders the only segment; what it has found it tells in the end."
+        draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, message)
+        draft.condition(ConditionType.RENDERED, "False", Reason.RENDERING, "The only segment is being rendered.")
+    elif draft.reason_of(ConditionType.PLANNED) != Reason.PLAN_READY or any(said):
+        for kind in (
+            ConditionType.PLANNED,
+            *([ConditionType.RENDERED] if draft.reason_of(ConditionType.RENDERED) else []),
+        ):
+            draft.condition(kind, "False", Reason.PLANNING, "The plan is being made.")
 
 
 def merge(draft: Draft) -> bool:
@@ -120,7 +145,8 @@ def _consider_rescue(draft: Draft) -> None:
     draft.note(on_demand=True)
     if disrupted:
         next_round(draft)
-        message = f"After {disrupted} disruptions, {len(draft.missing)} segments move to on-demand nodes."
+        what = f"{len(draft.missing)} segments move" if draft.stage is Role.SEGMENTS else "the job moves"
+        message = f"After {disrupted} disruptions, {what} to on-demand nodes."
         draft.tell("Warning", "MovedToOnDemand", message)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ecg_api.conditions import Condition, ConditionType, Reason
 from ecg_api.names import Role
-from ecg_api.status import Phase, Progress, RenderJobStatus, Run
-from ecg_operator.decide.children import running, segment_of, succeeded
+from ecg_api.status import Phase, Progress, RenderJobStatus, Run, SegmentCounts
+from ecg_operator.decide.children import running, segment_of, succeeded, went_on
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.harvest import attempts, use_encoder
 
@@ -62,6 +62,7 @@ def measure(draft: Draft) -> bool:
     """Set frames, percent, speed and time to go, the counts of segments, and the encoder."""
     plan, counts = draft.status.plan, draft.status.segments
     if plan is None or counts is None:
+        _measure_who_went_on(draft)
         return False
     done = draft.completed
     active = [
@@ -87,6 +88,17 @@ def measure(draft: Draft) -> bool:
         attempts=attempts(draft),
     )
     return False
+
+
+def _measure_who_went_on(draft: Draft) -> None:
+    counts, said = draft.status.segments, went_on(draft)
+    if said is not None:
+        use_encoder(draft, said.encoder, said.encoder_reason)
+        before, speed = draft.status.progress or Progress(), said.frames_per_second or 0.0
+        progress = _progress(before, said.frames_done, said.frames_total, speed)
+        draft.change(progress=progress, segments=SegmentCounts(total=1, active=1), attempts=attempts(draft))
+    elif counts is not None:
+        draft.change(segments=counts.model_copy(update={"active": 0}), attempts=attempts(draft))
 
 
 def paced(draft: Draft) -> RenderJobStatus:

@@ -35,7 +35,7 @@ SCRATCH = "/tmp"  # noqa: S108 (a path in the pod, on a volume of its own)
 def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], policy: Policy) -> dict[str, str]:
     """Return the variables of a pod, but for the work URI; ours win over the settings' own.
 
-    `segments` are those of a round, for a merge those that are given up.
+    `segments` are those of a round, for a merge those that are given up; a plan's pod finds out by itself.
     """
     variables = dict(policy.worker_env)
     # The root file system is read-only; Chromium and fontconfig want a home that is not.

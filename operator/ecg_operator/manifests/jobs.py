@@ -20,7 +20,7 @@ from ecg_api.names import (
     child_name,
 )
 from ecg_api.ranges import format_ranges
-from ecg_api.renderjob import API_VERSION, KIND, RenderJob
+from ecg_api.renderjob import API_VERSION, KIND, RenderJob, RenderJobSpec
 from ecg_cluster.cache import Key
 from ecg_operator.manifests.pods import placed, pod_spec
 from ecg_operator.policy import Manifest, Policy
@@ -31,6 +31,8 @@ _KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 # What may be wrong with a clean pod (storage away) is worth some patience: nobody waits for it.
 _CLEAN_TRIES = 5
 _CLEAN_DEADLINE_SECONDS = 1800
+_EVERYWHERE = frozenset({"cpu", "memory", "ephemeral-storage"})
+"""What every node has some of."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,25 @@ class Round:
     may_fail: int = 0
 
 
-def plan_job(owner: Owner, job: RenderJob, policy: Policy) -> Manifest:
-    """Return the Job that plans; it needs no GPU."""
-    return _owned(owner, _simple_job(owner, Role.PLAN, job, policy))
+def goes_on(spec: RenderJobSpec) -> bool:
+    """Tell whether the pod that plans goes on with the segment of a plan that has but one, of the job's own video.
+
+    Not where it would hold what planning is to spare (a GPU, whatever it is called), nor where people watch a render,
+    which they can from when the plan is known.
+    """
+    placement = spec.placement
+    asked = placement.resources
+    plain = asked is None or _EVERYWHERE.issuperset([*asked.requests, *asked.limits])
+    own_way = placement.pod_template_overrides or placement.runtime_class_name
+    return plain and not (placement.gpus or own_way or spec.live)
+
+
+def plan_job(owner: Owner, job: RenderJob, policy: Policy, *, on_demand: bool = False) -> Manifest:
+    """Return the Job that plans; it needs no GPU. Where its pod goes on, it is a segment's: as large, and as placed."""
+    if not goes_on(job.spec):
+        return _owned(owner, _simple_job(owner, Role.PLAN, job, policy))
+    manifest = _simple_job(owner, Role.PLAN, job, policy, (0,))
+    return _owned(owner, _where_segments_go(manifest, job, Round(0, (0,), 1, on_demand), policy))
 
 
 def merge_job(owner: Owner, job: RenderJob, policy: Policy, given_up: frozenset[int] = frozenset()) -> Manifest:
@@ -99,16 +117,21 @@ def segment_job(owner: Owner, job: RenderJob, round_: Round, policy: Policy) -> 
         "activeDeadlineSeconds": _backstop(job, policy),
         "podFailurePolicy": _failure_policy("FailIndex"),
     }, round_.number)  # fmt: skip
+    return _owned(owner, _where_segments_go(manifest, job, round_, policy))
+
+
+def _where_segments_go(manifest: Manifest, job: RenderJob, round_: Round, policy: Policy) -> Manifest:
+    """Return the Job placed as segments are, with a note of which segments it renders."""
     template = placed(manifest["spec"]["template"], job.spec.placement, round_.on_demand, policy)
     annotations = {SEGMENTS_ANNOTATION: format_ranges(round_.segments)}
     if round_.on_demand:
         annotations[ON_DEMAND_ANNOTATION] = "true"
     metadata = {**manifest["metadata"], "annotations": annotations}
-    return _owned(owner, {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "template": template}})
+    return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "template": template}}
 
 
-def _simple_job(owner: Owner, role: Role, job: RenderJob, policy: Policy, given_up: tuple[int, ...] = ()) -> Manifest:
-    spec = pod_spec(role, job, _work_folder(owner, policy), policy, given_up)
+def _simple_job(owner: Owner, role: Role, job: RenderJob, policy: Policy, segments: tuple[int, ...] = ()) -> Manifest:
+    spec = pod_spec(role, job, _work_folder(owner, policy), policy, segments)
     return _job(owner, role, spec, {
         "backoffLimit": job.spec.retry.per_segment,
         "activeDeadlineSeconds": _backstop(job, policy),

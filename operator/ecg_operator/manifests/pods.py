@@ -31,16 +31,20 @@ _COMMANDS = {Role.PLAN: "plan", Role.SEGMENTS: "segment", Role.MERGE: "merge", R
 def pod_spec(
     role: Role, job: RenderJob | None, work_folder: str, policy: Policy, segments: tuple[int, ...] = ()
 ) -> Manifest:
-    """Return the spec of a pod of `role`; `job` is only needed for pods other than clean's."""
-    volumes = _volumes(role, job, policy)
+    """Return the spec of a pod of `role`; `job` is only needed for pods other than clean's.
+
+    `segments` are what it renders: of a plan's pod, what it goes on with. For a merge they are those given up.
+    """
+    renders = bool(segments) and role is not Role.MERGE
+    volumes = _volumes(role, job, policy, renders=renders)
     container: Manifest = {
         "name": CONTAINER,
         "image": policy.renderer_image,
         "imagePullPolicy": policy.image_pull_policy,
-        "args": ["worker", _COMMANDS[role]],
+        "args": ["worker", _COMMANDS[role], *(["--go-on"] if renders and role is Role.PLAN else [])],
         "env": variables_of(environment(role, job, segments, policy), work_folder, policy),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
-        "resources": _resources(role, job, policy),
+        "resources": _resources(Role.SEGMENTS if renders else role, job, policy),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -122,10 +126,10 @@ def _resources(role: Role, job: RenderJob | None, policy: Policy) -> Manifest:
     return merged(disk, resources)
 
 
-def _volumes(role: Role, job: RenderJob | None, policy: Policy) -> list[tuple[Manifest, Manifest]]:
+def _volumes(role: Role, job: RenderJob | None, policy: Policy, *, renders: bool) -> list[tuple[Manifest, Manifest]]:
     """Return each volume's mount and the volume itself."""
     found = [_volume("scratch", SCRATCH, {"emptyDir": {"sizeLimit": policy.scratch_size}})]
-    if role is Role.SEGMENTS:
+    if renders:
         # Memory, and as such counted towards the container's memory limit.
         memory: Manifest = {"emptyDir": {"medium": "Memory", "sizeLimit": policy.shm_size}}
         found.append(_volume("shm", "/dev/shm", memory))  # noqa: S108 (a path in the pod)

@@ -138,6 +138,12 @@ def plan(
             help="Cut the video into at most so many segments, if the manifest does not say less.",
         ),
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--go-on", help="If one segment, of the video at spec.output, is all there is to render, do so and merge."
+        ),
+    ] = False,
     progress_port: Port = PROGRESS_PORT,
     report: Log = None,
 ) -> None:
@@ -154,7 +160,14 @@ def plan(
             from ecg_renderer.worker.plan import plan_job
 
             assignment = _assignment(job, work, with_scenario=True)
-            return partial(plan_job, assignment, live, scenario_file=scenario_file, most_segments=most_segments)
+            step = partial(plan_job, assignment, live, scenario_file=scenario_file, most_segments=most_segments)
+            if not go_on:
+                return step
+            from ecg_renderer.request import Settings
+            from ecg_renderer.worker.segment import plan_and_render
+
+            settings, leave = Settings.from_environment(), partial(_leave, log=report)
+            return partial(plan_and_render, step, assignment, settings, live, leave)
 
         end(_run(lambda live: _beside_a_browser(partial(load, live)), progress_port))
 

@@ -20,7 +20,7 @@ from ecg_api.names import (
     TERMINATION_LOG,
     WORK_VARIABLE,
 )
-from ecg_api.pods import CleanReport, MergeReport, Report, SegmentReport, WorkFiles, encode_report
+from ecg_api.pods import CleanReport, MergeReport, PlanReport, Report, SegmentReport, WorkFiles, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import OutputStatus, RenditionStatus
@@ -218,6 +218,9 @@ def printed(report: Report) -> str:
         report = _unsigned(report)
     elif isinstance(report, SegmentReport) and report.merged:
         report = report.model_copy(update={"merged": _unsigned(report.merged)})
+    elif isinstance(report, PlanReport) and report.rendered and report.rendered.merged:
+        rendered = report.rendered.model_copy(update={"merged": _unsigned(report.rendered.merged)})
+        report = report.model_copy(update={"rendered": rendered})
     return report.model_dump_json(exclude_none=True)
 
 

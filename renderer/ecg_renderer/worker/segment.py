@@ -4,7 +4,7 @@
 2. agree on the encoder             5. a job's only segment, of its own video: merge at once
 3. which cells are there already?
 
-A browser comes up meanwhile: almost every segment needs one.
+A browser comes up meanwhile: almost every segment needs one. The only segment may be rendered by the pod that planned.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ecg_api.plan import SegmentPlan
-from ecg_api.pods import MergeReport, SegmentReport
+from ecg_api.pods import MergeReport, PlanReport, SegmentReport
 from ecg_api.status import MemoryTrend, RenderMetrics
 from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
@@ -36,6 +36,30 @@ from ecg_renderer.worker.live import Live
 from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.pod import Assignment, scratch_folder
 from ecg_renderer.worker.work import PlannedTake, agree_on_encoder, load_takes, segments_of, take_with, watched
+
+
+async def plan_and_render(
+    plan: Callable[[BrowserLauncher], Awaitable[PlanReport]],
+    assignment: Assignment,
+    settings: Settings,
+    live: Live,
+    announce: Callable[[PlanReport], None],
+    launcher: BrowserLauncher,
+) -> PlanReport:
+    """Plan and, if one segment of the job's own video is all there is to render, go on with it.
+
+    That spares a short video another pod: its start, its imports, its end. Raises as the plan and `render_segment` do.
+    """
+    report = await plan(launcher)
+    if report.segments != 1 or (report.takes and not report.takes[0].segments):
+        return report
+    launcher.warm()  # the plan has used the other
+
+    def tell(rendered: SegmentReport) -> None:
+        announce(report.model_copy(update={"rendered": rendered}))
+
+    rendered = await render_segment(assignment, 0, settings, live, tell, launcher)
+    return report.model_copy(update={"rendered": rendered})
 
 
 async def render_segment(

@@ -14,7 +14,7 @@ from ecg_api.status import Phase, WorkFilesState
 from ecg_operator.decide import decide
 from model_cluster import Fate, Fates, all_well
 from model_world import World
-from observations import POLICY
+from observations import ONE_POD, POLICY
 
 SEEDS = range(16)
 
@@ -90,6 +90,43 @@ def test_the_end_is_the_same_however_late_and_however_often_the_operator_dies(
         world.run()
         assert world.status.phase is phase, f"seed {seed}: {world.status}"
         assert_clean_end(world)
+
+
+@pytest.mark.parametrize("kind", ["ok", "retry", "oom", "killed", "disrupted", "dead", "mute"])
+@pytest.mark.parametrize(("lag", "crashes"), [(0, 0.0), (3, 0.3)])
+def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: str, lag: int, crashes: float) -> None:
+    def fates(role: Role, segment: int | None, attempt: int) -> Fate:
+        return Fate(kind, 5) if role is Role.PLAN and attempt == 0 else Fate(seconds=8)
+
+    for seed in SEEDS:
+        world = World(seed, fates, segments=1, lag=lag, crashes=crashes, spec=dict(ONE_POD))
+        world.run()
+        assert world.status.phase is Phase.SUCCEEDED, f"seed {seed}: {world.status}"
+        assert world.tries[Role.SEGMENTS, 0] == 0
+        assert world.tries[Role.MERGE, None] == (kind == "mute"), "of a report that was lost the output is made again"
+        assert world.tries[Role.PLAN, None] == (1 if kind == "ok" else 2)
+        assert_clean_end(world)
+
+
+@pytest.mark.parametrize("what", ["suspend", "cancel", "delete"])
+def test_the_one_pod_of_a_short_video_is_stopped_at_any_time(what: str) -> None:
+    for seed in SEEDS:
+        world = World(seed, lambda *_: Fate(seconds=9), segments=1, lag=seed % 3, crashes=0.2, spec=dict(ONE_POD))
+        pass_time(world, seed)
+        done_before = world.finished
+        world.delete() if what == "delete" else change(world, **{what: True})
+        pass_time(world, 30)
+        if what == "suspend":
+            assert world.status.phase in (Phase.SUSPENDED, Phase.SUCCEEDED)
+            assert not world.pods
+            change(world, suspend=False)
+        world.run()
+        assert not world.jobs
+        if what != "delete":
+            stays = what == "suspend" or done_before
+            ends = (Phase.SUCCEEDED,) if stays else (Phase.CANCELLED, Phase.SUCCEEDED)
+            assert world.status.phase in ends, f"seed {seed}: {world.status}"
+            assert_clean_end(world)
 
 
 @pytest.mark.parametrize("segments", [1, 4])
