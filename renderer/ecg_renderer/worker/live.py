@@ -127,6 +127,8 @@ def progress_line(progress: PodProgress) -> str:
 
 
 REQUEST_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+"""How often the server looks whether it is to end; the pod's end waits for that."""
 
 Answer = tuple[str, bytes]
 
@@ -143,7 +145,7 @@ def served(live: Live, port: int) -> Iterator[int | None]:
         live.warn(f"Progress is not served on port {port}: {error.strerror}.")
         yield None
         return
-    thread = threading.Thread(target=server.serve_forever, name="ecg-progress", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(LOOK_SECONDS,), name="ecg-progress", daemon=True)
     thread.start()
     try:
         yield int(server.server_address[1])
