@@ -54,6 +54,21 @@ def test_a_second_job_takes_what_the_first_one_rendered(studio: Studio) -> None:
     assert takes[0] == takes[1]
 
 
+def test_a_short_video_without_a_gpu_is_made_by_one_pod(studio: Studio, tmp_path: Path) -> None:
+    job = studio.submit("short", seconds=3, placement={"gpus": 0})
+    status = job.finished()
+
+    assert status["phase"] == "Succeeded", status
+    assert (status["attempts"], status["segments"]["summary"], status["encoder"]) == (1, "1/1", "x264")
+    (tmp_path / "short.mp4").write_bytes(studio.bucket.get("out/short.mp4"))
+    assert len(clips.frames(tmp_path / "short.mp4")) == 90
+    made = studio.read("events", "--field-selector=reason=SuccessfulCreate,involvedObject.kind=Job")["items"]
+    jobs = [event["involvedObject"]["name"] for event in made]
+    assert [name for name in jobs if name.startswith("short-")] == ["short-plan"]
+    job.until(lambda one: not one.pods())
+    assert job.work_files() == set()
+
+
 def test_one_job_makes_every_export(studio: Studio, tmp_path: Path) -> None:
     names = ("tall.mp4", "captions.mov", "captions.srt")
     tall, alone, text = ({"uri": studio.bucket.uri(f"out/{name}")} for name in names)

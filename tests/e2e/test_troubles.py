@@ -18,9 +18,14 @@ ONE_SEGMENT = {"targetSeconds": 600}
 ON_DEMAND = "karpenter.sh/capacity-type=on-demand"  # the chart's onDemandNodeSelector
 
 
-def test_a_pod_that_is_killed_in_its_segment_is_tried_again(studio: Studio) -> None:
-    job = studio.submit("killed", seconds=LONG, segments=ONE_SEGMENT)
-    pod = job.rendering_pod()
+# Without a GPU the pod that planned goes on with the only segment.
+WHO_RENDERS = pytest.mark.parametrize(("role", "gpus"), [("segments", 1), ("plan", 0)])
+
+
+@WHO_RENDERS
+def test_a_pod_that_is_killed_in_its_segment_is_tried_again(studio: Studio, role: str, gpus: int) -> None:
+    job = studio.submit(f"killed-{gpus}", seconds=LONG, segments=ONE_SEGMENT, placement={"gpus": gpus})
+    pod = job.rendering_pod(role)
 
     _process_of(pod).kill()
 
@@ -44,11 +49,16 @@ def test_a_drained_node_costs_no_try(studio: Studio, cluster: Cluster) -> None:
     assert status["run"]["disrupted"], status
 
 
-def test_segments_that_lose_their_node_go_to_one_that_stays(studio: Studio, cluster: Cluster) -> None:
-    job = studio.submit("rescued", seconds=LONG, segments=ONE_SEGMENT, retry={"perSegment": 0, "onDemandAfter": 1})
-    job.rendering_pod()
+@WHO_RENDERS
+def test_segments_that_lose_their_node_go_to_one_that_stays(
+    studio: Studio, cluster: Cluster, role: str, gpus: int
+) -> None:
+    retry = {"perSegment": 0, "onDemandAfter": 1}
+    placement = {"gpus": gpus}
+    job = studio.submit(f"rescued-{gpus}", seconds=LONG, segments=ONE_SEGMENT, retry=retry, placement=placement)
+    job.rendering_pod(role)
 
-    cluster.kubectl("drain", NODE, "--pod-selector=render.ecg.dev/role=segments", "--force", "--delete-emptydir-data")
+    cluster.kubectl("drain", NODE, f"--pod-selector=render.ecg.dev/role={role}", "--force", "--delete-emptydir-data")
     cluster.kubectl("uncordon", NODE)
     wait_until(lambda: "MovedToOnDemand" in job.events())
     job.until(_waits_for_a_node)

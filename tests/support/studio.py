@@ -130,10 +130,10 @@ class Job:
         found: list[Json] = self.studio.read("pods", "--selector", labels)["items"]
         return [pod for pod in found if phase in ("", pod["status"]["phase"])]
 
-    def rendering_pod(self) -> Json:
-        """Wait until a pod has rendered a part of its segment, and return the pod."""
+    def rendering_pod(self, role: str = "segments") -> Json:
+        """Wait until a pod of `role` has rendered a part of its segment, and return the pod."""
         self.until(lambda job: job.status().get("progress", {}).get("framesDone"))
-        return self.until(lambda job: job.pods("segments", "Running"))[0]
+        return self.until(lambda job: job.pods(role, "Running"))[0]
 
     def events(self) -> dict[str, str]:
         """Return what the operator has told: the last message of each reason."""
