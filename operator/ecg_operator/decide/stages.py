@@ -53,10 +53,8 @@ def _say_planning(draft: Draft) -> None:
         draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, message)
         draft.condition(ConditionType.RENDERED, "False", Reason.RENDERING, "The only segment is being rendered.")
     elif draft.reason_of(ConditionType.PLANNED) != Reason.PLAN_READY or any(said):
-        for kind in (
-            ConditionType.PLANNED,
-            *([ConditionType.RENDERED] if draft.reason_of(ConditionType.RENDERED) else []),
-        ):
+        rendered = [ConditionType.RENDERED] if draft.reason_of(ConditionType.RENDERED) else []
+        for kind in (ConditionType.PLANNED, *rendered):
             draft.condition(kind, "False", Reason.PLANNING, "The plan is being made.")
 
 
