@@ -37,8 +37,8 @@ def render_job(number: int, version: int = 1, **parts: Any) -> dict[str, Any]:
     }
 
 
-def segment_job(version: int, parallelism: int, *, suspended: bool = False) -> dict[str, Any]:
-    """Return the Job that renders clip-0."""
+def segment_job(version: int, parallelism: int, *, suspended: bool = False, role: str = "segments") -> dict[str, Any]:
+    """Return the Job that renders clip-0; its role may also be to plan first."""
     labels = {"app.kubernetes.io/managed-by": "ecg-render", "render.ecg.dev/job": "clip-0"}
     return {
         "metadata": {
@@ -47,7 +47,8 @@ def segment_job(version: int, parallelism: int, *, suspended: bool = False) -> d
             "uid": "uid-job",
             "resourceVersion": str(version),
             "creationTimestamp": "2026-01-31T12:00:00Z",
-            "labels": {**labels, "render.ecg.dev/role": "segments", "render.ecg.dev/round": "1"},
+            "labels": {**labels, "render.ecg.dev/role": role, "render.ecg.dev/round": "1"},
+            "annotations": {"render.ecg.dev/segments": "0"},
             "ownerReferences": [{"kind": "RenderJob", "name": "clip-0", "uid": "uid-0", "controller": True}],
         },
         "spec": {"parallelism": parallelism, "suspend": suspended},
@@ -157,6 +158,14 @@ def test_a_job_that_a_queue_holds_back_renders_nothing_until_it_is_let_go() -> N
     assert not site.table.busier.is_set()
     assert site.table.load() == Load(busy=0, waiting=1)
     site.world.jobs.learn(segment_job(3, parallelism=1))
+    site.table.make()
+    assert site.table.busier.is_set()
+    assert site.table.load() == Load(busy=1, waiting=0)
+
+
+def test_a_pod_that_goes_on_from_its_plan_is_one_that_renders() -> None:
+    site = Table(1)
+    site.world.jobs.learn(segment_job(2, parallelism=1, role="plan"))
     site.table.make()
     assert site.table.busier.is_set()
     assert site.table.load() == Load(busy=1, waiting=0)

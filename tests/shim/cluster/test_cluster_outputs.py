@@ -97,3 +97,14 @@ def test_where_a_job_can_be_watched_is_written_once_it_is_planned_and_the_servic
     assert live_status(a_job({**planned, **wanted}, live={}), "https://render.example") is None
     assert live_status(a_job({"phase": "Planning"}, live={}), "https://render.example") is None
     assert live_status(a_job({"phase": "Rendering", "plan": {}}), "https://render.example") is None
+
+
+def test_a_short_video_of_which_no_plan_is_told_is_on_its_way_and_does_not_fall_back() -> None:
+    segments = {"segments": {"total": 1}, "progress": {"percent": 50}}
+    states = [
+        of_job(a_job({"phase": "Planning"})),
+        of_job(a_job({"phase": "Rendering", **segments})),
+        of_job(a_job({"phase": "Planning", **segments})),
+    ]
+    assert [state.progress for state in states] == [5, 50, 50]
+    assert states[1].message == "Rendering, 0 of 1 segments are done"

@@ -57,7 +57,7 @@ class Job:
         ours: made by the service.
         submitted_at: of the ticket that it was made for, else its creation.
         stopped: a client has cancelled it before it was finished; that stands, however the operator ended it.
-        planned: rendering has begun or could begin; of a short video's plan that is told in the end.
+        planned: rendering has begun or could begin; the plan of a short video is told in the end only.
         live: people may watch it while it renders.
         live_uri: what there is to watch, once it is planned.
         live_url: where, as the status says.
@@ -119,7 +119,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         cancel=spec.get("cancel") is True,
         phase=intern(str(phase)),
         stopped=CANCELLED in notes,
-        planned="plan" in status or phase == Phase.RENDERING,
+        planned="plan" in status or "segments" in status,
         live=spec.get("live") is not None,
         live_uri=str((status.get("plan") or {}).get("liveUri") or ""),
         live_url=str((status.get("live") or {}).get("url") or ""),
