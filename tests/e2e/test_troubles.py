@@ -150,7 +150,7 @@ def _process_of(pod: Json) -> psutil.Process:
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if words[-2:] == ["worker", "segment"] and "python" in words[0] and container in _control_groups(process):
+        if "worker" in words and "python" in words[0] and container in _control_groups(process):
             return process
     raise AssertionError(f"no process of pod {pod['metadata']['name']}")
 

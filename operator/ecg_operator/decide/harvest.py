@@ -150,10 +150,14 @@ def next_round(draft: Draft) -> None:
 
 
 def attempts(draft: Draft) -> int:
-    """Return how many pods there were that rendered a segment, those that run included."""
-    settled = sum(not name.startswith(_OTHER_ROLES) for name in draft.run.settled)
-    went_on = sum(_went_on(draft, pod) for pod in draft.pods_that_count(Role.PLAN))
-    return settled + went_on + sum(pod.role is Role.SEGMENTS for pod in _unsettled(draft))
+    """Return how many pods there were for segments, those that run included.
+
+    Those that plan are, where one has gone on with a segment: one that was killed leaves no word of how far it was.
+    """
+    goes_on = any(_went_on(draft, pod) for pod in draft.pods_that_count(Role.PLAN))
+    roles, others = ({Role.PLAN, Role.SEGMENTS}, _MERGES) if goes_on else ({Role.SEGMENTS}, (*_PLANS, *_MERGES))
+    settled = sum(not name.startswith(others) for name in draft.run.settled)
+    return settled + sum(pod.role in roles for pod in _unsettled(draft))
 
 
 def _went_on(draft: Draft, pod: PodView) -> bool:
@@ -165,7 +169,7 @@ def _went_on(draft: Draft, pod: PodView) -> bool:
     return failed_there or (said is not None and said.segment is not None)
 
 
-_OTHER_ROLES = (f"{Role.PLAN}-", f"{Role.MERGE}-")
+_PLANS, _MERGES = (f"{Role.PLAN}-",), (f"{Role.MERGE}-",)
 
 
 def _unsettled(draft: Draft) -> list[PodView]:

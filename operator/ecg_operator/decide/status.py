@@ -98,7 +98,7 @@ def _measure_who_went_on(draft: Draft) -> None:
         progress = _progress(before, said.frames_done, said.frames_total, speed)
         draft.change(progress=progress, segments=SegmentCounts(total=1, active=1), attempts=attempts(draft))
     elif counts is not None:
-        draft.change(segments=counts.model_copy(update={"active": 0}), attempts=attempts(draft))
+        draft.change(segments=counts.model_copy(update={"active": 0}))
 
 
 def paced(draft: Draft) -> RenderJobStatus:

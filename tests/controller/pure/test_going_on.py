@@ -166,6 +166,13 @@ def test_the_next_try_plans_again_and_says_so_and_percent_does_not_fall() -> Non
     assert status.segments.active == 0
 
 
+def test_a_try_that_was_killed_without_a_word_is_counted() -> None:
+    killed = ended_pod(Role.PLAN, "", phase="Failed", exit_code=137, ended="Error", gpus=0)
+    start = ended(going_on(), killed)
+    again = ended(later(start, 1), killed, ended_pod(Role.PLAN, whole_report(), tag="bbbbb", gpus=0))
+    assert (decided(start).status.attempts, decided(again).status.attempts) == (1, 2)
+
+
 def test_out_of_memory_names_the_limit_of_a_segment() -> None:
     killed = ended_pod(Role.PLAN, "", phase="Failed", exit_code=137, ended="OOMKilled", gpus=0)
     found = decided(ended(going_on(spec={"retry": {"perSegment": 0}}), killed)).status.failure
