@@ -48,8 +48,8 @@ NAMESPACE = "videos"
 LONGEST_SECONDS = 300
 GOAL_SECONDS = 3.0
 BUSY = """\
-The machine had other work to do. Pods get CPU by what they ask for, 0.05 and 0.2 cores here, and so wait for it more
-than a process outside of the cluster does: these figures are no measure of the difference."""
+The machine had other work to do. Pods get CPU by what they ask for, 0.2 cores here, and so wait for it more than a
+process outside of the cluster does: on a machine without other work the difference is smaller."""
 
 
 @dataclass
