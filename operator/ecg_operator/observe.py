@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ecg_api.conditions import ConditionType, is_true
+from ecg_api.names import Role
 from ecg_api.pods import PodProgress
-from ecg_api.status import RenderJobStatus
 from ecg_cluster.cache import Key, Record
 from ecg_operator.admission_table import AdmissionTable
+from ecg_operator.decide.children import running
 from ecg_operator.lookups import JobEvents, Nodes, ScenarioCheck
 from ecg_operator.model import (
     JobView,
@@ -80,7 +80,7 @@ class Observer:
             verdict=Verdict(admitted=False) if gone or view.finished else await self._admission.verdict(key),
             rival=rival,
             contested=contested,
-            scenario_problem="" if gone else await self._scenario_problem(view, key),
+            scenario_problem="" if gone else await self._scenario_problem(view, key, pods),
             place=view.place,
             obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             nodes=await self._nodes.named(pod.node for pod in pods) if self._nodes is not None else {},
@@ -111,11 +111,13 @@ class Observer:
                 return first.name, output
         return "", ""
 
-    async def _scenario_problem(self, view: RenderJobView, key: Key) -> str:
+    async def _scenario_problem(self, view: RenderJobView, key: Key, pods: tuple[PodView, ...]) -> str:
         if view.job is None or view.job.spec.scenario.config_map_ref is None or view.finished or view.job.spec.suspend:
             return ""
-        if view.status is not None and _is_planned(view.status):
+        if view.status is not None and view.status.plan is not None:
             return ""  # the plan has copied it into the work files
+        if any(pod.role is Role.PLAN and running(pod) for pod in pods):
+            return ""  # it is mounted; the pod may render the only segment by now
         return await self._scenarios.problem(key.namespace, view.job.spec.scenario.config_map_ref)
 
 
@@ -135,7 +137,3 @@ def _precedence(record: Record[AnyJob]) -> tuple[bool, datetime, str]:
 
 def _is_admitted(view: RenderJobView) -> bool:
     return view.status is not None and view.status.run is not None and view.status.run.admitted_at is not None
-
-
-def _is_planned(status: RenderJobStatus) -> bool:
-    return is_true(status.conditions, ConditionType.PLANNED)

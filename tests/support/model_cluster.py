@@ -51,6 +51,7 @@ class ModelCluster:
         most_live_rounds: the most segment Jobs that were there at a time.
         planned: the plan is among the work files; whoever writes the output removes it.
         rendered: segments that are in storage.
+        kept: frames of a segment in storage that pods began, each ended before it had finished.
         takes: segments of each size, of a job with renditions.
     """
 
@@ -66,6 +67,7 @@ class ModelCluster:
     most_live_rounds: int = 0
     planned: bool = False
     rendered: set[int] = field(default_factory=set)
+    kept: int = 0
     takes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -247,7 +249,15 @@ class ModelCluster:
         one = any(job.uid == pod.job_uid and job.segments for job in self.jobs.values())
         return pod.role is Role.PLAN and one and self.segments == 1 and not self.rendered
 
+    def frames_done(self, pod: PodView) -> int:
+        """Return the frames that a pod has rendered, ten a second, besides those that were kept before."""
+        assert pod.started_at is not None
+        done = 10 * int((self.now - pod.started_at).total_seconds())
+        return min(FRAMES - self.kept, done)
+
     def _end(self, pod: PodView, **fields: Any) -> None:
+        if pod.started_at is not None and self.goes_on(pod) and not pod.disrupted:
+            self.kept += self.frames_done(pod) // 20 * 20  # whole cells
         self.pods[pod.name] = replace(pod, finished_at=self.now, **fields)
         if pod.started_at is not None:
             self.gpu_seconds += pod.gpus * (self.now - pod.started_at).total_seconds()

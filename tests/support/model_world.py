@@ -139,12 +139,11 @@ class World(ModelCluster):
         return self.random.random() < self.crashes
 
     def _progress(self, pod: PodView) -> PodProgress:
-        assert pod.started_at is not None
-        done = min(FRAMES, 10 * int((self.now - pod.started_at).total_seconds()))
+        done, total = self.frames_done(pod), FRAMES - self.kept
         if pod.role is Role.PLAN:
             goes_on = self.goes_on(pod) and done >= 2 * 10
-            return PodProgress(segment=0, frames_done=done, frames_total=FRAMES) if goes_on else PodProgress()
-        return PodProgress(frames_done=done, frames_total=FRAMES, frames_per_second=10)
+            return PodProgress(segment=0, frames_done=done, frames_total=total) if goes_on else PodProgress()
+        return PodProgress(frames_done=done, frames_total=total, frames_per_second=10)
 
     def _apply(self, action: Action) -> None:
         name = getattr(action, "name", "")

@@ -56,9 +56,9 @@ class Pods:
         """TMPDIR of the pods."""
         return self.folder / "scratch"
 
-    def run(self, verb: str, *options: str, **changes: str) -> PodEnd:
+    def run(self, verb: str, **changes: str) -> PodEnd:
         """Run a pod to its end; `changes` are to its environment."""
-        with self.started(verb, *options, **changes) as pod:
+        with self.started(verb, **changes) as pod:
             out, log = pod.communicate(timeout=command_line.SECONDS)
         return PodEnd(pod.returncode, out, log, decode_report(self._message(verb)))
 
@@ -78,12 +78,12 @@ class Pods:
         return plan
 
     @contextmanager
-    def started(self, verb: str, *options: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    def started(self, verb: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
         """Start a pod, and end it with the block at the latest."""
         self.scratch.mkdir(exist_ok=True)
         environment = command_line.environment(self.folder, self.told(verb) | changes)
         pod = subprocess.Popen(
-            command_line.command("worker", verb, *options),
+            command_line.command("worker", verb),
             cwd=self.folder,
             env=environment,
             text=True,

@@ -12,7 +12,7 @@ from ecg_api.status import WorkFilesState
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.decide.harvest import settle_all
-from ecg_operator.manifests import override_problems
+from ecg_operator.manifests import goes_on, override_problems
 from ecg_operator.model import DeleteChildren
 
 MOST_INLINE_BYTES = 64 * 1024
@@ -59,11 +59,12 @@ def _unusable(draft: Draft) -> Failure | None:
 
 def _without_scenario(draft: Draft) -> Failure:
     said = f"spec.scenario.configMapRef: {draft.observation.scenario_problem}."
-    if draft.run.superseded or draft.run.redone:
+    if draft.run.superseded or draft.run.redone or draft.run.settled:
         # Nobody has to keep a ConfigMap after the plan; the job needs it once more since something of it was lost.
         message = f"What a pod did was lost, and the job cannot be planned again: {said}"
-        # Only a job that had a plan may have been merged.
-        hint = f"Look at {draft.spec.output.uri}: it may be there." if draft.run.superseded else ""
+        # Only a job that had a plan may have been merged, or one whose plan's pod goes on.
+        merged = draft.run.superseded or goes_on(draft.spec)
+        hint = f"Look at {draft.spec.output.uri}: it may be there." if merged else ""
         return failure(FailureCode.UNEXPECTED_ERROR, message, hint)
     return failure(
         FailureCode.SCENARIO_PARSE_ERROR, said, "Create the ConfigMap before the RenderJob, in the same namespace."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from ecg_api.conditions import ConditionType, is_true
 from ecg_api.names import Role
-from ecg_api.pods import FailureReport, PodProgress, decode_report
+from ecg_api.pods import FailureReport, decode_report
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.model import JobView, PodView
 
@@ -100,6 +101,8 @@ def pod_is_lost(draft: Draft, job: JobView) -> bool:
 
 def segment_of(draft: Draft, pod: PodView) -> int | None:
     """Return the segment that `pod` renders; None for other pods and if its Job is gone."""
+    if pod.role is Role.PLAN and has_gone_on(draft):
+        return 0
     jobs = (job for job in draft.observation.jobs if job.role is Role.SEGMENTS and job.round == pod.round)
     job: JobView | None = next(jobs, None)
     if pod.role is not Role.SEGMENTS or job is None or pod.index is None:
@@ -107,8 +110,6 @@ def segment_of(draft: Draft, pod: PodView) -> int | None:
     return job.segments[pod.index] if pod.index < len(job.segments) else None
 
 
-def went_on(draft: Draft) -> PodProgress | None:
-    """Return what a pod says that has planned and renders the only segment now; None if there is none."""
-    pods = (pod.name for pod in draft.pods_that_count(Role.PLAN) if running(pod))
-    said = (draft.observation.progress.get(name) for name in pods)
-    return next((one for one in said if one is not None and one.segment is not None and one.frames_total), None)
+def has_gone_on(draft: Draft) -> bool:
+    """Tell whether a pod that planned is, or was last, at the only segment: its plan comes with its report."""
+    return draft.status.plan is None and is_true(draft.status.conditions, ConditionType.PLANNED)

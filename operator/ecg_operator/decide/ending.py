@@ -13,7 +13,7 @@ from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import MergeReport, PlanReport, SegmentReport, decode_report
 from ecg_api.status import Progress, RenditionStatus, WorkFilesState
-from ecg_operator.decide.children import ended, live, succeeded
+from ecg_operator.decide.children import ended, has_gone_on, live, succeeded
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.harvest import settle_all
 from ecg_operator.manifests import clean_job
@@ -84,21 +84,20 @@ def cancel(draft: Draft) -> bool:
 
 def fail(draft: Draft, failure: Failure, reason: Reason, stage: Role | None = None) -> None:
     """End the job with `failure`; the condition of `stage`, by default of the one that it is in, says so, too."""
-    draft.change(failure=failure)
     if draft.run.admitted_at is not None:
-        condition, stage_reason = STAGE_CONDITIONS[stage or stage_of(draft, draft.stage, failure)]
+        failure = failure.model_copy(update={"segment": 0}) if has_gone_on(draft) else failure
+        condition, stage_reason = STAGE_CONDITIONS[stage or stage_of(draft)]
         draft.condition(condition, "False", stage_reason, failure.message)
+    draft.change(failure=failure)
     draft.condition(ConditionType.SUCCEEDED, "False", reason, failure.message)
     draft.condition(ConditionType.FAILED, "True", reason, failure.message)
     _finish(draft, reason, failure.message)
     draft.tell("Warning", "Failed", f"{failure.code}: {failure.message}")
 
 
-def stage_of(draft: Draft, role: Role, failure: Failure) -> Role:
-    """Return the stage in which a pod of `role` failed: one that planned may have gone on with the segment."""
-    job = draft.child(role)
-    went_on = role is Role.PLAN and job is not None and job.segments and failure.segment is not None
-    return Role.SEGMENTS if went_on else role
+def stage_of(draft: Draft) -> Role:
+    """Return the stage that is to blame: a pod that planned may have gone on with the segment."""
+    return Role.SEGMENTS if has_gone_on(draft) else draft.stage
 
 
 def failure(code: FailureCode, message: str, hint: str = "") -> Failure:

@@ -38,8 +38,9 @@ from ecg_operator.model import DeleteJob, JobView, PodView
 
 Ending = tuple[Failure, Reason]
 
-_MOST_SUPERSEDED = 9
-"""Jobs of plans that were given up: a plan has about three."""
+_MOST_PLANS_AGAIN = 3
+_JOBS_OF_A_PLAN = 3
+"""About so many, of which one is the plan's own."""
 
 
 def give_up(draft: Draft) -> bool:
@@ -62,7 +63,8 @@ def give_up(draft: Draft) -> bool:
 
 def _pieces_are_gone(draft: Draft, job: JobView) -> bool:
     """Tell whether a pod misses pieces in storage that the plan counts on; not if that happens again and again."""
-    if len(draft.run.superseded) >= _MOST_SUPERSEDED:
+    each = 1 if job.role is Role.PLAN else _JOBS_OF_A_PLAN  # the plan's own pod only misses pieces if it has gone on
+    if len(draft.run.superseded) >= each * _MOST_PLANS_AGAIN:
         return False
     reports = (reported_failure(pod) for pod in _failed_pods(draft, job))
     return any(report is not None and report.plan_again for report in reports)
@@ -145,8 +147,7 @@ def _from_pods(draft: Draft, job: JobView) -> Ending | None:
     pods = _failed_pods(draft, job)
     final = next((pod for pod in pods if never_again(pod)), None)
     if final is not None:
-        found = failure_of(draft, final)
-        return found, STAGE_CONDITIONS[stage_of(draft, job.role, found)][1]
+        return failure_of(draft, final), STAGE_CONDITIONS[stage_of(draft)][1]
     unforced = _unforced(pods)
     tries = Counter(pod.index for pod in unforced)
     exhausted = next((pod for pod in unforced if tries[pod.index] >= _tries_allowed(draft)), None)

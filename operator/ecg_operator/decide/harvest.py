@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.names import Role
-from ecg_api.pods import FailureReport, PlanReport, SegmentReport, decode_report
+from ecg_api.pods import FailureReport, PlanReport, PodProgress, SegmentReport, decode_report
 from ecg_api.rational import rate_words
 from ecg_api.status import Cost, LostPod, Progress, RenderMetrics, SegmentCounts, Usage
-from ecg_operator.decide.children import ended, failed, seconds, succeeded
+from ecg_operator.decide.children import ended, failed, has_gone_on, seconds, succeeded
 from ecg_operator.decide.draft import Draft
 from ecg_operator.model import PodView
 from ecg_operator.prices import pod_micros
@@ -18,6 +18,7 @@ _INSTEAD_OF_NVENC = frozenset({"x264", "x265", "svt-av1"})
 def harvest(draft: Draft) -> bool:
     """Take everything in; other steps come after."""
     _take_plan(draft)
+    _take_going_on(draft)
     _take_segments(draft)
     _take_counts(draft)
     _take_disruptions(draft)
@@ -64,6 +65,36 @@ def _take_plan(draft: Draft) -> None:
         if report.rendered:
             _take_segment(draft, report.rendered)
         return
+
+
+def _take_going_on(draft: Draft) -> None:
+    """Tell a plan's pod that is at the only segment from one that plans, by its progress or its failure.
+
+    Between the end of one and the first word of the next, what the one was at stands.
+    """
+    if draft.status.plan is not None:
+        return
+    jobs = {job.uid for job in draft.observation.jobs if job.role is Role.PLAN and job.segments}
+    pods = [pod for pod in _unsettled(draft) if pod.job_uid in jobs.difference(draft.run.superseded)]
+    said = [at for pod in sorted(pods, key=lambda pod: pod.created_at) if (at := _goes_on(draft, pod)) is not None]
+    if said and said[-1]:
+        message = "The plan is made. Its pod renders the only segment; what it has found it tells in the end."
+        draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, message)
+        draft.condition(ConditionType.RENDERED, "False", Reason.RENDERING, "The only segment is being rendered.")
+        draft.change(segments=draft.status.segments or SegmentCounts(total=1))
+    elif said and has_gone_on(draft):
+        for kind in (ConditionType.PLANNED, ConditionType.RENDERED):
+            draft.condition(kind, "False", Reason.PLANNING, "The plan is being made.")
+
+
+def _goes_on(draft: Draft, pod: PodView) -> bool | None:
+    """Tell whether a plan's pod is, or was, at the only segment; None if it says nothing."""
+    report = decode_report(pod.message) if ended(pod) else draft.observation.progress.get(pod.name)
+    if isinstance(report, PlanReport):
+        return report.rendered is not None
+    if isinstance(report, FailureReport):
+        return report.failure.segment is not None
+    return report.segment is not None if isinstance(report, PodProgress) else None
 
 
 def _take_segments(draft: Draft) -> None:
@@ -154,19 +185,11 @@ def attempts(draft: Draft) -> int:
 
     Those that plan are, where one has gone on with a segment: one that was killed leaves no word of how far it was.
     """
-    goes_on = any(_went_on(draft, pod) for pod in draft.pods_that_count(Role.PLAN))
-    roles, others = ({Role.PLAN, Role.SEGMENTS}, _MERGES) if goes_on else ({Role.SEGMENTS}, (*_PLANS, *_MERGES))
+    plans = draft.pods_that_count(Role.PLAN)
+    went_on = draft.status.plan is None or any(_goes_on(draft, pod) for pod in plans)
+    roles, others = ({Role.PLAN, Role.SEGMENTS}, _MERGES) if went_on else ({Role.SEGMENTS}, (*_PLANS, *_MERGES))
     settled = sum(not name.startswith(others) for name in draft.run.settled)
-    return settled + sum(pod.role in roles for pod in _unsettled(draft))
-
-
-def _went_on(draft: Draft, pod: PodView) -> bool:
-    """Tell whether the pod of a plan has begun to render the only segment."""
-    report, said = decode_report(pod.message), draft.observation.progress.get(pod.name)
-    if isinstance(report, PlanReport):
-        return report.rendered is not None
-    failed_there = isinstance(report, FailureReport) and report.failure.segment is not None
-    return failed_there or (said is not None and said.segment is not None)
+    return max(draft.status.attempts, settled + sum(pod.role in roles for pod in _unsettled(draft)))
 
 
 _PLANS, _MERGES = (f"{Role.PLAN}-",), (f"{Role.MERGE}-",)

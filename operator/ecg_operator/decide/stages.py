@@ -17,7 +17,7 @@ from ecg_api.failures import FailureCode
 from ecg_api.names import Role
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import WorkFilesState
-from ecg_operator.decide.children import is_gone, out_of_time, pod_is_lost, report_is_lost, running, went_on
+from ecg_operator.decide.children import has_gone_on, is_gone, out_of_time, pod_is_lost, report_is_lost
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.decide.harvest import next_round
@@ -32,30 +32,18 @@ def plan(draft: Draft) -> bool:
     """Have the plan made."""
     if draft.stage is not Role.PLAN:
         return False
-    _say_planning(draft)
+    if not has_gone_on(draft):
+        draft.condition(ConditionType.PLANNED, "False", Reason.PLANNING, "The plan is being made.")
     draft.note(work_files=WorkFilesState.WRITTEN)
-    if goes_on(draft.spec):
-        _consider_rescue(draft)
     job = draft.child(Role.PLAN)
+    if goes_on(draft.spec) and (job is None or job.segments):
+        _consider_rescue(draft)
     if job is not None and job.owned and job.segments and draft.run.on_demand and not job.on_demand:
         draft.act(*([] if job.deleting else [DeleteJob(job.name)]))
         draft.look_again(SOON)
     else:
         _run_job(draft, Role.PLAN, partial(plan_job, on_demand=draft.run.on_demand))
     return True
-
-
-def _say_planning(draft: Draft) -> None:
-    """Say what the pod that plans is at; if it does not tell, as in the moment after its end, what it was at."""
-    said = [draft.observation.progress.get(pod.name) for pod in draft.pods_that_count(Role.PLAN) if running(pod)]
-    if went_on(draft):
-        message = "The plan is made. Its pod renders the only segment; what it has found it tells in the end."
-        draft.condition(ConditionType.PLANNED, "True", Reason.PLAN_READY, message)
-        draft.condition(ConditionType.RENDERED, "False", Reason.RENDERING, "The only segment is being rendered.")
-    elif draft.reason_of(ConditionType.PLANNED) != Reason.PLAN_READY or any(said):
-        rendered = [ConditionType.RENDERED] if draft.reason_of(ConditionType.RENDERED) else []
-        for kind in (ConditionType.PLANNED, *rendered):
-            draft.condition(kind, "False", Reason.PLANNING, "The plan is being made.")
 
 
 def merge(draft: Draft) -> bool:
@@ -94,7 +82,7 @@ def _repeat(draft: Draft, job: JobView) -> None:
     # What is in storage by then is not rendered once more.
     if len(draft.run.redone) >= _MOST_REPEATS:
         message = f"Job {job.name} is over, but what its pod reported was lost, {_MOST_REPEATS} times before."
-        hint = f"Look at {draft.spec.output.uri}: it may be there." if job.role is Role.MERGE else ""
+        hint = f"Look at {draft.spec.output.uri}: it may be there." if job.role is Role.MERGE or job.segments else ""
         fail(draft, failure(FailureCode.UNEXPECTED_ERROR, message, hint), Reason.RESULT_LOST)
         return
     draft.note(redone=[*draft.run.redone, job.uid], unseen_since=None)

@@ -12,7 +12,7 @@ from typing import Any
 from ecg_api.conditions import Condition, ConditionType, Reason
 from ecg_api.names import Role
 from ecg_api.status import Phase, Progress, RenderJobStatus, Run, SegmentCounts
-from ecg_operator.decide.children import running, segment_of, succeeded, went_on
+from ecg_operator.decide.children import running, segment_of, succeeded
 from ecg_operator.decide.draft import Draft
 from ecg_operator.decide.harvest import attempts, use_encoder
 
@@ -91,14 +91,19 @@ def measure(draft: Draft) -> bool:
 
 
 def _measure_who_went_on(draft: Draft) -> None:
-    counts, said = draft.status.segments, went_on(draft)
-    if said is not None:
-        use_encoder(draft, said.encoder, said.encoder_reason)
-        before, speed = draft.status.progress or Progress(), said.frames_per_second or 0.0
-        progress = _progress(before, said.frames_done, said.frames_total, speed)
-        draft.change(progress=progress, segments=SegmentCounts(total=1, active=1), attempts=attempts(draft))
-    elif counts is not None:
-        draft.change(segments=counts.model_copy(update={"active": 0}))
+    """Do so while there is no plan yet; a try after the first finds a part of the frames in storage."""
+    if draft.status.segments is None:
+        return
+    pods = [pod.name for pod in draft.pods_that_count(Role.PLAN) if running(pod)]
+    all_said = [draft.observation.progress[name] for name in pods if name in draft.observation.progress]
+    said = [one for one in all_said if one.segment is not None and one.frames_total]
+    for one in said:
+        use_encoder(draft, one.encoder, one.encoder_reason)
+        before = draft.status.progress or Progress()
+        total = max(before.frames_total, one.frames_total)
+        done = total - one.frames_total + one.frames_done
+        draft.change(progress=_progress(before, done, total, one.frames_per_second or 0.0))
+    draft.change(segments=SegmentCounts(total=1, active=len(said)), attempts=attempts(draft))
 
 
 def paced(draft: Draft) -> RenderJobStatus:

@@ -8,6 +8,7 @@ from typing import Any
 from ecg_api.names import (
     CELLS_VARIABLE,
     GIVEN_UP_VARIABLE,
+    GO_ON_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
     PLUGIN_ORIGIN_VARIABLE,
@@ -35,7 +36,7 @@ SCRATCH = "/tmp"  # noqa: S108 (a path in the pod, on a volume of its own)
 def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], policy: Policy) -> dict[str, str]:
     """Return the variables of a pod, but for the work URI; ours win over the settings' own.
 
-    `segments` are those of a round, for a merge those that are given up; a plan's pod finds out by itself.
+    `segments` are those of a round, for a merge those that are given up; a plan's pod with any goes on.
     """
     variables = dict(policy.worker_env)
     # The root file system is read-only; Chromium and fontconfig want a home that is not.
@@ -48,6 +49,8 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
             variables[CELLS_VARIABLE] = policy.cells_folder(job.metadata.namespace or "default")
     if role is Role.PLAN and job is not None:
         variables[MOST_SEGMENTS_VARIABLE] = str(policy.most_segments)
+        if segments:
+            variables[GO_ON_VARIABLE] = "true"  # which an older renderer, pinned, does not know
         origins = {PLUGIN_ORIGIN_VARIABLE: policy.plugin_origin, PLUGIN_ORIGINS_VARIABLE: policy.plugin_origins}
         variables |= {name: value for name, value in origins.items() if value}
         if job.spec.scenario.config_map_ref is not None:

@@ -31,8 +31,6 @@ _KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 # What may be wrong with a clean pod (storage away) is worth some patience: nobody waits for it.
 _CLEAN_TRIES = 5
 _CLEAN_DEADLINE_SECONDS = 1800
-_EVERYWHERE = frozenset({"cpu", "memory", "ephemeral-storage"})
-"""What every node has some of."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,8 @@ def goes_on(spec: RenderJobSpec) -> bool:
     which they can from when the plan is known.
     """
     placement = spec.placement
-    asked = placement.resources
-    plain = asked is None or _EVERYWHERE.issuperset([*asked.requests, *asked.limits])
-    own_way = placement.pod_template_overrides or placement.runtime_class_name
-    return plain and not (placement.gpus or own_way or spec.live)
+    own_way = placement.resources or placement.pod_template_overrides or placement.runtime_class_name
+    return not (placement.gpus or own_way or spec.live)
 
 
 def plan_job(owner: Owner, job: RenderJob, policy: Policy, *, on_demand: bool = False) -> Manifest:

@@ -41,7 +41,7 @@ def pod_spec(
         "name": CONTAINER,
         "image": policy.renderer_image,
         "imagePullPolicy": policy.image_pull_policy,
-        "args": ["worker", _COMMANDS[role], *(["--go-on"] if renders and role is Role.PLAN else [])],
+        "args": ["worker", _COMMANDS[role]],
         "env": variables_of(environment(role, job, segments, policy), work_folder, policy),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
         "resources": _resources(Role.SEGMENTS if renders else role, job, policy),

@@ -15,6 +15,7 @@ import typer
 from ecg_api.names import (
     CELLS_VARIABLE,
     GIVEN_UP_VARIABLE,
+    GO_ON_VARIABLE,
     INDEX_VARIABLE,
     JOB_VARIABLE,
     MOST_SEGMENTS_VARIABLE,
@@ -56,10 +57,10 @@ Examples, on one machine with a folder for the work files:
 
 Environment, by which pods are told what to do: {JOB_VARIABLE}, {WORK_VARIABLE}, {CELLS_VARIABLE}, \
 {SEGMENTS_VARIABLE}, {INDEX_VARIABLE}, {GIVEN_UP_VARIABLE}, {SCENARIO_FILE_VARIABLE}, {MOST_SEGMENTS_VARIABLE}, \
-{PROGRESS_PORT_VARIABLE} and {TERMINATION_LOG_VARIABLE}, as the options of each step say. AWS_ACCESS_KEY_ID, \
-AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity does, or \
-ECG_STORAGE_PROFILES (docs/storage.md). BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE and \
-ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
+{GO_ON_VARIABLE}, {PROGRESS_PORT_VARIABLE} and {TERMINATION_LOG_VARIABLE}, as the options of each step say. \
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL lead to S3, or the cloud's own pod identity \
+does, or ECG_STORAGE_PROFILES (docs/storage.md). BROWSER_POOL_SIZE, QUEUE_MAX_SIZE, MEMORY_THRESHOLD_MB, ECG_CAPTURE \
+and ECG_FRAME_TIMEOUT say how a pod renders. Scratch files go to TMPDIR.
 
 Each step ends with a report, one line of JSON: on standard output, and in the file that {TERMINATION_LOG_VARIABLE} \
 names (in a pod {TERMINATION_LOG}). The log is on standard error.
@@ -141,7 +142,9 @@ def plan(
     go_on: Annotated[
         bool,
         typer.Option(
-            "--go-on", help="If one segment, of the video at spec.output, is all there is to render, do so and merge."
+            "--go-on",
+            envvar=GO_ON_VARIABLE,
+            help="If one short segment, of the video at spec.output, is all there is to render, do so and merge.",
         ),
     ] = False,
     progress_port: Port = PROGRESS_PORT,

@@ -37,6 +37,9 @@ from ecg_renderer.worker.merge import clean_up, done_before, merge_takes
 from ecg_renderer.worker.pod import Assignment, scratch_folder
 from ecg_renderer.worker.work import PlannedTake, agree_on_encoder, load_takes, segments_of, take_with, watched
 
+MOST_SECONDS_WITHOUT_PLAN = 60.0
+"""The plan of a job in one pod is on its status in the end only. So long people wait for what it says, no longer."""
+
 
 async def plan_and_render(
     plan: Callable[[BrowserLauncher], Awaitable[PlanReport]],
@@ -46,12 +49,13 @@ async def plan_and_render(
     announce: Callable[[PlanReport], None],
     launcher: BrowserLauncher,
 ) -> PlanReport:
-    """Plan and, if one segment of the job's own video is all there is to render, go on with it.
+    """Plan and, if one segment of the job's own video is all there is to render, and is short, go on with it.
 
     That spares a short video another pod: its start, its imports, its end. Raises as the plan and `render_segment` do.
     """
     report = await plan(launcher)
-    if report.segments != 1 or (report.takes and not report.takes[0].segments):
+    own_video = report.segments == 1 and (not report.takes or report.takes[0].segments)
+    if not own_video or report.plan.estimated_seconds > MOST_SECONDS_WITHOUT_PLAN:
         return report
     launcher.warm()  # the plan has used the other
 

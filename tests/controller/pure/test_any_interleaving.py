@@ -96,7 +96,7 @@ def test_the_end_is_the_same_however_late_and_however_often_the_operator_dies(
 @pytest.mark.parametrize(("lag", "crashes"), [(0, 0.0), (3, 0.3)])
 def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: str, lag: int, crashes: float) -> None:
     def fates(role: Role, segment: int | None, attempt: int) -> Fate:
-        return Fate(kind, 5) if role is Role.PLAN and attempt == 0 else Fate(seconds=8)
+        return Fate(kind, 8) if role is Role.PLAN and attempt == 0 else Fate(seconds=8)
 
     for seed in SEEDS:
         world = World(seed, fates, segments=1, lag=lag, crashes=crashes, spec=dict(ONE_POD))
@@ -105,6 +105,8 @@ def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: st
         assert world.tries[Role.SEGMENTS, 0] == 0
         assert world.tries[Role.MERGE, None] == (kind == "mute"), "of a report that was lost the output is made again"
         assert world.tries[Role.PLAN, None] == (1 if kind == "ok" else 2)
+        tries = [status.attempts for status in world.written]
+        assert tries == sorted(tries)
         assert_clean_end(world)
 
 
@@ -284,7 +286,9 @@ def assert_clean_end(world: World) -> None:
     run = world.status.run
     assert run is not None
     assert run.work_files is not WorkFilesState.WRITTEN
-    percents = [status.progress.percent for status in world.written if status.progress]
+    told = [status.progress for status in world.written if status.progress]
+    assert all(progress.frames_done <= progress.frames_total for progress in told)
+    percents = [progress.percent for progress in told]
     assert percents == sorted(percents)
     assert (percents[-1:] == [100]) == (world.status.phase is Phase.SUCCEEDED)
     assert_writes_are_paced(world)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import signal
 import subprocess
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pytest
 
 import clips
 from command_line import SECONDS
 from ecg_api.failures import RULES, FailureCode
 from ecg_api.pods import FailureReport, PlanReport, SegmentReport
+from ecg_api.status import PlanSummary
+from ecg_renderer.worker.segment import plan_and_render
 from worker_pods import Json, PodEnd, Pods, job_of
 
 
@@ -38,7 +43,7 @@ def test_one_pod_makes_what_two_make(folder: Path, captions: Json) -> None:
     output.unlink()
 
     one = one_segment(folder, captions)
-    end = one.run("plan", "--go-on")
+    end = one.run("plan", ECG_GO_ON="true")
     report = reported(end)
     assert report.rendered is not None
     assert report.rendered.merged is not None
@@ -56,42 +61,63 @@ def test_one_pod_makes_what_two_make(folder: Path, captions: Json) -> None:
 
 
 def test_a_plan_of_several_segments_leaves_them_to_others(pods: Pods) -> None:
-    report = reported(pods.run("plan", "--go-on"))
+    report = reported(pods.run("plan", ECG_GO_ON="true"))
     assert (report.segments, report.rendered) == (3, None)
     assert (pods.work / "plan.json").exists()
     assert not (pods.folder / "out/captioned.mp4").exists()
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(60.0, True), (60.1, False)])
+def test_a_segment_of_more_than_a_minute_is_left_so_that_its_plan_is_known(seconds: float, goes_on: bool) -> None:
+    summary = PlanSummary(width=320, height=180, rate="30", frames=100, estimated_seconds=seconds)
+    planned = PlanReport(plan=summary, segments=1)
+
+    class Gone(Exception):
+        pass
+
+    class Launcher:
+        def warm(self) -> None:
+            raise Gone
+
+    async def plan(_: object) -> PlanReport:
+        return planned
+
+    nothing = cast(Any, None)
+    step = plan_and_render(plan, nothing, nothing, nothing, nothing, cast(Any, Launcher()))
+    with pytest.raises(Gone) if goes_on else nullcontext():
+        assert asyncio.run(step) is planned
 
 
 def test_an_only_segment_of_another_size_is_left_to_another_pod(folder: Path, captions: Json) -> None:
     small = {"uri": (folder / "out/small.mp4").as_uri(), "width": 160, "height": 90}
     whole = one_segment(folder, captions)
     whole.environment["ECG_CELLS_URI"] = (folder / "cells").as_uri()
-    assert reported(whole.run("plan", "--go-on")).rendered is not None  # its cells stay
+    assert reported(whole.run("plan", ECG_GO_ON="true")).rendered is not None  # its cells stay
     both = one_segment(folder, captions, renditions=[small])
     both.environment |= whole.environment
-    report = reported(both.run("plan", "--go-on"))
+    report = reported(both.run("plan", ECG_GO_ON="true"))
     assert ([take.segments for take in report.takes], report.rendered) == ([0, 1], None)
 
 
 def test_what_fails_after_the_plan_is_a_failure_of_the_segment(folder: Path, captions: Json) -> None:
     pods = one_segment(folder, captions)
-    end = pods.run("plan", "--go-on", ECG_CHROMIUM="/bin/false")
+    end = pods.run("plan", ECG_GO_ON="true", ECG_CHROMIUM="/bin/false")
     assert end.code == RULES[FailureCode.BROWSER_ERROR].exit_code, end.log
     assert isinstance(end.report, FailureReport)
     assert end.report.failure.segment == 0
     assert (pods.work / "plan.json").exists()
-    assert reported(pods.run("plan", "--go-on")).rendered is not None
+    assert reported(pods.run("plan", ECG_GO_ON="true")).rendered is not None
 
 
 def test_one_that_is_killed_while_it_renders_is_done_over_by_another(folder: Path, captions: Json) -> None:
     pods = one_segment(folder, captions, options={"preset": "veryslow"})
-    with pods.started("plan", "--go-on") as pod:
+    with pods.started("plan", ECG_GO_ON="true") as pod:
         wait_for(pod, "Rendering segment 0")
         pod.send_signal(signal.SIGKILL)
         pod.communicate(timeout=SECONDS)
     assert not (folder / "plan-message").exists()
     assert not (folder / "out/captioned.mp4").exists()
-    assert reported(pods.run("plan", "--go-on")).rendered is not None
+    assert reported(pods.run("plan", ECG_GO_ON="true")).rendered is not None
     assert len(clips.frames(folder / "out/captioned.mp4")) == 75
 
 
