@@ -208,7 +208,7 @@ class ModelCluster:
             self._end(pod, phase="Succeeded", exit_code=0, ended="Completed", message=said)
         elif fate.kind in ("retry", "fatal"):
             code = FailureCode.BROWSER_ERROR if fate.kind == "retry" else FailureCode.INVALID_VIDEO_FORMAT
-            message = encode_report(failure_report(code))
+            message = encode_report(failure_report(code, segment=0 if self.goes_on(pod) else None))
             self._end(pod, phase="Failed", exit_code=RULES[code].exit_code, ended="Error", message=message)
         elif fate.kind == "dead":
             gone_by = self.now + timedelta(seconds=GRACE_SECONDS)
@@ -257,7 +257,7 @@ class ModelCluster:
 
     def _end(self, pod: PodView, **fields: Any) -> None:
         if pod.started_at is not None and self.goes_on(pod) and not pod.disrupted:
-            self.kept += self.frames_done(pod) // 20 * 20  # whole cells
+            self.kept = min(self.kept + self.frames_done(pod) // 20 * 20, FRAMES - 20)  # but for the cell it was at
         self.pods[pod.name] = replace(pod, finished_at=self.now, **fields)
         if pod.started_at is not None:
             self.gpu_seconds += pod.gpus * (self.now - pod.started_at).total_seconds()

@@ -110,6 +110,18 @@ def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: st
         assert_clean_end(world)
 
 
+@pytest.mark.parametrize("kind", ["retry", "fatal", "oom", "killed", "disrupted"])
+def test_a_short_video_that_never_works_fails_by_its_segment(kind: str) -> None:
+    for seed in SEEDS:
+        world = World(seed, lambda *_: Fate(kind, 8), segments=1, spec=dict(ONE_POD))
+        world.run()
+        assert world.status.phase is Phase.FAILED, f"seed {seed}: {world.status}"
+        assert world.status.failure is not None
+        assert world.status.failure.segment == 0
+        told = {one.type: (one.status, one.reason) for one in world.status.conditions}
+        assert (told["Planned"], told["Rendered"]) == (("True", "PlanReady"), ("False", "SegmentFailed"))
+
+
 @pytest.mark.parametrize("what", ["suspend", "cancel", "delete"])
 def test_the_one_pod_of_a_short_video_is_stopped_at_any_time(what: str) -> None:
     for seed in SEEDS:
