@@ -25,6 +25,12 @@ from ecg_operator.policy import GPU_RESOURCE, Manifest, Policy
 _GPU_TAINT = GPU_RESOURCE
 # The worker ends within 10 s of SIGTERM; the rest is for a slow node.
 _GRACE_SECONDS = 20
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+}
 _COMMANDS = {Role.PLAN: "plan", Role.SEGMENTS: "segment", Role.MERGE: "merge", Role.CLEAN: "clean"}
 
 
@@ -45,12 +51,7 @@ def pod_spec(
         "env": variables_of(environment(role, job, segments, policy), work_folder, policy),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
         "resources": _resources(Role.SEGMENTS if renders else role, job, policy),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": _RESTRICTED,
         # A process that is killed writes no report; its last lines are better than nothing.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [mount for mount, _ in volumes],

@@ -106,6 +106,34 @@ Log = Annotated[
         help=f"Also write the report to this file. Default: {TERMINATION_LOG}, where it exists.",
     ),
 ]
+ScenarioFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar=SCENARIO_FILE_VARIABLE,
+        show_default=False,
+        help="The mounted ConfigMap entry that spec.scenario.configMapRef names: JSON, or JSON compressed by "
+        "gzip. spec.scenario.sha256 is that of the entry as it is, compressed or not.",
+    ),
+]
+MostSegments = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        envvar=MOST_SEGMENTS_VARIABLE,
+        show_default=False,
+        help="Cut the video into at most so many segments, if the manifest does not say less.",
+    ),
+]
+GoOn = Annotated[
+    bool,
+    typer.Option(
+        "--go-on",
+        envvar=GO_ON_VARIABLE,
+        help="If one short segment, of the video at spec.output, is all there is to render, do so and merge.",
+    ),
+]
 
 
 @app.command(
@@ -119,34 +147,9 @@ Examples:
 def plan(
     job: Job = None,
     work: Work = None,
-    scenario_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar=SCENARIO_FILE_VARIABLE,
-            show_default=False,
-            help="The mounted ConfigMap entry that spec.scenario.configMapRef names: JSON, or JSON compressed by "
-            "gzip. spec.scenario.sha256 is that of the entry as it is, compressed or not.",
-        ),
-    ] = None,
-    most_segments: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            envvar=MOST_SEGMENTS_VARIABLE,
-            show_default=False,
-            help="Cut the video into at most so many segments, if the manifest does not say less.",
-        ),
-    ] = None,
-    go_on: Annotated[
-        bool,
-        typer.Option(
-            "--go-on",
-            envvar=GO_ON_VARIABLE,
-            help="If one short segment, of the video at spec.output, is all there is to render, do so and merge.",
-        ),
-    ] = False,
+    scenario_file: ScenarioFile = None,
+    most_segments: MostSegments = None,
+    go_on: GoOn = False,
     progress_port: Port = PROGRESS_PORT,
     report: Log = None,
 ) -> None:
