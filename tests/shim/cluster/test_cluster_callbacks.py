@@ -13,7 +13,7 @@ import pytest
 from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, LEASES, RENDER_JOBS
-from ecg_cluster.errors import Changed
+from ecg_cluster.errors import Changed, NotFound
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.backends.cluster.store import JobCache
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
@@ -252,7 +252,15 @@ async def test_an_end_without_answer_when_the_replica_was_killed_is_told_again_u
 
 @on_a_loop
 async def test_only_one_of_two_replicas_tells_and_the_other_takes_over_at_once_when_it_stops(place: Place) -> None:
+    async def is_led() -> bool:
+        try:
+            lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
+        except NotFound:
+            return False
+        return bool(lease["spec"].get("holderIdentity"))
+
     async with place, place.replica() as one:
+        await place.until_true(is_led)  # by the first one, before there is another
         async with place.replica() as two:
             first = await place.post(two)
             await place.succeeds(first)
