@@ -85,7 +85,7 @@ class Supervisor:
         database, slots = self._context.database, self._context.settings.max_concurrent
         while not self._closing and len(self.runs) < slots + LOOK_AHEAD and self._admitted < slots:
             job = await database.quick(jobs.next_job, list(self.runs))
-            if job is None:
+            if job is None or self._closing:  # closed meanwhile, nobody would wait for it
                 break
             self._take(job)
         wait: float | None = await database.quick(jobs.seconds_to_retry)
