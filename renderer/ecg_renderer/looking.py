@@ -36,7 +36,6 @@ ALONG_SECONDS = 10.0
 # What a plan looks for what moves out of the picture: a hundred captions or more.
 AHEAD_SECONDS = 5.0
 SHOWN_PER_KIND = 3
-_ASKED_AGAIN, _AGAIN_SECONDS = 20, 0.1
 OUTSIDE = "outside the picture"
 # Raise when a scenario is looked at otherwise than before.
 _SCHEMA = 1
@@ -165,23 +164,14 @@ async def _ask_fonts(page: Page, request: Json) -> Json:
         document = await page.send("DOM.getDocument", {"depth": 0})
         root = {"nodeId": document["root"]["nodeId"], "selector": "#ecg-fonts > span"}
         nodes = (await page.send("DOM.querySelectorAll", root))["nodeIds"]
-        names = await _fonts_of(page, nodes)
-        for _ in range(_ASKED_AGAIN):
-            if all(name for place, name in enumerate(names) if place % 3):  # the probes, which have letters
-                break
-            await asyncio.sleep(_AGAIN_SECONDS)  # a busy browser has not laid them out yet
-            names = await _fonts_of(page, nodes)
+        answers = await asyncio.gather(*(page.send("CSS.getPlatformFontsForNode", {"nodeId": node}) for node in nodes))
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(ALONG_SECONDS):
                 await asyncio.gather(page.send("CSS.disable"), page.send("DOM.disable"))
                 await page.evaluate("() => ecg.forgetFonts()")
+    names = [_by_use(answer["fonts"]) for answer in answers]
     return {"missing": missing, "fonts": [names[place : place + 3] for place in range(0, len(names), 3)]}
-
-
-async def _fonts_of(page: Page, nodes: Sequence[int]) -> list[list[str]]:
-    answers = await asyncio.gather(*(page.send("CSS.getPlatformFontsForNode", {"nodeId": node}) for node in nodes))
-    return [_by_use(answer["fonts"]) for answer in answers]
 
 
 def _by_use(fonts: Iterable[Json]) -> list[str]:

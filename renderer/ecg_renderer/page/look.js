@@ -100,6 +100,7 @@ export async function askFonts({ fonts, uses }) {
     );
   }
   document.body.append(page);
+  page.getBoundingClientRect(); // lays it out: of what is not, Chromium tells no fonts
   return uses.map(({ text, families, weight }) => withoutFont(text, families.length ? cssList(families) : 'serif', weight));
 }
 

@@ -249,6 +249,9 @@ def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
     assert plan["looked_at_seconds"] == 1
     assert any('"No Such Family", which is not here' in line for line in warnings), warnings
     assert any("leaves the picture" in line for line in warnings)
+    run = ["run", manifest, "--cells", tmp_path / "others", "--capture", "canvas", "--json"]
+    told = ecg_render(*run, cwd=tmp_path).json["warnings"]  # on a page that shows only what is in the canvas
+    assert any('"No Such Family", which is not here' in line for line in told), told
     blind = ecg_render("plan", manifest, "--cells", tmp_path / "cells", "--no-browser", "--json", cwd=tmp_path)
     assert "looked_at_seconds" not in blind.json
     assert not any("leaves the picture" in line for line in blind.json["warnings"])
