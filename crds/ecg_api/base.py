@@ -17,7 +17,7 @@ class ApiModel(BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
         extra="forbid",
-        defer_build=True,
+        defer_build=True,  # a command uses few of all models
         frozen=True,
         allow_inf_nan=False,
     )

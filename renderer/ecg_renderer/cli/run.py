@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -226,11 +227,17 @@ def burn(
     over a line where it has none. Prints the path of the result, then those of
     its renditions.
     """
-    from ecg_renderer.cli.requests import as_given, burn_request
+    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also or [])):
+        from ecg_renderer.cli.requests import burn_request
 
-    with ending(as_json=as_json, after_interruption=GO_ON, words=lambda text: as_given(text, also or [])):
         began = time.monotonic()
         request = burn_request(
             video, captions, look, assignments or [], output=output, also=also or [], live=live, cells=cells
         )
         render(request, began, progress=progress, as_json=as_json, quiet=quiet)
+
+
+def _as_given(also: list[str], message: str) -> str:
+    from ecg_renderer.cli.requests import as_given
+
+    return as_given(message, also)
