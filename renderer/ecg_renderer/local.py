@@ -27,10 +27,9 @@ from ecg_renderer.event_stream import Publish, live_folder, nobody, watched
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import merge
 from ecg_renderer.media.verify import Verified
-from ecg_renderer.metering import MemoryMeter, RenderMeter, keep_freed_memory
+from ecg_renderer.metering import MemoryMeter, Observer, ProgressReport, RenderMeter, Stage, keep_freed_memory
 from ecg_renderer.planning import alike
 from ecg_renderer.preparation import PreparedJob, prepare_job, same_source
-from ecg_renderer.progress import Observer, ProgressReport, Stage
 from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import RunRequest
 from ecg_renderer.results import (

@@ -1,4 +1,4 @@
-"""How far a render is, while it goes on, and what it took: time, and memory of all its processes together."""
+"""How far a render is, for a terminal, a log or a status; and what it took: time, and memory of all its processes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import asyncio
 import ctypes
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ecg_api.rendering import StreamingStatistics
 from ecg_api.status import MemoryTrend
@@ -18,10 +21,90 @@ from ecg_common.children import tree_memory
 from ecg_renderer.capture.patches import CaptureStatistics
 from ecg_renderer.capture.ways import CaptureChoice
 from ecg_renderer.model import MEGABYTE
-from ecg_renderer.progress import Observer, ProgressReport, Speedometer, Stage
 
 if TYPE_CHECKING:
     from ecg_renderer.frames import FrameQueue
+
+WINDOW_SECONDS = 10.0
+
+
+class Stage(StrEnum):
+    """What a render is doing."""
+
+    PLANNING = "planning"
+    STARTING = "starting"
+    RENDERING = "rendering"
+    MERGING = "merging"
+
+
+@dataclass(frozen=True)
+class ProgressReport:
+    """A moment of a render; frames count over the whole output, seconds are None while unknown.
+
+    `queued_frames` are caption pictures that wait for FFmpeg.
+    """
+
+    stage: Stage
+    frames_done: int = 0
+    frames_total: int = 0
+    frames_per_second: float | None = None
+    eta_seconds: float | None = None
+    encoder: str = ""
+    capture: str = ""
+    segment: int = 0
+    segments: int = 0
+    queued_frames: int = 0
+
+    @property
+    def percent(self) -> int:
+        """Share of frames done, 0 to 100."""
+        return 100 * self.frames_done // self.frames_total if self.frames_total else 0
+
+
+class Observer(Protocol):
+    """Is told about progress and about what a person should know; must return quickly."""
+
+    def report(self, progress: ProgressReport) -> None:
+        """Take a report; they come a few times a second."""
+
+    def warn(self, text: str) -> None:
+        """Take a warning, once each."""
+
+
+class SilentObserver:
+    """Nobody looks."""
+
+    def report(self, progress: ProgressReport) -> None:
+        """Ignore the report."""
+
+    def warn(self, text: str) -> None:
+        """Ignore the warning."""
+
+
+class Speedometer:
+    """Frames per second over the last seconds, and the time that the rest will take.
+
+    Attributes:
+        done: frames, as last noted.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._marks: deque[tuple[float, int]] = deque()
+        self.done = 0
+
+    def note(self, frames_done: int) -> tuple[float | None, float | None]:
+        """Note how many frames are done; return frames per second and seconds to go, None while unknown."""
+        now = time.monotonic()
+        self.done = frames_done
+        self._marks.append((now, frames_done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > WINDOW_SECONDS:
+            self._marks.popleft()
+        then, done_then = self._marks[0]
+        if now <= then or frames_done <= done_then:
+            return None, None
+        speed = (frames_done - done_then) / (now - then)
+        return speed, (self._total - frames_done) / speed
 
 
 class RenderMeter:

@@ -12,8 +12,8 @@ from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.local import run_job
+from ecg_renderer.metering import Observer, SilentObserver
 from ecg_renderer.model import SelfCheck
-from ecg_renderer.progress import Observer, SilentObserver
 from ecg_renderer.request import RunRequest, Settings
 
 SETTINGS = Settings(selfcheck=SelfCheck.NEVER)

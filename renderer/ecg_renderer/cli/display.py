@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import typer
 
 from ecg_api.rendering import MessageLine, ProgressLine
-from ecg_renderer.progress import Observer, ProgressReport, SilentObserver, Stage
+from ecg_renderer.metering import Observer, ProgressReport, SilentObserver, Stage
 
 STAGES = {
     Stage.PLANNING: "Planning",

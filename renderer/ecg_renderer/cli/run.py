@@ -134,7 +134,7 @@ async def _run(request: RunRequest, display: Display) -> RenderResult:
 
     from ecg_renderer.browser import BrowserLauncher
     from ecg_renderer.errors import plain_failures
-    from ecg_renderer.progress import ProgressReport, Stage
+    from ecg_renderer.metering import ProgressReport, Stage
 
     launcher = BrowserLauncher()
     launcher.warm()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from ecg_api.status import ReplicaStatus
 from ecg_common.lock import open_locked, remove_abandoned
@@ -18,6 +19,22 @@ from ecg_renderer.errors import RenderError, ResourceError, SourceMissing, Stora
 from ecg_renderer.storage.base import TransferProgress, below, refusal
 
 _IDENTITY_EDGE_BYTES = 1 << 20
+
+
+def file_uri_path(uri: str) -> Path:
+    """Return the path that a file:// URI names. Raises StorageError where that is none of this machine."""
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise StorageError(
+            f"{uri} names the host {parts.netloc!r}, but file:// reads this machine only.",
+            hint="Write three slashes before an absolute path (file:///videos/a.mp4), "
+            "and a plain path for a relative one.",
+        )
+    # `?` and `#` mean nothing in a file's name on disk: they belong to the path.
+    path = unquote(uri.split("://", 1)[1].removeprefix(parts.netloc))
+    if not path.startswith("/") or "\0" in path:
+        raise StorageError(f"{uri} holds no absolute path.", hint="Write file:///videos/a.mp4.")
+    return Path(path)
 
 
 class FileStorage:

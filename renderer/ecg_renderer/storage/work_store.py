@@ -18,8 +18,7 @@ from typing import Protocol, TypeVar
 
 from ecg_renderer.errors import StorageError, plain_failures
 from ecg_renderer.storage.base import TransferProgress, in_thread, printable, refusal
-from ecg_renderer.storage.local import FileStorage
-from ecg_renderer.storage.open import open_storage
+from ecg_renderer.storage.local import FileStorage, file_uri_path
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _UNFINISHED = ".unfinished-"
@@ -87,12 +86,12 @@ def open_work_store(uri: str) -> WorkStore:
         from ecg_renderer.storage.s3 import S3WorkStore
 
         return S3WorkStore(uri)
-    storage = open_storage(uri, Path.cwd()) if uri.lower().startswith("file://") else None
-    if not isinstance(storage, FileStorage):
+    if not uri.lower().startswith("file://"):
         raise StorageError(f"Work files cannot be kept in {printable(uri)}.", hint="Use s3:// or file://.")
-    if storage.path == Path(storage.path.anchor):
+    folder = FileStorage(file_uri_path(uri)).path
+    if folder == Path(folder.anchor):
         raise StorageError(f"{uri} is the whole disk, not a folder on it.", hint="Write file:///folder.")
-    return FolderWorkStore(storage.path)
+    return FolderWorkStore(folder)
 
 
 def checked_name(name: str) -> str:

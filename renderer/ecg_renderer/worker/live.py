@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from ecg_api.plan import SegmentPlan
 from ecg_api.pods import PodProgress
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.metering import MemoryMeter, RenderMeter
-from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.metering import MemoryMeter, ProgressReport, RenderMeter, Stage
 
 if TYPE_CHECKING:
     from ecg_renderer.frames import QueueStatistics

@@ -23,7 +23,7 @@ from ecg_api.status import OutputStatus, RenditionStatus
 from ecg_renderer.errors import ManifestError, PiecesGone, RenderError
 from ecg_renderer.media.arguments import CellFiles
 from ecg_renderer.media.merge import MergeResult, merge
-from ecg_renderer.progress import Stage
+from ecg_renderer.metering import Stage
 from ecg_renderer.results import MAIN, failed, result_of, soft_subtitles, uncopied, write_captions, write_subtitles
 from ecg_renderer.storage import CellStore, Storage, Work, open_storage
 from ecg_renderer.worker.live import UPLOADING, Live

@@ -25,10 +25,9 @@ from ecg_common.children import tree_memory
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import PiecesGone, RenderError
 from ecg_renderer.media.encoder import EncoderChoice
-from ecg_renderer.metering import MemoryMeter, RenderMeter, keep_freed_memory
+from ecg_renderer.metering import MemoryMeter, RenderMeter, Stage, keep_freed_memory
 from ecg_renderer.model import MEGABYTE
 from ecg_renderer.planning import alike
-from ecg_renderer.progress import Stage
 from ecg_renderer.rendering import Part, Surroundings, render
 from ecg_renderer.request import Settings
 from ecg_renderer.storage import Cell, CellStore, Found, Work, told_again

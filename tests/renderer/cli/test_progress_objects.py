@@ -10,7 +10,7 @@ from typing import Any
 import command_line
 from command_line import ecg_render, scenario, workplace
 from ecg_renderer.cli.display import ObjectDisplay
-from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.metering import ProgressReport, Stage
 
 FIELDS = {
     "event", "stage", "framesDone", "framesTotal", "percent", "framesPerSecond", "etaSeconds", "encoder", "capture",

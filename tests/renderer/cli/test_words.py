@@ -12,8 +12,8 @@ from ecg_renderer.cli.ending import failure_of, failure_text
 from ecg_renderer.cli.requests import frame_range
 from ecg_renderer.cli.words import length, size_words
 from ecg_renderer.errors import FfmpegError, OptionsError, RenderError, ScenarioError
+from ecg_renderer.metering import ProgressReport, Stage
 from ecg_renderer.model import FrameRange
-from ecg_renderer.progress import ProgressReport, Stage
 
 
 def rendering(done: int, total: int = 900) -> ProgressReport:

@@ -14,7 +14,7 @@ from captions import render_job, talk
 from clips import Clip, counter, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_common.children import tree_memory
-from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.metering import ProgressReport, Stage
 from ecg_renderer.request import Settings
 from renders import SETTINGS, rendered
 

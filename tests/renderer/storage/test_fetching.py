@@ -16,7 +16,7 @@ import pytest
 from captions import render_job, talk
 from clips import Clip, counter
 from ecg_renderer.errors import Cancelled, OptionsError, ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.progress import ProgressReport, SilentObserver, Stage
+from ecg_renderer.metering import ProgressReport, SilentObserver, Stage
 from ecg_renderer.storage import UrlPolicy, open_storage, opened_source, web
 from renders import rendered
 

@@ -13,7 +13,7 @@ from command_line import ecg_render
 from ecg_api.pods import MergeReport, PodProgress, decode_report
 from ecg_api.status import OutputStatus
 from ecg_renderer.errors import ManifestError
-from ecg_renderer.progress import ProgressReport, Stage
+from ecg_renderer.metering import ProgressReport, Stage
 from ecg_renderer.worker.live import Live, progress_line, served
 from ecg_renderer.worker.pod import (
     leave_report,
