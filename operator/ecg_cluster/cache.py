@@ -90,16 +90,19 @@ class Cache(Generic[V]):
 
     def learn(self, obj: dict[str, Any]) -> bool:
         """Take in an object from a list, an event or an answer; tell whether it was news."""
-        meta = obj["metadata"]
-        known = self._records.get((meta.get("namespace", ""), meta["name"]))
-        if meta["uid"] in self._deleted or (known is not None and known.version >= int(meta["resourceVersion"])):
-            return False
-        record = self._read(obj)
+        record = None if self.knows(obj) else self._read(obj)
         if record is None:
             return False
+        known = self._records.get((record.namespace, record.name))
         self._put(record, known)
         self._news(record, known)
         return True
+
+    def knows(self, obj: dict[str, Any]) -> bool:
+        """Tell whether this version of an object, a newer one, or its end was taken in; also for other threads."""
+        meta = obj["metadata"]
+        known = self._records.get((meta.get("namespace", ""), meta["name"]))
+        return meta["uid"] in self._deleted or (known is not None and known.version >= int(meta["resourceVersion"]))
 
     def forget(self, obj: dict[str, Any]) -> None:
         """Take in that an object is gone; a list that was asked for before does not bring it back."""

@@ -92,7 +92,9 @@ class Operator:
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
         self.reflectors = self._reflectors()
-        self.kopf = RenderJobWatch(configuration, settings.namespaces, self.world.render_job_event)
+        self.kopf = RenderJobWatch(
+            configuration, settings.namespaces, self.world.render_job_event, self.world.render_jobs.knows
+        )
         self.reconciler = self._reconciler()
         self._lag = LoopLag()
         self.health = Health(self.world, self.reflectors, self.leader, self._lag)

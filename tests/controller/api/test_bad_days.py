@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 
 from control_plane import ControlPlane
+from ecg_cluster.client import load_connection
+from ecg_operator.handlers import RenderJobWatch
 from fake_kubelet import FakeKubelet
 from faulty_api import FaultyApi
 from operators import Site, condition, finished, of, on_a_loop, render_job
@@ -60,6 +62,34 @@ async def test_versions_that_are_too_old(plane: ControlPlane, kubelet: FakeKubel
         await apply_and_wait(site)
         assert api.expired < 6
     assert pods_of(kubelet, namespace) == {"plan": 3, "segments": 9, "merge": 3}
+
+
+@on_a_loop
+async def test_kopf_is_given_only_what_the_lists_have_not_told(plane: ControlPlane, namespace: str) -> None:
+    told: list[tuple[str | None, str]] = []
+    async with Site(plane.kubeconfig, namespace) as site:
+        await site.apply(render_job("known", suspend=True))
+        await site.apply(render_job("not-known", suspend=True))
+        known = (await site.get("known"))["metadata"]["uid"]
+        watch = RenderJobWatch(
+            await load_connection(str(plane.kubeconfig)),
+            [namespace],
+            lambda kind, obj: told.append((kind, obj["metadata"]["name"])),
+            knows=lambda obj: obj["metadata"]["uid"] == known,
+        )
+        watching = asyncio.create_task(watch.run())
+
+        async def heard(count: int) -> bool:
+            return len(told) >= count
+
+        try:
+            await site.until_true(lambda: heard(1))
+            await site.change("known", priority=3)
+            await site.until_true(lambda: heard(2))
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+    assert told == [(None, "not-known"), ("MODIFIED", "known")]
 
 
 @on_a_loop
