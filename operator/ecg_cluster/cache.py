@@ -72,9 +72,9 @@ class Cache(Generic[V]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def records(self) -> list[Record[V]]:
-        """Return all records."""
-        return list(self._records.values())
+    def records(self, namespace: str | None = None) -> list[Record[V]]:
+        """Return all records, or those of a namespace."""
+        return [record for record in self._records.values() if namespace in (None, record.namespace)]
 
     def get(self, namespace: str, name: str) -> Record[V] | None:
         """Return one record."""

@@ -33,6 +33,8 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 LIVE_SECONDS = 90.0
 """With nothing heard for so long, not even a bookmark, what is known is old."""
+RESYNC_SPREAD = 0.8
+"""The earliest that there may be a new list, as a share of the time that is set."""
 LONGEST_STRETCH = 0.01
 """Seconds of work without giving others their turn."""
 
@@ -100,7 +102,7 @@ class Reflector:
         self._listed = listed
         self._gate = gate or asyncio.Semaphore(1)
         self._version: int | None = None
-        self._listed_at = 0.0
+        self._resync_at = 0.0
         self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
 
@@ -160,10 +162,11 @@ class Reflector:
             if not following:
                 break
             params["continue"] = following
-        async for record in in_turns(self._cache.records()):
-            if self.source.namespace in (None, record.namespace):
-                self._cache.remove_if_missing(record, there, version)
-        self._version, self._listed_at = version, time.monotonic()
+        async for record in in_turns(self._cache.records(self.source.namespace)):
+            self._cache.remove_if_missing(record, there, version)
+        # Not all of many sources at the same moment.
+        resync = self._resync_seconds * random.uniform(RESYNC_SPREAD, 1)  # noqa: S311 - spreads load, no secret
+        self._version, self._resync_at = version, time.monotonic() + resync
         if self.synced.is_set():
             self._listed(self.source.namespace)
         self.synced.set()
@@ -195,7 +198,7 @@ class Reflector:
         self.problem = ""
 
     def _until_resync(self) -> float:
-        return max(0.0, self._listed_at + self._resync_seconds - time.monotonic())
+        return max(0.0, self._resync_at - time.monotonic())
 
     def _resync_is_due(self) -> bool:
         return self._until_resync() <= 0

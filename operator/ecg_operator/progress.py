@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,8 +63,10 @@ class ProgressPoller:
         """Ask all running pods every `poll_seconds`, for ever."""
         timeout = httpx.Timeout(ANSWER_SECONDS)
         limits = httpx.Limits(max_connections=AT_A_TIME, max_keepalive_connections=0)
-        # No proxy from the environment: pods are reached directly or not at all.
-        async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        # No proxy from the environment: pods are reached directly or not at all. And no authorities, which take a third
+        # of a second to load, while nothing else gets its turn: pods speak plain HTTP.
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, verify=bare) as client:
             while True:
                 started = self._clock()
                 await self.poll(client)

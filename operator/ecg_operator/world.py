@@ -104,8 +104,8 @@ class World:
 
         So a wake-up that was lost, for whatever reason, is not lost for long.
         """
-        for record in self.render_jobs.records():
-            if namespace in (None, record.namespace) and not isinstance(record.value, FinishedJob):
+        for record in self.render_jobs.records(namespace):
+            if not isinstance(record.value, FinishedJob):
                 self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
 
     def _changed(self, key: Key) -> None:
