@@ -113,7 +113,8 @@ class Retry(ManifestModel):
         ge=0,
         le=100,
         description="Lost nodes and evictions that a job survives; they do not count as tries, and a node that is "
-        "lost with several pods counts once.",
+        "lost with several pods counts once. Too many cost renditions of another size, where these lost pods, before "
+        "they end the job.",
     )
     on_demand_after: int = Field(
         default=2,

@@ -229,6 +229,9 @@ class LostPod(StatusModel):
 
     pod: str = Field(description="Its name.")
     node: str = Field(default="", description="Where it was; empty: it had no node yet.")
+    take: int = Field(
+        default=0, ge=0, description="Which of takes its segment was of; 0 also for pods that plan or merge."
+    )
 
 
 class TakeNotes(StatusModel):

@@ -12,7 +12,7 @@ from ecg_api.conditions import ConditionStatus, ConditionType, Reason, set_condi
 from ecg_api.names import Role, child_name
 from ecg_api.ranges import format_ranges, parse_ranges
 from ecg_api.renderjob import RenderJob, RenderJobSpec
-from ecg_api.status import RenderJobStatus, Run
+from ecg_api.status import LostPod, RenderJobStatus, Run
 from ecg_operator.manifests import Owner
 from ecg_operator.model import Action, EventNote, JobView, Observation, PodView
 from ecg_operator.policy import Policy
@@ -97,12 +97,8 @@ class Draft:
 
     @property
     def disruptions(self) -> int:
-        """How often Kubernetes took pods away; a node that is lost with all its pods counts once."""
-        losses = Counter((lost.node or lost.pod, lost.pod.rpartition("-")[0]) for lost in self.run.disrupted)
-        most: dict[str, int] = {}
-        for (node, _), count in losses.items():
-            most[node] = max(most.get(node, 0), count)
-        return sum(most.values())
+        """How often Kubernetes took pods away, of whatever size."""
+        return times(self.run.disrupted)
 
     @property
     def stage(self) -> Role:
@@ -180,3 +176,11 @@ class Draft:
         if left > 0:
             self.look_again(left)
         return left <= 0
+
+
+def times(losses: Iterable[LostPod]) -> int:
+    """Return how often pods were taken away; a node that is lost with all its pods counts once."""
+    most: dict[str, int] = {}
+    for (node, _), count in Counter((lost.node or lost.pod, lost.pod.rpartition("-")[0]) for lost in losses).items():
+        most[node] = max(most.get(node, 0), count)
+    return sum(most.values())

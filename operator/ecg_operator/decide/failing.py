@@ -6,7 +6,7 @@ The reasons, in the order in which they are looked for:
 1. a pod failed in a way that would repeat      at once, whatever the Job controller does
 2. a pod failed too often                       retry.perSegment
 3. the Job controller gave up                   in words of the pod that failed, or its own
-4. too many disruptions                         retry.disruptions
+4. too many disruptions                         retry.disruptions; 1 to 4 cost a size alone if they hit no other
 5. too late                                     deadlines
 
 Why a pod failed:
@@ -30,7 +30,7 @@ from ecg_api.names import SIGTERM_EXIT_CODE, Role
 from ecg_api.renditions import content_of
 from ecg_api.status import RenditionStatus
 from ecg_operator.decide.children import failed, out_of_time, reported_failure, running, segment_of, succeeded
-from ecg_operator.decide.draft import SOON, Draft
+from ecg_operator.decide.draft import SOON, Draft, times
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure, stage_of
 from ecg_operator.decide.harvest import next_round, settle_all
 from ecg_operator.manifests import memory_limit
@@ -93,11 +93,11 @@ def _from_children(draft: Draft, job: JobView) -> Ending | None:
         take = draft.take_of(found[0].segment) if job.role is Role.SEGMENTS else 0
         if not take or take in draft.run.given_up:
             return found
-        _give_up_size(draft, job, take, found[0])
+        _give_up_size(draft, take, found[0])
     return None
 
 
-def _give_up_size(draft: Draft, job: JobView, take: int, found: Failure) -> None:
+def _give_up_size(draft: Draft, take: int, found: Failure) -> None:
     """List what is made of a size as failed with `found`; everything else is still made."""
     lost = [one for place, one in enumerate(draft.spec.renditions) if place in draft.run.takes[take].renditions]
     outputs = [RenditionStatus(name=one.title, content=content_of(one), uri=one.uri, failure=found) for one in lost]
@@ -192,16 +192,26 @@ def _exhausted(draft: Draft, pod: PodView, count: int) -> Ending:
 
 
 def _disruptions(draft: Draft) -> Ending | None:
-    count, limit = draft.disruptions, draft.spec.retry.disruptions
+    """Return why the job cannot go on; sizes that lost pods are given up by themselves if the rest was not too often.
+
+    Of a size of which all is there, or nothing is wanted any more, no loss counts.
+    """
+    limit = draft.spec.retry.disruptions
+    wanted = {0, *(draft.take_of(segment) for segment in draft.missing)}
+    losses = [lost for lost in draft.run.disrupted if lost.take in wanted]
+    count = times(losses)
     if count <= limit:
         return None
-    pods = len(draft.run.disrupted)
     message = (
-        f"Kubernetes took pods away {count} times (lost nodes, evictions; {pods} pods); "
+        f"Kubernetes took pods away {count} times (lost nodes, evictions; {len(losses)} pods); "
         f"spec.retry.disruptions allows {limit}."
     )
-    hint = "Render on nodes that stay, or allow more."
-    return failure(FailureCode.SYSTEM_RESOURCE_ERROR, message, hint), Reason.DISRUPTIONS_EXHAUSTED
+    found = failure(FailureCode.SYSTEM_RESOURCE_ERROR, message, "Render on nodes that stay, or allow more.")
+    if times(lost for lost in losses if not lost.take) > limit:
+        return found, Reason.DISRUPTIONS_EXHAUSTED
+    for take in sorted({lost.take for lost in losses if lost.take}):
+        _give_up_size(draft, take, found)
+    return None
 
 
 def _deadlines(draft: Draft) -> Ending | None:

@@ -7,7 +7,7 @@ from ecg_api.names import Role
 from ecg_api.pods import FailureReport, PlanReport, PodProgress, SegmentReport, decode_report
 from ecg_api.rational import rate_words
 from ecg_api.status import Cost, LostPod, Progress, RenderMetrics, SegmentCounts, Usage
-from ecg_operator.decide.children import ended, failed, has_gone_on, seconds, succeeded
+from ecg_operator.decide.children import ended, failed, has_gone_on, seconds, segment_of, succeeded
 from ecg_operator.decide.draft import Draft
 from ecg_operator.model import PodView
 from ecg_operator.prices import pod_micros
@@ -135,8 +135,12 @@ def _take_disruptions(draft: Draft) -> None:
         of_old_round = pod.role is Role.SEGMENTS and pod.round != draft.run.round
         if pod.role is Role.CLEAN or of_old_round or not pod.disrupted or succeeded(pod):
             continue
+        segment = segment_of(draft, pod)
+        if draft.run.takes and pod.role is Role.SEGMENTS and segment is None:
+            continue  # its Job, which knows what size it was of, is not seen yet, or gone
         if all(pod.name != lost.pod for lost in draft.run.disrupted):
-            draft.note(disrupted=[*draft.run.disrupted, LostPod(pod=pod.name, node=pod.node)])
+            lost = LostPod(pod=pod.name, node=pod.node, take=draft.take_of(segment))
+            draft.note(disrupted=[*draft.run.disrupted, lost])
             where = f" from node {pod.node}" if pod.node else ""
             why = f" ({pod.said})" if pod.said else ""
             message = f"Kubernetes took pod {pod.name}{where}{why}; that does not count as a try."

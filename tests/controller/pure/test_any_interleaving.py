@@ -38,6 +38,10 @@ def segment_two_is_broken_and_another_fails_once(role: Role, segment: int | None
     return Fate("fatal", 2) if segment == 2 else Fate(seconds=8 if role is Role.SEGMENTS else 3)
 
 
+def segment_two_always_loses_its_node(role: Role, segment: int | None, attempt: int) -> Fate:
+    return Fate("disrupted", 1) if segment == 2 else Fate(seconds=8 if role is Role.SEGMENTS else 3)
+
+
 def plan_is_broken(role: Role, segment: int | None, attempt: int) -> Fate:
     return Fate("fatal") if role is Role.PLAN else Fate()
 
@@ -154,14 +158,16 @@ def test_an_output_whose_report_was_lost_is_made_again_from_what_is_in_storage(s
         assert_clean_end(world)
 
 
-@pytest.mark.parametrize("fates", [segment_two_never_works, segment_two_is_broken_and_another_fails_once])
+@pytest.mark.parametrize(
+    "fates",
+    [segment_two_never_works, segment_two_is_broken_and_another_fails_once, segment_two_always_loses_its_node],
+)
 @pytest.mark.parametrize(("lag", "crashes"), [(0, 0.0), (3, 0.3)])
 def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(fates: Fates, lag: int, crashes: float) -> None:
     renditions = [{"uri": "s3://videos/tall.mp4"}, {"uri": "s3://videos/wide.mp4"}]
+    spec = {"renditions": renditions, "retry": {"disruptions": 2, "onDemandAfter": 99}}
     for seed in SEEDS[:4]:
-        world = World(
-            seed, fates, segments=6, takes=(2, 3, 1), lag=lag, crashes=crashes, spec={"renditions": renditions}
-        )
+        world = World(seed, fates, segments=6, takes=(2, 3, 1), lag=lag, crashes=crashes, spec=spec)
         world.run()
         assert (world.status.phase, world.status.reason) == (Phase.FAILED, "RenditionFailed"), f"seed {seed}"
         assert world.rendered >= {0, 1, 5}

@@ -10,6 +10,7 @@ import pytest
 from ecg_api.failures import Failure, FailureCode
 from ecg_api.names import Role
 from ecg_api.pods import FailureReport, MergeReport
+from ecg_api.running import Retry
 from ecg_api.status import OutputStatus, Phase, RenderJobStatus, RenditionStatus, TakeNotes, WorkFilesState
 from ecg_operator.model import CreateJob, DeleteJob, Observation, PodView
 from observations import (
@@ -118,6 +119,71 @@ def test_it_has_the_same_tries_as_any_segment(tries: int) -> None:
     status = decided(replace(start, pods=(*start.pods, *more))).status
     assert bool(failures(status)) is (tries == 3)
     assert status.phase is Phase.RENDERING
+
+
+def taken(segment: int, times: int = 1, node: str = "spot") -> tuple[PodView, ...]:
+    """Pods of a segment that Kubernetes took away, each from a node of its own."""
+    return tuple(
+        ended_pod(Role.SEGMENTS, "", segment, tag=f"t{n}", exit_code=143, disrupted=True, node=f"{node}-{segment}-{n}")
+        for n in range(times)
+    )
+
+
+def losing(*lost: PodView, disruptions: int, start: Observation | None = None) -> Observation:
+    """With `lost` besides the pods that run, or in place of those of `start`."""
+    start = start or rendering()
+    assert start.job is not None
+    spec = start.job.spec.model_copy(update={"retry": Retry(disruptions=disruptions, on_demand_after=99)})
+    return replace(start, job=start.job.model_copy(update={"spec": spec}), pods=(*start.pods, *lost))
+
+
+TALL, SQUARE = {"tall.mp4", "tall.mov"}, {"square.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "lost", "missing"),
+    [
+        (1, taken(4), set()),
+        (1, taken(4, 2), SQUARE),
+        (3, (*taken(2, 2), *taken(3, 2)), TALL),
+        (1, (*taken(2), *taken(4)), TALL | SQUARE),
+        (2, (*taken(0, 2), *taken(4)), SQUARE),
+        (1, (*taken(0, 2), *taken(4)), None),
+        (1, taken(1, 2), None),
+        (0, (*taken(4), ended_pod(Role.PLAN, "", tag="lost", exit_code=143, disrupted=True, node="spot")), None),
+        (0, (*taken(4), ended_pod(Role.MERGE, "", exit_code=143, disrupted=True, node="spot")), None),
+    ],
+)
+def test_too_many_disruptions_cost_the_sizes_that_they_hit_before_they_end_the_job(
+    limit: int, lost: tuple[PodView, ...], missing: set[str] | None
+) -> None:
+    """The main video's own, those of the plan and of the merge end it; None: they did."""
+    decision = decided(losing(*lost, disruptions=limit))
+    status = decision.status
+    if missing is None:
+        assert (status.phase, status.reason) == (Phase.FAILED, "DisruptionsExhausted")
+        return
+    assert (status.phase, set(failures(status)), status.failure) == (Phase.RENDERING, missing, None)
+    for said in failures(status).values():
+        assert said.startswith(f"Kubernetes took pods away {len(lost)} times")
+    again = decided(later(losing(*lost, disruptions=limit), 3))
+    assert (again.events, again.actions) == ((), ())
+
+
+def test_what_hit_a_size_that_is_all_there_or_given_up_does_not_count_any_more() -> None:
+    there = rendering(s4=done(4))
+    assert not failures(decided(losing(*taken(4, 9), *taken(2), disruptions=1, start=there)).status)
+    given_up = later(losing(*taken(4, 2), disruptions=1), 1)
+    more = replace(given_up, pods=(*given_up.pods, *taken(4, 9, "other"), *taken(0)))
+    status = decided(more).status
+    assert (status.phase, set(failures(status))) == (Phase.RENDERING, SQUARE)
+
+
+def test_a_disruption_counts_once_it_is_known_which_size_it_hit() -> None:
+    start = losing(*taken(4), disruptions=0)
+    behind = decided(replace(start, jobs=start.jobs[:1])).status
+    assert behind.run is not None and behind.run.disrupted == [] and behind.phase is Phase.RENDERING
+    assert set(failures(decided(start).status)) == SQUARE
 
 
 def test_a_segment_of_the_main_video_still_ends_the_job() -> None:
