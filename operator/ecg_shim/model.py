@@ -7,7 +7,7 @@ POST /render -> Submission -> Backend ─> JobState -> GET status
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,11 @@ LONGEST_NOTE = 1000
 
 if TYPE_CHECKING:
     from ecg_shim.snapshot import Snapshot
+
+
+def below(base: str, path: str) -> str:
+    """Return the address of one of the service's paths, where the service is known at the address `base`."""
+    return f"{base.rstrip('/')}{path}"
 
 
 def download_path(job_id: str, name: str = "") -> str:
@@ -180,6 +185,16 @@ class JobState:
     live: bool = False
     warnings: tuple[str, ...] = ()
 
+    def told_at(self, base: str) -> JobState:
+        """Return the state for who knows the service at `base`: files here are told below it; with "" as they are."""
+        if not base:
+            return self
+        output = self.output
+        if output is not None and output.path is not None:
+            output = replace(output, url=below(base, download_path(self.job_id)))
+        outputs = (one if "://" in one.uri else told_under(base, self.job_id, one) for one in self.outputs)
+        return replace(self, output=output, outputs=tuple(outputs))
+
     def noted(self, message: str) -> str:
         """Return what is told of a job: `message`, and of a finished one what to look at, as far as there is room."""
         said = "; ".join(self.warnings) if self.status is JobStatus.COMPLETED else ""
@@ -277,6 +292,14 @@ class Backend(Protocol):
 
     def health(self) -> Mapping[str, Any]:
         """Return what /health says about this backend: `healthy` (bool), `problems`, gpu and streaming blocks."""
+
+
+def told_under(base: str, job_id: str, result: RenditionStatus) -> RenditionStatus:
+    """Return a result under an address of the service at `base`; as it is if that is empty, or if it failed."""
+    if not base or result.failure:
+        return result
+    path = download_path(job_id, "" if result.name == "main" else result.name)
+    return result.model_copy(update={"url": below(base, path)})
 
 
 def told_output(output: RenditionStatus) -> dict[str, Any]:

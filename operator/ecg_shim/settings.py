@@ -130,8 +130,9 @@ class Settings:
     )  # fmt: skip
     public_url: str = variable(
         "ECG_PUBLIC_URL", address("http", "https"), "",
-        "Address under which browsers reach this service; download addresses begin with it, and last. Empty: host and "
-        "port, and videos in a bucket are told by an address that was signed once, which ends with its credentials.",
+        "Address under which browsers reach this service; download addresses begin with it, and last. Empty: the "
+        "address that was asked, in callbacks host and port, and videos in a bucket are told by an address that was "
+        "signed once, which ends with its credentials.",
     )  # fmt: skip
     cdn_url: str = variable(
         "CDN_BASE_URL", address("http", "https"), "",

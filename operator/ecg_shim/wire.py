@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from ecg_shim.model import JobState, JobStatus, QueueState, live_path, told_output
+from ecg_shim.model import JobState, JobStatus, QueueState, below, live_path, told_output
 
 JOB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=-]{0,127}$"
 
@@ -75,7 +75,8 @@ class StatusReply(Reply):
 
     @classmethod
     def of(cls, state: JobState, base: str = "") -> StatusReply:
-        """Return the reply for a job; `base` is the service's own address."""
+        """Return the reply for a job to who knows the service at the address `base`."""
+        state = state.told_at(base)
         failure, output, metrics = state.failure, state.output, state.metrics
         return cls(
             job_id=state.job_id,
@@ -94,7 +95,7 @@ class StatusReply(Reply):
             memory_peak_mb=metrics.memory_peak_mb,
             memory_trend=metrics.memory_trend,
             outputs=[told_output(output) for output in state.outputs],
-            live_url=f"{base.rstrip('/')}{live_path(state.job_id)}" if state.live else None,
+            live_url=below(base, live_path(state.job_id)) if state.live else None,
         )
 
 
@@ -108,7 +109,7 @@ class JobReply(StatusReply):
 
     @classmethod
     def of(cls, state: JobState, base: str = "") -> JobReply:
-        """Return the entry for a job; `base` is the service's own address."""
+        """Return the entry for a job to who knows the service at the address `base`."""
         reply = StatusReply.of(state, base).model_dump()
         return cls(
             **reply,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ecg_api.status import RenditionStatus
 from ecg_common.profiles import StorageProfile, profiles
-from ecg_shim.model import Output, download_path
+from ecg_shim.model import Output, below, download_path
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class SignedOutput(Output):
         """Return the video under an address of the service at `public_url`; as it is if that is empty."""
         if not public_url:
             return self
-        return replace(self, url=f"{public_url.rstrip('/')}{download_path(job_id)}", signed=self.url)
+        return replace(self, url=below(public_url, download_path(job_id)), signed=self.url)
 
 
 def signed_result(result: RenditionStatus) -> Output:
@@ -45,14 +45,6 @@ def signed_result(result: RenditionStatus) -> Output:
     if result.uri.startswith("s3://") and (not url or "Signature=" in url or "/download/" in url):
         return SignedOutput(url, result.size_bytes, 0.0, uri=result.uri, signed=url)
     return Output(url, result.size_bytes, 0.0)
-
-
-def told_under(public_url: str, job_id: str, result: RenditionStatus) -> RenditionStatus:
-    """Return a result under an address of the service at `public_url`; as it is if that is empty, or if it failed."""
-    if not public_url or result.failure:
-        return result
-    path = download_path(job_id, "" if result.name == "main" else result.name)
-    return result.model_copy(update={"url": f"{public_url.rstrip('/')}{path}"})
 
 
 def where(job_id: str, suffix: str, bucket: str, storage: str) -> str:

@@ -53,7 +53,11 @@ def job_routes(services: Services) -> APIRouter:
 
 
 def _base(services: Services, request: Request) -> str:
-    """Return the address under which the service is known."""
+    """Return the address at which the service is known to who asks: ECG_PUBLIC_URL, else the one that was asked.
+
+    What a client says of itself (Host) is told to nobody but this client: replies are not stored, and callbacks, which
+    nobody has asked for, name the address where the service listens. A service for one machine has checked it (Guard).
+    """
     return services.settings.public_url or str(request.base_url)
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from ecg_api.status import RenditionStatus
 from ecg_shim.model import JobStatus, Output
+from ecg_shim.relay.payloads import payload
 from shim_memory import finished
 
 PATH = "/api/render/done/download"
@@ -31,6 +33,41 @@ def test_the_whole_video_comes_as_video_mp4_and_names_its_length(downloads):
     assert answer.headers["content-length"] == str(len(VIDEO))
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["content-disposition"] == 'inline; filename="done.mp4"'
+
+
+@pytest.mark.parametrize(
+    ("public", "host", "base"),
+    [
+        ("", "localhost:8090", "http://localhost:8090"),
+        ("", "editor.localhost", "http://editor.localhost"),
+        ("https://render.example/ecg/", "10.0.0.7:8090", "https://render.example/ecg"),
+    ],
+)
+def test_all_that_the_service_hands_out_is_told_under_one_address_of_it(serve, tmp_path, public, host, base):
+    served, video = serve(ECG_PUBLIC_URL=public), tmp_path / "output.mp4"
+    video.write_bytes(VIDEO)
+    state = finished(served.backend, "done", video)
+    there = [("main", str(video)), ("tall.mp4", str(tmp_path / "tall.mp4")), ("far.mov", "s3://videos/far.mov")]
+    outputs = tuple(RenditionStatus(name=name, uri=uri, url=f"https://told.example/{name}") for name, uri in there)
+    served.backend.set("done", status=JobStatus.COMPLETED, output=state.output, outputs=outputs, live=True)
+    told = served.client.get("/api/render/done/status", headers={"Host": host}).json()
+    assert told["download_url"] == f"{base}{PATH}"
+    assert told["live_url"] == f"{base}/api/render/done/live.m3u8"
+    urls = [f"{base}{PATH}", f"{base}{PATH}/tall.mp4", "https://told.example/far.mov"]
+    assert [output["url"] for output in told["outputs"]] == urls
+    (listed,) = served.client.get("/api/render/jobs", headers={"Host": host}).json()["jobs"]
+    assert {name: listed[name] for name in told if name != "message"} == {n: told[n] for n in told if n != "message"}
+
+
+def test_no_client_says_for_others_where_a_video_is(downloads):
+    """A callback, which nobody asks for, names what the service itself says; and no reply is stored on its way."""
+    before = downloads.backend.jobs["done"]
+    told = downloads.client.get("/api/render/done/status", headers={"Host": "evil.localhost"})
+    assert told.headers["cache-control"] == "no-store"
+    assert "evil" in told.json()["download_url"]
+    assert payload(downloads.backend.jobs["done"], 0.0)["download_url"] == before.output.url
+    stranger = downloads.client.get("/api/render/done/status", headers={"Host": "evil.example"})
+    assert stranger.status_code == 403
 
 
 RANGES = {

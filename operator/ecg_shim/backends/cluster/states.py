@@ -31,8 +31,8 @@ from ecg_api.renderjob import API_VERSION, KIND
 from ecg_api.status import CallbackState, CallbackStatus, LiveStatus, Phase
 from ecg_shim.backends.cluster.render_jobs import Job, callback_values
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
-from ecg_shim.backends.storage import SignedOutput, told_under
-from ecg_shim.model import JobState, JobStatus, Output, live_path
+from ecg_shim.backends.storage import SignedOutput
+from ecg_shim.model import JobState, JobStatus, Output, below, live_path, told_under
 from ecg_shim.relay.records import CallbackRecord, RecordState
 
 PLANNING, RENDERING, MERGING = 5, 10, 90
@@ -222,7 +222,7 @@ def _applied(job: Job, condition: Condition, callback: CallbackStatus | None = N
 
 def live_status(job: Job, public_url: str) -> dict[str, Any] | None:
     """Return where a job can be watched, to be applied to its status; None if that says so, or nobody can."""
-    url = f"{public_url.rstrip('/')}{live_path(job.job_id)}"
+    url = below(public_url, live_path(job.job_id))
     if not public_url or not job.live_uri or job.finished or job.live_url == url:
         return None
     return {

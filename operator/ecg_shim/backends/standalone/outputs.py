@@ -9,8 +9,8 @@ from urllib.parse import quote
 from ecg_api.status import RenditionStatus
 from ecg_shim.backends.standalone.settings import S3Target, StandaloneSettings
 from ecg_shim.backends.standalone.workspace import Workspace
-from ecg_shim.backends.storage import Presigner, SignedOutput, signed_result, told_under, where
-from ecg_shim.model import Output, download_path
+from ecg_shim.backends.storage import Presigner, SignedOutput, signed_result, where
+from ecg_shim.model import Output, below, download_path, told_under
 
 
 class Outputs(Protocol):
@@ -44,7 +44,7 @@ class FolderOutputs:
 
     def __init__(self, workspace: Workspace, public_url: str) -> None:
         self._workspace = workspace
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
 
     def target(self, job_id: str, suffix: str, storage: str = "") -> str:
         """Return the path of the video."""
@@ -55,7 +55,7 @@ class FolderOutputs:
         path = Path(location)
         if not path.is_file():
             return None
-        return Output(f"{self._public_url}{download_path(job_id)}", size_bytes, seconds, path)
+        return Output(below(self._public_url, download_path(job_id)), size_bytes, seconds, path)
 
     def listed(self, job_id: str, result: RenditionStatus) -> RenditionStatus:
         """Return a result with its address on the service's download page."""
