@@ -49,7 +49,7 @@ def read_manifest(
     """Read the manifest at `path`, or from standard input for "-".
 
     `assignments` look like `spec.options.quality=80`; `values` are set after them, by their path, as they are;
-    `renditions` are added to those of the manifest.
+    `renditions` are put before those of the manifest, so that messages about one can tell whose it is.
     Raises ManifestError, which names the place in the file, or OptionsError if only options are out of range.
     """
     name = "standard input" if path == STDIN else path
@@ -59,8 +59,7 @@ def read_manifest(
             data = set_path(_mapping(data), assignment)
         for keys, value in (values or {}).items():
             _put(data, keys, value)
-        for rendition in renditions:
-            _append(data, ("spec", "renditions"), dict(rendition))
+        _put_first(data, ("spec", "renditions"), [dict(rendition) for rendition in renditions])
         job = settled(parse_render_job(data), profiles)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems
@@ -252,12 +251,14 @@ def _mapping(data: object) -> dict[str, Any]:
     raise ManifestProblems(["manifest: must be a mapping with apiVersion, kind, metadata and spec"])
 
 
-def _append(data: object, keys: tuple[str, ...], value: object) -> None:
+def _put_first(data: object, keys: tuple[str, ...], values: list[dict[str, Any]]) -> None:
+    if not values:
+        return
     parent = _parent(data, keys)
     there = parent.get(keys[-1]) or []
     if not isinstance(there, list):
         raise ManifestProblems([f"{'.'.join(keys)}: must be a list"])
-    parent[keys[-1]] = [*there, value]
+    parent[keys[-1]] = [*values, *there]
 
 
 def _put(data: object, keys: tuple[str, ...], value: str) -> None:

@@ -131,15 +131,22 @@ def burn_request(
     return RunRequest(job, Path.cwd(), Settings.from_environment(), (cells or default_cells()).absolute())
 
 
+def named_by_also(message: str, also: Sequence[str]) -> str:
+    """Return a message that calls renditions what `--also` did, and those of the manifest by their number in it."""
+
+    def named(field: re.Match[str]) -> str:
+        number = int(field[1]) - len(also)
+        if number >= 0:
+            return field[0].replace(f"[{field[1]}]", f"[{number}]", 1)
+        its = f"the {field[3]} of " if field[3] else ""
+        return f"{its}--also {_said(also[number])}{': ' if field[2] else ''}"
+
+    return _ALSO_FIELD.sub(named, message)
+
+
 def as_given(message: str, also: Sequence[str]) -> str:
     """Return a message about the manifest of `burn_request` in the words of its command line."""
-    texts = {str(number): _said(text) for number, text in enumerate(also)}
-
-    def of_also(field: re.Match[str]) -> str:
-        its = f"the {field[3]} of " if field[3] else ""
-        return f"{its}--also {texts.get(field[1], field[1])}{': ' if field[2] else ''}"
-
-    message = _ALSO_FIELD.sub(of_also, message)
+    message = named_by_also(message, also)
     for pattern, given in _GIVEN:
         message = pattern.sub(given, message)
     return message

@@ -85,7 +85,7 @@ def run(
     path, then those of its renditions. A result gets its name when it is complete
     and checked. If a rendition fails, the others are made all the same.
     """
-    with ending(as_json=as_json, after_interruption=GO_ON):
+    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_named_by_also, also or [])):
         from ecg_renderer.cli.requests import run_request
 
         began = time.monotonic()
@@ -102,6 +102,12 @@ def run(
             stages=stages,
         )
         render(request, began, progress=progress, as_json=as_json, quiet=quiet)
+
+
+def _named_by_also(also: list[str], message: str) -> str:
+    from ecg_renderer.cli.requests import named_by_also
+
+    return named_by_also(message, also)
 
 
 def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json: bool, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import ecg_render, files, workplace
+from ecg_renderer.cli.requests import named_by_also
 
 
 def test_more_results_are_made_and_listed(tmp_path: Path) -> None:
@@ -34,9 +35,10 @@ def test_a_size_that_is_impossible_is_refused_with_its_field(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("also", "words"),
     [
-        ("out/a.mkv", "uri ends in none of"),
-        ("out/a.mp4:10x10", "is below 64"),
-        ("captions=out/a.mp4", "captions alone need an alpha channel"),
+        ("out/a.mkv", "--also out/a.mkv ends in none of"),
+        ("out/a.mp4:10x64", "--also out/a.mp4:10x64: width: 10 is below 64"),
+        ("out/a.mp4:64x9999", "--also out/a.mp4:64x9999: height: 9999 is above"),
+        ("captions=out/a.mp4", "--also captions=out/a.mp4: captions alone need an alpha channel"),
         ("out/captioned.mp4", "where spec.output is written too"),
         ("", "names no file"),
     ],
@@ -46,7 +48,14 @@ def test_what_cannot_be_made_is_refused_before_anything_is_rendered(tmp_path: Pa
     ended = ecg_render("run", "job.yaml", "--also", also, cwd=tmp_path)
     assert ended.code in (64, 68)
     assert words in ended.err
+    assert "renditions" not in ended.err
     assert files(tmp_path) == before
+
+
+def test_what_the_manifest_and_what_also_asked_for_is_told_apart() -> None:
+    said = "Set spec.renditions[0].width. spec: renditions[1].uri: no. spec.renditions[2].height: 1. renditions[3]: x"
+    named = "Set the width of --also a.mp4:1x1. --also b.mkv: no. spec.renditions[0].height: 1. renditions[1]: x"
+    assert named_by_also(said, ["a.mp4:1x1", "b.mkv"]) == named
 
 
 def test_the_plan_lists_what_will_be_made(tmp_path: Path) -> None:
