@@ -20,7 +20,7 @@ from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.planning import output_size
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario, canonical_hash
-from ecg_renderer.storage import FolderStorage, Storage, open_result
+from ecg_renderer.storage import FolderStorage, Storage, open_result, open_storage
 from ecg_renderer.subtitles import written_subtitles
 
 MAIN = "main"
@@ -91,15 +91,21 @@ def _size(options: Options, source: SourceFacts) -> tuple[int, int]:
 def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: str) -> None:
     """Prove that every rendition can be written, and leave no trace.
 
-    Raises StorageError and its kin, ManifestError for two at one place, OptionsError for a size that is impossible.
+    Raises StorageError and its kin, ManifestError for two at one place or one in a folder that another is, and
+    OptionsError for a size that is impossible.
     """
     names = {open_result(job.spec.output.uri, base).name: "spec.output"}
+    if job.spec.live is not None and job.spec.live.uri:
+        names[open_storage(job.spec.live.uri, base).name] = "spec.live"
     for number, rendition in enumerate(job.spec.renditions):
         place, field = open_result(rendition.uri, base), f"spec.renditions[{number}]"
-        if place.name in names:
+        there = next((name for name in names if _is_one_place(name, place.name)), None)
+        if there is not None:
+            whole = f"is {there}: a folder of pictures is replaced as a whole"
+            too = "is written too" if there == place.name else whole
             raise ManifestError(
-                f"{field}.uri is {place.name}, where {names[place.name]} is written too.",
-                hint="Give each result an address of its own.",
+                f"{field}.uri is {place.name}, where {names[there]} {too}.",
+                hint="Give each result a place of its own, and a folder of pictures nothing else.",
             )
         names[place.name] = field
         try:
@@ -111,6 +117,12 @@ def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: s
             error.message = f"{field}: {error.message}"
             error.args = (error.message,)
             raise
+
+
+def _is_one_place(one: str, other: str) -> bool:
+    """Tell whether two names of places are of one, or of a folder and what is in it."""
+    in_folder = (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
+    return in_folder or one.rstrip("/") == other.rstrip("/")
 
 
 def _key(job: RenderJob, place: Storage | FolderStorage) -> str:

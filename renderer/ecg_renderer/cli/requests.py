@@ -34,6 +34,7 @@ _GIVEN = [
     for pattern, given in (
         (rf"\bSet (?:spec\.)?{_OPTION} to (?=\w)", r"Give --set spec.options.\1="),
         (rf"(?<![\w./-])(?<!--set )(?:spec\.)?{_OPTION}", r"--set spec.options.\1"),
+        (r"--also, with spec\.renditions, ", "--also "),
         (r"(?<![\w./-])spec\.source(?:\.uri)?\b", "VIDEO"),
         (r"(?<![\w./-])spec\.scenario\.look\b", "--look"),
         (r"(?<![\w./-])spec\.scenario(?:\.uri)?\b", "CAPTIONS"),
@@ -81,7 +82,9 @@ def _rendition(text: str) -> dict[str, Any]:
     if not match:
         raise OptionsError(f"--also {_said(text)!r} names no file.", hint="Write it as vertical.mp4:1080x1920.")
     size = {"width": int(match["width"]), "height": int(match["height"])} if match["width"] else {}
-    place = _located(match["path"]) + ("/" if match["path"].endswith("/") and "://" not in match["path"] else "")
+    place = _located(match["path"])
+    if match["path"].endswith("/") and "://" not in match["path"]:
+        place = place.rstrip("/") + "/"
     return {"uri": place, **({"content": match["content"]} if match["content"] else {}), **size}
 
 
@@ -141,6 +144,7 @@ def named_by_also(message: str, also: Sequence[str]) -> str:
         its = f"the {field[3]} of " if field[3] else ""
         return f"{its}--also {_said(also[number])}{': ' if field[2] else ''}"
 
+    message = re.sub(r"(?<![\w./-])spec\.renditions: has", "--also, with spec.renditions, has", message)
     return _ALSO_FIELD.sub(named, message)
 
 

@@ -135,7 +135,7 @@ class OutputFile:
         """Make the temporary file, and the directories above it; write a little to prove that it works."""
         try:
             self._refuse_destination()
-            self._make_directories()
+            self._made = _make_directories(self.destination.parent)
             self._take()
             self._prove_writable()
         except OSError as error:
@@ -180,16 +180,6 @@ class OutputFile:
                 hint="Name another file: the source is never overwritten.",
             )
 
-    def _make_directories(self) -> None:
-        missing = []
-        directory = self.destination.parent
-        while not directory.exists():
-            missing.append(directory)
-            directory = directory.parent
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            self._made.append(path)
-
     def _take(self) -> None:
         self._lock = open_locked(self.path)
         if self._lock is None:
@@ -223,10 +213,28 @@ class OutputFile:
             os.close(self._lock)
             self._lock = None
         if not self._committed:
-            for directory in reversed(self._made):
-                with contextlib.suppress(OSError):  # not empty: somebody else uses it already
-                    directory.rmdir()
+            _remove_directories(self._made)
         self._made = []
+
+
+def _make_directories(directory: Path) -> list[Path]:
+    """Make a directory and those above it; return those that were missing, the uppermost first. Raises OSError."""
+    missing = [one for one in (directory, *directory.parents) if not one.exists()][::-1]
+    made: list[Path] = []
+    try:
+        for path in missing:
+            path.mkdir(exist_ok=True)
+            made.append(path)
+    except OSError:
+        _remove_directories(made)
+        raise
+    return missing
+
+
+def _remove_directories(made: list[Path]) -> None:
+    for directory in reversed(made):
+        with contextlib.suppress(OSError):  # not empty: somebody else uses it already
+            directory.rmdir()
 
 
 def check_writable(destination: Path, *, source: str = "", needed_bytes: int = 0) -> None:
@@ -269,7 +277,7 @@ class FolderStorage:
     @property
     def name(self) -> str:
         """The absolute path, with a slash at its end."""
-        return f"{self.path}/"
+        return os.path.join(self.path, "")  # noqa: PTH118 - Path has no slash at its end
 
     def public_url(self, base: str | None, presign_seconds: int) -> str | None:
         """Return None: a folder has no address of its own."""
@@ -285,14 +293,16 @@ class FolderOutput:
 
     def __init__(self, destination: Path, key: str) -> None:
         self.destination = destination
-        self.path = destination.with_name(f".ecg-render-{destination.name}-{key[:_KEY_LENGTH]}.part")
+        self.path = destination.parent / f".ecg-render-{destination.name}-{key[:_KEY_LENGTH]}.part"
         self._lock: int | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
         """Make the temporary folder, empty; refuse a destination that holds anything but an earlier result."""
         try:
             self._refuse_destination()
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._made = _make_directories(self.destination.parent)
+            self.path.mkdir(exist_ok=True)
             self._lock = open_locked(self.path / _LOCK)
             if self._lock is None:
                 raise StorageError(
@@ -316,6 +326,7 @@ class FolderOutput:
         """Put the folder under its final name, in place of an earlier result, and return that name with a slash."""
         old = self.path.with_suffix(".old")
         try:
+            self._refuse_destination()  # somebody may have put something there meanwhile
             (self.path / _LOCK).unlink()
             if self.destination.exists():
                 self.destination.rename(old)
@@ -324,6 +335,7 @@ class FolderOutput:
             if old.exists() and not self.destination.exists():
                 old.rename(self.destination)
             raise refusal(error, "write", self.destination) from error
+        self._made = []
         shutil.rmtree(old, ignore_errors=True)
         return f"{self.destination}/"
 
@@ -346,3 +358,5 @@ class FolderOutput:
             with suppress(OSError):
                 os.close(self._lock)
             self._lock = None
+        _remove_directories(self._made)
+        self._made = []

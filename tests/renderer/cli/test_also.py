@@ -40,6 +40,9 @@ def test_a_size_that_is_impossible_is_refused_with_its_field(tmp_path: Path) -> 
         ("out/a.mp4:64x9999", "--also out/a.mp4:64x9999: height: 9999 is above"),
         ("captions=out/a.mp4", "--also captions=out/a.mp4: captions alone need an alpha channel"),
         ("out/captioned.mp4", "where spec.output is written too"),
+        ("out/", "captioned.mp4: a folder of pictures is replaced as a whole"),
+        ("out/captioned.mp4/", "captioned.mp4: a folder of pictures is replaced as a whole"),
+        ("/", "--also / is /, where spec.output is"),
         ("", "names no file"),
     ],
 )

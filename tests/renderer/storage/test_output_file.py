@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ecg_renderer.errors import ResourceError, StorageError
-from ecg_renderer.storage import OutputFile, check_writable, open_storage
+from ecg_renderer.storage import OutputFile, check_writable, open_result, open_storage
 
 
 def names(directory: Path) -> list[str]:
@@ -48,6 +48,35 @@ def test_an_output_that_is_not_committed_leaves_nothing_behind(
         render()
 
     assert names(tmp_path) == []
+
+
+def test_a_folder_of_pictures_that_is_not_committed_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = open_result("new/deeper/pictures/", tmp_path)
+    with folder.output("key") as output:
+        (output.path / "captions-000000.png").write_bytes(b"half")
+    assert names(tmp_path) == []
+    with folder.output("key") as output:
+        (output.path / "captions-000000.png").write_bytes(b"done")
+        assert output.commit() == folder.name == f"{tmp_path}/new/deeper/pictures/"
+    assert names(tmp_path / "new" / "deeper") == ["pictures"]
+    assert names(tmp_path / "new" / "deeper" / "pictures") == ["captions-000000.png"]
+
+
+def test_what_somebody_puts_into_a_folder_of_pictures_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with open_result("pictures/", tmp_path).output("key") as output:
+        (tmp_path / "pictures" / "notes.txt").write_text("mine")
+        with pytest.raises(StorageError, match=r"holds notes\.txt, which no render wrote"):
+            output.commit()
+    assert names(tmp_path) == ["pictures"]
+    assert names(tmp_path / "pictures") == ["notes.txt"]
+
+
+def test_the_root_is_no_folder_for_pictures(tmp_path: Path) -> None:
+    root = open_result("/", tmp_path)
+    assert root.name == "/"
+    with pytest.raises(StorageError, match="which no render wrote"), root.output("key"):
+        pass
 
 
 def test_a_committed_output_keeps_the_directories_that_were_made_for_it(tmp_path: Path) -> None:
