@@ -19,6 +19,9 @@ MARKER = "ECG_TEST_SESSION"
 SHARED_MEMORY = Path("/dev/shm")
 OUR_PREFIX = "ecg-"
 
+# Processes that all tests share; they end with this one.
+kept: set[int] = set()
+
 # Python's own helper of multiprocessing lives until the interpreter that started it ends.
 KEPT_BY_PYTHON = "multiprocessing.resource_tracker"
 
@@ -40,6 +43,32 @@ def survivors(session: str) -> set[psutil.Process]:
     found = {process for process in psutil.process_iter() if _carries(process, session)}
     found.update(psutil.Process().children(recursive=True))
     return {process for process in found if _counts(process)}
+
+
+_strangers: set[int] = set()
+
+
+def newcomers(session: str) -> set[psutil.Process]:
+    """Return the session's living processes; look only at those that were not there the last time, or were its own.
+
+    This runs after each test. A process that is a stranger when it is first seen stays one; `survivors` looks anew.
+    """
+    present = set(psutil.pids())
+    _strangers.intersection_update(present)
+    fresh = present - _strangers
+    found = {process for pid in fresh if (process := _ours(pid, session))}
+    _strangers.update(fresh - {process.pid for process in found})
+    return {process for process in found if _counts(process)}
+
+
+def _ours(pid: int, session: str) -> psutil.Process | None:
+    """Return the process if it carries the session's mark, or descends from this one."""
+    try:
+        process = psutil.Process(pid)
+        is_ours = _carries(process, session) or any(parent.pid == os.getpid() for parent in process.parents())
+    except psutil.Error:
+        return None
+    return process if is_ours else None
 
 
 def wait_until_gone(session: str, seconds: float) -> set[psutil.Process]:
@@ -102,7 +131,7 @@ def _carries(process: psutil.Process, session: str) -> bool:
 
 
 def _counts(process: psutil.Process) -> bool:
-    if process.pid == os.getpid():
+    if process.pid == os.getpid() or process.pid in kept:
         return False
     try:
         return process.status() != psutil.STATUS_ZOMBIE and KEPT_BY_PYTHON not in " ".join(process.cmdline())
