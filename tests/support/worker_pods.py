@@ -58,9 +58,8 @@ class Pods:
 
     def run(self, verb: str, **changes: str) -> PodEnd:
         """Run a pod to its end; `changes` are to its environment."""
-        with self.started(verb, **changes) as pod:
-            out, log = pod.communicate(timeout=command_line.SECONDS)
-        return PodEnd(pod.returncode, out, log, decode_report(self._message(verb)))
+        ended = command_line.run_loaded(["worker", verb], self.folder, self._environment(verb, changes))
+        return PodEnd(ended.code, ended.out, ended.err, decode_report(self._message(verb)))
 
     def segment(self, index: int, segments: str = "", **changes: str) -> PodEnd:
         """Run the pod with completion index `index` of a round, by default of one that has all segments."""
@@ -80,12 +79,10 @@ class Pods:
     @contextmanager
     def started(self, verb: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
         """Start a pod, and end it with the block at the latest."""
-        self.scratch.mkdir(exist_ok=True)
-        environment = command_line.environment(self.folder, self.told(verb) | changes)
         pod = subprocess.Popen(
             command_line.command("worker", verb),
             cwd=self.folder,
-            env=environment,
+            env=self._environment(verb, changes),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,6 +92,10 @@ class Pods:
                 yield pod
             finally:
                 pod.kill()
+
+    def _environment(self, verb: str, changes: dict[str, str]) -> dict[str, str]:
+        self.scratch.mkdir(exist_ok=True)
+        return command_line.environment(self.folder, self.told(verb) | changes)
 
     def told(self, verb: str) -> dict[str, str]:
         """Return the environment by which the operator tells a pod what to do."""
