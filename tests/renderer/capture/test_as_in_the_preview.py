@@ -109,10 +109,27 @@ def test_similarity_tells_pictures_apart(plugins_captured: dict[int, Picture]) -
     assert similarity(picture, moved) < CLOSE_ENOUGH
 
 
+@pytest.fixture(scope="module")
+def samples_captured() -> dict[Path, tuple[Film, dict[int, Picture]]]:
+    """Every sample, shown by one browser after the other."""
+    shots = {file: film(SAMPLE_SECONDS, captions=json.loads(file.read_text()), rate=RATE) for file in SAMPLES}
+
+    async def capture() -> dict[Path, tuple[Film, dict[int, Picture]]]:
+        found = {}
+        async with open_way("canvas", shots[SAMPLES[0]]) as opened:
+            for file, shot in shots.items():
+                await opened.show(shot)
+                found[file] = shot, await pictures_of(opened, shot.blocks, shot.whole)
+        return found
+
+    return asyncio.run(capture())
+
+
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
-def test_a_sample_looks_as_in_a_plain_page(file: Path, preview: Preview) -> None:
-    shot = film(SAMPLE_SECONDS, captions=json.loads(file.read_text()), rate=RATE)
-    found = captured(shot)
+def test_a_sample_looks_as_in_a_plain_page(
+    file: Path, preview: Preview, samples_captured: dict[Path, tuple[Film, dict[int, Picture]]]
+) -> None:
+    shot, found = samples_captured[file]
     chosen = [*found][:: max(1, len(found) // 12)]
     assert any(found[frame].any() for frame in chosen)
     for frame, wanted in preview.pictures(shot, chosen).items():

@@ -152,10 +152,19 @@ WRONG_CANVASES = {
 }
 
 
+@pytest.fixture(scope="module")
+def checked_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that keeps that the way which is taken instead is good."""
+    return tmp_path_factory.mktemp("verdicts")
+
+
 @pytest.mark.parametrize(
     ("fault", "conversion"), [*((fault, None) for fault in WRONG_CANVASES), ("draws half transparent", CONVERSION)]
 )
-def test_a_canvas_is_not_taken_that(fault: str, conversion: Conversion | None, shot: Film) -> None:
+def test_a_canvas_is_not_taken_that(
+    fault: str, conversion: Conversion | None, shot: Film, checked_once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(checked_once))
     context = "CanvasRenderingContext2D.prototype"
     script = (
         f"() => {{ const draw = {context}.drawElementImage; {context}.drawElementImage = {WRONG_CANVASES[fault]}; }}"
