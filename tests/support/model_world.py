@@ -13,6 +13,7 @@ from typing import Any
 from ecg_api.conditions import ConditionType, is_true
 from ecg_api.names import Role
 from ecg_api.pods import PodProgress
+from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenderJobStatus
 from ecg_operator.decide import decide
 from ecg_operator.model import (
@@ -60,6 +61,7 @@ class World(ModelCluster):
         self._past: list[tuple[dict[str, JobView], dict[str, PodView]]] = [({}, {})]
         self._seen = self._seen_pods = 0
         self._quiet = False
+        self._parsed: tuple[dict[str, Any], RenderJob] | None = None
 
     def tick(self) -> None:
         """Let a second pass, with a look of the operator or two."""
@@ -123,13 +125,18 @@ class World(ModelCluster):
             created_at=NOW,
             now=self.now,
             status=self.status,
-            job=render_job(**self.spec),
+            job=self._job(),
             deleting=self.deleting,
             jobs=tuple(jobs.values()),
             pods=tuple(pods.values()),
             progress={name: self._progress(pod) for name, pod in pods.items() if pod.phase == "Running"},
             verdict=Verdict(admitted=True, segments=2 + self.now.second % 3),
         )
+
+    def _job(self) -> RenderJob:
+        if self._parsed is None or self._parsed[0] is not self.spec:
+            self._parsed = self.spec, render_job(**self.spec)
+        return self._parsed[1]
 
     def _look_at(self, seen: int) -> int:
         oldest = max(seen, len(self._past) - 1 - self.lag)

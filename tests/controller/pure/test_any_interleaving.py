@@ -19,6 +19,11 @@ from observations import ONE_POD, POLICY
 SEEDS = range(16)
 
 
+def seeds(lag: int, crashes: float) -> range:
+    """Return more seeds where more can happen."""
+    return SEEDS if lag and crashes else SEEDS[:4]
+
+
 def some_fail_once(role: Role, segment: int | None, attempt: int) -> Fate:
     kinds = ("retry", "oom", "killed", "ok")
     return Fate(kinds[(segment or 0) % 4]) if attempt == 0 and role is not Role.CLEAN else Fate()
@@ -89,7 +94,7 @@ ENDS: list[tuple[Fates, Phase]] = [
 def test_the_end_is_the_same_however_late_and_however_often_the_operator_dies(
     fates: Fates, phase: Phase, lag: int, crashes: float
 ) -> None:
-    for seed in SEEDS:
+    for seed in seeds(lag, crashes):
         world = World(seed, fates, lag=lag, crashes=crashes)
         world.run()
         assert world.status.phase is phase, f"seed {seed}: {world.status}"
@@ -102,7 +107,7 @@ def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: st
     def fates(role: Role, segment: int | None, attempt: int) -> Fate:
         return Fate(kind, 8) if role is Role.PLAN and attempt == 0 else Fate(seconds=8)
 
-    for seed in SEEDS:
+    for seed in seeds(lag, crashes):
         world = World(seed, fates, segments=1, lag=lag, crashes=crashes, spec=dict(ONE_POD))
         world.run()
         assert world.status.phase is Phase.SUCCEEDED, f"seed {seed}: {world.status}"
@@ -116,7 +121,7 @@ def test_a_short_video_is_made_by_one_pod_whatever_happens_to_the_first(kind: st
 
 @pytest.mark.parametrize("kind", ["retry", "fatal", "oom", "killed", "disrupted"])
 def test_a_short_video_that_never_works_fails_by_its_segment(kind: str) -> None:
-    for seed in SEEDS:
+    for seed in SEEDS[:8]:
         world = World(seed, lambda *_: Fate(kind, 8), segments=1, spec=dict(ONE_POD))
         world.run()
         assert world.status.phase is Phase.FAILED, f"seed {seed}: {world.status}"
