@@ -12,14 +12,16 @@ run: setup ## render the example (or JOB=path/to/renderjob.yaml); the first time
 	@scripts/footage
 	@$(BIN)/ecg-render run $(JOB)
 
-test: lint ## lint, then all tests that need no Kubernetes (ARGS="-k words" narrows them)
+test: setup-dev ## lint, and all tests that need no Kubernetes (ARGS="-k words" narrows them)
 ifdef ARGS
+	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs 3 test-first test-second test-third
+	@$(MAKE) --no-print-directory --jobs 4 lint test-first test-second test-third
 endif
 
-# Three sessions at once, about as long: none keeps a core busy, each also waits for processes and clocks.
+# Three sessions at once, about as long: none keeps a core busy, each also waits for processes and clocks. mypy, which
+# has one core to itself for half a minute, runs beside them.
 FIRST := $(addprefix tests/renderer/,capture cli origin plugins streaming)
 SECOND := $(addprefix tests/renderer/,nvenc render worker) tests/shim
 test-first:
