@@ -101,17 +101,18 @@ class JobEvents:
             if job.suspended:
                 said = await self._of_workload(namespace, job)
             elif (now - idle_since).total_seconds() >= self._patience:
-                said = await self._of_job(namespace, job, idle_since)
+                had_pods = any(pod.job_uid == job.uid for pod in pods)
+                said = await self._of_job(namespace, job, idle_since if had_pods else None)
             else:
                 continue
             if said:
                 found[job.name] = said
         return found
 
-    async def _of_job(self, namespace: str, job: JobView, since: datetime) -> str:
+    async def _of_job(self, namespace: str, job: JobView, since: datetime | None) -> str:
         found = await self._latest(namespace, f"involvedObject.uid={job.uid},reason=FailedCreate")
         at, said = next(iter(found.values()), ("", ""))
-        if not at or datetime.fromisoformat(at) < since:
+        if not at or (since is not None and datetime.fromisoformat(at) < since):
             return ""  # there were pods afterwards
         said = said.removeprefix("Error creating: ")
         return re.sub(r'^pods "[^"]*"', "pods", said)  # each try has a name of its own

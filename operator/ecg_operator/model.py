@@ -36,7 +36,7 @@ class PodView:
         cpu_millis: CPU that it asks for, in thousandths.
         disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
         deleting: somebody deleted the pod; it may still run.
-        gone_by: when a pod that is deleted should have ended (its deletionTimestamp, grace period included).
+        gone_by: when a pod that is deleted should have ended, grace period included, by our own clock.
     """
 
     name: str

@@ -221,10 +221,10 @@ def _pause_of(departed: Departed, error: ApiError) -> float | None:
 
 def _lets_others_go_first(observation: Observation) -> bool:
     """Tell whether a new job that has to wait need not be told so yet."""
-    age = (observation.now - observation.created_at).total_seconds()
+    age = (observation.now - observation.created_at).total_seconds()  # negative where the API server's clock is ahead
     job, verdict = observation.job, observation.verdict
     waits = job is not None and not verdict.admitted and not (job.spec.suspend or job.spec.cancel)
-    return waits and not observation.status.conditions and not observation.deleting and age < QUEUE_NOTICE_SECONDS
+    return waits and not observation.status.conditions and not observation.deleting and 0 <= age < QUEUE_NOTICE_SECONDS
 
 
 def _stored(status: RenderJobStatus) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from sys import intern
 from typing import Any, ClassVar, Literal, cast
 
@@ -140,8 +140,8 @@ def read_whole(obj: Json, storage: StorageProfiles = NO_PROFILES) -> RenderJobVi
     )
 
 
-def read_job(obj: Json) -> Record[JobView] | None:
-    """Return the record of a child Job; None for a Job that is not one of ours."""
+def read_job(obj: Json, now: datetime) -> Record[JobView] | None:
+    """Return the record of a child Job, first seen `now`; None for a Job that is not one of ours."""
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     key, role = _key_and_role(meta)
     if key is None or role is None:
@@ -155,7 +155,7 @@ def read_job(obj: Json) -> Record[JobView] | None:
         uid=meta["uid"],
         role=role,
         round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
-        created_at=_time(meta["creationTimestamp"]),
+        created_at=min(_time(meta["creationTimestamp"]), now),
         segments=tuple(sorted(parse_ranges(annotations.get(SEGMENTS_ANNOTATION, "")))),
         parallelism=int(spec.get("parallelism", 1)),
         active=int(status.get("active", 0)),
@@ -172,8 +172,11 @@ def read_job(obj: Json) -> Record[JobView] | None:
     return _record(obj, key, view, _owner(meta))
 
 
-def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | None:
-    """Return the record of a pod of a child Job; None for any other pod."""
+def read_pod(obj: Json, now: datetime, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | None:
+    """Return the record of a pod of a child Job, first seen `now`; None for any other pod.
+
+    By when it should be gone is reckoned from `now`: the API server that stamped the deletion may have another clock.
+    """
     meta, status = obj["metadata"], obj.get("status") or {}
     key, role = _key_and_role(meta)
     if key is None or role is None:
@@ -195,7 +198,7 @@ def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | N
         round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
         index=None if index is None or role is not Role.SEGMENTS else int(index),
         phase=cast(Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"], phase),
-        created_at=_time(meta["creationTimestamp"]),
+        created_at=min(_time(meta["creationTimestamp"]), now),
         started_at=_time_or_none(terminated.get("startedAt") or running.get("startedAt")),
         finished_at=_time_or_none(finished),
         exit_code=terminated.get("exitCode"),
@@ -207,7 +210,7 @@ def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | N
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         disrupted=disrupted,
         deleting="deletionTimestamp" in meta,
-        gone_by=_time_or_none(meta.get("deletionTimestamp")),
+        gone_by=_gone_by(meta, now),
         ip=status.get("podIP", ""),
         node=(obj.get("spec") or {}).get("nodeName", ""),
         gpus=int(_asked(obj.get("spec") or {}, "limits").get(gpu_resource, 0)),
@@ -215,6 +218,12 @@ def read_pod(obj: Json, gpu_resource: str = GPU_RESOURCE) -> Record[PodView] | N
         job_uid=_job_uid(meta),
     )
     return _record(obj, key, view, _owner(meta))
+
+
+def _gone_by(meta: Json, now: datetime) -> datetime | None:
+    if "deletionTimestamp" not in meta:
+        return None
+    return now + timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def millis(quantity: str | int) -> int:

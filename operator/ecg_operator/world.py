@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -62,8 +63,9 @@ class World:
             self._render_job_gone,
             _claimed_outputs,
         )
-        self.jobs: Cache[JobView] = Cache(read_job, self._child_news, self._child_gone)
-        self.pods: Cache[PodView] = Cache(partial(read_pod, gpu_resource=gpu_resource), self._pod_news, self._pod_gone)
+        self.jobs: Cache[JobView] = Cache(self._read_job, self._child_news, self._child_gone)
+        self.pods: Cache[PodView] = Cache(self._read_pod, self._pod_news, self._pod_gone)
+        self._gpu_resource = gpu_resource
         self.departed: dict[Key, Departed] = {}
         self.refusals: dict[str, str] = {}
         self._foreign: dict[Key, dict[str, tuple[JobView, float]]] = {}
@@ -107,6 +109,22 @@ class World:
         for record in self.render_jobs.records(namespace):
             if not isinstance(record.value, FinishedJob):
                 self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
+
+    def _read_job(self, obj: dict[str, Any]) -> Record[JobView] | None:
+        record = read_job(obj, _now())
+        known = self.jobs.get(record.namespace, record.name) if record is not None else None
+        if record is None or known is None or known.uid != record.uid:
+            return record
+        return replace(record, value=replace(record.value, created_at=known.value.created_at))
+
+    def _read_pod(self, obj: dict[str, Any]) -> Record[PodView] | None:
+        record = read_pod(obj, _now(), self._gpu_resource)
+        known = self.pods.get(record.namespace, record.name) if record is not None else None
+        if record is None or known is None or known.uid != record.uid:
+            return record
+        ends = [view.gone_by for view in (known.value, record.value) if view.gone_by is not None]
+        kept = replace(record.value, created_at=known.value.created_at, gone_by=min(ends, default=None))
+        return replace(record, value=kept)
 
     def _changed(self, key: Key) -> None:
         for listener in self._listeners:
@@ -160,6 +178,10 @@ class World:
     def _wake_rivals(self, record: Record[AnyJob]) -> None:
         for other in {other.key for others in self.rivals(record).values() for other in others}:
             self.queue.add(other)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _claimed_outputs(record: Record[AnyJob]) -> list[tuple[str, str]]:

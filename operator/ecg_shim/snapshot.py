@@ -129,7 +129,7 @@ def starts_in(remaining: Iterable[float], waiting: int, slots: int, each: float)
 def _measured(newest: list[JobState]) -> list[float]:
     """Return the seconds that renders took, the oldest first."""
     return [
-        (job.finished_at - job.started_at).total_seconds()
+        max((job.finished_at - job.started_at).total_seconds(), 0.0)  # of two replicas, clocks may be apart
         for job in reversed(newest)
         if job.status is JobStatus.COMPLETED and job.started_at and job.finished_at
     ]

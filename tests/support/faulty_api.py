@@ -13,12 +13,16 @@ import json
 import ssl
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -44,6 +48,8 @@ class FaultyApi:
         repeat: each watch event comes twice.
         expired: watches that start from a version are told that it is too old.
         broken: so many watches of RenderJobs are told, by an event, that the server has failed.
+        clocks: seconds by which the clocks of the API servers that answer here are ahead. Each object is made by one of
+            them, deleted by one, and stamped accordingly; they take turns in answering. Empty: one server, in time.
         requests: all that came by.
         kubeconfig: a file that leads through here.
     """
@@ -54,6 +60,7 @@ class FaultyApi:
         self.repeat = False
         self.expired = 0
         self.broken = 0
+        self.clocks: tuple[float, ...] = ()
         self.requests: list[Request] = []
         config = json.loads(kubeconfig.read_text())
         self._upstream = config["clusters"][0]["cluster"]["server"]
@@ -132,7 +139,10 @@ class FaultyApi:
                     return await self._stream(request, answer)
                 kept = {"Retry-After": answer.headers["Retry-After"]} if "Retry-After" in answer.headers else {}
                 return web.Response(
-                    body=await answer.read(), status=answer.status, content_type="application/json", headers=kept
+                    body=self._stamped(await answer.read()),
+                    status=answer.status,
+                    content_type="application/json",
+                    headers=kept | self._date(),
                 )
         except aiohttp.ClientError:
             if request.transport is not None:
@@ -140,7 +150,7 @@ class FaultyApi:
             raise
 
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response = web.StreamResponse(headers={"Content-Type": "application/json"} | self._date())
         await response.prepare(request)
         task = asyncio.create_task(self._pass_on(answer, response))
         self._watches.add(task)
@@ -159,10 +169,39 @@ class FaultyApi:
                     return
                 await asyncio.sleep(max(0.0, came + self.delay - time.monotonic()))
                 for _ in range(2 if self.repeat else 1):
-                    await response.write(line)
+                    await response.write(self._stamped(line))
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+
+    def _date(self) -> dict[str, str]:
+        if not self.clocks:
+            return {}
+        ahead = self.clocks[len(self.requests) % len(self.clocks)]
+        return {"Date": format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)}
+
+    def _stamped(self, body: bytes) -> bytes:
+        """Return an object, a list or a watch event with the times that the servers' clocks would have given them."""
+        if not self.clocks or not body.startswith(b"{"):
+            return body
+        told = json.loads(body)
+        for obj in told.get("items") or [told.get("object", told)]:
+            _stamp(obj.get("metadata") or {}, self.clocks)
+        return json.dumps(told).encode() + b"\n"
+
+
+def _stamp(meta: dict[str, Any], clocks: tuple[float, ...]) -> None:
+    for event in ("creationTimestamp", "deletionTimestamp"):
+        if meta.get(event):
+            server = zlib.crc32(f"{event} {meta.get('uid')}".encode()) % len(clocks)
+            meta[event] = _later(meta[event], clocks[server])
+    for number, fields in enumerate(meta.get("managedFields") or ()):
+        if fields.get("time"):
+            fields["time"] = _later(fields["time"], clocks[number % len(clocks)])
+
+
+def _later(time: str, seconds: float) -> str:
+    return (datetime.fromisoformat(time) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _read_into(answer: aiohttp.ClientResponse, waiting: asyncio.Queue[tuple[float, bytes]]) -> None:

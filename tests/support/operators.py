@@ -9,6 +9,9 @@ async with Site(plane.kubeconfig, "ns-1") as site:
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +31,8 @@ from ecg_operator.cluster import Cluster
 from ecg_operator.settings import Settings, read_settings
 
 P = ParamSpec("P")
+
+ROOT = Path(__file__).parents[2]
 
 ENVIRONMENT = {
     "RENDERER_IMAGE": "renderer",
@@ -69,6 +74,23 @@ def settings_for(namespace: str, **variables: str) -> Settings:
     """Return settings for one namespace, with further environment variables."""
     settings = read_settings({**ENVIRONMENT, "OPERATOR_NAMESPACES": namespace, **variables})
     return replace(settings, policy=replace(settings.policy, start_seconds=0.5, unseen_seconds=3.0))
+
+
+def start_operator(kubeconfig: Path, namespace: str, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Start an operator for one namespace as a process of its own, with further environment variables."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(ROOT / part) for part in ("operator", "common", "crds")]),
+        "RENDERER_IMAGE": "renderer",
+        "WORK_URI": "s3://work/jobs",
+        "HEALTH_PORT": "0",
+        "LEASE_NAMESPACE": namespace,
+        "LOG_FORMAT": "json",
+        **variables,
+    }
+    command = [sys.executable, "-m", "ecg_operator", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+    with log.open("wb") as sink:
+        return subprocess.Popen(command, env=environment, stderr=sink, stdout=sink)
 
 
 class Site:

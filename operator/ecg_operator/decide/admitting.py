@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ecg_api.conditions import ConditionType, Reason
 from ecg_api.failures import Failure, FailureCode
@@ -101,13 +101,19 @@ def _waits_for_scenario(draft: Draft) -> bool:
     if not problem or draft.status.plan is not None or draft.run.admitted_at is not None:
         return False
     draft.condition(ConditionType.SCHEDULED, "False", Reason.QUEUED, f"spec.scenario.configMapRef: {problem}.")
-    draft.reached(draft.observation.created_at, draft.policy.reference_seconds)
+    draft.reached(_waits_since(draft), draft.policy.reference_seconds)
     return True
 
 
 def _is_young(draft: Draft) -> bool:
-    age = draft.observation.now - draft.observation.created_at
-    return draft.run.admitted_at is None and age < timedelta(seconds=draft.policy.reference_seconds)
+    waited = draft.observation.now - _waits_since(draft)
+    return draft.run.admitted_at is None and waited < timedelta(seconds=draft.policy.reference_seconds)
+
+
+def _waits_since(draft: Draft) -> datetime:
+    """Return since when the job is known to wait, by our own clock: the API server stamps its creation by another."""
+    conditions = draft.status.conditions
+    return next((one.last_transition_time for one in conditions if one.type == ConditionType.SCHEDULED), draft.now)
 
 
 def suspend(draft: Draft) -> bool:

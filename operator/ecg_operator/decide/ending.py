@@ -110,8 +110,9 @@ def _finish(draft: Draft, reason: Reason, message: str) -> None:
     draft.condition(ConditionType.FINISHED, "True", reason, message)
     if is_true(draft.status.conditions, ConditionType.SUSPENDED):
         draft.condition(ConditionType.SUSPENDED, "False", reason, message)
-    draft.change(completion_time=draft.now)
-    draft.note(finished_at=draft.now, held_since=None, waiting_since=None, unseen_since=None, settled=[])
+    ended_at = max(draft.now, draft.status.start_time or draft.now)  # a replica whose clock was ahead may have begun it
+    draft.change(completion_time=ended_at)
+    draft.note(finished_at=ended_at, held_since=None, waiting_since=None, unseen_since=None, settled=[])
     status = draft.status
     if status.progress is not None and status.output is None:
         draft.change(progress=status.progress.model_copy(update={"frames_per_second": 0.0, "eta_seconds": None}))

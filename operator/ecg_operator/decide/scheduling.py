@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ecg_api.conditions import ConditionType, Reason
 from ecg_operator.decide.children import ended, idle, running
 from ecg_operator.decide.draft import Draft
@@ -45,7 +47,7 @@ def _stop_the_clock(draft: Draft, held_back: bool) -> None:
     if held_back and since is None:
         draft.note(held_since=draft.now)
     elif not held_back and since is not None and admitted_at is not None:
-        draft.note(held_since=None, admitted_at=admitted_at + (draft.now - since))
+        draft.note(held_since=None, admitted_at=admitted_at + max(draft.now - since, timedelta()))
 
 
 def _is_said(draft: Draft, wait: Wait) -> bool:

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from control_plane import ControlPlane
 from ecg_cluster.client import LEASES
-from operators import Site, finished, on_a_loop, render_job
-
-ROOT = Path(__file__).parents[3]
-
-
-def start_operator(plane: ControlPlane, namespace: str, log: Path) -> subprocess.Popen[bytes]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join([str(ROOT / part) for part in ("operator", "common", "crds")]),
-        "RENDERER_IMAGE": "renderer",
-        "WORK_URI": "s3://work/jobs",
-        "HEALTH_PORT": "0",
-        "LEASE_NAMESPACE": namespace,
-        "LOG_FORMAT": "json",
-    }
-    command = [sys.executable, "-m", "ecg_operator", "--kubeconfig", str(plane.kubeconfig), "--namespace", namespace]
-    with log.open("wb") as sink:
-        return subprocess.Popen(command, env=environment, stderr=sink, stdout=sink)
+from operators import Site, finished, on_a_loop, render_job, start_operator
 
 
 @on_a_loop
@@ -37,7 +17,7 @@ async def test_a_process_renders_logs_and_gives_its_lease_up_on_sigterm(
     plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    process = start_operator(plane, namespace, log)
+    process = start_operator(plane.kubeconfig, namespace, log)
     try:
         async with Site(plane.kubeconfig, namespace) as site:
             await site.apply(render_job("clip"))

@@ -84,7 +84,7 @@ async def test_replicas_whose_clocks_are_minutes_apart_from_each_other_and_from_
     deadlines = {"activeSeconds": 300, "pendingSeconds": 60}
     async with Site(plane.kubeconfig, namespace) as site:
         for name, offset in (("first", ahead), ("second", -ahead)):
-            for module in ("observe", "act", "reconcile", "events", "warm_places"):
+            for module in ("observe", "act", "reconcile", "events", "warm_places", "world"):
                 monkeypatch.setattr(f"ecg_operator.{module}.datetime", clock_apart(offset))
             acting = await replica(site, name)
             await asyncio.wait_for(acting.operator.working.wait(), 20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +11,12 @@ import pytest
 from ecg_api.names import Role
 from ecg_api.status import StorageStatus
 from ecg_cluster.cache import Key
+from ecg_cluster.queue import KeyedQueue
 from ecg_common.profiles import read_profiles
 from ecg_operator.views import RenderJobView, read_job, read_pod, read_render_job
+from ecg_operator.world import World
 
+NOW = datetime(2026, 1, 31, 13, tzinfo=UTC)
 LABELS = {
     "app.kubernetes.io/managed-by": "ecg-render",
     "render.ecg.dev/job": "clip",
@@ -91,7 +94,7 @@ def container(**state: Any) -> list[dict[str, Any]]:
 
 
 def test_a_new_pod() -> None:
-    record = read_pod(POD)
+    record = read_pod(POD, NOW)
     assert record is not None
     assert (record.key, record.version, record.owner) == (Key("default", "clip"), 4711, "uid-clip")
     view = record.value
@@ -103,8 +106,8 @@ def test_a_new_pod() -> None:
 def test_a_pod_of_somebody_else_is_none_of_ours() -> None:
     foreign = deepcopy(POD)
     foreign["metadata"]["labels"] = {"app": "other"}
-    assert read_pod(foreign) is None
-    assert read_job({**JOB, "metadata": {**JOB["metadata"], "labels": {}}}) is None
+    assert read_pod(foreign, NOW) is None
+    assert read_job({**JOB, "metadata": {**JOB["metadata"], "labels": {}}}, NOW) is None
 
 
 TERMINATED = {
@@ -180,7 +183,7 @@ POD_STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("status", "wanted"), POD_STATES.values(), ids=POD_STATES.keys())
 def test_states_of_a_pod(status: dict[str, Any], wanted: dict[str, Any]) -> None:
-    record = read_pod(pod(**status))
+    record = read_pod(pod(**status), NOW)
     assert record is not None
     assert {name: getattr(record.value, name) for name in wanted} == wanted
 
@@ -188,10 +191,33 @@ def test_states_of_a_pod(status: dict[str, Any], wanted: dict[str, Any]) -> None
 def test_a_pod_being_deleted_knows_by_when_it_should_be_gone() -> None:
     leaving = deepcopy(POD)
     leaving["metadata"] |= {"deletionTimestamp": "2026-01-31T12:01:00Z", "deletionGracePeriodSeconds": 30}
-    record = read_pod(leaving)
+    record = read_pod(leaving, NOW)
     assert record is not None
     assert record.value.deleting
-    assert record.value.gone_by == datetime(2026, 1, 31, 12, 1, tzinfo=UTC)
+    assert record.value.gone_by == NOW + timedelta(seconds=30)
+
+
+def test_a_pod_should_be_gone_by_what_was_reckoned_when_its_deletion_was_first_seen_or_earlier() -> None:
+    world, seen = World(KeyedQueue[Key]()), []
+    for version, grace in enumerate((None, 30, 30, 2)):
+        told = deepcopy(POD)
+        told["metadata"]["resourceVersion"] = str(version)
+        if grace is not None:
+            # Stamped by an API server whose clock is months behind.
+            told["metadata"] |= {"deletionTimestamp": "2026-01-31T12:01:00Z", "deletionGracePeriodSeconds": grace}
+        assert world.pods.learn(told)
+        [record] = world.pods.records()
+        seen.append(record.value.gone_by)
+    assert seen[0] is None
+    assert seen[1] == seen[2]
+    assert [round((one - datetime.now(UTC)).total_seconds()) for one in seen[1:] if one] == [30, 30, 2]
+
+
+def test_what_the_api_server_says_to_come_is_now() -> None:
+    early = datetime(2026, 1, 31, 11, 55, tzinfo=UTC)
+    for record in (read_pod(POD, early), read_job(JOB, early)):
+        assert record is not None
+        assert record.value.created_at == early
 
 
 def job(**status: Any) -> dict[str, Any]:
@@ -199,7 +225,7 @@ def job(**status: Any) -> dict[str, Any]:
 
 
 def test_a_new_job() -> None:
-    record = read_job(JOB)
+    record = read_job(JOB, NOW)
     assert record is not None
     assert record.owner == "u1"
     view = record.value
@@ -228,7 +254,7 @@ JOB_STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("status", "wanted"), JOB_STATES.values(), ids=JOB_STATES.keys())
 def test_states_of_a_job(status: dict[str, Any], wanted: dict[str, Any]) -> None:
-    record = read_job(job(**status))
+    record = read_job(job(**status), NOW)
     assert record is not None
     assert {name: getattr(record.value, name) for name in wanted} == wanted
 
@@ -347,6 +373,6 @@ def test_a_render_job_that_another_controller_manages_is_none_of_ours(
 
 def test_a_pod_holds_as_many_gpus_as_it_has_of_what_the_cluster_calls_one() -> None:
     shared = {"name": "renderer", "resources": {"limits": {"nvidia.com/gpu.shared": "1"}}}
-    record = read_pod({**POD, "spec": {**POD["spec"], "containers": [shared]}}, "nvidia.com/gpu.shared")
+    record = read_pod({**POD, "spec": {**POD["spec"], "containers": [shared]}}, NOW, "nvidia.com/gpu.shared")
     assert record is not None
     assert record.value.gpus == 1

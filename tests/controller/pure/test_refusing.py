@@ -33,7 +33,11 @@ def refused(**fields: Any) -> Observation:
             FailureCode.JOB_ALREADY_EXISTS,
             "spec.renditions[0].uri: RenderJob other is writing to s3://videos/clip.srt",
         ),
-        (refused(scenario_problem="there is no ConfigMap x"), FailureCode.SCENARIO_PARSE_ERROR, "no ConfigMap x"),
+        (
+            later(refused(scenario_problem="there is no ConfigMap x"), 5),
+            FailureCode.SCENARIO_PARSE_ERROR,
+            "no ConfigMap x",
+        ),
         (
             refused(spec={"placement": {"podTemplateOverrides": {"spec": {"hostNetwork": True}}}}),
             FailureCode.VALIDATION_ERROR,
@@ -66,7 +70,7 @@ def test_what_a_suspended_job_lacks_is_looked_at_when_it_goes_on(fields: dict[st
     decision = decided(created)
     assert decision.status.phase is Phase.SUSPENDED
     assert decision.status.failure is None
-    goes_on = later(created, 1, job=render_job(**spec))
+    goes_on = later(created, 5, job=render_job(**spec))
     assert decided(goes_on).status.phase is Phase.FAILED
     mended = later(created, 1, job=render_job(), scenario_problem="", rival="")
     assert decided(mended).status.phase is Phase.PLANNING
@@ -80,13 +84,16 @@ def test_a_job_that_was_suspended_in_the_middle_does_not_go_on_over_another_that
 
 
 def test_a_config_map_that_comes_a_moment_after_its_job_is_waited_for() -> None:
-    early = observed(now=NOW + timedelta(seconds=2), scenario_problem="there is no ConfigMap x in namespace render")
+    # By our own clock: by that of the API server it was created long ago.
+    problem = "there is no ConfigMap x in namespace render"
+    early = observed(created_at=NOW - timedelta(minutes=5), scenario_problem=problem)
     decision = decided(early)
     assert decision.status.phase is Phase.PENDING
     assert condition(decision.status, "Scheduled").message == (
         "spec.scenario.configMapRef: there is no ConfigMap x in namespace render."
     )
-    assert decision.due == 3.0
+    assert decision.due == 5.0
+    assert decided(later(early, 5)).status.phase is Phase.FAILED
     assert decided(later(early, 1, scenario_problem="")).status.phase is Phase.PLANNING
 
 

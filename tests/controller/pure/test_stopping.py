@@ -298,3 +298,5 @@ def test_the_status_says_when_the_job_started_and_when_it_ended() -> None:
     assert again.status.start_time == started.status.start_time
     over = decided(patched(again, cancel=True)).status
     assert over.completion_time == again.now
+    behind = decided(patched(replace(again, now=NOW - timedelta(minutes=5)), cancel=True)).status
+    assert behind.completion_time == behind.start_time, "another replica, with another clock, has begun it"

@@ -235,9 +235,13 @@ async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
     async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
         await eventually(lambda: bool(backend._health.problems))
         assert backend.health()["problems"] == [_nobody(place)]
-        spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}
+        spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}  # another clock
         lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
         await place.cluster.create(LEASES, place.namespace, lease)
+        backend._health._stale_seconds = 0.3
+        await backend._health.look()
+        assert backend.health()["problems"] == []
+        await asyncio.sleep(0.4)
         await backend._health.look()
         assert "has not renewed" in backend.health()["problems"][0]
         renewed = {"spec": {"renewTime": _time()}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from ecg_cluster.client import LEASES, NODES, Json
@@ -23,7 +22,7 @@ class Health:
     Args:
         operator: a connection to the operator's namespace.
         lease: name of the operator's Lease.
-        stale_seconds: after which a Lease that is not renewed belongs to nobody.
+        stale_seconds: a Lease that has been seen unchanged for so long belongs to nobody.
 
     Attributes:
         problems: sentences; empty when all is well.
@@ -37,6 +36,7 @@ class Health:
         self.problems: list[str] = []
         self.gpus: Mapping[str, int] | None = None
         self._nodes_at = float("-inf")
+        self._seen = ("", 0.0)  # the Lease's version, and when it was first seen
 
     async def run(self) -> None:
         """Look again and again."""
@@ -48,7 +48,7 @@ class Health:
         """Look once; what cannot be seen is a problem, never an exception."""
         try:
             lease = await self._operator.find(LEASES, self._lease)
-            self.problems = _about_operator(lease, f"{self._operator.namespace}/{self._lease}", self._stale_seconds)
+            self.problems = self._about_operator(lease, f"{self._operator.namespace}/{self._lease}")
         except Refused:
             self.problems = []  # whoever set the service up does not want it to know
         except ApiError as error:
@@ -65,25 +65,24 @@ class Health:
         except ApiError:
             self.gpus = None
 
+    def _about_operator(self, lease: Json | None, place: str) -> list[str]:
+        if lease is None or not (lease.get("spec") or {}).get("holderIdentity"):
+            return [f"No operator runs: nobody holds the Lease {place}. Jobs wait until one is started."]
+        # Not by its renewTime: clocks of nodes differ. What counts is for how long no change was seen.
+        version, now = str(lease["metadata"]["resourceVersion"]), time.monotonic()
+        if version != self._seen[0]:
+            self._seen = version, now
+        silent = now - self._seen[1]
+        if silent > self._stale_seconds:
+            return [f"The operator has not renewed the Lease {place} for {silent:.0f} seconds."]
+        return []
+
     def blocks(self) -> Mapping[str, Any]:
         """Return the parts of /health about GPUs."""
         if self.gpus is None:
             return {}
         described = {node: {"name": GPU, "allocatable": float(count)} for node, count in self.gpus.items()}
         return {"gpu_count": sum(self.gpus.values()), "gpu": described}
-
-
-def _about_operator(lease: Json | None, place: str, stale_seconds: float) -> list[str]:
-    spec = (lease or {}).get("spec") or {}
-    if not spec.get("holderIdentity"):
-        return [f"No operator runs: nobody holds the Lease {place}. Jobs wait until one is started."]
-    try:
-        age = datetime.now(UTC) - datetime.fromisoformat(spec.get("renewTime") or "")
-    except ValueError:
-        return []
-    if age.total_seconds() > stale_seconds:
-        return [f"The operator has not renewed the Lease {place} for {age.total_seconds():.0f} seconds."]
-    return []
 
 
 def _gpus(node: Json) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -118,6 +119,8 @@ class Reconciler:
         self._fence = fence
         self._queue: KeyedQueue[str] = KeyedQueue()
         self._admissions = Admissions(admit, self._queue.add)
+        self._missing: dict[str, float] = {}
+        """Jobs whose scenario is not there, and since when: whoever has stored the ticket may have another clock."""
 
     async def run(self) -> None:
         """Look at all that is there, then at what changes, for ever."""
@@ -174,6 +177,8 @@ class Reconciler:
         """Do what is next; return in how many seconds to requeue it, None for when something changes."""
         entry = self._cache.entry(name)
         stored, job = entry.stored, entry.job
+        if stored is None or stored.ticket.stage is not Stage.WAITING:
+            self._missing.pop(name, None)
         if stored is None:
             if job is not None:
                 await self._tell_summary(None, job)
@@ -198,7 +203,8 @@ class Reconciler:
         if job is not None:
             return await self._meet(entry, ticket, job)
         if not await self._has_scenario(ticket):
-            if tickets.now() - ticket.submitted_at < timedelta(seconds=SECONDS_FOR_SCENARIO):
+            since = self._missing.setdefault(object_name(ticket.job_id), time.monotonic())
+            if time.monotonic() - since < SECONDS_FOR_SCENARIO:
                 return SOON
             await self._fail(entry, FailureCode.SCENARIO_PARSE_ERROR, "The scenario was not stored; send it again.")
             return None
