@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -268,6 +269,26 @@ def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:
 
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     assert open_objects(schema, "") == []
+
+
+def test_a_part_that_is_left_empty_is_refused_by_its_name() -> None:
+    # `storage:` with nothing but comments below it: Helm takes that for null, and takes the defaults away.
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def parts(part: Json, values: Json) -> Iterator[tuple[str, bool]]:
+        for name, value in values.items():
+            below = part["properties"][name]
+            below = schema["definitions"][below["$ref"].rpartition("/")[2]] if "$ref" in below else below
+            if isinstance(value, dict) and "properties" in below:
+                yield name, name in part.get("required", [])
+                yield from parts(below, value)
+
+    found = list(parts(schema, yaml.safe_load((CHART / "values.yaml").read_text())))
+    assert len(found) > 20
+    assert [name for name, needed in found if not needed] == []
+    done = helm_template(WORK, "storage=null", "operator.image=null")
+    assert done.returncode != 0
+    assert "'storage'" in done.stderr and "'image'" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(

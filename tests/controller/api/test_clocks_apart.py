@@ -73,14 +73,14 @@ async def test_jobs_run_to_their_end_one_after_the_other(
             for name in ("a", "b"):
                 await site.apply(render_job(name, **spec))
             # The other one is at it meanwhile: who waits is told so within seconds.
-            await site.until("b", lambda job: job.get("status", {}).get("reason") == "Queued")
-            ended = [await site.until(name, finished) for name in ("a", "b")]
+            await site.until("b", lambda job: job.get("status", {}).get("reason") == "Queued", 90)
+            ended = [await site.until(name, finished, 60) for name in ("a", "b")]
             await asyncio.sleep(1)
             assert await site.get("a"), "its time to live is not over"
             async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
                 metrics = await answer.text()
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 10) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
         finally:
             process.kill()
             process.wait()
