@@ -1,5 +1,7 @@
 """Draws docs/images/plugins: for each caption plugin a strip of its start, quarter, half, three quarters and end.
 
+It also writes the table of their parameters in docs/plugins.md, from what page/plugins/NAME.json declares.
+
 `make gallery` runs it. One clip shows all plugins at once, each in a cell of its own; `ecg-render still` takes its five
 pictures, and the strips are cut out of those.
 """
@@ -7,14 +9,17 @@ pictures, and the strips are cut out of those.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ecg_renderer.served import known_plugins
 
+DOCUMENT = Path(__file__).with_name("plugins.md")
 IMAGES = Path(__file__).with_name("images") / "plugins"
 PROGRAM = Path(sys.executable).with_name("ecg-render")
 WIDTH, HEIGHT, COLUMNS, ROWS = 1920, 1920, 3, 8
@@ -32,11 +37,37 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
+_KINDS = {"boolean": "true, false", "string": "text", "color": "a colour", "palette": "colours by name"}
+_TABLE = re.compile(r"\| plugin \| parameter \|.*?\n(?=\n)", re.DOTALL)
+
+
+def parameter_table() -> str:
+    """Return the table of the parameters that our plugins read, in Markdown."""
+    head = "| plugin | parameter | default | range | what it is |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| {f'`{name}`' if not number else ''} | {row} |\n"
+        for name, schema in known_plugins().items()
+        for number, row in enumerate(_rows(schema))
+    )
+
+
+def _rows(schema: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    for name, rule in schema.items():
+        if "properties" in rule:
+            yield from _rows(rule["properties"], f"{within}{name}.")
+            continue
+        known = f"{rule['min']} to {rule['max']}" if "min" in rule else ", ".join(rule.get("enum", ()))
+        default = "" if rule["default"] in (None, "", {}) else json.dumps(rule["default"]).strip('"')
+        cells = (default.replace("|", "&#124;"), known or _KINDS[rule["type"]], rule["description"])
+        yield " | ".join([f"`{within}{name}`", *cells])
+
+
 def main() -> None:
-    """Write one PNG for each plugin and remove those of plugins that are no longer there."""
+    """Write the table, and one PNG for each plugin and remove those of plugins that are no longer there."""
     names = list(known_plugins())
     if len(names) > COLUMNS * ROWS:
         sys.exit(f"gallery: {len(names)} plugins do not fit into {COLUMNS * ROWS} cells.")
+    DOCUMENT.write_text(_TABLE.sub(lambda _: parameter_table(), DOCUMENT.read_text()))
     IMAGES.mkdir(parents=True, exist_ok=True)
     for old in IMAGES.glob("*.png"):
         old.unlink()

@@ -238,7 +238,7 @@ async def _capture(way: CaptureWay | None) -> tuple[CaptureWay, Sequence[str]]:
     text = {"eType": "text", "text": "Caption", "layout": {"position": {"x": 0.5, "y": 0.8}}}
     cue = {"id": "cue", "track": "track", "root": {"id": "text", "displayTime": [0, 1], **text}}
     data = {"version": "2.0", "tracks": [{"id": "track", "type": "subtitle", "layer": 1}], "cues": [cue]}
-    scenario = prepare(data, duration=1, known_plugins=())
+    scenario = prepare(data, duration=1, known_plugins={})
     film = Film(scenario.data, (), *_SIZE, Fraction(10), (Block(FrameRange(0, 10)),))
     settings = Settings(capture=way, stages=1, frame_timeout=TRY_SECONDS)
     async with open_capture(film, None, settings, BrowserLauncher(), CellStore(default_cells().as_uri())) as choice:

@@ -88,7 +88,7 @@ async def inspect(
         picture=around.picture,
         report=report,
     )
-    there = set((await fetch(origin, written.plugin_keys)).modules) if origin else None
+    there = (await fetch(origin, written.plugin_keys)).schemas if origin else None
     scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()

@@ -215,7 +215,7 @@ async def _scenario(
     grid, _ = output_grid(source, options)
     written = _draft(raw, source, job, grid)
     fetched = await fetch(origin, written.plugin_keys)
-    there = set(fetched.modules) if origin else None
+    there = fetched.schemas if origin else None
     rules = PluginRules(known_plugins(), options.unknown_plugins, there)
     scenario = written.prepared(rules)
     longer, _ = output_grid(source, options, captions_end=scenario.latest)

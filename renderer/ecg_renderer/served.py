@@ -40,7 +40,7 @@ def answer_to(url: str, fetched: Mapping[str, ServedFile]) -> ServedFile | None:
 def page_hash() -> str:
     """Return a hash over the page's own files; the lock file among them stands for its packages."""
     digest = hashlib.sha256()
-    for pattern in ("*.*", "plugins/**/*.mjs"):
+    for pattern in ("*.*", "plugins/**/*.*"):
         for file in sorted(PAGE_FOLDER.glob(pattern)):
             digest.update(str(file.relative_to(PAGE_FOLDER)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
@@ -62,9 +62,11 @@ def check_packages() -> None:
 PLUGINS_FOLDER = PAGE_FOLDER / "plugins"
 
 
-def known_plugins() -> dict[str, Path]:
-    """Return the modules of all plugins by bare name ("cwi-color"), in alphabetical order."""
-    return {file.stem: file for file in sorted(PLUGINS_FOLDER.glob("*.mjs"))}
+@cache
+def known_plugins() -> Mapping[str, Mapping[str, Any]]:
+    """Return all plugins by bare name ("cwi-color"), in alphabetical order, with the parameters that they read."""
+    modules = sorted(PLUGINS_FOLDER.glob("*.mjs"))
+    return {file.stem: json.loads(file.with_suffix(".json").read_bytes())["schema"] for file in modules}
 
 
 # --- fetched from an origin -----------------------------------------------------------------------
@@ -123,6 +125,12 @@ class PluginModule:
         """The manifest; an empty one if it is none."""
         return read_manifest_json(self.files[MANIFEST]) or {}
 
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The parameters that the manifest declares, by name; empty if it declares none."""
+        declared = self.manifest.get("schema")
+        return declared if isinstance(declared, dict) else {}
+
     def served(self) -> dict[str, ServedFile]:
         """Return what the page gets, by path of its address."""
         below = f"{SERVED_BELOW}/{self.digest}"
@@ -156,6 +164,11 @@ class Fetched:
 
     modules: Mapping[str, PluginModule]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def schemas(self) -> dict[str, Mapping[str, Any]]:
+        """The parameters that each declares, by key."""
+        return {key: module.schema for key, module in self.modules.items()}
 
 
 NOTHING_FETCHED = Fetched({})

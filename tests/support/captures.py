@@ -29,7 +29,7 @@ from ecg_renderer.colour import Conversion
 from ecg_renderer.model import Area, Block, CaptureWay, Film, FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, film_of
 from ecg_renderer.scenario import PluginRules, draft
-from ecg_renderer.served import PluginModule, known_plugins
+from ecg_renderer.served import Fetched, PluginModule, known_plugins
 
 Json = dict[str, Any]
 Picture = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def film(
     raw = captions or talk(seconds, plugins=plugins)
     fetched = {module.key: module for module in modules}
     written = draft(raw, duration=seconds, rate=grid.rate)
-    prepared = written.prepared(PluginRules(known_plugins(), "static", set(fetched) if fetched else None))
+    prepared = written.prepared(PluginRules(known_plugins(), "static", Fetched(fetched).schemas if fetched else None))
     activity = Activity.of(prepared.cues, grid)
     whole = FrameRange(0, grid.frames)
     return film_of(

@@ -3,7 +3,7 @@
     1  load         bytes -> a clean tree, within limits                            load
     2  inline       references into define -> what they stand for                   load
     3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          migrate, flat
-    4  repair       types, ids, plugin names, times, fonts, files to load           repair, times, writing
+    4  repair       types, ids, plugins, times, fonts, files to load                repair, plugins, times, writing
     5  validate     tracks; a mistake that only its author can correct is an error  tree
     6  lay out      when is each cue in the page, when do plugins run               timeline, times
 
@@ -12,7 +12,7 @@ A 2.0 scenario that MotionText accepts looks the same before and after.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -21,16 +21,15 @@ from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.load import adopt_definitions, inline_defines, load
 from ecg_renderer.scenario.migrate import is_legacy, migrate, to_seconds
 from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario, canonical_hash
-from ecg_renderer.scenario.repair import (
+from ecg_renderer.scenario.plugins import (
     PluginRules,
+    Schema,
     UnknownPlugins,
-    name_types,
     plugin_key,
     plugin_keys,
-    repair_cues,
-    repair_frame,
     repair_plugins,
 )
+from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
 from ecg_renderer.scenario.tree import check_structure, check_tracks, drop_holes
@@ -106,7 +105,7 @@ def prepare(
     duration: Fraction | float,
     rate: Fraction | None = None,
     first: Fraction = Fraction(0),
-    known_plugins: Collection[str],
+    known_plugins: Mapping[str, Schema],
     unknown_plugins: UnknownPlugins = "static",
     picture: Picture = PICTURE,
     origin: str = "scenario",
@@ -115,8 +114,8 @@ def prepare(
 
     `duration` is when the video ends in seconds, `first` when its first frame is shown, `rate` its frames a second;
     without it the scenario is for no frames in particular, and plugins may run between them unseen. `known_plugins` are
-    bare names; others are left out with a warning, or with "fail" an error. `picture` is what captions are laid out on.
-    `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
+    bare names, with what they read; others are left out with a warning, or with "fail" an error. `picture` is what
+    captions are laid out on. `origin` is how messages call the scenario, as in `captions.json: cues[3].track: ...`.
     Errors: ScenarioError, which names the place and what to do.
     """
     found = draft(raw, duration=duration, rate=rate, first=first, picture=picture, report=Report(origin))

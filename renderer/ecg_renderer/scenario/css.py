@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+COLOUR_HINT = "Write a CSS colour, such as #ff8800 or oklch(0.75 0.18 60)."
 WIDE_KEYWORDS = frozenset(("inherit", "initial", "unset", "revert", "revert-layer", "default"))
 
 _IDENTIFIER = re.compile(r"(?:--|-?[A-Za-z_\u0080-\U0010ffff])[\w\u0080-\U0010ffff-]*")

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from ecg_renderer.fonts import FontUse
-from ecg_renderer.scenario.css import WIDE_KEYWORDS, is_colour, is_invisible, readable_families, split_families
+from ecg_renderer.scenario.css import (
+    COLOUR_HINT,
+    WIDE_KEYWORDS,
+    is_colour,
+    is_invisible,
+    readable_families,
+    split_families,
+)
 from ecg_renderer.scenario.load import join
 from ecg_renderer.scenario.report import Report, did_you_mean
 from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
@@ -18,7 +25,6 @@ from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
 
-_COLOUR_HINT = "Write a CSS colour, such as #ff8800 or oklch(0.75 0.18 60)."
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _LENGTH = (
     r"(?:\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
@@ -165,7 +171,6 @@ def check_writing(data: dict[str, Any], report: Report) -> None:
             _check_place(node.get("layout"), f"{node_path}.layout", report)
             _check_ranges(node, node_path, report)
             for index, plugin in enumerate(node.get("pluginChain", ())):
-                _check_effect(plugin, f"{node_path}.pluginChain[{index}]", report)
                 _check_ranges(plugin, f"{node_path}.pluginChain[{index}]", report)
             _check_order(node, node_path, report)
 
@@ -178,7 +183,7 @@ def _check_style(style: object, path: str, report: Report) -> None:
         inherited = said in WIDE_KEYWORDS or said == "currentcolor" or "var(" in said
         if value != "" and not inherited and not is_colour(value):
             done = f"{str(value)[:40]!r} is no colour: the text keeps the one around it"
-            report.warn("colour", f"{path}.{name}", done, hint=_COLOUR_HINT)
+            report.warn("colour", f"{path}.{name}", done, hint=COLOUR_HINT)
     if isinstance(style.get("color"), str) and is_invisible(style["color"]) and not style.get("stroke"):
         report.warn("text that is not seen", f"{path}.color", _UNSEEN.format(style["color"]))
     for name, (pattern, hint) in _VALUES.items():
@@ -270,40 +275,6 @@ def _colours_of(style: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         nested = style.get(name)
         if isinstance(nested, dict) and "color" in nested:
             yield f"{name}.color", nested["color"]
-
-
-def _check_effect(plugin: dict[str, Any], path: str, report: Report) -> None:
-    params = plugin.get("params")
-    if params is not None and not isinstance(params, dict):
-        done = f"is {str(params)[:40]!r}, not an object: the plugin has what it has by itself"
-        report.warn(
-            "parameters of a plugin", f"{path}.params", done, hint='Write an object, such as {"speaker": "Ann"}.'
-        )
-    if not isinstance(params, dict):
-        return
-    for name, value in params.items():
-        if name == "color" or name.endswith("Color"):
-            _check_effect_colour(value, f"{path}.params.{name}", report)
-    palette, speaker = params.get("palette"), params.get("speaker")
-    if not isinstance(palette, dict) or not palette or not isinstance(speaker, str) or not speaker:
-        return
-    if speaker in palette:
-        _check_effect_colour(palette[speaker], f"{path}.params.palette", report)
-    elif not is_colour(params.get("color")):
-        done = f'speaker "{speaker}" has no colour in the palette: the word is never coloured'
-        report.warn("speaker without colour", f"{path}.params.speaker", done, hint="Add the speaker to the palette.")
-
-
-def _check_effect_colour(value: object, path: str, report: Report) -> None:
-    if value == "" or isinstance(value, bool):
-        return
-    if not is_colour(value):
-        done = f"{str(value)[:40]!r} is no colour: the effect goes without"
-        report.warn("colour of an effect", path, done, hint=_COLOUR_HINT)
-    elif is_invisible(str(value)):
-        report.warn(
-            "colour of an effect", path, f"{value!r} is transparent: the effect goes without", hint=_COLOUR_HINT
-        )
 
 
 def _check_order(group: Node, path: str, report: Report) -> None:

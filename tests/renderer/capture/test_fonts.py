@@ -46,7 +46,7 @@ def lines(*texts: tuple[str, str]) -> Json:
 
 
 def prepared(raw: Json) -> Scenario:
-    return prepare(raw, duration=1, rate=Fraction(30), known_plugins=())
+    return prepare(raw, duration=1, rate=Fraction(30), known_plugins={})
 
 
 def seen(raw: Json) -> list[str]:

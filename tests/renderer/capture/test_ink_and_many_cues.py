@@ -107,7 +107,7 @@ SEEK = """async ({ scenario, frames }) => {
 def test_each_frame_looks_at_the_cues_around_it_however_many_there_are() -> None:
     cues = [{"text": f"caption {index}", "start": index * 2.0, "end": index * 2.0 + 1.5} for index in range(3000)]
     cues.append({"text": "all the time", "start": 0, "end": 6000})
-    prepared = prepare({"cues": cues}, duration=6000.0, known_plugins=[])
+    prepared = prepare({"cues": cues}, duration=6000.0, known_plugins={})
     times = [0.5, 1.7, 3.9, 4.0, 5999, 3000.2, 3001.0, 3001.6, 20, 0.5, -5, 2400.4, 2399.9, 5998.1]
 
     async def seek() -> Any:

@@ -53,7 +53,7 @@ def captions() -> dict[str, Any]:
 
 
 def prepared(data: dict[str, Any]) -> Scenario:
-    return prepare(data, duration=SECONDS, known_plugins={"fadein"})
+    return prepare(data, duration=SECONDS, known_plugins={"fadein": {}})
 
 
 def plan(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) -> Plan:

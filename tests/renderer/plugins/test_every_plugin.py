@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from docs.gallery import DOCUMENT, parameter_table
+from ecg_renderer.scenario.plugins import complaint, value_used
 from ecg_renderer.served import PLUGINS_FOLDER, known_plugins
 from plugin_page import PluginPage
 
@@ -61,6 +63,27 @@ HOSTILE_VALUES: list[object] = [
     "x" * 100_000,
 ]
 
+# What people may mean well.
+GIVEN: list[object] = [
+    0,
+    1,
+    -1,
+    0.5,
+    3,
+    1e6,
+    "2",
+    " 2.5 ",
+    "0x10",
+    "-3",
+    "1e1",
+    "1_0",
+    "fast",
+    "vertical",
+    "back.out",
+    False,
+    {"freq": 3},
+]
+
 # What a plugin draws besides the text (a shadow, a cursor, flames) is marked and goes at the end.
 ADDED = "[data-ecg-added]"
 
@@ -110,13 +133,12 @@ def test_a_plugin_says_what_it_is(page: PluginPage, name: str) -> None:
     assert manifest["version"] == "2.0.0"
     assert manifest["description"].endswith(".")
     assert set(module["functions"]) - {"init"} == EXPORTS[manifest["type"]]
-    for rule in _rules(manifest["params"]):
+    for rule in _rules(manifest["schema"]):
         assert rule["description"]
         assert rule["type"] in {"number", "boolean", "string", "color", "palette"}
         if rule["type"] == "number":
-            assert rule["minimum"] <= rule["default"] <= rule["maximum"]
-        if rule["type"] == "string":
-            assert re.fullmatch(rule["pattern"], rule["default"])
+            assert rule["min"] <= rule["default"] <= rule["max"]
+        assert value_used(rule, rule["default"]) == rule["default"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -190,11 +212,35 @@ def test_any_text_is_kept_and_given_back_whole(page: PluginPage, name: str, text
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_parameters_are_tamed(page: PluginPage, name: str) -> None:
     page.show("caption", name)
-    params = page.evaluate("name => Object.keys(test.modules[name].manifest.params)", name)
+    params = page.evaluate("name => Object.keys(test.modules[name].manifest.schema)", name)
     for given in [*HOSTILE, *(dict.fromkeys(params, value) for value in HOSTILE_VALUES)]:
         page.show("caption", (name, given))
         assert page.evaluate(IS_SANE, PROGRESS), given
     assert page.evaluate("() => ({}).polluted === undefined")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_said_to_be_used_instead_of_a_parameter_is_what_the_page_uses(page: PluginPage, name: str) -> None:
+    page.show("caption", name)
+    for param, rule in known_plugins()[name].items():
+        if rule["type"] == "color":  # told by scenario/css.py
+            continue
+        values = [value for value in [*HOSTILE[1:-1], *HOSTILE_VALUES, *GIVEN] if value is not None]
+        read = page.evaluate(
+            """async ([schema, name, values]) => {
+                const { readParams } = await import('/plugins/lib/params.mjs');
+                return values.map((value) => readParams(schema, { [name]: value })[name]);
+            }""",
+            [{param: rule}, param, values],
+        )
+        for value, used in zip(values, read, strict=True):
+            assert value_used(rule, value) == used, (param, value)
+            if not complaint(rule, value) and rule["type"] not in ("number", "object"):
+                assert used == value
+
+
+def test_the_documentation_has_every_parameter() -> None:
+    assert parameter_table() in DOCUMENT.read_text(), "make gallery writes it"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,8 +12,9 @@ import pytest
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.served import known_plugins
 
-PLUGINS = ["cwi-color", "cwi-loud", "fadein", "elastic"]
+PLUGINS = {name: known_plugins()[name] for name in ("cwi-color", "cwi-loud", "fadein", "elastic")}
 JUNK: list[Any] = [
     None, True, False, 0, -1, 1.5, 1e308, "", "text", "define.caption", "define.", "group", "1", [], {}, [None],
     [1, 2], [2, 1], [0, "x"], [[1, 2]], {"start": 1, "end": 2}, {"name": "fadein"}, ["fadein"], {"id": "w"},

@@ -14,7 +14,7 @@ from ecg_renderer.scenario import prepare
 
 def refusal(raw: bytes | str | dict[str, Any]) -> ScenarioError:
     with pytest.raises(ScenarioError) as caught:
-        prepare(raw, duration=10.0, known_plugins=[], origin="captions.json")
+        prepare(raw, duration=10.0, known_plugins={}, origin="captions.json")
     assert caught.value.message.startswith("captions.json: ")
     assert len(caught.value.message) < 400
     return caught.value
@@ -72,24 +72,24 @@ def test_what_is_no_scenario_is_refused_with_the_place(raw: Any, parts: list[str
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_every_unicode_encoding_of_json_is_read(encoding: str) -> None:
     text = json.dumps({"cues": [{"text": "가나", "start": 0, "end": 1}]}, ensure_ascii=False)
-    scenario = prepare(text.encode(encoding), duration=2, known_plugins=[])
+    scenario = prepare(text.encode(encoding), duration=2, known_plugins={})
     assert scenario.fonts[0].characters == "가나"
 
 
 def test_exactly_a_thousand_cues_are_fine() -> None:
-    assert len(prepare({"cues": cues(10_000)}, duration=10.0, known_plugins=[]).cues) == 10_000
+    assert len(prepare({"cues": cues(10_000)}, duration=10.0, known_plugins={}).cues) == 10_000
 
 
 def test_the_last_of_repeated_keys_counts_and_is_named() -> None:
     raw = '{"cues": [{"text": "old", "text": "new", "start": 0, "end": 1}]}'
-    scenario = prepare(raw, duration=2, known_plugins=[])
+    scenario = prepare(raw, duration=2, known_plugins={})
     assert scenario.fonts[0].characters == "enw"
     assert 'cues[0].text: is given more than once, the last one counts (cue "cue-1")' in scenario.warnings
 
 
 def test_half_a_surrogate_pair_is_replaced_so_that_the_text_can_be_written() -> None:
     raw = r'{"cues": [{"text": "a\ud83d", "start": 0, "end": 1}, {"text": "\ud83d\ude00", "start": 0, "end": 1}]}'
-    scenario = prepare(raw, duration=2, known_plugins=[])
+    scenario = prepare(raw, duration=2, known_plugins={})
     assert scenario.fonts[0].characters == "a\ufffd\U0001f600"
     assert json.dumps(scenario.data, ensure_ascii=False).encode()
 
@@ -97,13 +97,13 @@ def test_half_a_surrogate_pair_is_replaced_so_that_the_text_can_be_written() -> 
 def test_the_callers_object_is_left_alone() -> None:
     raw: dict[str, Any] = {"cues": [{"text": "a", "start": 0, "end": 1, "style": {"fontSize": 3, "color": None}}]}
     before = json.dumps(raw)
-    prepare(raw, duration=2, known_plugins=[])
+    prepare(raw, duration=2, known_plugins={})
     assert json.dumps(raw) == before
 
 
 def test_the_same_mistake_everywhere_is_told_three_times_and_counted() -> None:
     raw = {"cues": [{**cue, "speaker": None} for cue in cues(100)]}
-    warnings = prepare(raw, duration=10.0, known_plugins=[]).warnings
+    warnings = prepare(raw, duration=10.0, known_plugins={}).warnings
     told = [line for line in warnings if "null" in line]
     named = [f'cues[{i}].speaker: is null and was dropped (cue "cue-{i + 1}")' for i in range(3)]
     assert told == [*named, "null field: 97 more like this"]
@@ -123,7 +123,7 @@ def test_the_same_mistake_everywhere_is_told_three_times_and_counted() -> None:
 def test_hostile_input_takes_no_long_time(raw: Any) -> None:
     started = time.process_time()
     try:
-        prepare(raw, duration=10.0, known_plugins=[])
+        prepare(raw, duration=10.0, known_plugins={})
     except ScenarioError as error:
         assert len(error.message) < 1000
     assert time.process_time() - started < 4

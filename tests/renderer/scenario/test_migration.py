@@ -13,7 +13,7 @@ FOREVER = 9007199254740991
 
 
 def prepared(raw: bytes | dict[str, Any]) -> Scenario:
-    return prepare(raw, duration=5.0, known_plugins=["cwi-color", "elastic", "fadein"])
+    return prepare(raw, duration=5.0, known_plugins={"cwi-color": {}, "elastic": {}, "fadein": {}})
 
 
 def text(**fields: Any) -> dict[str, Any]:

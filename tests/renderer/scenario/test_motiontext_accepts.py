@@ -10,10 +10,11 @@ import pytest
 
 from ecg_renderer.scenario import Scenario, prepare
 from ecg_renderer.scenario.model import SAMPLED_AFTER
+from ecg_renderer.served import known_plugins
 
 SAMPLES = ["editor", "valid", "version_1_3", "flat"]
 DURATION = 5.0
-PLUGINS = ["cwi-color", "cwi-loud", "fadein", "elastic"]
+PLUGINS = {name: known_plugins()[name] for name in ("cwi-color", "cwi-loud", "fadein", "elastic")}
 # Off any boundary in the samples, and on those that lie on 1/20 s.
 TIMES = sorted([n / 20 for n in range(100)] + [n / 20 + 0.0137 for n in range(100)])
 

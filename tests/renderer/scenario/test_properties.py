@@ -17,9 +17,10 @@ from ecg_renderer.planning import Activity, alive_frames, film_of
 from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from ecg_renderer.scenario.times import plugin_window
+from ecg_renderer.served import known_plugins
 from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
 
-KNOWN = ["cwi-color", "fadein"]
+KNOWN = {name: known_plugins()[name] for name in ("cwi-color", "fadein")}
 SECONDS = 12.0
 BOUNDED = settings(
     max_examples=60,

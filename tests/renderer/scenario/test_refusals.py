@@ -9,8 +9,9 @@ import pytest
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import prepare
+from ecg_renderer.served import known_plugins
 
-PLUGINS = ["cwi-color", "cwi-loud", "elastic", "fadein"]
+PLUGINS = {name: known_plugins()[name] for name in ("cwi-color", "cwi-loud", "elastic", "fadein")}
 Caption = Callable[..., dict[str, Any]]
 
 
@@ -79,7 +80,7 @@ def test_references_that_expand_without_end_are_refused() -> None:
     for level in range(1, 12):
         define[f"level{level}"] = [f"define.level{level - 1}"] * 10
     with pytest.raises(ScenarioError, match="expand to more than 20,000,000 characters"):
-        prepare({"version": "2.0", "cues": [], "define": define}, duration=1.0, known_plugins=[])
+        prepare({"version": "2.0", "cues": [], "define": define}, duration=1.0, known_plugins={})
 
 
 def test_a_chain_of_references_that_nests_without_end_is_refused() -> None:
@@ -88,7 +89,7 @@ def test_a_chain_of_references_that_nests_without_end_is_refused() -> None:
         define[f"link{link}"] = {"next": f"define.link{link - 1}"}
     raw = {"version": "2.0", "cues": [], "define": dict(reversed(define.items()))}
     with pytest.raises(ScenarioError, match="nested deeper than 100 levels"):
-        prepare(raw, duration=1.0, known_plugins=[])
+        prepare(raw, duration=1.0, known_plugins={})
 
 
 @pytest.mark.parametrize(

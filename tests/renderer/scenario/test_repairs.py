@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ecg_renderer.scenario import Scenario, prepare
+from ecg_renderer.served import known_plugins
 
-PLUGINS = ["cwi-color", "elastic", "fadein"]
+PLUGINS = {name: known_plugins()[name] for name in ("cwi-color", "elastic", "fadein")}
 FOREVER = 9007199254740991
 WORD = ("cues", 0, "root", "children", 0)
 Caption = Callable[..., dict[str, Any]]
@@ -165,7 +166,9 @@ def test_a_repair_leaves_what_motiontext_reads(
 
 
 def test_a_valid_scenario_passes_without_a_warning_and_unchanged(caption: Caption) -> None:
-    raw = caption(word={"pluginChain": [{"name": "elastic", "params": {"a": [1, 2.5]}, "timeOffset": ["0%", "-10%"]}]})
+    raw = caption(
+        word={"pluginChain": [{"name": "elastic", "params": {"overshoot": 1.5}, "timeOffset": ["0%", "-10%"]}]}
+    )
     scenario = prepared(raw)
     assert scenario.data == raw
     assert scenario.warnings == ()
@@ -184,7 +187,12 @@ def test_unknown_plugins_are_left_out(caption: Caption) -> None:
 
 
 def test_milliseconds_become_seconds_everywhere(caption: Caption) -> None:
-    plugin = {"name": "fadein", "timeOffset": [-300, "50%"], "baseTime": [1200, 1400], "params": {"duration": 900}}
+    plugin = {
+        "name": "fadein",
+        "timeOffset": [-300, "50%"],
+        "baseTime": [1200, 1400],
+        "params": {"animationDuration": 9},
+    }
     raw = caption(
         cue={"domLifetime": [900, 2100]},
         root={"displayTime": [1000, 2000]},
@@ -198,7 +206,7 @@ def test_milliseconds_become_seconds_everywhere(caption: Caption) -> None:
         "name": "fadein",
         "timeOffset": [-0.3, "50%"],
         "baseTime": [1.2, 1.4],
-        "params": {"duration": 900},
+        "params": {"animationDuration": 9},
     }
     assert (scenario.cues[0].start, scenario.cues[0].end) == (1.0, 2.0)
     assert scenario.warnings == ("timebase.unit: times in ms were converted to seconds",)

@@ -20,7 +20,7 @@ Caption = Callable[..., dict[str, Any]]
 
 
 def prepared(raw: dict[str, Any], duration: Fraction | float = 10.0) -> Scenario:
-    return prepare(raw, duration=duration, known_plugins=["fadein", "elastic"])
+    return prepare(raw, duration=duration, known_plugins={"fadein": {}, "elastic": {}})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_plugin_between_two_frames_is_given_the_later_one(
     base: list[float], frame: int, kept: bool, caption: Caption
 ) -> None:
     def at_30(raw: dict[str, Any]) -> Scenario:
-        return prepare(raw, duration=10, rate=Fraction(30), known_plugins=["fadein"])
+        return prepare(raw, duration=10, rate=Fraction(30), known_plugins={"fadein": {}})
 
     chain = [{"name": "fadein", "baseTime": base, "timeOffset": [0, 0]}]
     once = at_30(caption(word={"pluginChain": chain}))
@@ -165,7 +165,7 @@ def test_a_plugin_between_two_frames_is_given_the_later_one(
 
 def test_a_plugin_that_ends_before_it_starts_never_runs_at_any_rate(caption: Caption) -> None:
     raw = caption(word={"pluginChain": [{"name": "fadein", "timeOffset": [0.51, -0.5]}]})
-    assert prepare(raw, duration=10, rate=Fraction(30), known_plugins=["fadein"]).cues[0].animated == ()
+    assert prepare(raw, duration=10, rate=Fraction(30), known_plugins={"fadein": {}}).cues[0].animated == ()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_hash_is_that_of_sorted_json_and_takes_2_0_for_2() -> None:
 
 def test_prepared_data_prepared_again_is_the_same(sample: Callable[[str], bytes]) -> None:
     for name in ("editor", "valid", "version_1_3", "flat"):
-        known = ["cwi-color", "cwi-loud", "fadein", "elastic"]
+        known = {plugin: {} for plugin in ("cwi-color", "cwi-loud", "fadein", "elastic")}
         once = prepare(sample(name), duration=5.0, known_plugins=known)
         again = prepare(json.dumps(once.data), duration=5.0, known_plugins=known)
         assert again.data == once.data

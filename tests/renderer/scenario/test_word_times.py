@@ -18,7 +18,7 @@ COLOUR = {"name": "cwi-color", "params": {"color": "#ff0000"}, "timeOffset": [0,
 
 
 def prepared(raw: dict[str, Any], rate: Fraction | None = None) -> Scenario:
-    return prepare(raw, duration=10.0, rate=rate, known_plugins=["cwi-color"])
+    return prepare(raw, duration=10.0, rate=rate, known_plugins={"cwi-color": {}})
 
 
 def words(caption: Caption, *times: Any, texts: str = "abcdefgh", shown: Any = (1, 5)) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def test_flat_cues_without_an_end_end_with_the_next_or_when_they_are_read() -> N
         {"text": "no start", "end": 4},
         {"text": "x" * 60, "start": 5},
     ]
-    scenario = prepare({"cues": flat}, duration=20, known_plugins=[])
+    scenario = prepare({"cues": flat}, duration=20, known_plugins={})
     shown = [cue["root"]["displayTime"] for cue in scenario.data["cues"]]
     assert shown == [[1, 1.5], [1.5, 2.5], [2.5, 4], [5, pytest.approx(9)]]
     assert sum("taken to be shown from" in line for line in scenario.warnings) == 3

@@ -16,7 +16,7 @@ Caption = Callable[..., dict[str, Any]]
 
 
 def prepared(raw: dict[str, Any]) -> Scenario:
-    return prepare(raw, duration=10.0, known_plugins=["cwi-color"])
+    return prepare(raw, duration=10.0, known_plugins={"cwi-color": {}})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_track_gives_boxes_by_its_style_unless_it_has_a_style_for_boxes(captio
 
 @pytest.mark.parametrize("name", ["editor", "valid", "version_1_3", "flat"])
 def test_what_editors_write_has_no_property_in_vain(name: str, sample: Callable[[str], bytes]) -> None:
-    findings = prepare(sample(name), duration=10.0, known_plugins=["cwi-color"]).findings
+    findings = prepare(sample(name), duration=10.0, known_plugins={"cwi-color": {}}).findings
     assert [found for found in findings if found.kind == "property of a style"] == []
 
 

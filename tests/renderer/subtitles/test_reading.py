@@ -571,7 +571,7 @@ def test_a_line_ends_only_where_one_may(text: str, lines: list[list[str]]) -> No
     scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
     ((found,),) = [lines_of(scenario)]
     assert found == lines
-    assert prepare(scenario, duration=5, known_plugins=["cwi-color"]).warnings == ()
+    assert prepare(scenario, duration=5, known_plugins={"cwi-color": {}}).warnings == ()
 
 
 def test_words_of_a_transcript_stay_with_the_signs_that_end_them() -> None:
@@ -702,7 +702,7 @@ def test_every_look_is_a_valid_scenario_in_two_lines_at_a_time(picture: Picture,
     scenario = prepare(
         subtitle_scenario(raw, Report("talk"), picture, look),
         duration=40,
-        known_plugins=["cwi-color", "cwi-bouncing", "cwi-loud"],
+        known_plugins={"cwi-color": {}, "cwi-bouncing": {}, "cwi-loud": {}},
         unknown_plugins="fail",
         picture=picture,
     )
@@ -734,7 +734,7 @@ def test_right_to_left_words_stand_in_their_order() -> None:
     (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert [word["text"] for word in line["children"]] == ["\u200f2026!", "سنة ", " Seoul ", "Tower", "نزور "]
     assert [word["baseTime"][0] for word in line["children"]][-1] == 1
-    assert prepare(scenario, duration=5, known_plugins=["cwi-color"]).warnings == ()
+    assert prepare(scenario, duration=5, known_plugins={"cwi-color": {}}).warnings == ()
 
 
 def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
@@ -782,7 +782,7 @@ def test_a_syllable_that_is_sung_after_its_line_ends_with_it() -> None:
     scenario = subtitle_scenario(styled("{\\k50}a {\\k100}b {\\k50}c").encode(), report, WIDE, "karaoke")
     (line,) = scenario["cues"][0]["root"]["children"][0]["children"]
     assert [word["baseTime"] for word in line["children"]] == [[7, 7.5], [7.5, 8], [8, 8]]
-    assert not prepare(scenario, duration=9, known_plugins=["cwi-color"]).warnings
+    assert not prepare(scenario, duration=9, known_plugins={"cwi-color": {}}).warnings
 
 
 def test_times_that_end_in_frames_are_told() -> None:

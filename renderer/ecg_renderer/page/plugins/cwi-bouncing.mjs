@@ -3,24 +3,15 @@
  * All motion is drawn in the DOM: MotionText keeps the last value of a channel after the plugin's time is over, so a
  * swelling by channel would be left standing.
  */
+import manifest from './cwi-bouncing.json' with { type: 'json' };
 import { speakerColor } from './lib/color.mjs';
 import { painter, poser } from './lib/look.mjs';
 import { clamp, lerp, wave, within } from './lib/motion.mjs';
-import { SPEAKER_PARAMS, readParams } from './lib/params.mjs';
+import { readParams } from './lib/params.mjs';
 import { movableLetters, wholeText } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'cwi-bouncing',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters hop one after another; the word swells a little.',
-  params: {
-    waveHeight: { type: 'number', default: 12, minimum: 0, maximum: 120, description: 'height of the hop, px' },
-    ...SPEAKER_PARAMS,
-  },
-};
 
 const SWELLING = 0.1;
 
@@ -37,7 +28,7 @@ function hop(t) {
 }
 
 export function animate(root, given) {
-  const params = readParams(manifest.params, given);
+  const params = readParams(manifest.schema, given);
   const color = speakerColor(params);
   const whole = wholeText(root, manifest.name).map((part) => poser(part, '50% 75%'));
   const letters = movableLetters(root, manifest.name);

@@ -1,24 +1,12 @@
 /* Words spring into place one after another, each from a little tilt of its own. */
+import manifest from './elastic.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { arrive, clamp, lerp, spring, staggered } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableWords } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'elastic',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Words bounce in like on a spring.',
-  params: {
-    bounceStrength: { type: 'number', default: 0.7, minimum: 0, maximum: 2, description: 'how often it swings: 0 never' },
-    animationDuration: { type: 'number', default: 1.5, minimum: 0.05, maximum: 20, description: 'time of one word, relative' },
-    staggerDelay: { type: 'number', default: 0.1, minimum: 0, maximum: 10, description: 'delay between words, relative' },
-    startScale: { type: 'number', default: 0, minimum: 0, maximum: 2.5, description: 'size that it starts from' },
-    overshoot: { type: 'number', default: 1.3, minimum: 1, maximum: 1.6, description: 'how far it springs: 1.3 is 30 % beyond' },
-  },
-};
 
 /** Degrees to either side. */
 const LARGEST_TILT = 3;
@@ -31,7 +19,7 @@ const FULL_STRENGTH = 0.7;
 const SMALLEST_REBOUND = 0.02;
 
 export function animate(root, given) {
-  const { bounceStrength, animationDuration, staggerDelay, startScale, overshoot } = readParams(manifest.params, given);
+  const { bounceStrength, animationDuration, staggerDelay, startScale, overshoot } = readParams(manifest.schema, given);
   const rebound = (overshoot - 1) * Math.min(1, bounceStrength / FULL_STRENGTH);
   const stretch = spring(SWINGS.fewest + SWINGS.more * bounceStrength, Math.max(SMALLEST_REBOUND, rebound));
   const words = movableWords(root, manifest.name).map((word) => ({

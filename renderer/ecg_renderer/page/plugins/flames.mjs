@@ -1,22 +1,12 @@
 /* Flames burn behind the text. They are drawn of gradients, tongue by tongue; there is no picture to load. */
+import manifest from './flames.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { clamp, lerp, wave } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { layer } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'flames',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Flames burn behind the text.',
-  params: {
-    baseOpacity: { type: 'number', default: 0.8, minimum: 0, maximum: 1, description: 'how opaque they are' },
-    flicker: { type: 'number', default: 0.3, minimum: 0, maximum: 1, description: 'by how much that goes up and down' },
-    cycles: { type: 'number', default: 12, minimum: 1, maximum: 120, description: 'how often; the tongues lick about as often' },
-  },
-};
 
 /** Rows of tongues from back to front: hot inside; sizes in em, `apart` from one to the next. */
 const ROWS = [
@@ -70,7 +60,7 @@ function burn(hearth, cycles) {
 }
 
 export function animate(root, given) {
-  const { baseOpacity, flicker, cycles } = readParams(manifest.params, given);
+  const { baseOpacity, flicker, cycles } = readParams(manifest.schema, given);
   const hearth = layer(root, manifest.name, 'below');
   if (!hearth) return () => {};
   hearth.style.inset = '0 0 0.1em';

@@ -2,28 +2,14 @@
  *
  * The editor offers a flip of the whole text with it, but its preview does not draw that; so it is not drawn here.
  */
+import manifest from './fliptype.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { arriveBeyond, clamp, lerp, within } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableLetters } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-const NOT_DRAWN = 'not drawn, as in the preview';
-
-export const manifest = {
-  name: 'fliptype',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters are typed in one after another.',
-  params: {
-    typingSpeed: { type: 'number', default: 15, minimum: 1, maximum: 1000, description: 'letters in the whole time' },
-    typingDelay: { type: 'number', default: 0.3, minimum: 0, maximum: 1, description: 'share of the time before the first letter' },
-    flipDuration: { type: 'number', default: 0.6, minimum: 0, maximum: 1, description: NOT_DRAWN },
-    flipAngle: { type: 'number', default: 180, minimum: -360, maximum: 360, description: NOT_DRAWN },
-    flipDirection: { type: 'string', pattern: 'horizontal|vertical', default: 'horizontal', description: NOT_DRAWN },
-  },
-};
 
 /** Time of one letter, and the size that it starts from. */
 const APPEARING = 0.1;
@@ -38,7 +24,7 @@ function starts(count, { typingSpeed, typingDelay }) {
 
 export function animate(root, given) {
   const poses = movableLetters(root, manifest.name).map((letter) => poser(letter));
-  const { appearing, startOf } = starts(poses.length, readParams(manifest.params, given));
+  const { appearing, startOf } = starts(poses.length, readParams(manifest.schema, given));
   return (progress) => {
     poses.forEach((pose, i) => {
       const t = within(clamp(progress), startOf(i), startOf(i) + appearing);

@@ -2,26 +2,14 @@
  *
  * Time runs in slots, each with a picture of its own, as on such a screen. It is whole at the start and at the end.
  */
+import manifest from './glitch.json' with { type: 'json' };
 import { poser, setter } from './lib/look.mjs';
 import { clamp, lerp, within } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { wholeText } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'glitch',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'The text shakes like a broken screen and its colours come apart.',
-  params: {
-    glitchIntensity: { type: 'number', default: 5, minimum: 0, maximum: 200, description: 'farthest to each side, px; half of it up and down' },
-    animationDuration: { type: 'number', default: 2, minimum: 0.1, maximum: 20, description: 'ten pictures for each 1' },
-    glitchFrequency: { type: 'number', default: 0.3, minimum: 0, maximum: 1, description: 'share of pictures that jump all the way, flicker and slip' },
-    colorSeparation: { type: 'boolean', default: true, description: 'red and cyan beside the text' },
-    noiseEffect: { type: 'boolean', default: true, description: 'blurred now and then' },
-  },
-};
 
 const SLOTS_FOR_EACH = 10;
 
@@ -72,7 +60,7 @@ function shadowOf(colors, strength, own) {
 }
 
 export function animate(root, given) {
-  const params = readParams(manifest.params, given);
+  const params = readParams(manifest.schema, given);
   const pictures = Array.from({ length: Math.ceil(SLOTS_FOR_EACH * params.animationDuration) }, () => picture(params));
   const [block] = wholeText(root, manifest.name);
   if (!block) return () => {};

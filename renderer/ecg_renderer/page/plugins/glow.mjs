@@ -2,25 +2,14 @@
  *
  * The halo is a gradient, which needs no blurring. What is drawn changes in steps, so that few pictures differ.
  */
+import manifest from './glow.json' with { type: 'json' };
 import { poser, setter } from './lib/look.mjs';
 import { clamp, wave } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { layer } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'glow',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'A halo around the text that may swell and fade.',
-  params: {
-    color: { type: 'color', default: [0, 255, 255], description: 'colour of the halo' },
-    intensity: { type: 'number', default: 0.4, minimum: 0, maximum: 1, description: 'how strong it is' },
-    pulse: { type: 'boolean', default: true, description: 'swell and fade' },
-    cycles: { type: 'number', default: 8, minimum: 1, maximum: 120, description: 'how often' },
-  },
-};
 
 /** How far the strength swings up and down while it pulses. */
 const SWING = { up: 0.3, down: 0.2 };
@@ -35,7 +24,7 @@ const LIGHTS = [{ blur: 6, share: 1 }, { blur: 12, share: 0.8 }, { blur: 18, sha
 const REACH = '-0.45em -0.9em';
 
 export function animate(root, given) {
-  const { color, intensity, pulse, cycles } = readParams(manifest.params, given);
+  const { color, intensity, pulse, cycles } = readParams(manifest.schema, given);
   const halo = layer(root, manifest.name, 'below');
   if (!halo) return () => {};
   // MotionText starts this plugin again on every frame unless it finds this mark.

@@ -1,23 +1,12 @@
 /* Letters appear, scatter as if something pulled at them, and snap back into their place. */
+import manifest from './magnetic.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { arrive, clamp, lerp, spring, staggered, within } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableLetters } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'magnetic',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters scatter and snap back into their place.',
-  params: {
-    magnetStrength: { type: 'number', default: 15, minimum: 0, maximum: 400, description: 'farthest to each side, px; half of it up and down' },
-    animationDuration: { type: 'number', default: 1.2, minimum: 0.05, maximum: 20, description: 'time of one letter, relative' },
-    attractionDelay: { type: 'number', default: 0.1, minimum: 0, maximum: 10, description: 'delay between letters, relative' },
-    elasticity: { type: 'number', default: 0.8, minimum: 0, maximum: 2, description: 'how much they swing when they snap back' },
-  },
-};
 
 /** Degrees to either side. */
 const LARGEST_TILT = 15;
@@ -34,7 +23,7 @@ const SMALLEST_REBOUND = 0.02;
 const either = (most) => lerp(-most, most, Math.random());
 
 export function animate(root, given) {
-  const { magnetStrength, animationDuration, attractionDelay, elasticity } = readParams(manifest.params, given);
+  const { magnetStrength, animationDuration, attractionDelay, elasticity } = readParams(manifest.schema, given);
   const rebound = Math.max(SMALLEST_REBOUND, Math.min(0.95, REBOUND * elasticity));
   const snap = spring(SWINGS.fewest + SWINGS.more * elasticity, rebound);
   const elements = movableLetters(root, manifest.name);

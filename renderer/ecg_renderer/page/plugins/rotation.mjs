@@ -3,28 +3,14 @@
  * They are seen from afar, without perspective: on a letter, the preview's 800 px come to 2 % at its edges, and Chromium
  * would give each letter a layer of its own for it.
  */
+import manifest from './rotation.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { arrive, arriveBeyond, clamp, lerp, staggered, wave, within } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableLetters } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'rotation',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters turn into place in space one after another.',
-  params: {
-    rotationDegrees: { type: 'number', default: 360, minimum: -3600, maximum: 3600, description: 'how far they turn' },
-    animationDuration: { type: 'number', default: 1.5, minimum: 0.05, maximum: 20, description: 'time of one letter, relative' },
-    staggerDelay: { type: 'number', default: 0.1, minimum: 0, maximum: 10, description: 'delay between letters, relative' },
-    perspective: { type: 'number', default: 800, minimum: 0, maximum: 100000, description: 'not drawn: letters are seen from afar' },
-    axisX: { type: 'boolean', default: false, description: 'turn around the line of writing' },
-    axisY: { type: 'boolean', default: true, description: 'turn as a door does' },
-    axisZ: { type: 'boolean', default: false, description: 'turn as a wheel does' },
-  },
-};
 
 /** Shares of a letter's time: until when it turns up, from when on it quivers. */
 const TURNED = 0.7;
@@ -53,7 +39,7 @@ function arrival(t) {
 }
 
 export function animate(root, given) {
-  const { rotationDegrees, animationDuration, staggerDelay, ...axis } = readParams(manifest.params, given);
+  const { rotationDegrees, animationDuration, staggerDelay, ...axis } = readParams(manifest.schema, given);
   const letters = movableLetters(root, manifest.name).map((letter) => ({
     pose: poser(letter),
     quiver: { x: either(QUIVER.x), y: either(QUIVER.y) },

@@ -1,25 +1,13 @@
 /* Letters pop up one after another, larger than they are, and bounce back to their size. */
+import manifest from './scalepop.json' with { type: 'json' };
 import { parseColor } from './lib/color.mjs';
 import { painter, poser } from './lib/look.mjs';
 import { arrive, arriveBeyond, clamp, lerp, spring, staggered, within } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { movableLetters } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'scalepop',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters pop up one after another and bounce back to their size.',
-  params: {
-    popScale: { type: 'number', default: 1.5, minimum: 0, maximum: 6, description: 'size at the end of the pop' },
-    animationDuration: { type: 'number', default: 1.2, minimum: 0.05, maximum: 20, description: 'time of one letter, relative' },
-    staggerDelay: { type: 'number', default: 0.08, minimum: 0, maximum: 10, description: 'delay between letters, relative' },
-    bounceStrength: { type: 'number', default: 0.6, minimum: 0, maximum: 2, description: 'how much it swings around its size' },
-    colorPop: { type: 'boolean', default: true, description: 'light up yellow while popping' },
-  },
-};
 
 const LIGHT = [255, 255, 153];
 
@@ -35,7 +23,7 @@ const SMALLEST_REBOUND = 0.02;
 const light = (t) => within(t, LIT.from, LIT.full) * (1 - within(t, LIT.full, LIT.gone));
 
 export function animate(root, given) {
-  const { popScale, animationDuration, staggerDelay, bounceStrength, colorPop } = readParams(manifest.params, given);
+  const { popScale, animationDuration, staggerDelay, bounceStrength, colorPop } = readParams(manifest.schema, given);
   const bounce = spring(SWINGS, Math.max(SMALLEST_REBOUND, Math.min(0.95, REBOUND * bounceStrength)));
   const letters = movableLetters(root, manifest.name);
   const poses = letters.map((letter) => poser(letter));

@@ -3,26 +3,14 @@
  * As in the editor's preview, `typingSpeed` is a share of the whole time: at 0.05, twenty signs are typed by its end,
  * and what is longer stays unwritten.
  */
+import manifest from './typewriter.json' with { type: 'json' };
 import { poser } from './lib/look.mjs';
 import { clamp } from './lib/motion.mjs';
 import { readParams } from './lib/params.mjs';
 import { layer, placeIn, shownLetters, signsBefore } from './lib/split.mjs';
 
+export { manifest };
 export { restore as cleanup } from './lib/split.mjs';
-
-export const manifest = {
-  name: 'typewriter',
-  version: '2.0.0',
-  type: 'dom',
-  description: 'Letters appear one by one, followed by a cursor.',
-  params: {
-    typingSpeed: { type: 'number', default: 0.05, minimum: 0.001, maximum: 1, description: 'time of one sign, as a share of the whole' },
-    cursorBlink: { type: 'boolean', default: true, description: 'the cursor goes off and on' },
-    cursorChar: { type: 'string', pattern: '[^\\n\\r]{1,8}', default: '|', description: 'what the cursor looks like' },
-    showCursor: { type: 'boolean', default: true, description: 'with a cursor' },
-    soundEffect: { type: 'boolean', default: false, description: 'not used: pictures make no sound' },
-  },
-};
 
 /** The cursor is on and off once in each of these shares of the time. */
 const BLINKS = 2;
@@ -48,7 +36,7 @@ function cursorOf(root, text, letters) {
 }
 
 export function animate(root, given) {
-  const { typingSpeed, cursorBlink, cursorChar, showCursor } = readParams(manifest.params, given);
+  const { typingSpeed, cursorBlink, cursorChar, showCursor } = readParams(manifest.schema, given);
   const letters = shownLetters(root, manifest.name);
   if (!letters.length) return () => {};
   const before = signsBefore(root, letters);
