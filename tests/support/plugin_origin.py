@@ -7,6 +7,7 @@ with serving(plugins()) as origin:          files by their paths below /plugins/
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -98,6 +99,8 @@ KEYS = ("timers@2.0.0", "flame@2.0.0", "sparks@2.0.0", "hop@1.0.0", "slide@2.0.0
 def module(key: str, script: str | None = None) -> PluginModule:
     """Return one of those plugins as it is fetched, or one whose module is `script`."""
     if script is not None:
-        return PluginModule(key, {"manifest.json": b'{"type": "dom"}', "index.mjs": script.encode()})
+        kind = "channel" if "evalChannels" in script else "dom"
+        manifest = json.dumps({"type": kind}).encode()
+        return PluginModule(key, {"manifest.json": manifest, "index.mjs": script.encode()})
     files = {path.partition("/")[2]: body for path, body in plugins().items() if path.startswith(f"{key}/")}
     return with_pictures(key, files)

@@ -29,6 +29,8 @@ PING_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 # What no call of a plugin takes, not even on a busy machine.
 ENDLESS_SECONDS = 5.0
+# The same where the page cannot be asked since when: it may have been busy before.
+DEAF_SECONDS = 10.0
 _FAILED = {
     "threw": "failed",
     "outside": "changed the page outside of its text, which was taken back",
@@ -58,6 +60,9 @@ class RestartingCapture(ABC):
         # The digests of plugins by the ids of their scripts.
         self._scripts: dict[str, str] = {}
         self._endless: ScenarioError | None = None
+        # Whose code the page said it runs, as "key node", and when; empty for nobody's.
+        self._announced = ""
+        self._announced_at = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -157,6 +162,7 @@ class RestartingCapture(ABC):
                     await self._send("Runtime.terminateExecution")
                     self._blame(await self._call("() => ecg.runningPlugin()", None), [])
             except TimeoutError:  # it runs what cannot be interrupted, such as the sorting of a list without an end
+                self._blame_announced()
                 error.message = f"{error.message} {self._suspected()}"
                 error.args = (error.message,)
             except BrowserError:
@@ -173,6 +179,9 @@ class RestartingCapture(ABC):
             self._scripts = {}
             self._on("Debugger.scriptParsed", self._note_script)
             self._on("Debugger.paused", self._note_where)
+            self._on("Runtime.bindingCalled", self._note_announced)
+            await self._send("Runtime.enable")
+            await self._send("Runtime.addBinding", {"name": "ecgAnnounce"})
             await self._send("Debugger.enable")
             self._silent_since = time.monotonic()
             self._guarding = asyncio.create_task(self._ask_for_life())
@@ -191,8 +200,21 @@ class RestartingCapture(ABC):
                         await self._send("Runtime.evaluate", {"expression": "0"})
                     self._silent_since = time.monotonic()
                 except TimeoutError:
-                    await self._send("Debugger.pause")  # the answer comes as an event, when it runs a script
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(SILENT_SECONDS):
+                            await self._send("Debugger.pause")  # what it runs comes as an event, when that is a script
+                    if time.monotonic() - max(self._announced_at, self._silent_since) > DEAF_SECONDS:
+                        self._blame_announced()
             await self._kill()
+
+    async def _note_announced(self, event: dict[str, Any]) -> None:
+        self._announced, self._announced_at = str(event.get("payload", "")), time.monotonic()
+
+    def _blame_announced(self) -> None:
+        """Blame the plugin that the page said it is about to call, where it answers nothing since."""
+        key, _, node = self._announced.partition(" ")
+        if key:
+            self._blame({"key": key, "node": node}, [])
 
     async def _note_where(self, event: dict[str, Any]) -> None:
         """Look what a paused page runs, and let it go on; plugins may pause it, too."""

@@ -22,11 +22,21 @@ const ticks = new WeakMap();
 const runsAt = new WeakMap();
 /** Whose code runs now, on which text, and since when by a real clock: {key, node, since}, or null. */
 let running = null;
+/** Hands a text to the renderer at once: it is there although the page hangs from then on. */
+let report = () => {};
+let reported = '';
+
+/** Tell the renderer whose code is about to run; nobody's when `key` is empty. */
+function announce(key, node) {
+  const said = key && `${key} ${node}`;
+  if (said !== reported) report((reported = said));
+}
 
 /** Do `work`, which is, or calls, code of the plugin `key`. */
 function blaming(key, node, work) {
   const outer = running;
   running ??= { key, node: node?.dataset.nodeId ?? '', since: clock.real.now() };
+  announce(running.key, running.node);
   try {
     return work();
   } finally {
@@ -297,6 +307,7 @@ async function loadForeign(plugin, register) {
   await Promise.all(pictures.map((path) => preload(base + path)));
   let module = {};
   running = { key: plugin.key, node: '', since: clock.real.now() };
+  announce(plugin.key, '');
   takeChanges();
   // What it schedules before it is on any text never comes.
   clock.belongTo(new clock.Clock());
@@ -309,6 +320,7 @@ async function loadForeign(plugin, register) {
   clock.belongTo(null);
   if (undoneOutside([])) note(plugin, 'outside');
   running = null;
+  announce('', '');
   const { key, version, type } = plugin;
   const manifest = { version, ...(type ? { type } : {}) };
   for (const name of plugin.names) {
@@ -319,6 +331,8 @@ async function loadForeign(plugin, register) {
 /** Import the plugins of an origin, one after the other: who hangs is known. `register` makes them known to MotionText. */
 export async function loadForeignPlugins(plugins, register) {
   if (!plugins.length) return;
+  report = window.ecgAnnounce ?? report;
+  delete window.ecgAnnounce;
   delete window.ecgClock;
   guard.observe(document, EVERYTHING);
   for (const plugin of plugins) await loadForeign(plugin, register);
@@ -344,12 +358,14 @@ channel.port1.onmessage = () => waiting.shift()?.();
 /** Let promises of the plugins on a stage come to their ends, under the same guard. */
 export async function settleRuns(stage) {
   const runs = [...(runsOf.get(stage) ?? [])];
-  if (!runs.length) return;
+  if (!runs.length) return announce('', '');
   takeChanges();
   clock.belongTo(runs.at(-1).clock);
   runs.at(-1).random.lead();
   // Whose promises they are is not known: where one runs without an end, the call stack tells.
   running = { key: '', node: '', since: clock.real.now() };
+  const keys = new Set(runs.map((run) => run.plugin.key));
+  announce(keys.size === 1 ? [...keys][0] : '', '');
   await new Promise((resolve) => {
     waiting.push(resolve);
     channel.port2.postMessage(null);
@@ -360,6 +376,7 @@ export async function settleRuns(stage) {
   // What was switched off may have promised something before.
   const on = runs.filter((run) => !run.off);
   if (undoneOutside(on.map(({ node }) => node))) for (const run of on) run.fail('outside');
+  announce('', '');
 }
 
 /** The plugin that runs now, asked when the page hangs: {key, node: the text's id, ms: for how long}, or null. */

@@ -13,6 +13,7 @@ from captions import Json
 from captures import Picture, browser_processes, differing, distinct, film, open_way, pictures_of
 from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
 from ecg_renderer.capture.patches import BoxOutgrownError
+from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.errors import BrowserError, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.model import CaptureWay, Film, around
 from plugin_origin import module
@@ -84,6 +85,15 @@ ENDLESS_PROMISE = """
 export function animate() { (async () => { for (;;) await null; })(); return () => {}; }
 """
 ENDLESS_DEBUGGER = "export function animate() { for (;;) debugger; }"
+# Chromium cannot interrupt it, nor ask the page what it runs.
+DEAF = """
+export function animate() { return (progress) => { if (progress > 0.3) [].indexOf.call({length: 2 ** 53 - 1}, 1); }; }
+"""
+DEAF_AT_ONCE = "[].indexOf.call({length: 2 ** 53 - 1}, 1);"
+DEAF_PROMISE = """
+export function animate() { Promise.resolve().then(() => [].indexOf.call({length: 2 ** 53 - 1}, 1)); return () => {}; }
+"""
+DEAF_CHANNELS = "export const evalChannels = () => [].indexOf.call({length: 2 ** 53 - 1}, 1);"
 NO_WAIT = """
 export function animate(root) { const again = () => setTimeout(again, 0); again(); return () => {}; }
 """
@@ -232,6 +242,31 @@ def test_wherever_it_runs_without_an_end_its_name_is_known(script: str) -> None:
     blamed(script, "canvas")
 
 
+@pytest.mark.parametrize("way", CaptureWay)
+def test_one_that_nothing_can_interrupt_is_named_with_its_text_and_the_browser_started_once(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    opened = RestartingCapture._replace_browser
+
+    async def replaced(capture: RestartingCapture) -> None:
+        started.append(capture)
+        await opened(capture)
+
+    monkeypatch.setattr(RestartingCapture, "_replace_browser", replaced)
+    assert str(blamed(DEAF, way, within=90)).endswith('runs without an end on "Hostile" in the cue "cue-hostile".')
+    assert started == []
+
+
+@pytest.mark.parametrize("script", [DEAF_AT_ONCE, DEAF_PROMISE, DEAF_CHANNELS], ids=["loading", "promises", "channels"])
+def test_wherever_nothing_can_interrupt_it_its_name_is_known(script: str) -> None:
+    blamed(script, "canvas", within=90)
+
+
+def test_one_that_nothing_can_interrupt_is_named_when_the_first_frame_times_out() -> None:
+    blamed(DEAF, "canvas", frame_timeout=3, within=90)
+
+
 @pytest.mark.parametrize(
     "said", [None, {}, *({"result": {"value": running}} for running in ({}, {"ms": "x"}, {"ms": 1e9}))]
 )
@@ -289,8 +324,8 @@ def test_one_that_takes_all_memory_ends_the_page_not_the_machine(monkeypatch: py
         asyncio.run(capture())
 
 
-def blamed(script: str, way: str, frame_timeout: float = 120) -> ScenarioError:
-    """Return the error that blames the plugin; it comes in a quarter of two minutes."""
+def blamed(script: str, way: str, frame_timeout: float = 120, within: float = 30) -> ScenarioError:
+    """Return the error that blames the plugin; it comes long before two minutes are over."""
     shot = shot_with(script)
 
     async def capture() -> None:
@@ -301,5 +336,5 @@ def blamed(script: str, way: str, frame_timeout: float = 120) -> ScenarioError:
     with pytest.raises(ScenarioError, match=r"The plugin x@2\.0\.0, .* runs without an end") as caught:
         asyncio.run(capture())
     assert browser_processes(None) == []
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < within
     return caught.value
