@@ -120,7 +120,7 @@ class ScenarioRef(ManifestModel):
     uri: ReadableUri | None = Field(
         default=None,
         description="Where the scenario's JSON is: s3://bucket/key or https://; on one machine also file:// or a path "
-        "relative to the manifest. It may also be subtitles (.srt, .sbv, .smi, .vtt, .ass), or a transcript in JSON "
+        "relative to the manifest. It may also be subtitles (.srt, .vtt, .ass, .ttml, .lrc), or a transcript in JSON "
         "as speech recognition writes it (docs/captions.md).",
     )
     config_map_ref: ConfigMapRef | None = Field(

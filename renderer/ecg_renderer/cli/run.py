@@ -208,7 +208,7 @@ def burn(
         typer.Argument(
             metavar="CAPTIONS",
             show_default=False,
-            help="What to burn in: subtitles (.srt, .sbv, .smi, .vtt, .ass), a transcript in JSON as speech "
+            help="What to burn in: subtitles (.srt, .vtt, .ass, .ttml, .lrc), a transcript in JSON as speech "
             "recognition writes it (docs/captions.md), or a MotionText scenario.",
         ),
     ],

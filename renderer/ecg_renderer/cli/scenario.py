@@ -37,7 +37,7 @@ File = Annotated[
     typer.Argument(
         metavar="FILE",
         show_default=False,
-        help="A MotionText scenario, subtitles (.srt, .sbv, .smi, .vtt, .ass) or a transcript in JSON; - reads "
+        help="A MotionText scenario, subtitles (.srt, .vtt, .ass, .ttml, .lrc) or a transcript in JSON; - reads "
         "standard input.",
     ),
 ]
@@ -117,7 +117,7 @@ def from_subtitles(
         if not is_subtitles(raw):
             raise ScenarioError(
                 f"{_name(file)} is not subtitles, nor a transcript that is known.",
-                hint=".srt, .sbv, .smi, .vtt and .ass are, and what speech recognition writes; see docs/captions.md.",
+                hint=".srt, .vtt, .ass, .ttml and .lrc are, and what speech recognition writes: docs/captions.md.",
             )
         around = run_interruptible(_surroundings(video, aspect))
         report = Report(_name(file))

@@ -99,7 +99,7 @@ def _broken(text: str, error: json.JSONDecodeError, report: Report) -> ScenarioE
     hint = (
         ""
         if begins in ("{", "[", "")
-        else "A scenario is JSON; subtitles that are known are .srt, .sbv, .smi, .vtt, .ass."
+        else "A scenario is JSON; subtitles that are known are .srt, .vtt, .ass and others (docs/captions.md)."
     )
     hint = "This looks like HTML or XML, not JSON." if begins == "<" else hint
     return report.error("", f"is not JSON: {error.msg} at {where}{near}", hint)

@@ -1,6 +1,7 @@
 """Subtitles and transcripts, the files that people have, become a scenario.
 
     .srt .sbv .smi .vtt .ass   files             the last two by webvtt-py and pysubs2
+    .ttml .lrc .sub            others
     .. in any encoding         decoding          what nobody marks is guessed
     JSON                       transcripts       what speech recognition writes; shapes: of others, as Whisper has it
     captions -> pages          captions          two balanced lines at a time

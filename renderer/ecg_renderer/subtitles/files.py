@@ -1,4 +1,4 @@
-"""Subtitle files: SubRip, YouTube's .sbv, SAMI, WebVTT, Advanced SubStation Alpha."""
+"""Subtitle files: SubRip, YouTube's .sbv, SAMI, WebVTT, Advanced SubStation Alpha; by `others`: TTML, LRC, MicroDVD."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
+from ecg_renderer.subtitles.others import format_of_others, read_other
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -60,7 +61,7 @@ _ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 
 def format_of(raw: bytes) -> str:
-    """Return "srt", "vtt", "ass", "sbv" or "sami" by the content; "" for something else."""
+    """Return "srt", "vtt", "ass", "sbv", "sami", "ttml", "lrc" or "microdvd" by the content; "" for something else."""
     head = bytes_of_text(raw)
     if head.lstrip().startswith(b"WEBVTT"):
         return "vtt"
@@ -70,7 +71,8 @@ def format_of(raw: bytes) -> str:
         return "sami"
     if _ARROW.search(head):
         return "srt"
-    return "sbv" if _SBV_TIMES.match(head.decode("utf-8", "replace").replace("\r", "\n").lstrip("\n")) else ""
+    sbv = _SBV_TIMES.match(head.decode("utf-8", "replace").replace("\r", "\n").lstrip("\n"))
+    return "sbv" if sbv else format_of_others(head)
 
 
 def read_file(text: str, kind: str, report: Report) -> list[Caption]:
@@ -82,8 +84,8 @@ def read_file(text: str, kind: str, report: Report) -> list[Caption]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # pysubs2 warns of fields that nobody reads here
-            readers = {"vtt": _from_vtt, "ass": _from_ass, "sami": _from_sami}
-            captions = list(readers.get(kind, _from_srt)(text, report))
+            readers = {"vtt": _from_vtt, "ass": _from_ass, "sami": _from_sami, "srt": _from_srt, "sbv": _from_srt}
+            captions = list(readers[kind](text, report) if kind in readers else _from_other(text, kind, report))
     except (pysubs2.Pysubs2Error, webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
         raise ScenarioError(f"{name} cannot be read as .{kind}: {error}.", hint="Export the subtitles again.") from None
     except (ValueError, KeyError, IndexError, OverflowError) as error:
@@ -175,6 +177,16 @@ def _srt_seconds(stamp: Sequence[str | None], frames: int) -> float:
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
     part = int(fraction or 0) / frames if frames else int((fraction or "0")[:3].ljust(3, "0")) / 1000
     return (whole + part) * (-1 if sign else 1)
+
+
+def _from_other(text: str, kind: str, report: Report) -> Iterator[Caption]:
+    for start, end, said in read_other(text, kind, report):
+        if _VTT_STAMP.search(said):
+            yield _captioned(tuple(_stamped(said, start, end, (PLAIN,))), start, end, "", "bottom")
+        elif caption := _marked_up(said, start, end):
+            yield caption
+        else:
+            tell_empty(start, report)
 
 
 def _from_sami(text: str, report: Report) -> Iterator[Caption]:
