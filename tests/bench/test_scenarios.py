@@ -14,8 +14,6 @@ from bench.scenarios import DRESSES, SPEAKERS, scenario, talk
 from ecg_renderer.scenario import prepare
 from ecg_renderer.served import known_plugins
 
-PLUGINS = {"cwi-color", "cwi-bouncing", "cwi-loud", "cwi-whisper", "elastic", "fadein"}
-
 
 def _words(cue: dict[str, Any]) -> list[dict[str, Any]]:
     return list(cue["root"]["children"])
@@ -87,13 +85,13 @@ def test_sparse_has_one_cue_of_two_seconds_in_every_five() -> None:
 
 @pytest.mark.parametrize("name", DRESSES)
 def test_the_renderer_takes_a_scenario_without_a_warning(name: str) -> None:
-    prepared = prepare(scenario(name, 30), duration=30, known_plugins=PLUGINS)
+    prepared = prepare(scenario(name, 30), duration=30, known_plugins=known_plugins())
     assert prepared.warnings == ()
     assert len(prepared.cues) == len(scenario(name, 30)["cues"])
 
 
 def test_effects_run_on_nearly_every_frame_of_busy() -> None:
-    prepared = prepare(scenario("busy", 30), duration=30, known_plugins=PLUGINS)
+    prepared = prepare(scenario("busy", 30), duration=30, known_plugins=known_plugins())
     windows = [window for cue in prepared.cues for window in cue.animated]
     animated = sum(any(start <= frame / 30 <= end for start, end in windows) for frame in range(900))
     assert animated > 0.95 * 900

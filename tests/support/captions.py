@@ -57,7 +57,7 @@ def word_cue(index: int, start: float, end: float, plugins: tuple[str, ...]) -> 
         chain = [
             {
                 "name": f"{name}@2.0.0",
-                "params": {"speaker": "anna", "palette": "define.speakerPalette"},
+                "params": {"speaker": "anna", "palette": "define.speakerPalette"} if name.startswith("cwi-") else {},
                 "timeOffset": [-0.05, 0.1],
             }
             for name in plugins[number % max(1, len(plugins)) :][:1]

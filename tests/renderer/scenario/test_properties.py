@@ -49,7 +49,7 @@ def words(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         word["baseTime"] = draw(RANGES)
     if draw(st.booleans()):
-        word["pluginChain"] = [{"name": draw(st.sampled_from(KNOWN)), "timeOffset": draw(OFFSETS)}]
+        word["pluginChain"] = [{"name": draw(st.sampled_from(list(KNOWN))), "timeOffset": draw(OFFSETS)}]
     return word
 
 
