@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from ecg_api.status import ReplicaStatus
 from ecg_common.lock import open_locked, remove_abandoned
-from ecg_renderer.errors import RenderError, ResourceError, SourceMissing, StorageError
+from ecg_renderer.errors import Cancelled, RenderError, ResourceError, SourceMissing, StorageError
 from ecg_renderer.storage.base import TransferProgress, below, refusal
 
 _IDENTITY_EDGE_BYTES = 1 << 20
@@ -263,7 +264,6 @@ def _flush(path: Path) -> None:
 
 
 _OURS = re.compile(r"captions-\d+\.png")
-_LOCK = ".lock"
 
 
 class FolderStorage:
@@ -294,23 +294,25 @@ class FolderOutput:
     def __init__(self, destination: Path, key: str) -> None:
         self.destination = destination
         self.path = destination.parent / f".ecg-render-{destination.name}-{key[:_KEY_LENGTH]}.part"
+        self._old = self.path.with_suffix(".old")
+        # Beside the folder, so that it is held until the folder has its final name.
+        self._lock_path = self.path.with_suffix(".lock")
         self._lock: int | None = None
         self._made: list[Path] = []
+        self._changing = threading.Lock()
 
     def __enter__(self) -> Self:
         """Make the temporary folder, empty; refuse a destination that holds anything but an earlier result."""
         try:
             self._refuse_destination()
             self._made = _make_directories(self.destination.parent)
-            self.path.mkdir(exist_ok=True)
-            self._lock = open_locked(self.path / _LOCK)
+            self._lock = open_locked(self._lock_path)
             if self._lock is None:
                 raise StorageError(
                     f"Another process is writing the output {self.destination}/ at this moment.",
                     hint="Wait for it, stop it, or name another output.",
                 )
-            for left in self.path.glob("*.png"):  # of a process that was killed
-                left.unlink()
+            self._clear()
         except OSError as error:
             self._abort()
             raise refusal(error, "write", self.destination) from error
@@ -323,21 +325,37 @@ class FolderOutput:
         self._abort()
 
     def commit(self, progress: TransferProgress | None = None) -> str:
-        """Put the folder under its final name, in place of an earlier result, and return that name with a slash."""
-        old = self.path.with_suffix(".old")
-        try:
-            self._refuse_destination()  # somebody may have put something there meanwhile
-            (self.path / _LOCK).unlink()
-            if self.destination.exists():
-                self.destination.rename(old)
-            self.path.rename(self.destination)
-        except OSError as error:
-            if old.exists() and not self.destination.exists():
-                old.rename(self.destination)
-            raise refusal(error, "write", self.destination) from error
-        self._made = []
-        shutil.rmtree(old, ignore_errors=True)
+        """Put the folder under its final name, in place of an earlier result, and return that name with a slash.
+
+        A context that is left meanwhile, as by a caller that is cancelled, waits for it. Raises StorageError or
+        ResourceError, and Cancelled where the context was left before.
+        """
+        with self._changing:
+            if self._lock is None:
+                raise Cancelled(f"The output {self.destination}/ is no longer wanted.")
+            try:
+                self._refuse_destination()  # somebody may have put something there meanwhile
+                if self.destination.exists():
+                    self.destination.rename(self._old)
+                self.path.rename(self.destination)
+            except OSError as error:
+                if self._old.exists() and not self.destination.exists():
+                    self._old.rename(self.destination)
+                raise refusal(error, "write", self.destination) from error
+            self._made = []
+            shutil.rmtree(self._old, ignore_errors=True)
         return f"{self.destination}/"
+
+    def _clear(self) -> None:
+        """Make the temporary folder, and end what a process that was killed has left: the earlier result stays."""
+        if self._old.exists():
+            if self.destination.exists():
+                shutil.rmtree(self._old)
+            else:
+                self._old.rename(self.destination)
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir()
 
     def _refuse_destination(self) -> None:
         folder = self.destination
@@ -353,10 +371,12 @@ class FolderOutput:
             )
 
     def _abort(self) -> None:
-        if self._lock is not None:
-            shutil.rmtree(self.path, ignore_errors=True)
-            with suppress(OSError):
+        with self._changing:
+            if self._lock is not None:
+                shutil.rmtree(self.path, ignore_errors=True)
+                with suppress(OSError):
+                    self._lock_path.unlink()
                 os.close(self._lock)
-            self._lock = None
-        _remove_directories(self._made)
-        self._made = []
+                self._lock = None
+            _remove_directories(self._made)
+            self._made = []

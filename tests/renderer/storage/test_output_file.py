@@ -1,11 +1,14 @@
+import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from ecg_renderer.errors import ResourceError, StorageError
+from ecg_renderer.errors import Cancelled, ResourceError, StorageError
 from ecg_renderer.storage import OutputFile, check_writable, open_result, open_storage
 
 
@@ -70,6 +73,89 @@ def test_what_somebody_puts_into_a_folder_of_pictures_meanwhile_is_not_replaced(
             output.commit()
     assert names(tmp_path) == ["pictures"]
     assert names(tmp_path / "pictures") == ["notes.txt"]
+
+
+def write_pictures(folder: Path, content: bytes) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / f"captions-{number:06}.png").write_bytes(content)
+
+
+def contents(folder: Path) -> set[bytes]:
+    return {path.read_bytes() for path in folder.iterdir()}
+
+
+def test_who_is_cancelled_while_a_folder_of_pictures_gets_its_name_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = tmp_path / "pictures"
+    write_pictures(pictures, b"old")
+    renaming, rename = threading.Event(), Path.rename
+
+    def slow_rename(path: Path, target: Path) -> Path:
+        renaming.set()
+        time.sleep(0.1)
+        return rename(path, target)
+
+    async def write() -> None:
+        with open_result("pictures/", tmp_path).output("key") as output:
+            write_pictures(output.path, b"new")
+            monkeypatch.setattr(Path, "rename", slow_rename)
+            await asyncio.to_thread(output.commit)
+
+    async def run() -> None:
+        writing = asyncio.create_task(write())
+        await asyncio.to_thread(renaming.wait, 5)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert names(tmp_path) == ["pictures"]
+
+    asyncio.run(run())
+    assert contents(pictures) == {b"new"}
+
+
+def test_a_folder_of_pictures_whose_context_was_left_is_not_committed(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    write_pictures(pictures, b"old")
+    with open_result("pictures/", tmp_path).output("key") as output:
+        write_pictures(output.path, b"new")
+    with pytest.raises(Cancelled, match="no longer wanted"):
+        output.commit()
+    assert names(tmp_path) == ["pictures"]
+    assert contents(pictures) == {b"old"}
+
+
+@pytest.mark.parametrize(("renames", "kept"), [(0, b"old"), (1, b"old"), (2, b"new")])
+def test_a_folder_of_pictures_outlives_a_killed_commit(tmp_path: Path, renames: int, kept: bytes) -> None:
+    pictures = tmp_path / "pictures"
+    write_pictures(pictures, b"old")
+    killed = f"""
+        import os, pathlib, sys
+        sys.path[:0] = {sys.path!r}
+        from ecg_renderer.storage import open_result
+        rename, left = pathlib.Path.rename, [{renames}]
+        def dying(path, target):
+            if not left[0]:
+                os.kill(os.getpid(), 9)
+            left[0] -= 1
+            moved = rename(path, target)
+            if not left[0] and {renames} == 2:
+                os.kill(os.getpid(), 9)
+            return moved
+        pathlib.Path.rename = dying
+        with open_result("pictures/", pathlib.Path({str(tmp_path)!r})).output("key") as output:
+            (output.path / "captions-000000.png").write_bytes(b"new")
+            output.commit()
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(killed)], check=False).returncode == -9
+    with open_result("pictures/", tmp_path).output("key") as output:
+        assert contents(pictures) == {kept}
+        assert not list(output.path.glob("*.png"))
+        write_pictures(output.path, b"next")
+        output.commit()
+    assert names(tmp_path) == ["pictures"]
+    assert contents(pictures) == {b"next"}
 
 
 def test_the_root_is_no_folder_for_pictures(tmp_path: Path) -> None:
