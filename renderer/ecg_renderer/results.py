@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.planning import output_size
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario, canonical_hash
-from ecg_renderer.storage import FolderStorage, Storage, open_result, open_storage
+from ecg_renderer.storage import FileStorage, FolderStorage, Storage, open_result, open_storage
 from ecg_renderer.subtitles import written_subtitles
 
 MAIN = "main"
@@ -91,23 +92,25 @@ def _size(options: Options, source: SourceFacts) -> tuple[int, int]:
 def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: str) -> None:
     """Prove that every rendition can be written, and leave no trace.
 
-    Raises StorageError and its kin, ManifestError for two at one place or one in a folder that another is, and
-    OptionsError for a size that is impossible.
+    Raises StorageError and its kin, ManifestError for two at one place, by whatever links, or one in a folder that
+    another is or that is watched, and OptionsError for a size that is impossible.
     """
-    names = {open_result(job.spec.output.uri, base).name: "spec.output"}
-    if job.spec.live is not None and job.spec.live.uri:
-        names[open_storage(job.spec.live.uri, base).name] = "spec.live"
+    main = open_result(job.spec.output.uri, base)
+    taken = {_real(main): ("spec.output", main.name)}
+    if job.spec.live is not None:
+        beside = f"{os.path.splitext(job.spec.output.uri)[0]}-live"  # noqa: PTH122 - it may be an address
+        live = open_storage(job.spec.live.uri or beside, base)
+        taken[f"{_real(live).rstrip('/')}/"] = ("spec.live", live.name)
     for number, rendition in enumerate(job.spec.renditions):
         place, field = open_result(rendition.uri, base), f"spec.renditions[{number}]"
-        there = next((name for name in names if _is_one_place(name, place.name)), None)
+        real = _real(place)
+        there = next((one for one in taken if _is_one_place(one, real)), None)
         if there is not None:
-            whole = f"is {there}: a folder of pictures is replaced as a whole"
-            too = "is written too" if there == place.name else whole
             raise ManifestError(
-                f"{field}.uri is {place.name}, where {names[there]} {too}.",
-                hint="Give each result a place of its own, and a folder of pictures nothing else.",
+                f"{field}.uri is {place.name}, where {_occupied(*taken[there], there, real, place.name)}.",
+                hint="Give each result a place of its own, and a folder of pictures, or to watch, nothing else.",
             )
-        names[place.name] = field
+        taken[real] = (field, place.name)
         try:
             if content_of(rendition) != "subtitles":
                 _size(options_of(rendition, job.spec.options), source)
@@ -117,6 +120,22 @@ def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: s
             error.message = f"{field}: {error.message}"
             error.args = (error.message,)
             raise
+
+
+def _real(place: Storage | FolderStorage) -> str:
+    """Return the name of a place; of one on this machine where links lead, with the slash of a folder."""
+    if isinstance(place, FolderStorage):
+        return f"{os.path.realpath(place.path).rstrip('/')}/"
+    return os.path.realpath(place.path) if isinstance(place, FileStorage) else place.name
+
+
+def _occupied(field: str, given: str, there: str, real: str, name: str) -> str:
+    """Say why `name`, really `real`, is not free: `field` calls `given` what is really `there`."""
+    if there == real:
+        return f"{field} is written too{'' if given.rstrip('/') == name.rstrip('/') else f', as {given}'}"
+    watched = field == "spec.live" and f"{real}/".startswith(there)
+    why = "the folder to watch holds nothing else" if watched else "a folder of pictures is replaced as a whole"
+    return f"{field} is {given}: {why}"
 
 
 def _is_one_place(one: str, other: str) -> bool:

@@ -55,6 +55,31 @@ def test_what_cannot_be_made_is_refused_before_anything_is_rendered(tmp_path: Pa
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--also link/captioned.mp4:160x90", "link/captioned.mp4, where spec.output is written too, as {}/out/"),
+        ("--also out/pics/ --also link/pics/", "link/pics/, where --also out/pics/ is written too, as {}/out/pics/"),
+        ("--also link/", "link/, where spec.output is {}/out/captioned.mp4: a folder of pictures is replaced"),
+        ("--live out/w --also out/w/x.srt", "out/w/x.srt, where spec.live is {}/out/w: the folder to watch holds"),
+        (
+            "--set spec.live={} --also out/captioned-live/x.srt",
+            "out/captioned-live/x.srt, where spec.live is {}/out/ca",
+        ),
+        ("--live link/w --also out/w/p/", "out/w/p/, where spec.live is {}/link/w: the folder to watch holds"),
+        ("--live link/w/v --also out/w/", "out/w/, where spec.live is {}/link/w/v: a folder of pictures is replaced"),
+    ],
+)
+def test_places_are_told_apart_by_where_links_lead(tmp_path: Path, options: str, words: str) -> None:
+    before = files(workplace(tmp_path))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to("out")
+    ended = ecg_render("run", "job.yaml", *options.split(), cwd=tmp_path)
+    assert ended.code == 64, ended.err
+    assert f"is {tmp_path}/{words.format(tmp_path)}" in " ".join(ended.err.split())
+    assert files(tmp_path) == before
+
+
 def test_what_the_manifest_and_what_also_asked_for_is_told_apart() -> None:
     said = "Set spec.renditions[0].width. spec: renditions[1].uri: no. spec.renditions[2].height: 1. renditions[3]: x"
     named = "Set the width of --also a.mp4:1x1. --also b.mkv: no. spec.renditions[0].height: 1. renditions[1]: x"
