@@ -55,8 +55,7 @@ def read_manifest(
     name = "standard input" if path == STDIN else path
     data = parse_yaml(_read(path, name), name)
     try:
-        for assignment in assignments:
-            data = set_path(_mapping(data), assignment)
+        data = _assigned(data, assignments)
         for keys, value in (values or {}).items():
             _put(data, keys, value)
         _put_first(data, ("spec", "renditions"), [dict(rendition) for rendition in renditions])
@@ -77,11 +76,21 @@ def checked_job(data: object, name: str) -> RenderJob:
 def assigned_job(data: object, assignments: Iterable[str], name: str) -> RenderJob:
     """Return the RenderJob that `data` describes once `assignments` have changed it, see `read_manifest`."""
     try:
-        for assignment in assignments:
-            data = set_path(_mapping(data), assignment)
+        data = _assigned(data, assignments)
         return settled(parse_render_job(data), profiles)
     except ManifestProblems as problems:
         raise _refusal(problems.problems, name) from problems
+
+
+def _assigned(data: object, assignments: Iterable[str]) -> object:
+    """Return `data` changed by `assignments`; their problems begin with `--set`, as they are not of the manifest."""
+    for assignment in assignments:
+        manifest = _mapping(data)
+        try:
+            data = set_path(manifest, assignment)
+        except ManifestProblems as problems:
+            raise ManifestProblems([f"--set {problem}" for problem in problems.problems]) from None
+    return data
 
 
 def parse_yaml(raw: bytes, name: str) -> object:
@@ -277,7 +286,8 @@ def _parent(data: object, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _refusal(problems: list[str], name: str) -> RenderError:
-    kind = OptionsError if all(problem.startswith("spec.options.") for problem in problems) else ManifestError
+    only_options = all(problem.removeprefix("--set ").startswith("spec.options.") for problem in problems)
+    kind = OptionsError if only_options else ManifestError
     hint = "`ecg-render plan` checks a manifest without rendering."
     if len(problems) == 1:
         return kind(f"{name}: {problems[0]}{'' if problems[0].endswith('?') else '.'}", hint=hint)

@@ -27,7 +27,11 @@ _ALSO = re.compile(
 )
 
 _OPTION = rf"options\.({'|'.join(field.alias or name for name, field in Options.model_fields.items())})\b"
-_ALSO_FIELD = re.compile(r"(?<![\w./-])(?:spec: |spec\.)?renditions\[(\d+)\](?:\.uri\b|: uri\b|(\.)(?=\w+:)|\.(\w+))?")
+# What somebody wrote, in quotes or after --set, is left as it is; and no entry of a list is an unknown field.
+_ALSO_FIELD = re.compile(
+    r"(?<![\w./'\"-])(?<!--set )(?:spec: |spec\.)?renditions\[(\d+)\](?!: unknown field)"
+    r"(?:\.uri\b|: uri\b|(\.)(?=\w+:)|\.(\w+))?"
+)
 # What `burn` was given, for what messages call the fields of a manifest.
 _GIVEN = [
     (re.compile(pattern), given)
@@ -35,10 +39,10 @@ _GIVEN = [
         (rf"\bSet (?:spec\.)?{_OPTION} to (?=\w)", r"Give --set spec.options.\1="),
         (rf"(?<![\w./-])(?<!--set )(?:spec\.)?{_OPTION}", r"--set spec.options.\1"),
         (r"--also, with spec\.renditions, ", "--also "),
-        (r"(?<![\w./-])spec\.source(?:\.uri)?\b", "VIDEO"),
-        (r"(?<![\w./-])spec\.scenario\.look\b", "--look"),
-        (r"(?<![\w./-])spec\.scenario(?:\.uri)?\b", "CAPTIONS"),
-        (r"(?<![\w./-])spec\.(output|live)(?:\.uri)?\b", r"--\1"),
+        (r"(?<![\w./-])(?<!--set )spec\.source(?:\.uri)?\b", "VIDEO"),
+        (r"(?<![\w./-])(?<!--set )spec\.scenario\.look\b", "--look"),
+        (r"(?<![\w./-])(?<!--set )spec\.scenario(?:\.uri)?\b", "CAPTIONS"),
+        (r"(?<![\w./-])(?<!--set )spec\.(output|live)(?:\.uri)?\b", r"--\1"),
         (r"`ecg-render plan` checks a manifest without rendering\.", "`ecg-render burn --help` says what it takes."),
     )
 ]

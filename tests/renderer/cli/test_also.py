@@ -86,6 +86,22 @@ def test_what_the_manifest_and_what_also_asked_for_is_told_apart() -> None:
     assert named_by_also(said, ["a.mp4:1x1", "b.mkv"]) == named
 
 
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("spec.renditions[0]", "job.yaml: --set 'spec.renditions[0]': must look like"),
+        ("spec.renditions[0].width=[", "job.yaml: --set spec.renditions[0].width: '[' is not a YAML value"),
+        ("spec.renditions[0].width=64", "job.yaml: spec.renditions[0]: unknown field"),
+        ("spec.renditions=[{uri: b.mp4, width: 1}]", "job.yaml: spec.renditions[0].width: 1 is below 64"),
+    ],
+)
+def test_an_assignment_is_named_as_it_was_written(tmp_path: Path, assignment: str, words: str) -> None:
+    workplace(tmp_path)
+    ended = ecg_render("run", "job.yaml", "--also", "a.mp4:64x64", "--set", assignment, cwd=tmp_path)
+    assert ended.code == 64
+    assert words in " ".join(ended.err.split())
+
+
 def test_the_plan_lists_what_will_be_made(tmp_path: Path) -> None:
     workplace(tmp_path)
     wanted = "spec.renditions=[{uri: a.mp4, width: 160, height: 90}, {uri: b.srt}]"
