@@ -56,6 +56,21 @@ def environment(folder: Path, changes: dict[str, str] | None = None) -> dict[str
     return {**os.environ, **own, **(changes or {})}
 
 
+def ecg_render_anew(*arguments: str | Path, cwd: Path, changes: dict[str, str] | None = None) -> Ended:
+    """Run `ecg-render` as `ecg_render` does, in a process that loads all it needs itself."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(cwd, changes),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 def ecg_render(
     *arguments: str | Path,
     cwd: Path,
@@ -80,7 +95,14 @@ def ecg_render(
 
 
 def run_loaded(arguments: list[str], cwd: Path, variables: dict[str, str], stdin: str = "") -> Ended:
-    """Run `ecg-render` without the time that loading it takes."""
+    """Run `ecg-render` without the time that loading it takes.
+
+    Raises ValueError for variables that Python reads only when it starts: a fork would not follow them.
+    """
+    ours = environment(cwd)
+    for name, value in variables.items():
+        if name.startswith(("PYTHON", "LC_", "LANG")) and value != ours.get(name):
+            raise ValueError(f"{name} does nothing to a process that is loaded already: start a real one.")
     with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)

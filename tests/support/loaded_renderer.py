@@ -2,7 +2,8 @@
 
 Loading takes half a second of CPU time, in which nothing is tested, and the tests run hundreds of commands. A fork is a
 process of its own: environment, folder, standard streams, exit status and children are those of the command.
-What is about loading, signals or the process itself starts the real thing (`command_line.command`).
+What is about loading, signals or the process itself starts the real thing (`command_line.command`,
+`ecg_render_anew`); so does what Python settles when it starts: the hash seed is one for all forks.
 
 status = run(["plan", "job.yaml"], cwd, environment, streams, seconds)     raises TimeoutError, and ends the process
 """
