@@ -178,6 +178,7 @@ def test_italic_bold_and_underlined_words_are_seen(tmp_path: Path, look: str) ->
         (["video.mp4", "talk.srt", "--also", "x.mp4:1x64"], "--also x.mp4:1x64: width: 1 is below 64"),
         (["video.mp4", "talk.srt", "--also", "video-captions.mp4"], "--also video-captions.mp4: two outputs"),
         (["video.mp4", "talk.srt", "--set", "spec.options.quality=200"], "--set spec.options.quality: 200 is above"),
+        (["video.mp4", "talk.srt", "--set", "spec.output.uri=["], "command line: --set spec.output.uri: '[' is not"),
         (["video.mp4", "talk.srt", "--set", "spec.options.encoder=nvenc"], "Give --set spec.options.encoder=auto"),
     ],
 )
