@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.caption_cells import CaptionCellWriter
-from ecg_renderer.capture.patches import BoxOutgrownError, Capture
-from ecg_renderer.capture.picture import YuvaPicture, draw, sample_frames
+from ecg_renderer.capture.patches import BoxOutgrownError, Capture, YuvaPicture, draw, sample_frames
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures

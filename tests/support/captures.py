@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from captions import talk
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.canvas import CanvasCapture
-from ecg_renderer.capture.patches import Capture
-from ecg_renderer.capture.picture import RgbaPicture
+from ecg_renderer.capture.patches import Capture, RgbaPicture
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.screenshot import ScreenshotCapture
 from ecg_renderer.capture.stepwise import BeginFrameCapture

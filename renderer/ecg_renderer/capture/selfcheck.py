@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.capture.patches import Bytes, Capture
-from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture
+from ecg_renderer.capture.patches import Bytes, Capture, RgbaPicture, YuvaPicture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, Film, FrameRange
 

@@ -23,8 +23,7 @@ from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import RenditionStatus
 from ecg_renderer import rendering
-from ecg_renderer.capture.patches import Capture
-from ecg_renderer.capture.picture import draw
+from ecg_renderer.capture.patches import Capture, draw
 from ecg_renderer.errors import ManifestError, StorageError
 from ecg_renderer.media import prores
 from ecg_renderer.media.alone import _ProRes

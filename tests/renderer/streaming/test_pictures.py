@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecg_renderer.capture.picture import RgbaPicture, YuvaPicture
+from ecg_renderer.capture.patches import RgbaPicture, YuvaPicture
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.model import Box
 

@@ -14,8 +14,7 @@ from captures import Tampering, film, frames_of, open_way
 from clips import Clip, counter, frames
 from ecg_api.rendering import RenderResult
 from ecg_renderer.capture import canvas
-from ecg_renderer.capture.patches import Patch
-from ecg_renderer.capture.picture import YuvaPicture
+from ecg_renderer.capture.patches import Patch, YuvaPicture
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.model import Block, Box, CaptureWay, Film
