@@ -4,7 +4,7 @@
     2  inline       references into define -> what they stand for                   load
     3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          migrate, flat
     4  repair       types, ids, plugins, times, fonts, files to load                repair, plugins, times, writing
-    5  validate     tracks; a mistake that only its author can correct is an error  tree
+    5  validate     tracks; a mistake that only its author can correct is an error  model
     6  lay out      when is each cue in the page, when do plugins run               timeline, times
 
 A 2.0 scenario that MotionText accepts looks the same before and after.
@@ -20,7 +20,16 @@ from typing import Any
 from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.load import adopt_definitions, inline_defines, load
 from ecg_renderer.scenario.migrate import is_legacy, migrate, to_seconds
-from ecg_renderer.scenario.model import PICTURE, CueSpan, Picture, Scenario, canonical_hash
+from ecg_renderer.scenario.model import (
+    PICTURE,
+    CueSpan,
+    Picture,
+    Scenario,
+    canonical_hash,
+    check_structure,
+    check_tracks,
+    drop_holes,
+)
 from ecg_renderer.scenario.plugins import (
     PluginRules,
     Schema,
@@ -32,7 +41,6 @@ from ecg_renderer.scenario.plugins import (
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.timeline import keep_visible
-from ecg_renderer.scenario.tree import check_structure, check_tracks, drop_holes
 from ecg_renderer.scenario.writing import check_writing, font_uses, repair_writing
 
 __all__ = [

@@ -15,10 +15,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from ecg_renderer.scenario.model import Picture
+from ecg_renderer.scenario.model import Cue, Picture, cues_of, number
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.times import CueTimes, open_range
-from ecg_renderer.scenario.tree import Cue, cues_of, number
 from ecg_renderer.scenario.writing import OWN_NODE, as_text, in_one_direction
 
 CAPTION_POSITION = {"position": {"x": 0.5, "y": 0.925}, "anchor": "bc", "safeAreaClamp": True}

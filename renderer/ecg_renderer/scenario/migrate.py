@@ -20,9 +20,8 @@ from ecg_renderer.scenario.flat import (
     settle_flat_times,
     size_in_pixels,
 )
-from ecg_renderer.scenario.model import Picture
+from ecg_renderer.scenario.model import Cue, Node, Picture, cues_of, number, time_range, walk
 from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.tree import Cue, Node, cues_of, number, time_range, walk
 
 CAPTION_TRACK = "caption"
 SAFE_AREA = {"bottom": 0.075, "left": 0.05, "right": 0.05}

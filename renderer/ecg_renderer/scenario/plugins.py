@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from ecg_renderer.scenario.css import COLOUR_HINT, is_colour, is_invisible
 from ecg_renderer.scenario.load import join
+from ecg_renderer.scenario.model import Node, cues_of, nodes_of, number
 from ecg_renderer.scenario.report import Report, did_you_mean, listed
-from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 
 UnknownPlugins = Literal["fail", "static"]
 Schema = Mapping[str, Any]

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecg_renderer.scenario.model import ASSET_TYPES
+from ecg_renderer.scenario.model import ASSET_TYPES, Cue, Node, cues_of, nodes_of, number, time_range
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.times import CueTimes, open_range, runs_as_it_is, settle_word_times
-from ecg_renderer.scenario.tree import Cue, Node, cues_of, nodes_of, number, time_range
 
 TYPES = ("group", "text", "image", "video")
 ASPECTS = ("16:9", "9:16", "auto")

@@ -14,10 +14,9 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
 
-from ecg_renderer.scenario.model import SAMPLED_AFTER, CueSpan, Window
+from ecg_renderer.scenario.model import SAMPLED_AFTER, Cue, CueSpan, Node, Window, cues_of
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.times import Running, plugin_window, reach_a_frame, settle_early_plugins
-from ecg_renderer.scenario.tree import Cue, Node, cues_of
 
 # Captions commonly end with the video, give or take rounding; only more than this is worth a word.
 TOLERATED_OVERHANG = 1.0

@@ -18,9 +18,8 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
 
-from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, Window
+from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, Cue, Node, Window, number, time_range
 from ecg_renderer.scenario.report import Report
-from ecg_renderer.scenario.tree import Cue, Node, number, time_range
 
 # A word whose end nobody knows lasts no longer than this, in seconds.
 LONGEST_WORD = 1.0

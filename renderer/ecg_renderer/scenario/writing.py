@@ -19,8 +19,8 @@ from ecg_renderer.scenario.css import (
     split_families,
 )
 from ecg_renderer.scenario.load import join
+from ecg_renderer.scenario.model import Node, cues_of, nodes_of, number
 from ecg_renderer.scenario.report import Report, did_you_mean
-from ecg_renderer.scenario.tree import Node, cues_of, nodes_of, number
 
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
