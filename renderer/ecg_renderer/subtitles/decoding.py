@@ -13,6 +13,10 @@ from ecg_renderer.scenario import Report
 
 HEAD_BYTES = 65536
 _UTF_8 = "save it as UTF-8, by the name of what it is: iconv -f CP1250 -t UTF-8 OLD > NEW."
+# What XML says of itself; other names that Python knows are not of text.
+_DECLARED = re.compile(
+    rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']((?:iso|windows|cp|koi|euc|shift|big5|gb|tis)[\w-]*)", re.IGNORECASE
+)
 _MARKS = {"utf-8-sig": b"\xef\xbb\xbf", "utf-16": b"\xff\xfe", "utf_16": b"\xfe\xff"}
 
 
@@ -33,6 +37,8 @@ def decoded(raw: bytes, report: Report) -> str:
     marked = next((encoding for encoding, mark in _MARKS.items() if raw.startswith(mark)), "")
     encoding = marked or _unmarked_utf16(raw) or "utf-8"
     text = _decoded(raw, encoding)
+    if text is None and (declared := _DECLARED.match(raw[:HEAD_BYTES])):
+        text = _decoded(raw, declared[1].decode())
     if text is None and not marked:
         text, language, guess = _guessed(raw)
         if text is not None:
@@ -48,7 +54,7 @@ def decoded(raw: bytes, report: Report) -> str:
 def _decoded(raw: bytes, encoding: str) -> str | None:
     try:
         return raw.decode(encoding)
-    except UnicodeDecodeError:
+    except (UnicodeError, LookupError):
         return None
 
 

@@ -16,7 +16,7 @@ from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
-from ecg_renderer.subtitles.others import format_of_others, read_other
+from ecg_renderer.subtitles.others import TTML, format_of_others, read_other
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -62,16 +62,18 @@ _ASS_PLACED = re.compile(r"\\(?:pos|move)\(\s*-?[\d.]+\s*,\s*(-?[\d.]+)")
 
 def format_of(raw: bytes) -> str:
     """Return "srt", "vtt", "ass", "sbv", "sami", "ttml", "lrc" or "microdvd" by the content; "" for something else."""
-    head = bytes_of_text(raw)
+    head = bytes_of_text(raw).replace(b"\r", b"\n")
     if head.lstrip().startswith(b"WEBVTT"):
         return "vtt"
+    if TTML.match(head):  # before what its comments may hold
+        return "ttml"
     if _ASS_SECTION.search(head):
         return "ass"
     if _SAMI.match(head):
         return "sami"
     if _ARROW.search(head):
         return "srt"
-    sbv = _SBV_TIMES.match(head.decode("utf-8", "replace").replace("\r", "\n").lstrip("\n"))
+    sbv = _SBV_TIMES.match(head.decode("utf-8", "replace").lstrip("\n"))
     return "sbv" if sbv else format_of_others(head)
 
 
@@ -181,9 +183,12 @@ def _srt_seconds(stamp: Sequence[str | None], frames: int) -> float:
 
 def _from_other(text: str, kind: str, report: Report) -> Iterator[Caption]:
     for start, end, said in read_other(text, kind, report):
-        if _VTT_STAMP.search(said):
-            yield _captioned(tuple(_stamped(said, start, end, (PLAIN,))), start, end, "", "bottom")
-        elif caption := _marked_up(said, start, end):
+        if kind == "lrc" and _VTT_STAMP.search(said):
+            words = tuple(_stamped(said, start, end, (PLAIN,)))
+            caption = _captioned(words, start, end, "", "bottom") if words else None
+        else:
+            caption = _marked_up(said, start, end)
+        if caption:
             yield caption
         else:
             tell_empty(start, report)
