@@ -27,6 +27,9 @@ _SHARE = re.compile(r"\s*-?\d+(?:\.\d+)?%?\s*")
 # What JavaScript reads as a number.
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _INTEGER = re.compile(r"0x[0-9a-f]+|0o[0-7]+|0b[01]+", re.IGNORECASE)
+# Of longer lists of strangers nobody reads a proposal, nor of more findings; looking for them takes its time.
+MOST_COMPARED = 200
+MOST_HINTS = 200
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _reader_of(plugin: dict[str, Any], path: str, rules: PluginRules, report: Re
     fetched = rules.fetched or {}
     if (key := plugin_key(written)) in fetched:
         plugin["name"] = written
-        return _Reader(key, fetched[key], own=False)
+        return _Reader(key, _declared(fetched[key]), own=False)
     plugin["name"] = name
     if default in fetched or name in rules.known:
         if version not in ("", DEFAULT_VERSION):
@@ -155,8 +158,12 @@ def _reader_of(plugin: dict[str, Any], path: str, rules: PluginRules, report: Re
             done = f"asks for {name}, which the plugin origin does not have; the renderer's own was taken"
             report.warn(f"own {name}", path, done)
         theirs = default in fetched
-        return _Reader(default, fetched[default], own=False) if theirs else _Reader(name, rules.known[name], own=True)
-    hint = did_you_mean(name, rules.known)
+        return (
+            _Reader(default, _declared(fetched[default]), own=False)
+            if theirs
+            else _Reader(name, rules.known[name], own=True)
+        )
+    hint = _close(name, rules.known, report)
     if rules.unknown == "static":
         done = f'"{name}" is not there: the text is shown without it'
         report.warn(f"unknown plugin {name}", path, done, hint=hint or "Take one that is there, or leave it out.")
@@ -165,6 +172,16 @@ def _reader_of(plugin: dict[str, Any], path: str, rules: PluginRules, report: Re
     raise report.error(
         path, f'no plugin is called "{name}" (there: {listed(rules.known)})', f"{hint} {way_out}".strip()
     )
+
+
+def _declared(schema: Schema) -> Schema:
+    """Return the parameters of a schema of an origin, which may be one of JSON Schema."""
+    inner = schema.get("properties")
+    return inner if schema.get("type") == "object" and isinstance(inner, dict) else schema
+
+
+def _close(name: str, known: Schema, report: Report) -> str:
+    return did_you_mean(name, known) if len(known) <= MOST_COMPARED and report.count < MOST_HINTS else ""
 
 
 # --- parameters: those that do not count, or not as they are written ------------------------------
@@ -191,7 +208,7 @@ def _check_params(params: dict[str, Any], schema: Schema, reader: _Reader, path:
     for name, value in params.items():
         place, rule = join(path, name), schema.get(name, {})
         if schema and name not in schema:
-            report.warn(reader.kind, place, *_unknown(name, schema, reader))
+            report.warn(reader.kind, place, *_unknown(name, schema, reader, report))
         elif not isinstance(rule, dict):
             continue
         elif name == "color" or name.endswith("Color"):
@@ -202,9 +219,11 @@ def _check_params(params: dict[str, Any], schema: Schema, reader: _Reader, path:
             _check_params(value, rule["properties"], reader, place, report)
 
 
-def _unknown(name: str, schema: Schema, reader: _Reader) -> tuple[str, str]:
+def _unknown(name: str, schema: Schema, reader: _Reader, report: Report) -> tuple[str, str]:
     """Return what is said of a parameter that the schema does not have, and what to do about it."""
-    hint = did_you_mean(name, schema) or f"It knows {listed(schema)}."
+    hint = _close(name, schema, report)
+    if not hint and len(schema) <= MOST_COMPARED:
+        hint = f"It knows {listed(schema)}."
     counts = "it does not count" if reader.own else "whether it counts is up to the plugin"
     return f"is unknown to {reader.name}: {counts}", hint
 
@@ -231,7 +250,7 @@ def complaint(rule: Schema, value: object, *, own: bool = True) -> str:
         return "" if isinstance(value, bool) else "reads true or false there"
     if kind in ("object", "palette"):
         return "" if isinstance(value, dict) else "reads an object there"
-    if isinstance(choices, list) and choices:
+    if isinstance(choices, list) and 0 < len(choices) <= MOST_COMPARED:
         return "" if value in choices else f"knows {listed(map(str, choices))}"
     if kind == "string" and not isinstance(value, str):
         return "reads text there"
@@ -240,7 +259,7 @@ def complaint(rule: Schema, value: object, *, own: bool = True) -> str:
 
 
 def _out_of_range(rule: Schema, value: object) -> str:
-    said, least, most = _as_number(value), number(rule.get("min")), number(rule.get("max"))
+    said, least, most = _as_number(value), _as_number(rule.get("min")), _as_number(rule.get("max"))
     if said is None:
         return "reads a number there"
     if (least is None or said >= least) and (most is None or said <= most):
@@ -268,7 +287,12 @@ def _as_number(value: object) -> int | float | None:
     if isinstance(value, str):
         text = value.strip()
         value = float(text) if _DECIMAL.fullmatch(text) else int(text, 0) if _INTEGER.fullmatch(text) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer that is infinite as a float
+        return None
 
 
 def _check_colour(value: object, path: str, rule: Schema, report: Report) -> None:

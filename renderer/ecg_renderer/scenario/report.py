@@ -90,6 +90,11 @@ class Report:
             self._found.append(Finding(kind, _told(path), _told(done), _told(hint)))
             self._paths.add(path)
 
+    @property
+    def count(self) -> int:
+        """How many findings there are, at most about `MAX_FINDINGS`."""
+        return len(self._found)
+
     def tells(self, path: str) -> bool:
         """Tell whether there is a finding about `path`."""
         return path in self._paths

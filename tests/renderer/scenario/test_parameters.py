@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from ecg_renderer.scenario import Finding, PluginRules, Scenario, draft, prepare
 from ecg_renderer.served import known_plugins
 
 Caption = Callable[..., dict[str, Any]]
+# Seconds of CPU time; comparing all with all took ten times as long.
+SOON = 5
 PLACE = "cues[0].root.children[0].pluginChain[0].params"
 GLOW = {
     "color": {"type": "string", "default": "#00ffff"},
@@ -122,3 +125,40 @@ def test_a_mistake_in_every_word_is_told_a_few_times_and_counted(caption: Captio
     warnings = prepare(raw, duration=10.0, known_plugins=known_plugins()).warnings
     assert len(warnings) == 4
     assert warnings[-1] == "parameters of spin: 47 more like this"
+
+
+def test_an_integer_that_is_infinite_to_a_browser_is_no_number(caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "glow", "params": {"cycles": "0x" + "f" * 300}}]})
+    [finding] = told(raw)
+    assert "glow reads a number there: 8 is used" in finding.problem
+
+
+def test_a_bound_that_is_infinite_to_a_browser_is_none(caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "glow", "params": {"size": 7}}]})
+    [finding] = told(raw, {"glow@2.0.0": {"size": {"type": "number", "min": 10**400, "max": 5}}})
+    assert "glow@2.0.0 knows up to 5" in finding.problem
+
+
+def test_a_schema_of_an_origin_may_be_one_of_json_schema(caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "glow", "params": {"intensity": 7, "mode": "soft", "sparks": 1}}]})
+    found = told(raw, {"glow@2.0.0": {"type": "object", "properties": GLOW}})
+    assert [finding.path for finding in found] == [f"{PLACE}.intensity", f"{PLACE}.sparks"]
+
+
+@pytest.mark.parametrize(("names", "unknown", "words"), [(40_000, 20, 20), (150, 5_000, 1)], ids=["schema", "both"])
+def test_however_much_strangers_declare_and_give_it_is_told_soon(
+    names: int, unknown: int, words: int, caption: Caption
+) -> None:
+    schema = {f"parameter number {number}": {"type": "number"} for number in range(names)}
+    raw = caption()
+    chain = [{"name": "glow", "params": {f"parameter nummer {number}": 1 for number in range(unknown)}}]
+    word = raw["cues"][0]["root"]["children"][0] | {"pluginChain": chain}
+    raw["cues"][0]["root"]["children"] = [word | {"id": f"word-{number}"} for number in range(words)]
+    began = time.process_time()
+    assert len(told(raw, {"glow@2.0.0": schema})) == unknown * words
+    assert time.process_time() - began < SOON
+
+
+def test_a_list_of_choices_that_nobody_can_read_is_not_held_against_each_word(caption: Caption) -> None:
+    raw = caption(word={"pluginChain": [{"name": "glow", "params": {"mode": "loud"}}]})
+    assert told(raw, {"glow@2.0.0": {"mode": {"enum": [str(number) for number in range(40_000)]}}}) == []
