@@ -36,6 +36,7 @@ _FAILED = {
     "outside": "changed the page outside of its text, which was taken back",
     "unread": "cannot be loaded",
 }
+_OTHER_PLUGINS = "Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken."
 MOST_NAMED = 5
 _PLACE = re.compile(r"[0-9]+:[0-9]+")
 MEASURED_AT_ONCE = 250
@@ -60,7 +61,7 @@ class RestartingCapture(ABC):
         # The digests of plugins by the ids of their scripts.
         self._scripts: dict[str, str] = {}
         self._endless: ScenarioError | None = None
-        # Whose code the page said it runs, as "key node", and when; empty for nobody's.
+        # Whose code the page said it runs, as "key node", and when; keys of several, one a line; empty for nobody's.
         self._announced = ""
         self._announced_at = 0.0
 
@@ -176,7 +177,7 @@ class RestartingCapture(ABC):
     async def _guard(self) -> None:
         """Watch over a page that is to run plugins of strangers: none of them may hold it for ever."""
         if self.film.modules and not self._guarding:
-            self._scripts = {}
+            self._scripts, self._announced = {}, ""
             self._on("Debugger.scriptParsed", self._note_script)
             self._on("Debugger.paused", self._note_where)
             self._on("Runtime.bindingCalled", self._note_announced)
@@ -211,10 +212,14 @@ class RestartingCapture(ABC):
         self._announced, self._announced_at = str(event.get("payload", "")), time.monotonic()
 
     def _blame_announced(self) -> None:
-        """Blame the plugin that the page said it is about to call, where it answers nothing since."""
-        key, _, node = self._announced.partition(" ")
-        if key:
-            self._blame({"key": key, "node": node}, [])
+        """Blame the plugin, or those, that the page said it is about to call, where it answers nothing since."""
+        said, _, node = self._announced.partition(" ")
+        keys = sorted({module.key for module in self.film.modules.values()} & {*said.split("\n")})
+        if len(keys) > 1:
+            named = f"One of the plugins {', '.join(keys[:MOST_NAMED])}, which an origin gave, runs without an end."
+            self._endless = ScenarioError(named, hint=_OTHER_PLUGINS)
+        elif keys:
+            self._blame({"key": keys[0], "node": node}, [])
 
     async def _note_where(self, event: dict[str, Any]) -> None:
         """Look what a paused page runs, and let it go on; plugins may pause it, too."""
@@ -246,7 +251,7 @@ class RestartingCapture(ABC):
             return
         self._endless = ScenarioError(
             f"The plugin {key}, which an origin gave, runs without an end{self.film.place_of(running.get('node'))[0]}.",
-            hint="Correct it, or leave it out; without spec.plugins.origin the renderer's own plugins are taken.",
+            hint=_OTHER_PLUGINS,
         )
 
     async def note_failures(self) -> None:

@@ -26,7 +26,7 @@ let running = null;
 let report = () => {};
 let reported = '';
 
-/** Tell the renderer whose code is about to run; nobody's when `key` is empty. */
+/** Tell the renderer whose code is about to run: one's, or that of several, one a line; nobody's when `key` is empty. */
 function announce(key, node) {
   const said = key && `${key} ${node}`;
   if (said !== reported) report((reported = said));
@@ -362,10 +362,9 @@ export async function settleRuns(stage) {
   takeChanges();
   clock.belongTo(runs.at(-1).clock);
   runs.at(-1).random.lead();
-  // Whose promises they are is not known: where one runs without an end, the call stack tells.
+  // Whose promises they are is not known: where one runs without an end, the call stack tells, or it is one of these.
   running = { key: '', node: '', since: clock.real.now() };
-  const keys = new Set(runs.map((run) => run.plugin.key));
-  announce(keys.size === 1 ? [...keys][0] : '', '');
+  announce([...new Set(runs.map((run) => run.plugin.key))].join('\n'), '');
   await new Promise((resolve) => {
     waiting.push(resolve);
     channel.port2.postMessage(null);

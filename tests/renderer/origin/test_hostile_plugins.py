@@ -94,6 +94,7 @@ DEAF_PROMISE = """
 export function animate() { Promise.resolve().then(() => [].indexOf.call({length: 2 ** 53 - 1}, 1)); return () => {}; }
 """
 DEAF_CHANNELS = "export const evalChannels = () => [].indexOf.call({length: 2 ** 53 - 1}, 1);"
+HARMLESS = "export function animate() { return () => {}; }"
 NO_WAIT = """
 export function animate(root) { const again = () => setTimeout(again, 0); again(); return () => {}; }
 """
@@ -122,13 +123,14 @@ export function animate(root) {
 """
 
 
-def shot_with(script: str | None, frames: str = RATE) -> Film:
-    """Return a film of two captions; on the second runs a plugin of this script, or none."""
-    captions = scenario("Victim", [], {"fontSizeRel": 0.15})
+def shot_with(script: str | None, frames: str = RATE, beside: str | None = None) -> Film:
+    """Return a film of two captions; on the second runs a plugin of this script, on the first one of `beside`."""
+    captions = scenario("Victim", [] if beside is None else [("y", {})], {"fontSizeRel": 0.15})
     [first] = captions["cues"]  # type: ignore[misc]
     [second] = scenario("Hostile", [] if script is None else [("x", {})], {"fontSizeRel": 0.15})["cues"]  # type: ignore[misc]
     captions["cues"] = [placed(first, "victim", 0.3), placed(second, "hostile", 0.7)]
-    modules = [] if script is None else [module("x@2.0.0", script)]
+    scripts = {"x@2.0.0": script, "y@2.0.0": beside}
+    modules = [module(key, script) for key, script in scripts.items() if script is not None]
     return film(SECONDS, captions=captions, rate=frames, size=SIZE, modules=modules)
 
 
@@ -267,6 +269,29 @@ def test_one_that_nothing_can_interrupt_is_named_when_the_first_frame_times_out(
     blamed(DEAF, "canvas", frame_timeout=3, within=90)
 
 
+def test_one_of_several_that_nothing_can_interrupt_in_a_promise_is_named_among_them() -> None:
+    error = blamed(DEAF_PROMISE, "canvas", within=90, beside=HARMLESS)
+    said = "One of the plugins x@2.0.0, y@2.0.0, which an origin gave, runs without an end."
+    assert (str(error), "leave it out" in error.hint) == (said, True)
+
+
+def test_what_a_browser_announced_that_is_gone_blames_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sent(*_: object) -> Json:
+        return {}
+
+    async def guarded() -> None:
+        capture = open_way("canvas", shot_with(ENDLESS))
+        monkeypatch.setattr(capture, "_send", sent)
+        monkeypatch.setattr(capture, "_on", lambda *_: None)
+        await capture._note_announced({"payload": "x@2.0.0 text-hostile"})
+        await capture._guard()
+        capture._blame_announced()
+        assert capture._endless is None
+        await capture._end()
+
+    asyncio.run(guarded())
+
+
 @pytest.mark.parametrize(
     "said", [None, {}, *({"result": {"value": running}} for running in ({}, {"ms": "x"}, {"ms": 1e9}))]
 )
@@ -324,16 +349,18 @@ def test_one_that_takes_all_memory_ends_the_page_not_the_machine(monkeypatch: py
         asyncio.run(capture())
 
 
-def blamed(script: str, way: str, frame_timeout: float = 120, within: float = 30) -> ScenarioError:
+def blamed(
+    script: str, way: str, frame_timeout: float = 120, within: float = 30, beside: str | None = None
+) -> ScenarioError:
     """Return the error that blames the plugin; it comes long before two minutes are over."""
-    shot = shot_with(script)
+    shot = shot_with(script, beside=beside)
 
     async def capture() -> None:
         async with open_way(way, shot, frame_timeout=frame_timeout) as opened:
             await pictures_of(opened, shot.blocks, shot.whole)
 
     began = time.monotonic()
-    with pytest.raises(ScenarioError, match=r"The plugin x@2\.0\.0, .* runs without an end") as caught:
+    with pytest.raises(ScenarioError, match=r"plugins? x@2\.0\.0, .* runs without an end") as caught:
         asyncio.run(capture())
     assert browser_processes(None) == []
     assert time.monotonic() - began < within
