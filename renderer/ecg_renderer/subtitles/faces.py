@@ -72,7 +72,7 @@ class _Reading:
         if kind := _KINDS.get(name):
             self.open[kind] = max(0, self.open[kind] + (-1 if closes else 1))
         elif name in ("font", "span", "c") and closes:
-            self.colours = self.colours[:-1]
+            del self.colours[-1:]
         elif name in ("font", "span", "c"):
             colour, of_class = _COLOUR.search(tag), _CLASS_COLOUR.search(tag) if name == "c" else None
             said = colour[1] if colour else (of_class[1] or of_class[2] if of_class else "")

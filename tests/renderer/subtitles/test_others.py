@@ -147,6 +147,15 @@ def test_a_paragraph_in_a_paragraph_is_a_part_of_it_however_deep_they_nest() -> 
     assert time.process_time() - began < 10
 
 
+def test_colours_in_colours_cost_no_more_than_they_are_long() -> None:
+    depth = 50_000
+    text = ttml("<p begin='1s' end='2s'>" + "<span tts:color='red'>" * depth + "a" + "</span>" * depth + "</p>")
+    began = time.process_time()
+    [caption] = read(text, "ttml")
+    assert caption.colour
+    assert time.process_time() - began < 4
+
+
 @pytest.mark.parametrize(
     ("root", "at", "wrong"),
     [
