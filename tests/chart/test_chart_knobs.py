@@ -271,24 +271,62 @@ def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:
     assert open_objects(schema, "") == []
 
 
+WITH_SERVICE = ("service.enabled=true", "service.bucket=videos")
+MAY_BE_EMPTY = {
+    *("resources", "resources.plan", "resources.segment", "resources.merge", "resources.clean"),
+    *("operator.resources", "service.resources"),
+}
+NEEDED_WITH = {
+    "capacity.warm": ("capacity.enabled=true",),
+    "networkPolicy.workers": ("networkPolicy.enabled=true",),
+    "networkPolicy.service": ("networkPolicy.enabled=true", *WITH_SERVICE),
+    **{
+        f"service.{part}": WITH_SERVICE
+        for part in ("autoscaling", "podDisruptionBudget", "ingress", "httpRoute", "serviceAccount")
+    },
+}
+
+
 def test_a_part_that_is_left_empty_is_refused_by_its_name() -> None:
     # `storage:` with nothing but comments below it: Helm takes that for null, and takes the defaults away.
     schema = json.loads((CHART / "values.schema.json").read_text())
 
-    def parts(part: Json, values: Json) -> Iterator[tuple[str, bool]]:
+    def parts(part: Json, values: Json, above: str = "") -> Iterator[tuple[str, bool]]:
         for name, value in values.items():
             below = part["properties"][name]
             below = schema["definitions"][below["$ref"].rpartition("/")[2]] if "$ref" in below else below
             if isinstance(value, dict) and "properties" in below:
-                yield name, name in part.get("required", [])
-                yield from parts(below, value)
+                yield f"{above}{name}", name in part.get("required", [])
+                yield from parts(below, value, f"{above}{name}.")
 
     found = list(parts(schema, yaml.safe_load((CHART / "values.yaml").read_text())))
     assert len(found) > 20
-    assert [name for name, needed in found if not needed] == []
+    assert {name for name, needed in found if not needed} == MAY_BE_EMPTY | NEEDED_WITH.keys()
     done = helm_template(WORK, "storage=null", "operator.image=null")
     assert done.returncode != 0
     assert "'storage'" in done.stderr and "'image'" in done.stderr, done.stderr
+
+
+def test_parts_that_nothing_is_made_of_may_be_empty() -> None:
+    for names in (MAY_BE_EMPTY - {"resources"}, {"resources", *NEEDED_WITH}):
+        assert objects(WORK, *(f"{name}=null" for name in sorted(names)))
+    assert objects(
+        WORK, *WITH_SERVICE, "service.resources=null", "networkPolicy.enabled=true", "operator.resources=null"
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [
+        *NEEDED_WITH.items(),
+        ("resources", ("capacity.enabled=true",)),
+        ("resources.segment", ("capacity.enabled=true",)),
+    ],
+)
+def test_parts_that_something_is_made_of_may_not_be_empty(part: str, settings: tuple[str, ...]) -> None:
+    done = helm_template(WORK, *settings, f"{part}=null")
+    assert done.returncode != 0
+    assert f"missing property '{part.rpartition('.')[2]}'" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
