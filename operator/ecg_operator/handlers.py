@@ -113,10 +113,17 @@ class RenderJobWatch:
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
+        refused: set[kopf.ConnectionInfo] = set()
 
         @kopf.on.login(registry=registry)
-        async def log_in(**_: Any) -> kopf.AiohttpSession:
-            return await _session(self._configuration, self._knows)
+        async def log_in(**_: Any) -> kopf.AiohttpSession | None:
+            # kopf itself compares sessions, of which no two are equal, and would try the same credentials for ever.
+            # With none its requests fail, and it ends; with an error here they would wait.
+            info = await _credentials(self._configuration)
+            if info in refused:
+                log.error("the API server refuses the operator's credentials (401), and there are no newer ones yet")
+                return None
+            return _session(info, self._knows, refused)
 
         @kopf.on.event(GROUP, VERSION, "renderjobs", registry=registry)
         async def hand_over(event: kopf.RawEvent, **_: Any) -> None:
@@ -134,19 +141,11 @@ class RenderJobWatch:
         return registry
 
 
-async def _session(configuration: Configuration, knows: Callable[[Any], bool]) -> kopf.AiohttpSession:
-    """Return the same credentials for kopf, which has a client of its own; its lists are without what is known."""
-
-    class News(aiohttp.ClientResponse):
-        async def json(self, **how: Any) -> Any:
-            content = await super().json(**how)
-            if isinstance(content, dict) and content.get("items"):
-                content["items"] = [item for item in content["items"] if not knows(item)]
-            return content
-
+async def _credentials(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Return the credentials of our own client, as they are now, for kopf, which has another one."""
     header = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     scheme, _, token = (header or "").rpartition(" ")
-    info = kopf.ConnectionInfo(
+    return kopf.ConnectionInfo(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,
@@ -155,10 +154,29 @@ async def _session(configuration: Configuration, knows: Callable[[Any], bool]) -
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
     )
+
+
+def _session(
+    info: kopf.ConnectionInfo, knows: Callable[[Any], bool], refused: set[kopf.ConnectionInfo]
+) -> kopf.AiohttpSession:
+    """Return a session for kopf whose lists are without what is known; credentials with a 401 go to `refused`."""
+
+    class News(aiohttp.ClientResponse):
+        async def json(self, **how: Any) -> Any:
+            content = await super().json(**how)
+            if isinstance(content, dict) and content.get("items"):
+                content["items"] = [item for item in content["items"] if not knows(item)]
+            return content
+
+    async def note_refusal(response: aiohttp.ClientResponse) -> None:
+        if response.status == 401:  # kopf logs in anew for other reasons, too: then the same credentials are right
+            refused.add(info)
+
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),
         response_class=News,
+        raise_for_status=note_refusal,
     )
     return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
+from kopf._core.intents.causes import Activity
+from kubernetes.aio.client import Configuration
+
 from control_plane import ControlPlane
 from ecg_cluster.client import load_connection
 from ecg_operator.handlers import RenderJobWatch
@@ -208,3 +212,57 @@ async def test_a_deletion_that_nobody_told_is_noticed_by_the_next_list(plane: Co
             return len(operator.world.render_jobs) == 0 and not of(job, await site.jobs())
 
         await site.until_true(forgotten)
+
+
+@on_a_loop
+async def test_credentials_that_are_refused_are_tried_again_after_a_pause_and_new_ones_at_once(
+    plane: ControlPlane, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
+        await site.apply(render_job("clip", suspend=True))
+        configuration = await load_connection(str(api.kubeconfig))
+        tokens = ["Bearer old"]
+
+        async def refresh(own: Configuration) -> None:
+            own.api_key["authorization"] = tokens[-1]
+
+        configuration.refresh_api_key_hook = refresh
+        api.refuse = lambda method, path: 401
+        watch = RenderJobWatch(
+            configuration, [namespace], lambda kind, obj: told.append(obj["metadata"]["name"]), knows=lambda obj: False
+        )
+        watching = asyncio.create_task(watch.run())
+
+        async def refused() -> bool:
+            return "starting it again" in caplog.text
+
+        async def heard() -> bool:
+            return told == ["clip"]
+
+        try:
+            await site.until_true(refused)
+            assert len(api.requests) < 20
+            assert "refuses the operator's credentials (401)" in caplog.text
+            api.refuse = lambda method, path: None if len(tokens) > 1 else 401
+            tokens.append("Bearer new")
+            await site.until_true(heard)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+
+@on_a_loop
+async def test_kopf_may_log_in_anew_with_credentials_that_nobody_has_refused(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """As it does after a connection that TLS has closed."""
+    watch = RenderJobWatch(
+        await load_connection(str(plane.kubeconfig)), [namespace], lambda kind, obj: None, knows=lambda obj: False
+    )
+    registry = watch._registry(asyncio.get_running_loop())
+    [login] = registry._activities.get_handlers(activity=Activity.AUTHENTICATION)
+    for _ in range(2):
+        session = await login.fn()
+        assert session is not None
+        await session.aiohttp_session.close()
