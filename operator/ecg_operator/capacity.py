@@ -146,7 +146,8 @@ def next_capacity(before: Capacity | None, now: datetime, load: Load, schedule: 
 
 
 def _has_passed(since: datetime | None, now: datetime, seconds: int) -> bool:
-    return since is None or now - since >= timedelta(seconds=seconds)
+    # A time to come was written by a replica with another clock.
+    return since is None or since > now or now - since >= timedelta(seconds=seconds)
 
 
 def _minutes(text: str) -> int:

@@ -1,7 +1,8 @@
 """What is asked of the API server beside the watches, each thing seldom: scenarios, obstacles of Jobs, nodes.
 
 ConfigMap with a scenario ── looked at before a pod is started that would wait for it
-why a Job has no pods ────── ResourceQuota, PodSecurity, webhooks: event FailedCreate on the Job;
+why a Job has no pods ────── ResourceQuota, PodSecurity, webhooks: event FailedCreate on the Job, with no
+                             SuccessfulCreate after it;
                              Kueue: event Pending on the Workload that it has made for the Job
 node ─────────────────────── once, when the first pod of ours is seen on it: who ends with its node must be known before
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import datetime
 
 from ecg_api.names import Role
@@ -31,6 +32,7 @@ SCENARIO_SECONDS, PROBLEM_SECONDS = 5.0, 1.0
 """A problem is looked at again soon: people create the ConfigMap right after the RenderJob."""
 OBSTACLE_SECONDS = 30.0
 LONGEST_SENTENCE = 500
+_CREATED, _REFUSED = "SuccessfulCreate", "FailedCreate"
 _WORKLOAD_PREFIX = 57
 """So many characters of `job-NAME` a Workload's name keeps at least."""
 PAUSE_SECONDS = 60.0
@@ -101,38 +103,38 @@ class JobEvents:
             if job.suspended:
                 said = await self._of_workload(namespace, job)
             elif (now - idle_since).total_seconds() >= self._patience:
-                had_pods = any(pod.job_uid == job.uid for pod in pods)
-                said = await self._of_job(namespace, job, idle_since if had_pods else None)
+                said = await self._of_job(namespace, job)
             else:
                 continue
             if said:
                 found[job.name] = said
         return found
 
-    async def _of_job(self, namespace: str, job: JobView, since: datetime | None) -> str:
-        found = await self._latest(namespace, f"involvedObject.uid={job.uid},reason=FailedCreate")
-        at, said = next(iter(found.values()), ("", ""))
-        if not at or (since is not None and datetime.fromisoformat(at) < since):
-            return ""  # there were pods afterwards
+    async def _of_job(self, namespace: str, job: JobView) -> str:
+        found = await self._latest(namespace, f"involvedObject.uid={job.uid}", {_CREATED, _REFUSED})
+        reason, said = next(iter(found.values()), ("", ""))
+        if reason != _REFUSED:
+            return ""  # a pod was created afterwards
         said = said.removeprefix("Error creating: ")
         return re.sub(r'^pods "[^"]*"', "pods", said)  # each try has a name of its own
 
     async def _of_workload(self, namespace: str, job: JobView) -> str:
-        found = await self._latest(namespace, "involvedObject.kind=Workload,reason=Pending")
+        found = await self._latest(namespace, "involvedObject.kind=Workload,reason=Pending", {"Pending"})
         beginning = f"job-{job.name}"[:_WORKLOAD_PREFIX]
         return next((said for name, (_, said) in found.items() if name.rpartition("-")[0] == beginning), "")
 
-    async def _latest(self, namespace: str, selector: str) -> Mapping[str, tuple[str, str]]:
-        """Return time and text of the newest message of each object, by its name."""
+    async def _latest(self, namespace: str, selector: str, reasons: Set[str]) -> Mapping[str, tuple[str, str]]:
+        """Return reason and text of the newest event of each object that has one of `reasons`, by its name."""
         known = self._answers.get((namespace, selector))
         if known is not None and known[1] > self._clock():
             return known[0]
         found: dict[str, tuple[str, str]] = {}
         try:
             page = await self._cluster.list_page(EVENTS, namespace, {"fieldSelector": selector})
-            for event in sorted(page.get("items") or (), key=_time):
+            for event in sorted(page.get("items") or (), key=_version):
                 said = str(event.get("message", ""))[:LONGEST_SENTENCE]
-                found[event["involvedObject"]["name"]] = _time(event), said
+                if event.get("reason") in reasons:
+                    found[event["involvedObject"]["name"]] = event["reason"], said
         except ApiError as error:  # it is only about words
             if not isinstance(error, Refused) or not self._may_not:
                 log.warning("what keeps Jobs from having pods cannot be read: %s", error)
@@ -143,8 +145,9 @@ class JobEvents:
         return found
 
 
-def _time(event: Json) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+def _version(event: Json) -> int:
+    # Not by their times: a controller that has taken over may have another clock.
+    return int(event["metadata"]["resourceVersion"])
 
 
 class Nodes:

@@ -36,6 +36,9 @@ class PodView:
         cpu_millis: CPU that it asks for, in thousandths.
         disrupted: Kubernetes took the pod away (condition DisruptionTarget); not the renderer's fault.
         deleting: somebody deleted the pod; it may still run.
+        started_at, finished_at: by the clock of its node.
+        runs_since, over_since: when it was first seen to have started and to have ended, by our own clock; None where
+            that was not seen: a pod that is first seen running.
         gone_by: when a pod that is deleted should have ended, grace period included, by our own clock.
     """
 
@@ -48,6 +51,8 @@ class PodView:
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    runs_since: datetime | None = None
+    over_since: datetime | None = None
     exit_code: int | None = None
     ended: str = ""
     message: str = ""

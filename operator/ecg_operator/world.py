@@ -118,12 +118,23 @@ class World:
         return replace(record, value=replace(record.value, created_at=known.value.created_at))
 
     def _read_pod(self, obj: dict[str, Any]) -> Record[PodView] | None:
-        record = read_pod(obj, _now(), self._gpu_resource)
-        known = self.pods.get(record.namespace, record.name) if record is not None else None
-        if record is None or known is None or known.uid != record.uid:
-            return record
-        ends = [view.gone_by for view in (known.value, record.value) if view.gone_by is not None]
-        kept = replace(record.value, created_at=known.value.created_at, gone_by=min(ends, default=None))
+        now = _now()
+        record = read_pod(obj, now, self._gpu_resource)
+        if record is None:
+            return None
+        view, known = record.value, self.pods.get(record.namespace, record.name)
+        over = now if ended(view) else None
+        if known is None or known.uid != record.uid:
+            return replace(record, value=replace(view, over_since=over))
+        before = known.value
+        has_started = now if before.started_at is None and view.started_at is not None else None
+        kept = replace(
+            view,
+            created_at=before.created_at,
+            runs_since=before.runs_since or has_started,
+            over_since=before.over_since or over,
+            gone_by=min((at for at in (before.gone_by, view.gone_by) if at is not None), default=None),
+        )
         return replace(record, value=kept)
 
     def _changed(self, key: Key) -> None:

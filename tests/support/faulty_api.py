@@ -49,7 +49,8 @@ class FaultyApi:
         expired: watches that start from a version are told that it is too old.
         broken: so many watches of RenderJobs are told, by an event, that the server has failed.
         clocks: seconds by which the clocks of the API servers that answer here are ahead. Each object is made by one of
-            them, deleted by one, and stamped accordingly; they take turns in answering. Empty: one server, in time.
+            them, deleted by one, and stamped accordingly; they take turns in answering. So are those of nodes, one for
+            each pod, and of controllers, one for each event. Empty: one server, in time.
         requests: all that came by.
         kubeconfig: a file that leads through here.
     """
@@ -187,6 +188,7 @@ class FaultyApi:
         told = json.loads(body)
         for obj in told.get("items") or [told.get("object", told)]:
             _stamp(obj.get("metadata") or {}, self.clocks)
+            _stamp_as_others(obj, self.clocks)
         return json.dumps(told).encode() + b"\n"
 
 
@@ -198,6 +200,23 @@ def _stamp(meta: dict[str, Any], clocks: tuple[float, ...]) -> None:
     for number, fields in enumerate(meta.get("managedFields") or ()):
         if fields.get("time"):
             fields["time"] = _later(fields["time"], clocks[number % len(clocks)])
+
+
+def _stamp_as_others(obj: dict[str, Any], clocks: tuple[float, ...]) -> None:
+    """Do what kubelets do to the times of containers, and controllers to those of events."""
+    ahead = clocks[zlib.crc32(f"stamp {(obj.get('metadata') or {}).get('uid')}".encode()) % len(clocks)]
+    stamped = [state for one in _containers(obj) for state in (one.get("state") or {}).values()]
+    if "involvedObject" in obj:
+        stamped.append(obj)
+    for fields in stamped:
+        for name in ("startedAt", "finishedAt", "firstTimestamp", "lastTimestamp"):
+            if fields.get(name):
+                fields[name] = _later(fields[name], ahead)
+
+
+def _containers(obj: dict[str, Any]) -> list[dict[str, Any]]:
+    status = obj.get("status")
+    return (status.get("containerStatuses") or []) if isinstance(status, dict) else []
 
 
 def _later(time: str, seconds: float) -> str:
@@ -214,7 +233,14 @@ async def _read_into(answer: aiohttp.ClientResponse, waiting: asyncio.Queue[tupl
 
 
 def _status(code: int) -> web.Response:
-    reasons = {403: "Forbidden", 409: "Conflict", 422: "Invalid", 429: "TooManyRequests", 500: "InternalError"}
+    reasons = {
+        401: "Unauthorized",
+        403: "Forbidden",
+        409: "Conflict",
+        422: "Invalid",
+        429: "TooManyRequests",
+        500: "InternalError",
+    }
     body = {
         "kind": "Status",
         "status": "Failure",

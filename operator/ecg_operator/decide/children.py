@@ -43,7 +43,12 @@ def idle(job: JobView, pods: Iterable[PodView]) -> datetime | None:
     ours = [pod for pod in pods if pod.job_uid == job.uid]
     if not all(ended(pod) for pod in ours):
         return None
-    return max((pod.finished_at or pod.created_at for pod in ours), default=job.created_at)
+    return max((_over(pod) for pod in ours), default=job.created_at)
+
+
+def _over(pod: PodView) -> datetime:
+    # The node's clock may be ahead: what was seen to be over is over.
+    return min((at for at in (pod.finished_at, pod.over_since) if at is not None), default=pod.created_at)
 
 
 def live(pod: PodView, now: datetime, patience: float) -> bool:
@@ -55,7 +60,9 @@ def seconds(pod: PodView, now: datetime) -> float:
     """Return for how long the pod ran until it ended or, if it still runs, until `now`."""
     if pod.started_at is None:
         return 0.0
-    return max(((pod.finished_at or now) - pod.started_at).total_seconds(), 0.0)
+    if pod.finished_at is not None:  # both by the node's clock, however wrong
+        return max((pod.finished_at - pod.started_at).total_seconds(), 0.0)
+    return max((now - (pod.runs_since or pod.started_at)).total_seconds(), 0.0)
 
 
 def reported_failure(pod: PodView) -> FailureReport | None:

@@ -113,7 +113,9 @@ def paced(draft: Draft) -> RenderJobStatus:
         return before
     if not draft.events and _lasting(before) == _lasting(after):
         last = (before.run or Run()).written_at
-        if last is not None and not draft.reached(last, draft.policy.progress_seconds):
+        # A time to come was written by a replica with another clock.
+        passed = last is None or last > draft.observation.now
+        if not passed and not draft.reached(last, draft.policy.progress_seconds):
             return before
     draft.note(written_at=draft.observation.now)
     return draft.status

@@ -17,10 +17,11 @@ import aiohttp
 import pytest
 
 from control_plane import ControlPlane
+from ecg_api.failures import FailureCode
 from ecg_cluster.client import CONFIG_MAPS, PODS
-from fake_kubelet import FakeKubelet, Outcome, Pod, succeed
+from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from faulty_api import FaultyApi
-from operators import Site, condition, finished, on_a_loop, render_job, start_operator
+from operators import Site, condition, finished, on_a_loop, render_job, settings_for, start_operator
 from ports import free_ports
 
 MINUTES = 300.0
@@ -152,3 +153,23 @@ async def test_what_keeps_pods_from_starting_is_told_at_once_and_given_up_in_tim
         assert condition(failed, "Failed")["reason"] == "PendingDeadlineExceeded"
         begun, ended = (datetime.fromisoformat(failed["status"][name]) for name in ("startTime", "completionTime"))
         assert (ended - begun).total_seconds() >= 5
+
+
+@on_a_loop
+async def test_that_a_second_try_is_refused_is_told_though_the_clock_of_the_first_ones_node_is_ahead(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    kubelet.scripts[namespace] = lambda pod: replace(fail(FailureCode.BROWSER_ERROR), seconds=2.0)
+    # Not before the Job controller has tried again, ten seconds after the end of the first: answers are kept a while.
+    policy = replace(settings_for(namespace).policy, start_seconds=13.0)
+    async with servers(plane, (MINUTES,)) as api, Site(plane.kubeconfig, namespace) as site:
+        settings = replace(settings_for(namespace), policy=policy)
+        async with site.operator(kubeconfig=api.kubeconfig, settings=settings):
+            await site.apply(render_job("clip"))
+            await site.until_true(lambda: started(kubelet, namespace))
+            plane.kubectl("create", "quota", "none", "--hard=pods=0", f"--namespace={namespace}")
+            await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == "QuotaExceeded", 60)
+
+
+async def started(kubelet: FakeKubelet, namespace: str) -> bool:
+    return any(pod.namespace == namespace for pod in kubelet.started)

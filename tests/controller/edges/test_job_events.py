@@ -20,8 +20,17 @@ JOB = job_view(Role.PLAN)
 HELD = job_view(Role.PLAN, suspended=True)
 
 
-def event(name: str, message: str, second: int = 0) -> dict[str, Any]:
-    return {"involvedObject": {"name": name}, "message": message, "lastTimestamp": f"2026-01-01T12:00:{second:02}Z"}
+def event(name: str, message: str, version: int = 0, reason: str = "FailedCreate") -> dict[str, Any]:
+    """Return an event of a controller whose clock goes backwards."""
+    at = (NOW - timedelta(seconds=version)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    meta = {"resourceVersion": str(version)}
+    return {
+        "metadata": meta,
+        "involvedObject": {"name": name},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": at,
+    }
 
 
 class Site:
@@ -46,7 +55,7 @@ class Site:
         return asyncio.run(self.reader.obstacles("render", jobs, pods, now))
 
 
-OF_JOB = f"involvedObject.uid={JOB.uid},reason=FailedCreate"
+OF_JOB = f"involvedObject.uid={JOB.uid}"
 OF_WORKLOADS = "involvedObject.kind=Workload,reason=Pending"
 
 
@@ -62,7 +71,10 @@ def test_the_newest_refusal_is_told_without_the_name_of_the_try() -> None:
 
 def test_of_workloads_only_that_of_the_very_job_counts() -> None:
     site = Site({
-        OF_WORKLOADS: [event("job-clip-plan-2-0a1b2", "another's"), event("job-clip-plan-3c4d5", "no quota")]
+        OF_WORKLOADS: [
+            event("job-clip-plan-2-0a1b2", "another's", reason="Pending"),
+            event("job-clip-plan-3c4d5", "no quota", reason="Pending"),
+        ]
     })  # fmt: skip
     assert site.obstacles(HELD, seconds=0) == {"clip-plan": "no quota"}
 
@@ -88,12 +100,21 @@ def test_a_young_job_and_one_with_pods_are_not_asked_about() -> None:
 def test_a_try_that_is_refused_after_an_earlier_one_has_ended_is_told_but_no_older_refusal() -> None:
     """A quota may be used up by others while a pod of ours runs."""
     failed = ended_pod(Role.PLAN, "its last words", seconds=10)
-    site = Site({OF_JOB: [event("clip-plan", "before it ran", 5)]})
+    earlier = [event("clip-plan", "before it ran", 9), event("clip-plan", "Created pod: x", 10, "SuccessfulCreate")]
+    site = Site({OF_JOB: earlier})
     assert site.obstacles(JOB, pods=(failed,), seconds=16) == {}, "a pause between two tries is nothing to ask about"
     assert site.asked == 0
     assert site.obstacles(JOB, pods=(failed,), seconds=20) == {}
-    site.now, site.events = 31, {OF_JOB: [event("clip-plan", "before it ran", 5), event("clip-plan", "exceeded", 22)]}
+    other = event("clip-plan", "Job resumed", 23, "Resumed")
+    site.now, site.events = 31, {OF_JOB: [*earlier, other, event("clip-plan", "exceeded", 22)]}
     assert site.obstacles(JOB, pods=(failed,), seconds=30) == {"clip-plan": "exceeded"}
+
+
+def test_a_pod_is_over_when_it_was_seen_to_be_though_its_nodes_clock_is_ahead() -> None:
+    ahead = ended_pod(Role.PLAN, "its last words", seconds=600, over_since=NOW + timedelta(seconds=10))
+    site = Site({OF_JOB: [event("clip-plan", "exceeded")]})
+    assert site.obstacles(JOB, pods=(ahead,), seconds=16) == {}
+    assert site.obstacles(JOB, pods=(ahead,), seconds=18) == {"clip-plan": "exceeded"}
 
 
 def test_the_answer_is_remembered_for_half_a_minute() -> None:

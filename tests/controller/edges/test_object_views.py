@@ -213,6 +213,31 @@ def test_a_pod_should_be_gone_by_what_was_reckoned_when_its_deletion_was_first_s
     assert [round((one - datetime.now(UTC)).total_seconds()) for one in seen[1:] if one] == [30, 30, 2]
 
 
+def test_that_a_pod_runs_and_is_over_is_told_by_the_own_clock_from_when_it_was_seen() -> None:
+    world, seen = World(KeyedQueue[Key]()), []
+    running = {"phase": "Running", "containerStatuses": container(running={"startedAt": "2026-01-31T12:00:01Z"})}
+    over = {"phase": "Succeeded", "containerStatuses": container(terminated=TERMINATED)}
+    for version, status in enumerate(({"phase": "Pending"}, running, running, over, over)):
+        told = pod(**status)
+        told["metadata"] = told["metadata"] | {"resourceVersion": str(version)}
+        assert world.pods.learn(told)
+        [record] = world.pods.records()
+        seen.append(record.value)
+    now = datetime.now(UTC)
+    assert [view.runs_since is not None for view in seen] == [False, True, True, True, True]
+    assert [view.over_since is not None for view in seen] == [False, False, False, True, True]
+    assert len({view.runs_since for view in seen[1:]}) == len({view.over_since for view in seen[3:]}) == 1
+    for at in (seen[-1].runs_since, seen[-1].over_since):
+        assert at is not None and timedelta() <= now - at < timedelta(seconds=5)
+
+    for status, ended in ((running, False), (over, True)):  # as an operator that has just started finds them
+        world = World(KeyedQueue[Key]())
+        assert world.pods.learn(pod(**status))
+        [record] = world.pods.records()
+        assert record.value.runs_since is None
+        assert (record.value.over_since is not None) is ended
+
+
 def test_what_the_api_server_says_to_come_is_now() -> None:
     early = datetime(2026, 1, 31, 11, 55, tzinfo=UTC)
     for record in (read_pod(POD, early), read_job(JOB, early)):

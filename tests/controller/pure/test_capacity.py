@@ -49,6 +49,13 @@ def test_the_floor_follows_the_clock_of_the_zone() -> None:
     assert clock.capacity is not None and clock.capacity.reason == ("fewer than 3 segments have waited for 600 s")
 
 
+def test_places_come_though_the_last_ones_came_by_another_clock_that_was_ahead() -> None:
+    clock = Clock(10)
+    clock.capacity = Capacity(places=4, grown_at=clock.now + timedelta(minutes=10))
+    assert clock.run(0.5, waiting=11) == [6]
+    assert clock.run(1, waiting=11) == [8]
+
+
 def test_a_burst_reaches_the_ceiling_within_minutes_and_goes_step_by_step() -> None:
     clock = Clock(10)
     assert clock.run(1, waiting=10) == [4]

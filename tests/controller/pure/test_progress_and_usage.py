@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -28,6 +29,7 @@ from observations import (
     rendering,
     segment_report,
     segments_job,
+    stored,
 )
 
 
@@ -97,6 +99,19 @@ def test_progress_alone_is_written_three_seconds_after_the_last_write(seconds: f
         assert decision.due == pytest.approx(3.0 - seconds)
 
 
+def test_progress_goes_on_after_a_replica_whose_clock_was_ahead() -> None:
+    first = said(rendering(), 10)
+    written = stored(decided(first).status)
+    assert written.run is not None
+    ahead = written.run.model_copy(update={"written_at": first.now + timedelta(minutes=10)})
+    second = said(replace(first, status=stored(written.model_copy(update={"run": ahead}))), 30)
+    status = decided(second).status
+    assert status.progress is not None and status.progress.frames_done == 30
+    assert status.run is not None and status.run.written_at == second.now
+    third = said(later(second, 1), 40)
+    assert decided(third).status == third.status, "from then on it is paced again"
+
+
 def test_what_is_more_than_progress_is_written_at_once() -> None:
     first = said(rendering(), 10)
     flaky = ended_pod(Role.SEGMENTS, failure_report(FailureCode.BROWSER_ERROR), 3)
@@ -128,6 +143,27 @@ def test_each_pods_gpu_seconds_are_counted_once_and_those_without_a_result_as_wa
         assert usage is not None
         assert (usage.gpu_seconds, usage.wasted_gpu_seconds) == (27.0, 7.0)
         observation = later(observation, 4)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_pod_that_is_stopped_is_counted_from_when_it_was_seen_to_run_whatever_its_nodes_clock(minutes: int) -> None:
+    start = rendering(2)
+    wrong = timedelta(minutes=minutes)
+    pods = tuple(replace(one, started_at=NOW + wrong, runs_since=NOW) for one in start.pods[1:])
+    usage = decided(replace(start, pods=(start.pods[0], *pods), job=render_job(suspend=True))).status.usage
+    assert usage is not None
+    assert usage.gpu_seconds == 2 * (start.now - NOW).total_seconds()
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_pod_that_has_ended_is_counted_by_its_nodes_clock_alone(minutes: int) -> None:
+    start = rendering(2)
+    began = NOW + timedelta(minutes=minutes)
+    seen = {"runs_since": NOW + timedelta(seconds=3), "over_since": NOW + timedelta(seconds=9)}
+    good = ended_pod(Role.SEGMENTS, segment_report(0), 0, seconds=60 * minutes + 7, started_at=began, **seen)
+    usage = decided(replace(start, pods=(start.pods[0], good, *start.pods[2:]))).status.usage
+    assert usage is not None
+    assert usage.gpu_seconds == 7
 
 
 def test_pods_that_are_stopped_are_counted_until_then() -> None:
