@@ -6,6 +6,7 @@ and `options_of` say how.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
@@ -197,9 +198,14 @@ def check_addresses(output: str, renditions: Iterable[Rendition], *, source: str
         names.add(rendition.title)
 
 
+def live_place(folder: str | None, output: str) -> str:
+    """Return where a job can be watched: `folder`, or the one beside its `output`, such as talk-live for talk.mp4."""
+    return folder or f"{os.path.splitext(output)[0]}-live"  # noqa: PTH122 - it may be an address
+
+
 def check_live_folder(folder: str | None, output: str, others: Iterable[str]) -> None:
     """Raise ValueError where what is written while a job renders has the place of its output, or of `others`."""
-    place = _plain(folder) if folder else f"{_plain(output).rpartition('.')[0]}-live"
+    place = _plain(live_place(folder, output))
     if place in {_plain(output), *map(_plain, others)}:
         raise ValueError(f"live.uri: {LIVE_HAS_ITS_OWN}; found {folder or place!r}")
 

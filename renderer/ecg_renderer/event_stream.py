@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ecg_api.live import FOLDER, HEAD_BYTES, MASTER, PIECE_NAME, SOUND, VIDEO, LiveStream, Track, header_of, playlists
 from ecg_api.plan import Plan
+from ecg_api.renditions import live_place
 from ecg_renderer.errors import ManifestError, RenderError
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles
 from ecg_renderer.media.filters import decimal
@@ -113,13 +114,14 @@ def live_folder(request: RunRequest) -> Path | None:
     live, output = request.job.spec.live, request.job.spec.output
     if live is None:
         return None
-    place = open_storage(live.uri or output.uri, request.base)
+    place = open_storage(live_place(live.uri, output.uri), request.base)
     if not isinstance(place, FileStorage):
         raise ManifestError(
-            f"spec.live names no folder, and the output {place.name} is not on this machine.",
+            f"spec.live names no folder, and the output {open_storage(output.uri, request.base).name} is not on this "
+            "machine.",
             hint="Give spec.live.uri, or --live DIR.",
         )
-    return place.path if live.uri else place.path.with_name(f"{place.path.stem}-live")
+    return place.path
 
 
 async def nobody(number: int, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_api.renderjob import RenderJob
-from ecg_api.renditions import Rendition, content_of, format_of, options_of
+from ecg_api.renditions import Rendition, content_of, format_of, live_place, options_of
 from ecg_api.status import CaptionsBox, RenditionStatus
 from ecg_renderer.errors import Cancelled, ManifestError, RenderError
 from ecg_renderer.media.alone import Alone, write_alone
@@ -98,8 +98,7 @@ def check_results(job: RenderJob, base: Path, source: SourceFacts, source_url: s
     main = open_result(job.spec.output.uri, base)
     taken = {_real(main): ("spec.output", main.name)}
     if job.spec.live is not None:
-        beside = f"{os.path.splitext(job.spec.output.uri)[0]}-live"  # noqa: PTH122 - it may be an address
-        live = open_storage(job.spec.live.uri or beside, base)
+        live = open_storage(live_place(job.spec.live.uri, job.spec.output.uri), base)
         taken[f"{_real(live).rstrip('/')}/"] = ("spec.live", live.name)
     for number, rendition in enumerate(job.spec.renditions):
         place, field = open_result(rendition.uri, base), f"spec.renditions[{number}]"

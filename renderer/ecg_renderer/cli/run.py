@@ -85,7 +85,7 @@ def run(
     path, then those of its renditions. A result gets its name when it is complete
     and checked. If a rendition fails, the others are made all the same.
     """
-    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_named_by_also, also or [])):
+    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also=also)):
         from ecg_renderer.cli.requests import run_request
 
         began = time.monotonic()
@@ -102,12 +102,6 @@ def run(
             stages=stages,
         )
         render(request, began, progress=progress, as_json=as_json, quiet=quiet)
-
-
-def _named_by_also(also: list[str], message: str) -> str:
-    from ecg_renderer.cli.requests import named_by_also
-
-    return named_by_also(message, also)
 
 
 def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json: bool, quiet: bool) -> None:
@@ -233,7 +227,7 @@ def burn(
     over a line where it has none. Prints the path of the result, then those of
     its renditions.
     """
-    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also or [])):
+    with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also=also, of_burn=True)):
         from ecg_renderer.cli.requests import burn_request
 
         began = time.monotonic()
@@ -243,7 +237,7 @@ def burn(
         render(request, began, progress=progress, as_json=as_json, quiet=quiet)
 
 
-def _as_given(also: list[str], message: str) -> str:
-    from ecg_renderer.cli.requests import as_given
+def _as_given(message: str, *, also: list[str] | None, of_burn: bool = False) -> str:
+    from ecg_renderer.cli.requests import as_given, named_by_also
 
-    return as_given(message, also)
+    return (as_given if of_burn else named_by_also)(message, also or [])

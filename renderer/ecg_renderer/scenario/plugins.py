@@ -157,12 +157,9 @@ def _reader_of(plugin: dict[str, Any], path: str, rules: PluginRules, report: Re
         if rules.fetched is not None and default not in fetched:
             done = f"asks for {name}, which the plugin origin does not have; the renderer's own was taken"
             report.warn(f"own {name}", path, done)
-        theirs = default in fetched
-        return (
-            _Reader(default, _declared(fetched[default]), own=False)
-            if theirs
-            else _Reader(name, rules.known[name], own=True)
-        )
+        if default in fetched:
+            return _Reader(default, _declared(fetched[default]), own=False)
+        return _Reader(name, rules.known[name], own=True)
     hint = _close(name, rules.known, report)
     if rules.unknown == "static":
         done = f'"{name}" is not there: the text is shown without it'
