@@ -25,6 +25,8 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,28 @@ def _become(request: dict[str, Any]) -> None:
     sys.argv = ["ecg-render", *request["arguments"]]
 
 
+def _end(main: Callable[[], None]) -> None:
+    """Run `main`, and end as Python does, but take no modules apart: a fork would copy all the memory they are in."""
+    status: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if isinstance(status, str):
+        sys.stderr.write(f"{status}\n")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            status = 120  # as Python says it
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
 if __name__ == "__main__":
     _load()
     with socket.socket(fileno=int(sys.argv[1])) as _listening:
@@ -162,4 +186,4 @@ if __name__ == "__main__":
             del _request
             from ecg_renderer.cli import main
 
-            main()
+            _end(main)
