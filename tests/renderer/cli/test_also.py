@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import ecg_render, files, workplace
+from command_line import NO_BROWSER, ecg_render, files, workplace
 from ecg_renderer.cli.requests import named_by_also
 
 
@@ -26,7 +26,7 @@ def test_a_size_that_is_impossible_is_refused_with_its_field(tmp_path: Path) -> 
     before = files(workplace(tmp_path))
     # The other side would be 36 pixels.
     wanted = "spec.renditions=[{uri: out/b.mp4, width: 64}]"
-    ended = ecg_render("run", "job.yaml", "--set", wanted, "--json", cwd=tmp_path)
+    ended = ecg_render("run", "job.yaml", "--set", wanted, "--json", cwd=tmp_path, changes=NO_BROWSER)
     assert ended.code == 68
     assert "spec.renditions[0]: With the other side as given" in ended.err
     assert files(tmp_path) == before
@@ -48,7 +48,7 @@ def test_a_size_that_is_impossible_is_refused_with_its_field(tmp_path: Path) -> 
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_rendered(tmp_path: Path, also: str, words: str) -> None:
     before = files(workplace(tmp_path))
-    ended = ecg_render("run", "job.yaml", "--also", also, cwd=tmp_path)
+    ended = ecg_render("run", "job.yaml", "--also", also, cwd=tmp_path, changes=NO_BROWSER)
     assert ended.code in (64, 68)
     assert words in ended.err
     assert "renditions" not in ended.err
@@ -74,7 +74,7 @@ def test_places_are_told_apart_by_where_links_lead(tmp_path: Path, options: str,
     before = files(workplace(tmp_path))
     (tmp_path / "out").mkdir()
     (tmp_path / "link").symlink_to("out")
-    ended = ecg_render("run", "job.yaml", *options.split(), cwd=tmp_path)
+    ended = ecg_render("run", "job.yaml", *options.split(), cwd=tmp_path, changes=NO_BROWSER)
     assert ended.code == 64, ended.err
     assert f"is {tmp_path}/{words.format(tmp_path)}" in " ".join(ended.err.split())
     assert files(tmp_path) == before
@@ -97,7 +97,8 @@ def test_what_the_manifest_and_what_also_asked_for_is_told_apart() -> None:
 )
 def test_an_assignment_is_named_as_it_was_written(tmp_path: Path, assignment: str, words: str) -> None:
     workplace(tmp_path)
-    ended = ecg_render("run", "job.yaml", "--also", "a.mp4:64x64", "--set", assignment, cwd=tmp_path)
+    options = ["--also", "a.mp4:64x64", "--set", assignment]
+    ended = ecg_render("run", "job.yaml", *options, cwd=tmp_path, changes=NO_BROWSER)
     assert ended.code == 64
     assert words in " ".join(ended.err.split())
 
