@@ -104,16 +104,17 @@ def box_cue(name: str, start: float, end: float, area: tuple[float, float, float
 
 def frame_numbers(rate: Fraction, frames: int) -> Json:
     """Return a scenario whose caption on frame n is n, in binary, as cells that `clips.read_counters` reads."""
-    return scenario([_number_cue(number, rate) for number in range(frames)])
+    return scenario([number_cue(frame, rate, frame) for frame in range(frames)])
 
 
-def _number_cue(number: int, rate: Fraction) -> Json:
+def number_cue(frame: int, rate: Fraction, number: int) -> Json:
+    """Return the cue that shows `number` on `frame`: white cells on black."""
     # Each is there for one frame only, and not at the edges of its time: both ends count in MotionText.
-    window = [float((number - Fraction(2, 5)) / rate), float((number + Fraction(2, 5)) / rate)]
+    window = [float((frame - Fraction(2, 5)) / rate), float((frame + Fraction(2, 5)) / rate)]
     window[0] = max(0.0, window[0])
     cells = [
         {
-            "id": f"cell-{number}-{bit}",
+            "id": f"cell-{frame}-{bit}",
             "eType": "group",
             "displayTime": window,
             "layout": {
@@ -121,14 +122,21 @@ def _number_cue(number: int, rate: Fraction) -> Json:
                 "position": {"x": bit / CELLS, "y": 0},
                 "size": {"width": 1 / CELLS, "height": 1},
             },
-            "boxStyle": {"backgroundColor": "#ffffff" if number >> bit & 1 else "#000000"},
+            "boxStyle": {"backgroundColor": "#ffffff"},
             "children": [],
         }
         for bit in range(CELLS)
+        if number >> bit & 1
     ]
-    layout = {"anchor": "tl", "position": {"x": 0, "y": 0.5}, "size": {"width": 1, "height": 0.5}}
-    root = {"id": f"number-{number}", "eType": "group", "displayTime": window, "layout": layout, "children": cells}
-    return {"id": f"cue-{number}", "track": "free", "domLifetime": window, "root": root}
+    root = {
+        "id": f"number-{frame}",
+        "eType": "group",
+        "displayTime": window,
+        "layout": {"anchor": "tl", "position": {"x": 0, "y": 0.5}, "size": {"width": 1, "height": 0.5}},
+        "boxStyle": {"backgroundColor": "#000000"},
+        "children": cells,
+    }
+    return {"id": f"cue-{frame}", "track": "free", "domLifetime": window, "root": root}
 
 
 def render_job(source: Path, captions: Json, output: Path, **options: object) -> RenderJob:

@@ -11,11 +11,12 @@ from captions import frame_numbers, render_job
 from clips import Clip, Numbers, counter, read_counters
 from renders import rendered
 
-FRAMES = 90
+FRAMES = 60
 
 
-@pytest.mark.parametrize("segments", [1, 4])
-@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "30", "60000/1001"])
+@pytest.mark.parametrize(
+    ("rate", "segments"), [("24000/1001", 4), ("30000/1001", 1), ("30000/1001", 4), ("30", 4), ("60000/1001", 4)]
+)
 def test_every_frame_shows_its_own_caption(rate: str, segments: int, tmp_path: Path) -> None:
     source = counter(Clip(rate=rate, frames=FRAMES))
     job = render_job(source, frame_numbers(Fraction(rate), FRAMES), tmp_path / "out.mp4", quality=90)

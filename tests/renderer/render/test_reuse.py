@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from captions import Json, frame_numbers, render_job, talk
+from captions import Json, frame_numbers, number_cue, render_job, talk
 from clips import Clip, Numbers, counter, frames, read_counters
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
@@ -24,6 +25,7 @@ FRAMES = 96
 CELLS = 6
 CELL = FRAMES // CELLS
 RATE = Fraction(30)
+NUMBERS = frame_numbers(RATE, FRAMES)
 
 
 def job_of(folder: Path, captions: Json, **options: object) -> RenderJob:
@@ -66,6 +68,21 @@ def apart(one: list[NDArray[np.uint8]], other: list[NDArray[np.uint8]]) -> list[
     return [int(np.abs(picture.astype(int) - wanted).max()) for picture, wanted in pairs]
 
 
+@pytest.fixture(scope="module")
+def numbered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the cells of a video that shows the number of each frame."""
+    folder = tmp_path_factory.mktemp("numbered")
+    assert render(folder, NUMBERS).cells_reused == 0
+    return folder
+
+
+@pytest.fixture
+def numbered(numbered_once: Path, tmp_path: Path) -> Path:
+    """The same, for this test alone."""
+    shutil.copytree(numbered_once / "cells", tmp_path / "cells")
+    return tmp_path
+
+
 def test_a_word_that_is_changed_costs_the_cells_in_which_it_is_seen(tmp_path: Path) -> None:
     captions = talk(float(FRAMES / RATE), plugins=("cwi-color", "cwi-loud", "elastic", "fadein"))
     changed = copy.deepcopy(captions)
@@ -94,24 +111,19 @@ def test_a_word_that_is_changed_costs_the_cells_in_which_it_is_seen(tmp_path: Pa
 
 
 @pytest.mark.parametrize("segments", [1, 4])
-def test_every_frame_between_old_and_new_cells_shows_its_own_caption(segments: int, tmp_path: Path) -> None:
-    captions = frame_numbers(RATE, FRAMES)
-    render(tmp_path, captions)
-    changed = frame_numbers(RATE, FRAMES)
-    for number, other in ((17, 1017), (64, 1064), (95, 1095)):
-        changed["cues"][number]["root"]["children"] = [
-            {**cell, "boxStyle": {"backgroundColor": "#ffffff" if other >> bit & 1 else "#000000"}}
-            for bit, cell in enumerate(changed["cues"][number]["root"]["children"])
-        ]
+def test_every_frame_between_old_and_new_cells_shows_its_own_caption(segments: int, numbered: Path) -> None:
+    shown = {17: 1017, 64: 1064, 95: 1095}
+    changed = copy.deepcopy(NUMBERS)
+    for frame, number in shown.items():
+        changed["cues"][frame] = number_cue(frame, RATE, number)
     # As many cells as before, shared out among fewer processes.
-    job = job_of(tmp_path, changed)
+    job = job_of(numbered, changed)
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"segments": limited(job, segments)})})
 
-    again = rendered(job, tmp_path, segments=CELLS)
+    again = rendered(job, numbered, segments=CELLS)
 
     # Cells 1, 4 and 5 hold a change.
     assert (again.cells, again.cells_reused) == (CELLS, CELLS - (3 if segments > 1 else 5))
-    shown = {17: 1017, 64: 1064, 95: 1095}
     assert read_counters(Path(again.output)) == [Numbers(n, shown.get(n, n)) for n in range(FRAMES)]
     assert steps(Path(again.output)) == [0, *[1 / RATE] * (FRAMES - 1)]
 
@@ -120,49 +132,40 @@ def limited(job: RenderJob, segments: int) -> object:
     return job.spec.segments.model_copy(update={"max": segments})
 
 
-def test_a_render_of_which_nothing_is_missing_only_merges(tmp_path: Path) -> None:
-    captions = frame_numbers(RATE, FRAMES)
-    first = render(tmp_path, captions)
-    Path(first.output).unlink()
-
-    again = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, launcher=NoBrowser())
+def test_a_render_of_which_nothing_is_missing_only_merges(numbered: Path) -> None:
+    again = rendered(job_of(numbered, NUMBERS), numbered, segments=CELLS, launcher=NoBrowser())
 
     assert (again.cells_reused, again.segments, again.distinct_frames) == (CELLS, 0, 0)
     assert read_counters(Path(again.output)) == [Numbers(n, n) for n in range(FRAMES)]
 
 
-def test_a_cell_that_was_damaged_is_rendered_again_and_no_other(tmp_path: Path) -> None:
-    captions = frame_numbers(RATE, FRAMES)
-    render(tmp_path, captions)
-    victim = sorted((tmp_path / "cells").glob("*.mp4"))[2]
+def test_a_cell_that_was_damaged_is_rendered_again_and_no_other(numbered: Path) -> None:
+    victim = sorted((numbered / "cells").glob("*.mp4"))[2]
     whole = victim.read_bytes()
     victim.write_bytes(whole[: len(whole) // 2] + b"\x00" * (len(whole) - len(whole) // 2 - 4096) + whole[-4096:])
 
-    again = render(tmp_path, captions)
+    again = render(numbered, NUMBERS)
 
     assert again.cells_reused == CELLS - 1
     assert read_counters(Path(again.output)) == [Numbers(n, n) for n in range(FRAMES)]
     assert victim.exists()
 
 
-def test_who_asks_for_no_reuse_uses_and_leaves_nothing(tmp_path: Path) -> None:
-    captions = frame_numbers(RATE, FRAMES)
-    render(tmp_path, captions)
-    kept = stored(tmp_path)
-    job = job_of(tmp_path, talk(float(FRAMES / RATE)))
+def test_who_asks_for_no_reuse_uses_and_leaves_nothing(numbered: Path) -> None:
+    kept = stored(numbered)
+    job = job_of(numbered, talk(float(FRAMES / RATE)))
     job = job.model_copy(update={"spec": job.spec.model_copy(update={"reuse": False})})
 
-    results = [rendered(job, tmp_path, segments=CELLS) for _ in range(2)]
+    results = [rendered(job, numbered, segments=CELLS) for _ in range(2)]
 
     assert [result.cells_reused for result in results] == [0, 0]
-    assert stored(tmp_path) == kept
+    assert stored(numbered) == kept
 
 
 def test_the_store_is_brought_down_to_its_limit(tmp_path: Path) -> None:
-    captions = frame_numbers(RATE, FRAMES)
     nothing = SETTINGS.model_copy(update={"cells_gb": 0})
 
-    result = rendered(job_of(tmp_path, captions), tmp_path, segments=CELLS, settings=nothing)
+    result = rendered(job_of(tmp_path, NUMBERS), tmp_path, segments=CELLS, settings=nothing)
 
     assert stored(tmp_path) == set()
     assert read_counters(Path(result.output)) == [Numbers(n, n) for n in range(FRAMES)]
