@@ -1,4 +1,4 @@
-"""Subtitle files: SubRip, YouTube's .sbv, SAMI, WebVTT, Advanced SubStation Alpha; by `others`: TTML, LRC, MicroDVD."""
+"""Subtitle files: SubRip, YouTube's .sbv, SAMI, WebVTT, Advanced SubStation Alpha; those of `ttml` and `others`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import pysubs2
 import webvtt
@@ -16,7 +17,8 @@ from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
 from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
-from ecg_renderer.subtitles.others import TTML, format_of_others, read_other
+from ecg_renderer.subtitles.others import format_of_others, from_lrc, from_microdvd
+from ecg_renderer.subtitles.ttml import TTML, from_ttml
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -142,11 +144,18 @@ def _without_number(lines: list[str], number: int | None, count: int, last: bool
     return number
 
 
-def _marked_up(said: str, start: float, end: float) -> Caption | None:
-    """Return a caption of text with tags of HTML and ASS, and lines parted by N; None where it has no words."""
+def _marked_up(said: str, start: float, end: float, speaker: str = "", *, stamps: bool = False) -> Caption | None:
+    """Return a caption of text with tags of HTML and ASS, and lines parted by N; None where it has no words.
+
+    `stamps`: times of words within it are as WebVTT writes them.
+    """
     plain, faces = marked(said)
-    plain, speaker = _speaker(_ASS_TAGS.sub(_only_tags, plain), "")
-    words, starts = _lines(plain.replace("\\h", " ").split("\\N"), start, end, faces)
+    plain, speaker = _speaker(_ASS_TAGS.sub(_only_tags, plain), speaker)
+    lines = plain.replace("\\h", " ").split("\\N")
+    if stamps and _VTT_STAMP.search(plain):
+        words, starts = _stamped(lines, start, end, faces)
+    else:
+        words, starts = _lines(lines, start, end, faces)
     return _captioned(words, start, end, speaker, _place(said, 2), starts) if words else None
 
 
@@ -182,12 +191,9 @@ def _srt_seconds(stamp: Sequence[str | None], frames: int) -> float:
 
 
 def _from_other(text: str, kind: str, report: Report) -> Iterator[Caption]:
-    for start, end, said in read_other(text, kind, report):
-        if kind == "lrc" and _VTT_STAMP.search(said):
-            words = tuple(_stamped(said, start, end, (PLAIN,)))
-            caption = _captioned(words, start, end, "", "bottom") if words else None
-        else:
-            caption = _marked_up(said, start, end)
+    readers = {"ttml": from_ttml, "lrc": from_lrc, "microdvd": from_microdvd}
+    for start, end, said, speaker in readers[kind](text, report):
+        caption = _marked_up(said, start, end, speaker, stamps=kind != "microdvd")
         if caption:
             yield caption
         else:
@@ -326,7 +332,7 @@ def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
             said, by = _speaker("\\N".join(_VTT_TAG.sub("", line) for line in lines), speaker)
             words, starts = _lines(said.split("\\N"), start, end, faces)
         else:
-            words, starts, by = tuple(_stamped(" ".join(lines), start, end, faces)), (), speaker
+            (words, starts), by = _stamped(lines, start, end, faces), speaker
         if words:
             place = _vtt_place(str(getattr(cue, "settings", "") or ""))
             yield _captioned(words, start, end, by, place, starts)
@@ -360,13 +366,26 @@ def _plain(line: str) -> str:
     return html.unescape(unmarked(_VTT_TAG.sub("", line))).strip()
 
 
-def _stamped(text: str, start: float, end: float, faces: Sequence[Face]) -> Iterator[Word]:
-    """Yield the words of a cue that holds the time of each: <00:01.500>."""
-    parts = _VTT_STAMP.split(text)
-    stamps = [start, *(_seconds(stamp) for stamp in parts[1::2]), end]
+def _stamped(
+    lines: Sequence[str], start: float, end: float, faces: Sequence[Face]
+) -> tuple[tuple[Word, ...], tuple[int, ...]]:
+    """Return the words of lines that hold the time of each, <00:01.500>, and where lines after the first begin."""
+    parts = _VTT_STAMP.split("\n".join(lines))
+    stamps = [start, *map(_seconds, parts[1::2]), end]
     said = [html.unescape(_VTT_TAG.sub("", part)) for part in parts[::2]]
-    for index, words in enumerate(faced(said, faces)):
-        yield from faced_out(words, stamps[index], max(stamps[index], stamps[index + 1]))
+    words: list[Word] = []
+    starts: set[int] = set()
+    spaced = True
+    for index, found in enumerate(faced(said, faces)):
+        plain = unmarked(said[index])
+        before = accumulate((len(line.split()) for line in plain.split("\n")), initial=len(words))
+        starts.update(list(before)[1:-1])
+        joined = not spaced and not plain[:1].isspace()
+        for word in faced_out(found, stamps[index], max(stamps[index], stamps[index + 1])):
+            words.append(replace(word, joined=joined))
+            joined = False
+        spaced = plain[-1:].isspace() if plain else spaced
+    return tuple(words), tuple(sorted(starts & {*range(1, len(words))}))
 
 
 def _seconds(stamp: str) -> float:

@@ -728,6 +728,12 @@ def test_lines_of_a_transcript_stay_too() -> None:
     assert lines_of(subtitle_scenario(raw, Report("talk"), WIDE, "plain")) == [[["as people\nwrite"]]]
 
 
+def test_lines_with_times_of_words_stay_too_and_what_is_written_together_stays_so() -> None:
+    cue = "こん<00:01.400>にち<00:01.800><c>は</c>\nand <00:02.200>so <00:02.400>on"
+    scenario = subtitle_scenario(f"WEBVTT\n\n00:01.000 --> 00:03.000\n{cue}\n".encode(), Report("x"), WIDE, "karaoke")
+    assert lines_of(scenario) == [[["こん", "にち", "は"], ["and ", "so ", "on"]]]
+
+
 def test_right_to_left_words_stand_in_their_order() -> None:
     raw = "1\n00:00:01,000 --> 00:00:03,000\nنزور Seoul Tower سنة 2026!\n".encode()
     scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
