@@ -18,7 +18,7 @@ from typing import Any
 from ecg_renderer.scenario.model import Cue, Picture, cues_of, number
 from ecg_renderer.scenario.report import Report
 from ecg_renderer.scenario.times import CueTimes, open_range
-from ecg_renderer.scenario.writing import OWN_NODE, as_text, in_one_direction
+from ecg_renderer.scenario.writing import OWN_NODE, as_text, direction, in_one_direction
 
 CAPTION_POSITION = {"position": {"x": 0.5, "y": 0.925}, "anchor": "bc", "safeAreaClamp": True}
 CAPTION_CHILDREN = {
@@ -186,7 +186,7 @@ def _in_lines(text: str, most: float) -> str:
     starts = [*balanced_lines(widths, [SPACE_EM] * len(words), most), len(words)]
     if len(starts) == 2:
         return text
-    return in_one_direction([" ".join(words[first:last]) for first, last in pairwise(starts)])
+    return in_one_direction([" ".join(words[first:last]) for first, last in pairwise(starts)], direction(text))
 
 
 # --- where lines end: as few as fit, and as equal as they can be ----------------------------------

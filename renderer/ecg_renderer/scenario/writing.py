@@ -25,6 +25,7 @@ from ecg_renderer.scenario.report import Report, did_you_mean
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
 
+_NUMERAL = re.compile("[0-9]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _LENGTH = (
     r"(?:\+?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
@@ -295,12 +296,30 @@ def _check_order(group: Node, path: str, report: Report) -> None:
         report.warn("right-to-left words", path, done, hint=_RTL_HINT)
 
 
-def in_one_direction(lines: list[str]) -> str:
-    """Return the lines of one sentence, marked to run as the whole does where their first letters say otherwise."""
-    base = direction(" ".join(lines))
-    mark = "\u200f" if base == "rtl" else "\u200e"
-    plain = ("ltr", "") if base != "rtl" else ("rtl",)
-    return "\n".join(line if direction(line) in plain else mark + line for line in lines)
+def in_one_direction(lines: list[str], base: str) -> str:
+    """Return the lines of a sentence that runs in `base`, marked to do so where their first letters say otherwise.
+
+    A number that a line begins with is marked to go with the words before it.
+    """
+    mark, other = ("\u200f", "\u200e") if base == "rtl" else ("\u200e", "\u200f")
+    plain = ("rtl",) if base == "rtl" else ("ltr", "")
+    against, done, marked = running_against(" ".join(lines).split(), base), 0, []
+    for line in lines:
+        words = line.split()
+        if words and against[done] and not direction(words[0]):
+            line = other + line
+        done += len(words)
+        marked.append(line if direction(line) in plain else mark + line)
+    return "\n".join(marked)
+
+
+def running_against(words: list[str], base: str) -> list[bool]:
+    """Tell of each word of a sentence whether it runs against `base`; numbers after one that does go with it."""
+    against: list[bool] = []
+    for word in words:
+        kind = direction(word)
+        against.append(kind != base if kind else against[-1:] == [True] and _NUMERAL.search(word) is not None)
+    return against
 
 
 def direction(text: str) -> str:

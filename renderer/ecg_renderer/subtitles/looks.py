@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture
 from ecg_renderer.scenario.flat import FLAT_NODE, KOREAN_NODE, is_korean
-from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction
+from ecg_renderer.scenario.writing import OWN_NODE, direction, in_one_direction, running_against
 from ecg_renderer.subtitles.captions import Frame, Page, Word
 from ecg_renderer.subtitles.faces import Face
 
 TRACK = "caption"
 RIGHT_TO_LEFT_MARK = "\u200f"
-_NUMERAL = re.compile("[0-9]")
 # Light colours that can be told apart on a dark box, the usual first; a ninth speaker begins again.
 SPEAKER_COLOURS = ("#ffd54a", "#6ee7ff", "#ff9ecb", "#a5f28c", "#ffb26b", "#c9b3ff", "#ff8a80", "#8fd3c8")
 
@@ -152,7 +150,7 @@ def _one_text(page: Page, number: int, style: _Style, chain: list[dict[str, Any]
         "".join(("" if word.joined or not index else " ") + word.text for index, word in enumerate(line))
         for line in page.lines
     ]
-    text = in_one_direction(lines)
+    text = in_one_direction(lines, _base(page))
     face = page.lines[0][0].face
     worn = _worn(face, style)
     name = f"{KOREAN_NODE if is_korean(text) else FLAT_NODE}{_shape(face)}{number}"
@@ -187,11 +185,12 @@ def _chain(page: Page, style: _Style, palette: dict[str, str]) -> list[dict[str,
 
 
 def _word_lines(page: Page, number: int, style: _Style, chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    lines, done = [], 0
+    lines, done, base = [], 0, _base(page)
+    against = running_against([word.text for line in page.lines for word in line], base)
     for row, line in enumerate(page.lines, 1):
         words = [
             _word(line[index], text, f"word-{number}-{done + index + 1}", style, chain)
-            for index, text in _side_by_side(line)
+            for index, text in _side_by_side(line, base, against[done : done + len(line)])
         ]
         done += len(line)
         clear = {"backgroundColor": "transparent", "padding": "0px"}
@@ -217,17 +216,17 @@ def _word(word: Word, text: str, name: str, style: _Style, chain: list[dict[str,
     return {**node, **({"style": worn} if worn else {}), **spoken}
 
 
-def _side_by_side(line: tuple[Word, ...]) -> list[tuple[int, str]]:
+def _base(page: Page) -> str:
+    """Return the direction of a caption, in which all of its lines run, on every page."""
+    return direction(" ".join(word.text for word in page.caption.words)) or "ltr"
+
+
+def _side_by_side(line: tuple[Word, ...], base: str, against: list[bool]) -> list[tuple[int, str]]:
     """Return the words of a line as they stand from left to right: index, and text with the spaces beside it.
 
-    Words that run against the line, and numbers after them, keep their order among themselves; what else has no
-    direction follows the line's. A space is at the word that is read first, but at the other where that is underlined.
+    Those that run `against` the line keep their order among themselves; what else has no direction follows the line's.
+    A space is at the word that is read first, but at the other where that is underlined.
     """
-    base = direction(" ".join(word.text for word in line)) or "ltr"
-    against: list[bool] = []
-    for word in line:
-        kind = direction(word.text)
-        against.append(kind != base if kind else against[-1:] == [True] and _NUMERAL.search(word.text) is not None)
     runs = [list(run) for _, run in groupby(range(len(line)), against.__getitem__)]
     first = {index: run[0] for run in runs for index in run}
     order = [index for run in runs for index in (run[::-1] if against[run[0]] else run)]

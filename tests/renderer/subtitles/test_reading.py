@@ -743,6 +743,31 @@ def test_right_to_left_words_stand_in_their_order() -> None:
     assert prepare(scenario, duration=5, known_plugins={"cwi-color": {}}).warnings == ()
 
 
+def test_a_line_runs_as_its_caption_does_whatever_it_begins_with() -> None:
+    raw = f"{CUE}אני אוהב\niPhone Pro מאוד!\n".encode()
+    karaoke, plain = (subtitle_scenario(raw, Report("talk"), WIDE, look)["cues"][0] for look in ("karaoke", "plain"))
+    _, line = karaoke["root"]["children"][0]["children"]
+    assert [word["text"] for word in line["children"]] == ["מאוד!", " iPhone ", "Pro"]
+    (text,) = plain["root"]["children"][0]["children"]
+    assert text["text"] == "אני אוהב\n\u200fiPhone Pro מאוד!"
+
+
+def test_a_number_that_a_line_begins_with_goes_with_the_words_before_it() -> None:
+    raw = f"{CUE}אני אוהב iPhone\n15 Pro מאוד!\n".encode()
+    karaoke, plain = (subtitle_scenario(raw, Report("talk"), WIDE, look)["cues"][0] for look in ("karaoke", "plain"))
+    _, line = karaoke["root"]["children"][0]["children"]
+    assert [word["text"] for word in line["children"]] == ["מאוד!", " 15 ", "Pro"]
+    (text,) = plain["root"]["children"][0]["children"]
+    assert text["text"] == "אני אוהב iPhone\n\u200f\u200e15 Pro מאוד!"
+
+
+def test_a_page_runs_as_its_caption_does_whatever_it_begins_with() -> None:
+    raw = f"{CUE}שלום {'iPhone ' * 60}\n".encode()
+    *_, last = subtitle_scenario(raw, Report("talk"), WIDE, "plain")["cues"]
+    (text,) = last["root"]["children"][0]["children"]
+    assert all(line.startswith("\u200fiPhone") for line in text["text"].split("\n"))
+
+
 def test_a_number_after_a_left_to_right_word_stands_right_of_it() -> None:
     raw = "1\n00:00:01,000 --> 00:00:03,000\nקניתי iPhone 15 ב 999 דולר\n".encode()
     scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
