@@ -110,14 +110,15 @@ def from_subtitles(
     """
     with ending():
         from ecg_renderer.errors import ScenarioError
-        from ecg_renderer.scenario import Report
+        from ecg_renderer.inspection import ENDLESS
+        from ecg_renderer.scenario import Report, draft
         from ecg_renderer.subtitles import is_subtitles, subtitle_scenario
 
         raw = _read(file)
         if not is_subtitles(raw):
+            draft(raw, duration=ENDLESS, report=Report(_name(file)))  # says what is wrong with what is none, either
             raise ScenarioError(
-                f"{_name(file)} is not subtitles, nor a transcript that is known.",
-                hint=".srt, .vtt, .ass, .ttml and .lrc are, and what speech recognition writes: docs/captions.md.",
+                f"{_name(file)} is a scenario, not subtitles.", hint="Render it, or migrate it, as it is."
             )
         around = run_interruptible(_surroundings(video, aspect))
         report = Report(_name(file))

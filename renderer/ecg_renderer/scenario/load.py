@@ -21,6 +21,10 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_VALUES = 3_000_000
 MAX_DEPTH = 100
 SNIPPET = 30
+WHAT_IS_READ = (
+    "What is read: a scenario, a JSON object with a list of cues, maybe empty; subtitles; and transcripts with times, "
+    "as speech recognition writes them in JSON. docs/captions.md lists them."
+)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[A-Za-z_][\w-]*")
@@ -48,7 +52,7 @@ def load(raw: bytes | str | dict[str, Any], report: Report) -> dict[str, Any]:
             raise report.error("", f"holds more than {MAX_VALUES:,} values", "Split the video.")
         tree = _Cleaner(report).clean(_parse(_decode(raw, report), report), "", 0)
     if not isinstance(tree, dict):
-        raise report.error("", f"is {_kind(tree)}, but a scenario is an object with a list of cues")
+        raise report.error("", f"is {_kind(tree)}, but a scenario is an object with a list of cues", WHAT_IS_READ)
     return tree
 
 
@@ -74,7 +78,7 @@ def _decode(raw: bytes | str, report: Report) -> str:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
         raise report.error(
-            "", f"is not {encoding.upper()} text (byte {error.start})", "Save the scenario as UTF-8 JSON."
+            "", f"is not {encoding.upper()} text (byte {error.start})", f"Save it as UTF-8. {WHAT_IS_READ}"
         ) from None
 
 
@@ -89,18 +93,14 @@ def _parse(text: str, report: Report) -> object:
 
 def _broken(text: str, error: json.JSONDecodeError, report: Report) -> ScenarioError:
     if not text.strip():
-        return report.error("", "is empty", "A scenario is a JSON object with a list of cues.")
+        return report.error("", "is empty", WHAT_IS_READ)
     line = text.split("\n")[error.lineno - 1]
     start = max(error.colno - 1 - SNIPPET, 0)
     snippet = line[start : error.colno - 1 + SNIPPET].strip()
     where = f"line {error.lineno}, column {error.colno}"
     near = f", near `{snippet}`" if snippet else ""
     begins = text.lstrip()[:1]
-    hint = (
-        ""
-        if begins in ("{", "[", "")
-        else "A scenario is JSON; subtitles that are known are .srt, .vtt, .ass and others (docs/captions.md)."
-    )
+    hint = "" if begins in ("{", "[", "") else WHAT_IS_READ
     hint = "This looks like HTML or XML, not JSON." if begins == "<" else hint
     return report.error("", f"is not JSON: {error.msg} at {where}{near}", hint)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_renderer.fonts import FontUse
+from ecg_renderer.scenario.load import WHAT_IS_READ
 from ecg_renderer.scenario.report import Finding, Report, did_you_mean, listed
 
 # How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. Times are rounded to
@@ -204,7 +205,8 @@ def check_structure(data: dict[str, Any], report: Report) -> None:
     Errors: ScenarioError with the path of what is not, or with the number of cues if it is above `MAX_CUES`.
     """
     if "cues" not in data:
-        raise report.error("cues", "is missing", "A scenario is an object with a list of cues, maybe empty.")
+        has = listed(name[:40] for name in data if name not in ("version", "define"))
+        raise report.error("cues", f"is missing; there is {has}", WHAT_IS_READ)
     _check_objects(data["cues"], "cues", report)
     if len(data["cues"]) > MAX_CUES:
         problem = f"{len(data['cues']):,} cues are more than the limit of {MAX_CUES:,}"

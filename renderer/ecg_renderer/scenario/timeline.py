@@ -20,6 +20,10 @@ from ecg_renderer.scenario.times import Running, plugin_window, reach_a_frame, s
 
 # Captions commonly end with the video, give or take rounding; only more than this is worth a word.
 TOLERATED_OVERHANG = 1.0
+_ELSEWHERE = (
+    'Times are in seconds from the begin of the video. Write "timebase": {"unit": "ms"} where they are milliseconds; '
+    "where they count from elsewhere, such as 01:00:00, move them: ffmpeg -itsoffset -3600 -i OLD.srt NEW.srt."
+)
 
 
 class _Shown(NamedTuple):
@@ -64,7 +68,7 @@ def keep_visible(
             origins.append(int(path.removeprefix("cues[").removesuffix("]")))
     data["cues"] = kept
     if not kept:
-        hint = 'Times are in seconds; if these are not, write "timebase": {"unit": "ms"}.' if latest > duration else ""
+        hint = _ELSEWHERE if latest > duration else ""
         report.warn("no cues", "cues", "nothing to show: the video is rendered without captions", hint=hint)
     return tuple(spans), tuple(origins), latest
 

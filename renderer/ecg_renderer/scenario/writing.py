@@ -25,6 +25,7 @@ from ecg_renderer.scenario.report import Report, did_you_mean
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
 
+_LOST = "\ufffd"
 _NUMERAL = re.compile("[0-9]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _LENGTH = (
@@ -133,6 +134,11 @@ def _without_control(text: str, path: str, report: Report) -> str:
     plain = _CONTROL.sub("", text)
     if plain != text:
         report.warn("broken character", f"{path}.text", "had control characters, which were left out")
+    if _LOST in plain:
+        done = f"has {plain.count(_LOST)} times the sign {_LOST} instead of a letter, which is shown"
+        report.warn(
+            "lost letter", f"{path}.text", done, hint="The letter was lost before: export the text again as UTF-8."
+        )
     return plain
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 LONGEST_ON_AVERAGE = {"words": 60, "segments": 500}
 # Words are shorter on average, also of languages that write them together.
 LETTERS_OF_A_SENTENCE = 10
+SURROGATE = re.compile("[\ud800-\udfff]")
+BROKEN = "\ufffd"
 
 
 def as_whisper(data: Any) -> dict[str, Any] | None:
@@ -142,3 +145,20 @@ def _item_in_seconds(item: dict[str, Any]) -> dict[str, Any]:
 def listed(value: Any) -> list[Any]:
     """Return a list as it is, and nothing for anything else."""
     return value if isinstance(value, list) else []
+
+
+def text_of(value: Any) -> str:
+    """Return what is said; nothing for what is no text, nor a number."""
+    return SURROGATE.sub(BROKEN, in_bytes(value))
+
+
+def in_bytes(value: Any) -> str:
+    """Return what is said, with a surrogate for each byte that is no letter by itself."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def named(value: Any) -> str:
+    """Return who speaks: a name, or an object with one."""
+    if isinstance(value, dict):
+        value = value.get("name") or value.get("label")
+    return text_of(value).strip()

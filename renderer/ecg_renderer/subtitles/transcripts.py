@@ -2,7 +2,8 @@
 
 Whisper, WhisperX    {"segments": [{"start", "end", "text", "speaker"?, "words"?: [{"word", "start"?, "end"?}]}]}
 OpenAI's API         {"text", "words": [{"word", "start", "end"}]}
-whisper.cpp          {"transcription": [{"offsets": {"from", "to"}, "text", "tokens"?: [...]}]}, milliseconds
+whisper.cpp          {"transcription": [{"offsets": {"from", "to"}, "text", "tokens"?: [...]}]}, milliseconds; tokens
+                     may end within a letter, which is no UTF-8 then
 Amazon Transcribe    {"results": {"items": [{"type", "start_time", "end_time", "alternatives"}]}}, times as text
 Google               {"results": [{"alternatives": [{"words": [{"word", "startTime": "1.5s", "endTime"}]}]}]}
 Deepgram             {"results": {"channels": [{"alternatives": [{"words": [{"punctuated_word", "start", "end"}]}]}]}}
@@ -25,7 +26,7 @@ from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
-from ecg_renderer.subtitles.shapes import as_whisper, in_seconds, listed
+from ecg_renderer.subtitles.shapes import BROKEN, SURROGATE, as_whisper, in_bytes, in_seconds, listed, named, text_of
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
@@ -35,7 +36,8 @@ LAST_SECONDS = 1.0
 LONGEST_SECONDS = 1e7
 _SENTENCE = re.compile(r"[.!?\u3002\uff1f\uff01\u2026][\"'\u201d\u2019)\]]*$")
 _STAMP = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{3})")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+# Of a letter in UTF-8.
+_MOST_BYTES = 4
 _SPECIAL = re.compile(r"^\[_.*\]$|^<\|.*\|>$")
 # Scripts that are written without spaces: what a recogniser calls a word follows the one before directly.
 _WRITTEN_TOGETHER = re.compile(r"^[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uff60\u0e00-\u0eff]")
@@ -67,9 +69,13 @@ def _loaded(raw: bytes | dict[str, Any]) -> Any:
         return raw
     if is_crowded(raw):
         return None
+    encoding = json.detect_encoding(raw)
     try:
-        data = json.loads(raw)
+        text = raw.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
+        data = json.loads(text)
     except (ValueError, RecursionError):
+        return None
+    if SURROGATE.search(text) and not (isinstance(data, dict) and "transcription" in data):
         return None
     words = (
         isinstance(data, list) and data and all(isinstance(one, dict) and {"word", "start"} <= {*one} for one in data)
@@ -124,8 +130,8 @@ def _segments(data: Any, report: Report) -> Iterator[Caption]:
         fields = _object(segment, path, name)
         start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
         heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(listed(fields.get("words")))]
-        speaker = _named(fields.get("speaker")) or next((word.speaker for word in heard if word.speaker), "")
-        text = _text(fields.get("text"))
+        speaker = named(fields.get("speaker")) or next((word.speaker for word in heard if word.speaker), "")
+        text = text_of(fields.get("text"))
         if start is None and end is not None and not any(word.start is not None for word in heard):
             start = min(before, end)
         before = before if end is None else end
@@ -135,9 +141,9 @@ def _segments(data: Any, report: Report) -> Iterator[Caption]:
 
 def _heard(word: Any, path: str, name: str) -> _Heard:
     fields = _object(word, path, name)
-    said = _text(fields.get("word", fields.get("text")))
+    said = text_of(fields.get("word", fields.get("text")))
     start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
-    return _Heard(said, start, end, _named(fields.get("speaker", fields.get("speaker_id"))))
+    return _Heard(said, start, end, named(fields.get("speaker", fields.get("speaker_id"))))
 
 
 def _caption(
@@ -237,21 +243,49 @@ def _transcription(data: Any, report: Report) -> Iterator[Caption]:
         start, end = _offsets(fields, path, name)
         given = listed(fields.get("tokens"))
         tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
-        speaker = _named(fields.get("speaker"))
-        if text := _text(fields.get("text")):
-            entries.append((_whole_words(tokens), text, start, end, speaker, path))
-    if entries and all(len(text.split()) <= 1 for _, text, *_ in entries):  # one word each, as -ml 1 asks for
-        heard = [_Heard(text, start, end, speaker) for _, text, start, end, speaker, _ in entries]
-        yield from _grouped(_joined(heard))
+        entry = _Heard(in_bytes(fields.get("text")), start, end, named(fields.get("speaker")))
+        if entry.text:
+            entries.append((_words_of(tokens, text_of(entry.text), path, report), entry, path))
+    if entries and all(len(entry.text.split()) <= 1 for _, entry, _ in entries):  # one word each, as -ml 1 asks for
+        yield from _grouped(_joined(_whole_letters(entry for _, entry, _ in entries)))
         return
-    for words, text, start, end, speaker, path in entries:
-        yield from _caption(words, text, start, end, speaker, path, report)
+    for words, entry, path in entries:
+        yield from _caption(words, text_of(entry.text), entry.start, entry.end, entry.speaker, path, report)
+
+
+def _words_of(tokens: list[_Heard], text: str, path: str, report: Report) -> list[_Heard]:
+    """Return the words of tokens; where letters in them are broken those of the text, with their times if there are."""
+    words = _whole_words(_whole_letters(tokens))
+    said = text.split()
+    if BROKEN in text or not any(BROKEN in word.text for word in words):
+        return words
+    if len(said) == len(words):
+        return [replace(word, text=f" {whole}") for word, whole in zip(words, said, strict=True)]
+    report.warn("word time", path, "has letters that are broken in its tokens, so its words share its time")
+    return []
+
+
+def _whole_letters(parts: Iterable[_Heard]) -> Iterator[_Heard]:
+    """Yield parts of words, put together where one letter stands in several: its bytes, a surrogate each."""
+    before: list[_Heard] = []
+    for part in parts:
+        before.append(part)
+        text = "".join(one.text for one in before)
+        try:
+            text = text.encode("utf-8", "surrogateescape").decode()
+        except UnicodeError:
+            if len(before) < _MOST_BYTES:
+                continue
+        yield replace(before[0], text=text_of(text), end=part.end)
+        before = []
+    for part in before:
+        yield replace(part, text=text_of(part.text))
 
 
 def _token(token: Any, path: str, name: str) -> _Heard:
     fields = _object(token, path, name)
     start, end = _offsets(fields, path, name)
-    return _Heard(_text(fields.get("text")), start, end)
+    return _Heard(in_bytes(fields.get("text")), start, end)
 
 
 def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None, float | None]:
@@ -263,7 +297,7 @@ def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None
 
 def _written_offsets(stamps: Any) -> dict[str, float]:
     """Return milliseconds of times that are written out, as in 00:01:02,500."""
-    matches = {key: _STAMP.fullmatch(_text(said)) for key, said in stamps.items()} if isinstance(stamps, dict) else {}
+    matches = {key: _STAMP.fullmatch(text_of(said)) for key, said in stamps.items()} if isinstance(stamps, dict) else {}
     return {
         key: (int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])) * 1000 + int(match[4])
         for key, match in matches.items()
@@ -271,7 +305,7 @@ def _written_offsets(stamps: Any) -> dict[str, float]:
     }
 
 
-def _whole_words(tokens: list[_Heard]) -> list[_Heard]:
+def _whole_words(tokens: Iterable[_Heard]) -> list[_Heard]:
     """Put tokens together: a word begins with the space before it."""
     words: list[_Heard] = []
     for token in tokens:
@@ -301,12 +335,16 @@ def _items(data: Any, report: Report) -> Iterator[Caption]:
         path = f"results.items[{index}]"
         fields = _object(item, path, name)
         choices = listed(fields.get("alternatives"))
-        text = _text(choices[0].get("content")) if choices and isinstance(choices[0], dict) else ""
+        text = text_of(choices[0].get("content")) if choices and isinstance(choices[0], dict) else ""
         if fields.get("type") == "punctuation":
             if heard:
                 heard[-1] = replace(heard[-1], text=heard[-1].text + text)
             continue
-        speaker = str(fields.get("speaker_label") or by_start.get(str(fields.get("start_time")), ""))
+        speaker = str(
+            fields.get("speaker_label")
+            or by_start.get(str(fields.get("start_time")), "")
+            or fields.get("channel_label", "")
+        )
         start, end = (_time(fields.get(key), f"{path}.{key}", name) for key in ("start_time", "end_time"))
         heard.append(_Heard(text, start, end, speaker))
     yield from _grouped(_joined(heard))
@@ -345,20 +383,6 @@ def _object(value: Any, path: str, name: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ScenarioError(f"{name}: {path}: must be an object, not {str(value)[:40]!r}.", hint="Transcribe it again.")
-
-
-def _text(value: Any) -> str:
-    """Return what is said; nothing for what is no text, nor a number."""
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return ""
-    return _SURROGATE.sub("\ufffd", str(value))
-
-
-def _named(value: Any) -> str:
-    """Return who speaks: a name, or an object with one."""
-    if isinstance(value, dict):
-        value = value.get("name") or value.get("label")
-    return _text(value).strip()
 
 
 def _time(value: Any, path: str, name: str) -> float | None:

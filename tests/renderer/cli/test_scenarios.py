@@ -125,9 +125,15 @@ def test_from_writes_what_becomes_of_subtitles(tmp_path: Path) -> None:
 
 
 def test_from_refuses_what_is_no_subtitles(tmp_path: Path) -> None:
-    done = ecg_render("scenario", "from", written(tmp_path, "a.json", {"cues": []}), cwd=tmp_path)
-    assert done.code == 67
-    assert "is not subtitles" in done.err
+    for name, data, told in (
+        ("a.json", {"cues": []}, "a.json is a scenario, not subtitles."),
+        ("b.json", {"monologues": [], "id": 1}, "b.json: cues: is missing; there is id, monologues. What is read:"),
+        ("c.json", '{"segments": [{"text": "cut o', "c.json: is not JSON: Unterminated string"),
+        ("d.srt", "", "d.srt: is empty. What is read:"),
+        ("e.srt", "<html><body>404</body></html>", "This looks like HTML"),
+    ):
+        done = ecg_render("scenario", "from", written(tmp_path, name, data), cwd=tmp_path)
+        assert (done.code, told in done.err) == (67, True), done.err
 
 
 def test_burn_takes_a_video_and_its_subtitles(tmp_path: Path) -> None:

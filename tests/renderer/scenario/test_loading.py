@@ -44,6 +44,7 @@ def cyclic() -> dict[str, Any]:
         (b'"text"', ["is text"]),
         (b"null", ["is null"]),
         (b"{}", ["cues", "is missing"]),
+        (b'{"text": "a", "language": "en"}', ["cues: is missing; there is language, text"]),
         (b'{"cues": {}}', ["cues: must be a list"]),
         (b'{"cues": [], "stage": {"ratio": NaN}}', ["stage.ratio: is nan, not a finite number"]),
         (b'{"cues": [{"text": "a", "start": -Infinity, "end": 1}]}', ["cues[0].start: is -inf"]),

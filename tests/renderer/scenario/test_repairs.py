@@ -212,6 +212,19 @@ def test_milliseconds_become_seconds_everywhere(caption: Caption) -> None:
     assert scenario.warnings == ("timebase.unit: times in ms were converted to seconds",)
 
 
+def test_letters_that_were_lost_before_are_told(caption: Caption) -> None:
+    raw = caption()
+    raw["cues"][0]["root"]["children"][0]["text"] = "\ufffda\ufffd"
+    [finding] = [finding for finding in prepared(raw).findings if finding.kind == "lost letter"]
+    assert "2 times" in finding.problem
+
+
+def test_captions_that_count_from_elsewhere_are_told_how_to_move_them(caption: Caption) -> None:
+    [cue] = caption(root={"displayTime": [3601, 3602]}, cue={"domLifetime": None})["cues"]
+    [finding] = [finding for finding in prepared(caption(cues=[cue])).findings if finding.kind == "no cues"]
+    assert "-itsoffset" in finding.hint
+
+
 def test_ids_are_unique_over_cues_and_nodes(caption: Caption) -> None:
     first, second = caption()["cues"][0], caption()["cues"][0]
     raw = caption(cues=[first, second, {**second, "id": "w"}])

@@ -734,6 +734,50 @@ def test_lines_with_times_of_words_stay_too_and_what_is_written_together_stays_s
     assert lines_of(scenario) == [[["こん", "にち", "は"], ["and ", "so ", "on"]]]
 
 
+def of_tokens(*tokens: tuple[bytes, int, int], text: str = "") -> bytes:
+    """Return a transcript of whisper.cpp, whose tokens are bytes, from and to so many milliseconds."""
+    form = b'{"text": "%b", "offsets": {"from": %d, "to": %d}, "p": 0.9}'
+    entry = b'{"text": "%b", "offsets": {"from": 0, "to": 3000}, "tokens": [%b]}'
+    return b'{"transcription": [' + entry % (text.encode(), b",".join(form % token for token in tokens)) + b"]}"
+
+
+def test_letters_that_whisper_cpp_splits_over_tokens_are_put_together() -> None:
+    last = " 꿱!".encode()
+    tokens = [(" 안".encode(), 0, 300), ("녕".encode(), 300, 600), (last[:2], 600, 900), (last[2:3], 900, 1200)]
+    tokens.append((last[3:], 1200, 1500))
+    report = Report("talk")
+    (cue,) = subtitle_scenario(of_tokens(*tokens, text=" 안녕 꿱!"), report, WIDE, "karaoke")["cues"]
+    words = [(node["text"], node["baseTime"]) for node in cue["root"]["children"][0]["children"][0]["children"]]
+    assert words == [("안녕 ", [0, 0.6]), ("꿱!", [0.6, 1.5])]
+    each = b",".join(b'{"text": "%b", "offsets": {"from": %d, "to": %d}}' % token for token in tokens)
+    apart = subtitle_scenario(b'{"transcription": [' + each + b"]}", report, WIDE, "karaoke")
+    assert lines_of(apart) == [[["안", "녕 ", "꿱!"]]]
+    assert report.findings == ()
+
+
+def test_letters_that_are_lost_in_tokens_are_those_of_the_text() -> None:
+    lost = "\ufffd".encode()
+    report = Report("talk")
+    raw = of_tokens((" 안".encode(), 0, 300), (b" " + lost, 300, 600), (lost, 600, 900), text=" 안 꿱")
+    assert lines_of(subtitle_scenario(raw, report, WIDE, "karaoke")) == [[["안 ", "꿱"]]]
+    assert report.findings == ()
+    raw = of_tokens(("今".encode(), 0, 300), ("日".encode() + lost, 300, 600), (lost, 600, 900), text="今日は")
+    assert lines_of(subtitle_scenario(raw, report, WIDE, "karaoke")) == [[["今日は"]]]
+    assert [finding.kind for finding in report.findings] == ["word time"]
+
+
+def test_json_that_is_no_utf_8_is_a_transcript_of_whisper_cpp_or_none() -> None:
+    assert not is_subtitles(b'{"segments": [{"start": 0, "end": 1, "text": "\xea"}]}')
+
+
+def test_channels_of_amazon_transcribe_are_speakers() -> None:
+    said = [("Hello", "0.1", "0.5", "ch_0"), ("Hey", "0.6", "0.9", "ch_1")]
+    items = [{"type": "pronunciation", "start_time": start, "end_time": end, "channel_label": channel,
+              "alternatives": [{"content": word}]} for word, start, end, channel in said]  # fmt: skip
+    cues = subtitle_scenario(encoded({"results": {"items": items}}), Report("talk"), WIDE, "plain")["cues"]
+    assert [cue["speaker"] for cue in cues] == ["ch_0", "ch_1"]
+
+
 def test_right_to_left_words_stand_in_their_order() -> None:
     raw = "1\n00:00:01,000 --> 00:00:03,000\nنزور Seoul Tower سنة 2026!\n".encode()
     scenario = subtitle_scenario(raw, Report("talk"), WIDE, "karaoke")
