@@ -1,4 +1,7 @@
-"""How far a render is, for a terminal, a log or a status; and what it took: time, and memory of all its processes."""
+"""How far a render is, for a terminal, a log or a status; and what it took: time, and memory of all its processes.
+
+Imports little: Chromium is started before the rest is loaded.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ecg_api.rendering import StreamingStatistics
-from ecg_api.status import MemoryTrend
 from ecg_common.children import tree_memory
-from ecg_renderer.capture.patches import CaptureStatistics
-from ecg_renderer.capture.ways import CaptureChoice
 from ecg_renderer.model import MEGABYTE
 
 if TYPE_CHECKING:
+    from ecg_api.rendering import StreamingStatistics
+    from ecg_api.status import MemoryTrend
+    from ecg_renderer.capture.patches import Capture
+    from ecg_renderer.capture.ways import CaptureChoice
     from ecg_renderer.frames import FrameQueue
 
 WINDOW_SECONDS = 10.0
@@ -149,7 +152,7 @@ class RenderMeter:
         self._speed = Speedometer(frames)
         self._finished = self._base = before
         self._segment = 0
-        self._capture_statistics = CaptureStatistics()
+        self._capture: Capture | None = None
         self._queues: list[FrameQueue] = []
         self.distinct_frames = 0
         self.capture = ""
@@ -179,7 +182,7 @@ class RenderMeter:
     def capture_by(self, choice: CaptureChoice) -> None:
         """Take note of how pictures will be captured."""
         self.capture = choice.capture.way
-        self._capture_statistics = choice.capture.statistics
+        self._capture = choice.capture
         for note in choice.notes:
             self.warn(note)
 
@@ -215,15 +218,17 @@ class RenderMeter:
     @property
     def capture_milliseconds(self) -> dict[str, float]:
         """Time inside the page by kind of work."""
-        return dict(self._capture_statistics.milliseconds)
+        return dict(self._capture.statistics.milliseconds) if self._capture else {}
 
     @property
     def browser_restarts(self) -> int:
         """How often the browser was replaced."""
-        return self._capture_statistics.restarts
+        return self._capture.statistics.restarts if self._capture else 0
 
     def streaming(self) -> StreamingStatistics:
         """Return what went through the queues."""
+        from ecg_api.rendering import StreamingStatistics  # by now it is there; at the start Chromium would wait for it
+
         queues = [queue.statistics() for queue in self._queues]
         processed = sum(queue.processed_frames for queue in queues)
         dropped = sum(queue.dropped_frames for queue in queues)

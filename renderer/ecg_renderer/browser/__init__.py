@@ -217,7 +217,7 @@ class Browser:
 
     async def _serve(self, event: Json) -> None:
         request = event["requestId"]
-        file = await asyncio.to_thread(answer_to, event["request"]["url"], self.fetched)
+        file = answer_to(event["request"]["url"], self.fetched)
         if file is None:
             await self._devtools.send("Fetch.failRequest", {"requestId": request, "errorReason": "BlockedByClient"})
             return

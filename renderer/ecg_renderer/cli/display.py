@@ -1,4 +1,7 @@
-"""How a render is watched: a bar on a terminal, now and then a line in a log, objects for a program, or nothing."""
+"""How a render is watched: a bar on a terminal, now and then a line in a log, objects for a program, or nothing.
+
+Imports little: Chromium is started before the rest is loaded.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import typer
 
-from ecg_api.rendering import MessageLine, ProgressLine
 from ecg_renderer.metering import Observer, ProgressReport, SilentObserver, Stage
 
 STAGES = {
@@ -110,16 +112,23 @@ class ObjectDisplay:
             return
         self._stage = progress.stage
         self._written.append(now)
+        from ecg_api.rendering import ProgressLine
+
         values = {field.name: getattr(progress, field.name) for field in fields(progress)}
         self._write(ProgressLine(**values, percent=progress.percent).model_dump_json())
 
     def warn(self, text: str) -> None:
         """Write a warning."""
-        self._write(MessageLine(event="warning", text=text).model_dump_json())
+        self._say("warning", text)
 
     def note(self, text: str) -> None:
         """Write a remark."""
-        self._write(MessageLine(event="note", text=text).model_dump_json())
+        self._say("note", text)
+
+    def _say(self, event: Literal["warning", "note"], text: str) -> None:
+        from ecg_api.rendering import MessageLine
+
+        self._write(MessageLine(event=event, text=text).model_dump_json())
 
 
 def progress_line(progress: ProgressReport) -> str:
