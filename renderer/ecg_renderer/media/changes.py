@@ -36,6 +36,8 @@ _COUNTED_SAMPLES = 4
 _BEHIND_SECONDS = 0.001
 # The units of each codec that hold a picture's size.
 _HEADERS = {"h264": "7", "hevc": "33", "mpeg2video": "179", "av1": "1"}
+# That of H.264 which holds a picture with which decoding begins anew.
+_ANEW = "5"
 _IN_KEY_FRAMES = ("vp8", "vp9")
 # Further codecs that may have fields, of which not every container tells.
 _FIELDS = ("dvvideo", "mpeg4", "prores", "dnxhd")
@@ -48,18 +50,26 @@ def may_change(stream: dict[str, Any]) -> bool:
     return stream["codec_name"] in (*_IN_KEY_FRAMES, *_HEADERS)
 
 
-async def later_shapes(url: str, stream: dict[str, Any], video: str) -> list[str]:
-    """Return the sizes that later pictures of the stream `video` have, as 360x640, or 720x576 with pixels of 16:15.
+@dataclass
+class Headers:
+    """What the headers of all packets tell. Nothing where all are alike, or when it could not be found out."""
 
-    Empty where all are alike, or when it could not be found out.
-    """
-    codec = stream["codec_name"]
+    later_shapes: list[str] = field(default_factory=list)
+    """The sizes that later pictures have, as 360x640, or 720x576 with pixels of 16:15."""
+
+    anew: set[int] = field(default_factory=set)
+    """When pictures of H.264 are shown with which decoding begins anew (IDR), in ticks of the stream's clock."""
+
+
+async def read_headers(url: str, stream: dict[str, Any], video: str) -> Headers:
+    """Return what the headers of all packets of the stream `video` tell."""
+    codec, headers = stream["codec_name"], Headers()
     with contextlib.suppress(RenderError, TimeoutError):
-        if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream, video)):
+        if codec in _IN_KEY_FRAMES or (codec in _HEADERS and await _headers_differ(url, stream, video, headers.anew)):
             samples = Samples()
             await _key_frames(url, video, samples)
-            return samples.later_shapes
-    return []
+            headers.later_shapes = samples.later_shapes
+    return headers
 
 
 class _SameError(Exception):
@@ -71,7 +81,7 @@ class Samples:
     """What some key frames tell of themselves."""
 
     shapes: dict[str, None] = field(default_factory=dict)
-    """Their sizes, as those of `later_shapes`, each once, in order."""
+    """Their sizes, as those of `Headers`, each once, in order."""
 
     turns: list[int] = field(default_factory=list)
     """By how many degrees clockwise they ask to be turned."""
@@ -167,21 +177,30 @@ def _declared_places(report: dict[str, Any], stream: dict[str, Any]) -> list[flo
     return [start + length * share / _SAMPLES for share in (_SAMPLES - 0.5, *range(1, _SAMPLES))]
 
 
-async def _headers_differ(url: str, stream: dict[str, Any], video: str) -> bool:
-    """Tell whether the packets have more than one header, or their first one only later.
+async def _headers_differ(url: str, stream: dict[str, Any], video: str, anew: set[int]) -> bool:
+    """Tell whether the packets have more than one header, or their first one only later; fill `anew` of `Headers`.
 
     Containers have a header of their own, from which one that comes later may differ.
     """
-    filtered = ["-c", "copy", "-bsf:v", f"filter_units=pass_types={_HEADERS[stream['codec_name']]}"]
+    codec = stream["codec_name"]
+    units = [_HEADERS[codec], *([_ANEW] if codec == "h264" else [])]
+    filtered = [
+        word for number, unit in enumerate(units) for word in (f"-bsf:{number}", f"filter_units=pass_types={unit}")
+    ]
     first: dict[str, str] = {}
 
     def take(line: bytes) -> None:
-        _, _, time, _, _, digest, *_ = [*line.decode(errors="replace").split(","), *[""] * 6]
-        if digest and not line.startswith(b"#") and len(first) < MOST_SHAPES:
+        number, _, time, _, _, digest, *_ = [*line.decode(errors="replace").split(","), *[""] * 6]
+        if not digest or line.startswith(b"#"):
+            return
+        if number != "0":
+            anew.add(int(time))
+        elif len(first) < MOST_SHAPES:
             first.setdefault(digest.strip(), time.strip())
 
-    inputs = ["-copyts", *_input(url), "-map", f"0:{video}"]
-    await read_ffmpeg([*inputs, *filtered, "-f", "framemd5", "pipe:1"], seconds=SECONDS, on_line=take)
+    maps = ["-map", f"0:{video}"] * len(units)
+    words = ["-copyts", *_input(url), *maps, "-c", "copy", *filtered, "-f", "framehash", "-hash", "murmur3", "pipe:1"]
+    await read_ffmpeg(words, seconds=SECONDS, on_line=take)
     return len(first) > 1 or (bool(first) and str(stream.get("start_pts")) not in first.values())
 
 

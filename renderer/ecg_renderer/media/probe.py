@@ -2,9 +2,10 @@
 
     1. headers and streams   ─┐ at the same time
     2. every frame's time    ─┘ (the whole file is read, about 1 GB a second; on the web only without an index)
-    3. H.264: does a decoder return a picture at a key frame, or only later?
-    4. when does the sound end, does the file end where its kind of file does, was a film telecined?
-    5. decide: usable? complete? constant rate? where may a decoder begin?
+    3. do later pictures have another size? what do some key frames tell? (at the same time)
+    4. H.264 whose key frames do not all begin anew: does a decoder return a picture there, or only later?
+    5. when does the sound end, does the file end where its kind of file does, was a film telecined?
+    6. decide: usable? complete? constant rate? where may a decoder begin?
 
 Headers alone are not believed: a truncated file still claims its full length, and browsers record videos without
 any length at all.
@@ -29,7 +30,7 @@ from ecg_api.plan import SourceFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
 from ecg_renderer.media.beginnings import HEAD_BYTES, what_begins
-from ecg_renderer.media.changes import later_shapes, may_change, sampled
+from ecg_renderer.media.changes import Headers, may_change, read_headers, sampled
 from ecg_renderer.media.codecs import is_copied_somewhere
 from ecg_renderer.media.counting import (
     BELIEVED_SECONDS,
@@ -145,15 +146,14 @@ async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
     counted = not is_remote(url) and local_path(url).stat().st_size <= LARGEST_COUNTED_BYTES
     async with AsyncExitStack() as beside:
         counting = await beside.enter_async_context(_beside(frame_times(url, display, FIRST))) if counted else None
-        headers = await ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
-        report = _report(headers, url, display)
+        said = await ffprobe(url, ["-show_format", "-show_streams", "-of", "json"], HEADER_SECONDS)
+        report = _report(said, url, display)
         stream, video = video_stream(report, display)
         if counting and video != FIRST:
             counting.cancel()
             counting = None
         read = counted or _is_worth_fetching(report)
-        shapes = await beside.enter_async_context(_beside(later_shapes(url, stream, video))) if read else None
-        recovery = await recovery_seconds(url, report, stream, video)
+        reading = await beside.enter_async_context(_beside(read_headers(url, stream, video))) if read else None
         stream, timing, times = await _timed(url, report, stream, video, counting, read=read, display=display)
         facts = source_facts(report, stream, timing, display=display, identity=identity)
         some = await sampled(url, report, stream, video, times)
@@ -162,8 +162,12 @@ async def _probed(url: str, *, display: str, identity: str) -> SourceFacts:
             raise SourceInvalid(
                 f"The pictures of {display} are encrypted: only players with its key show them.", hint=hint
             )
+        headers = await reading if reading else Headers(some.later_shapes)
+        keys = times.key_frames.shown if times else ()
+        at_once = keys and headers.anew.issuperset(keys)
+        recovery = 0.0 if at_once else await recovery_seconds(url, report, stream, video)
         found: dict[str, Any] = {"recovery_seconds": recovery, "other_turn": some.turn(stream)}
-        found |= {"other_shapes": await shapes if shapes else some.later_shapes}
+        found |= {"other_shapes": headers.later_shapes}
         found |= {"shapes_known": read or not may_change(stream)}
         facts = facts.model_copy(update={"interlaced": facts.interlaced or some.interlaced})
         if facts.container == "avi":

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clips import Clip, counter, derived, read_counters
-from encodes import Render
+from ecg_renderer.media import probe as probing
+from encodes import Render, probe
 
 LONG = ("-preset", "ultrafast", "-crf", "16", "-bf", "3", "-g", "250")  # 10.4 s between key frames
 
@@ -102,6 +104,31 @@ def test_where_no_packet_was_read_a_margin_is_kept(name: str, tmp_path: Path) ->
     render = Render(case.make(), tmp_path)
     render.source = render.source.model_copy(update={"seek_points": None})
     assert_right_pictures(render, case.starts[::2])
+
+
+@pytest.mark.parametrize(
+    ("name", "tried"),
+    [
+        ("MP4, long groups", False),
+        ("MKV", False),
+        ("MPEG-TS, long groups", False),
+        ("open groups of H.264", True),
+        ("intra refresh", True),
+    ],
+)
+def test_decoding_is_tried_only_where_some_key_frame_does_not_begin_anew(
+    name: str, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    try_out = probing.recovery_seconds
+
+    async def noted(url: str, *more: Any) -> float:
+        asked.append(url)
+        return await try_out(url, *more)
+
+    monkeypatch.setattr(probing, "recovery_seconds", noted)
+    assert (probe(CASES[name].make()).recovery_seconds > 0) == (name == "intra refresh")
+    assert bool(asked) == tried
 
 
 def test_where_the_palette_is_said_once_all_is_read_from_the_beginning(tmp_path: Path) -> None:
