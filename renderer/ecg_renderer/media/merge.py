@@ -32,7 +32,6 @@ from ecg_renderer.media.verify import (
     Verified,
     boxes,
     check_result,
-    count_sounds,
     disable_subtitles,
     header_of,
 )
@@ -80,27 +79,26 @@ async def merge(
         await asyncio.to_thread(disable_subtitles, output)
     rate, lead = target.exact_rate, target.lead_frames
     start = source.start - lead / rate - output_start(source, rate, lead)
-    sounds, empty = await _sounds(output, tracks, source, url)
-    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=sounds)
+    sounds = [track for track in tracks if track.kind == "a"]
+    verified = await asyncio.to_thread(check_result, output, target, start=start, sounds=len(sounds))
+    empty = await _without(len(sounds) - verified.sounds, sounds, source, url)
     return MergeResult(verified, (*warnings, *empty))
 
 
-async def _sounds(output: Path, tracks: Sequence[Track], source: SourceFacts, url: str) -> tuple[int, list[str]]:
-    """Return how many tracks of sound the result is to have, and a warning where the source's hold nothing.
+async def _without(empty: int, sounds: Sequence[Track], source: SourceFacts, url: str) -> list[str]:
+    """Return a warning where so many of the tracks `sounds` are not in the result: those of the source hold nothing.
 
     FFmpeg leaves a track out of which it has not read or decoded a moment; which one that was it does not say. Raises
     ServiceUnreachable if that was because the source broke off while it was fetched.
     """
-    sounds = [track for track in tracks if track.kind == "a"]
-    empty = len(sounds) - await asyncio.to_thread(count_sounds, output)
-    if empty <= 0:
-        return len(sounds), []
+    if not empty:
+        return []
     wanted = {track.facts.index for track in sounds}
     if is_remote(url) and len(wanted - await heard_streams(url, wanted)) < empty:
         raise _broken_off(source)
     of = ", ".join(str(track.facts.index) for track in sounds)
     some = f"{empty} of the source's streams {of}" if empty < len(sounds) else f"the source's sound in stream {of}"
-    return len(sounds) - empty, [f"Nothing can be read of {some}; it is left out."]
+    return [f"Nothing can be read of {some}; it is left out."]
 
 
 async def _joined(job: Merge, cells: Sequence[Path]) -> tuple[list[Track], tuple[str, ...]]:

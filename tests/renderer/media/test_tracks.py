@@ -228,7 +228,6 @@ def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
     whole, empty = (
         derived(counter(SHORT), ("-c", "copy", *words), ".mkv") for words in ((), ("-bsf:a", "noise=drop=gte(n\\,0)"))
     )
-    silent = counter(replace(SHORT, audio=None))
     source = source_with(sound("aac"))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(whole.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -237,20 +236,20 @@ def test_sound_that_is_missing_is_left_out_only_if_there_is_none_at_its_address(
         address = f"http://127.0.0.1:{server.server_port}"
         try:
             tracks = kept_tracks(source, "mp4")
-            left = asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
+            left = asyncio.run(merging._without(1, tracks, source, f"{address}/{empty.name}"))
             with pytest.raises(ServiceUnreachable, match="broke off while the pieces were joined"):
-                asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{whole.name}"))
+                asyncio.run(merging._without(1, tracks, source, f"{address}/{whole.name}"))
         finally:
             server.shutdown()
             thread.join()
-    assert left == (0, ["Nothing can be read of the source's sound in stream 1; it is left out."])
+    assert left == ["Nothing can be read of the source's sound in stream 1; it is left out."]
 
     async def away(*words: object, **more: object) -> Finished:
         return Finished(1, b"", ["Connection refused"])
 
     monkeypatch.setattr(counting, "read", away)
     with pytest.raises(ServiceUnreachable, match="cannot be fetched at the moment: Connection refused"):
-        asyncio.run(merging._sounds(silent, tracks, source, f"{address}/{empty.name}"))
+        asyncio.run(merging._without(1, tracks, source, f"{address}/{empty.name}"))
 
 
 @pytest.mark.parametrize(
