@@ -9,7 +9,8 @@
 
 And back: spoken, a scenario's text, what people cannot read in it, and files of subtitles.
 
-Which of them a file is, its content says; its name only where the content could be either.
+Which of them a file is, its content says; its name only where the content could be either. What reads files that are
+no JSON is imported when there is one: most renders show scenarios.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture, Report
 from ecg_renderer.subtitles.captions import frame_of, paginated
 from ecg_renderer.subtitles.decoding import decoded
-from ecg_renderer.subtitles.files import format_of, read_file
 from ecg_renderer.subtitles.looks import build, scale_of
 from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
@@ -32,6 +32,8 @@ def is_subtitles(raw: bytes | dict[str, Any]) -> bool:
     """Tell whether `raw` is a file of subtitles or a transcript, not a scenario."""
     if isinstance(raw, dict) or is_json(raw):
         return is_transcript(raw)
+    from ecg_renderer.subtitles.files import format_of
+
     return format_of(raw) != ""
 
 
@@ -43,6 +45,8 @@ def subtitle_scenario(raw: bytes | dict[str, Any], report: Report, picture: Pict
     if isinstance(raw, dict) or is_json(raw):
         captions = read_transcript(raw, report)
     else:
+        from ecg_renderer.subtitles.files import format_of, read_file
+
         captions = read_file(decoded(raw, report), format_of(raw), report)
     frame = frame_of(picture, scale_of(look))
     return build(paginated(captions, frame, picture, report), frame, picture, look)

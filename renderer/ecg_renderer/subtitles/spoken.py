@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-import pysubs2
-
 from ecg_api.renditions import RenditionFormat
 from ecg_renderer.scenario import Finding, Picture, Scenario
 from ecg_renderer.scenario.flat import clusters
@@ -277,7 +275,6 @@ def _finding(kind: str, cue: Spoken, problem: str, hint: str, word: str) -> Find
 # --- files of subtitles: SubRip, WebVTT, Advanced SubStation Alpha with times of words ------------
 
 
-_UNSPOKEN = pysubs2.Color(255, 255, 255)
 _SHARE_OF_HEIGHT = 0.055
 _MARGIN = 0.05
 _ALIGNMENTS = {"top": 8, "middle": 5, "bottom": 2}
@@ -326,6 +323,9 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _ass(cues: Sequence[Spoken], picture: Picture) -> str:
+    import pysubs2  # only here: other results start faster without it
+
+    unspoken = pysubs2.Color(255, 255, 255)
     file = pysubs2.SSAFile()
     file.info.update(
         {
@@ -338,8 +338,8 @@ def _ass(cues: Sequence[Spoken], picture: Picture) -> str:
     file.styles["Default"] = pysubs2.SSAStyle(
         fontname="Arial",
         fontsize=round(picture.height * _SHARE_OF_HEIGHT),
-        primarycolor=_UNSPOKEN,
-        secondarycolor=_UNSPOKEN,
+        primarycolor=unspoken,
+        secondarycolor=unspoken,
         outlinecolor=pysubs2.Color(0, 0, 0),
         backcolor=pysubs2.Color(0, 0, 0, 128),
         bold=True,
