@@ -51,6 +51,9 @@ _MOVIE_TICKS = 90_000
 _DISPOSITIONS = frozenset(
     {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired", "captions"}
 )
+# FFmpeg sleeps for 10 ms whenever a pipe has nothing for it, and its own 8 packets are gone in a moment: joining pieces
+# was waiting for the most part.
+_QUEUED_PACKETS = 256
 _TELEVISION = (None, "bt709", "smpte170m", "smpte240m", "bt470bg", "bt470m")
 
 
@@ -203,7 +206,12 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
     first = output_start(job.source, rate, lead)
     # The source keeps its own clock, on which the first picture has its time.
     late = job.source.start - (lead + LEAD_FRAMES) / rate - job.sound_early
-    pictures = {"f": "mp4", "protocol_whitelist": "pipe", "itsoffset": decimal(late)}
+    pictures = {
+        "f": "mp4",
+        "protocol_whitelist": "pipe",
+        "itsoffset": decimal(late),
+        "thread_queue_size": _QUEUED_PACKETS,
+    }
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     if first:
         options["output_ts_offset"] = decimal(-first)

@@ -181,6 +181,12 @@ def test_the_result_begins_with_the_first_picture_or_sound() -> None:
     assert (option(words, "itsoffset"), option(words, "output_ts_offset")) == ("0.186667", "-1.400000")
 
 
+def test_pieces_are_not_joined_at_the_pace_of_naps() -> None:
+    """After so many packets from a pipe FFmpeg may sleep for 10 ms: with its own 8, ten minutes take ten seconds."""
+    words = merge_arguments(Merge(a_target(), a_source(), "/in/a.mp4", Path("/out/x.mp4")), {})
+    assert int(option(words[: words.index("-i")], "thread_queue_size")) >= 64
+
+
 @pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "15/2"])
 def test_a_whole_number_of_frames_is_a_whole_number_of_movie_ticks(rate: str) -> None:
     assert (movie_timescale(Fraction(rate)) / Fraction(rate)).denominator == 1
