@@ -45,6 +45,7 @@ class KeyedQueue(Generic[K]):
         self._order = 0
         self._failures: dict[K, int] = {}
         self._held: dict[K, float] = {}  # failing key -> not before
+        self._turn = asyncio.Lock()  # one worker waits for news; woken all at once, most would find nothing
         self._news = asyncio.Event()
         self._closed = False
 
@@ -69,16 +70,17 @@ class KeyedQueue(Generic[K]):
 
     async def get(self) -> K | None:
         """Return the next key, which now belongs to the caller until `done` or `failed`; None once closed."""
-        while not self._closed:
-            key = self.take()
-            if key is not None:
-                return key
-            self._news.clear()
-            try:
-                async with asyncio.timeout(self._seconds_to_next()):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+        async with self._turn:
+            while not self._closed:
+                key = self.take()
+                if key is not None:
+                    return key
+                self._news.clear()
+                try:
+                    async with asyncio.timeout(self._seconds_to_next()):
+                        await self._news.wait()
+                except TimeoutError:
+                    continue
         return None
 
     def take(self) -> K | None:
@@ -160,7 +162,8 @@ class KeyedQueue(Generic[K]):
         self._due[key] = when
         self._order += 1
         heapq.heappush(self._heap, (when, self._order, key))
-        self._news.set()
+        if self._heap[0][2] == key:  # else whoever waits wakes up in time
+            self._news.set()
 
     def _collect_due(self) -> None:
         now = self._clock()

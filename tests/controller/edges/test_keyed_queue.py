@@ -155,6 +155,34 @@ def test_a_waiting_worker_gets_a_key_when_it_is_added_when_it_is_due_and_none_at
     asyncio.run(scenario())
 
 
+def test_a_key_wakes_one_worker_and_leaves_the_others_asleep() -> None:
+    """With thirty of them, waking all for each of thousands of news would be most of what the operator does."""
+
+    class Counted(KeyedQueue[str]):
+        asked = 0
+
+        def take(self) -> str | None:
+            self.asked += 1
+            return super().take()
+
+    async def scenario() -> None:
+        queue = Counted()
+        workers = [asyncio.create_task(queue.get()) for _ in range(30)]
+        await asyncio.sleep(0.01)
+        assert queue.asked == 1
+        queue.add_after("b", 0.05)
+        queue.add("a")
+        done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+        assert [worker.result() for worker in done] == ["a"]
+        done, _ = await asyncio.wait(set(workers) - done, return_when=asyncio.FIRST_COMPLETED)
+        assert [worker.result() for worker in done] == ["b"]
+        assert queue.asked < 10
+        queue.close()
+        assert [await worker for worker in workers].count(None) == 28
+
+    asyncio.run(scenario())
+
+
 def test_many_workers_share_keys_without_ever_sharing_one() -> None:
     async def scenario() -> None:
         queue: KeyedQueue[int] = KeyedQueue()
