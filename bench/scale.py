@@ -8,6 +8,7 @@ python -m bench.scale [--jobs 1000] [--kept 20000] [--namespaces 100] [--segment
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import tempfile
@@ -21,7 +22,8 @@ import psutil
 import typer
 
 from bench.kept import create_kept
-from bench.scale_site import GPUS_PER_NODE, NODES, POLL_SECONDS, Cost, OperatorProcess, ScalePlane, ServiceProcess
+from bench.polls import POLL_SECONDS
+from bench.scale_site import GPUS_PER_NODE, NODES, Cost, OperatorProcess, ScalePlane, ServiceProcess
 from ecg_api.names import JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.renderjob import API_VERSION, KIND
 from ecg_cluster.cache import Cache, Key, Record
@@ -156,7 +158,7 @@ async def _round(plane: ScalePlane, size: Size) -> Round:
 async def _measured(
     plane: ScalePlane, size: Size, cluster: Cluster, watcher: Watcher, service: ServiceProcess
 ) -> Round:
-    log, polls = plane.folder.parent / "operator.log", list[float]()
+    log = plane.folder.parent / "operator.log"
     with OperatorProcess(plane, log, _variables(size)) as first:
         await _converged(first)
         service_ready = await asyncio.to_thread(service.wait_until_ready)
@@ -164,7 +166,10 @@ async def _measured(
         _say(f"making {size.jobs} more at once")
         started = time.monotonic()
         created = await _create(cluster, size)
-        clients = asyncio.create_task(service.poll(_served(size), CLIENTS, polls))
+        clients = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bench.polls", service.url, str(CLIENTS), *_served(size)),
+            stdout=asyncio.subprocess.PIPE,
+        )
         await _until(watcher, size.jobs // 2)
         cost = first.cost()
         calls = first.metric("ecg_api_calls_total", without=NOT_COUNTED) - calls_before
@@ -175,8 +180,8 @@ async def _measured(
         finished = time.monotonic() - started
         calls += second.metric("ecg_api_calls_total", without=NOT_COUNTED)
         cost = cost.with_later(second.cost())
-    clients.cancel()
-    await asyncio.gather(clients, return_exceptions=True)
+    clients.terminate()
+    polls = json.loads((await clients.communicate())[0])
     waits = [watcher.planned[name] - at for name, at in created.items()]
     return Round(
         size=size,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
 import os
 import subprocess
@@ -38,7 +36,6 @@ QUICK = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 PATIENT = "--node-monitor-grace-period=5h"
 LAG_SECONDS = 10.0
 """How often the operator is asked how late its loop was: it remembers the worst of half a minute."""
-POLL_SECONDS = 5.0
 SECONDS = {Role.PLAN: 1.0, Role.SEGMENTS: 5.0, Role.MERGE: 1.0, Role.CLEAN: 0.5}
 
 
@@ -227,22 +224,3 @@ class ServiceProcess(Watched):
             "AWS_SECRET_ACCESS_KEY": "none",
         }
         super().__init__("ecg_shim", [], variables, port, log)
-
-    async def poll(self, names: Sequence[str], clients: int, seconds: list[float]) -> None:
-        """Have `clients` ask for the status of jobs every few seconds, until cancelled; note how long each took."""
-        limits = httpx.Limits(max_connections=clients)
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30, limits=limits) as http:
-
-            async def one(number: int) -> None:
-                await asyncio.sleep(POLL_SECONDS * number / clients)
-                for name in itertools.islice(itertools.cycle(names), number, None):
-                    began = time.monotonic()
-                    answer = await http.get(f"/api/render/{name}/status")
-                    took = time.monotonic() - began
-                    if answer.status_code == 200:
-                        seconds.append(took)
-                    await asyncio.sleep(max(0.0, POLL_SECONDS - took))
-
-            async with asyncio.TaskGroup() as group:
-                for number in range(clients):
-                    group.create_task(one(number))
