@@ -64,36 +64,38 @@ class Cache(Generic[V]):
         self._news = news
         self._gone = gone
         self._index = index
-        self._records: dict[tuple[str, str], Record[V]] = {}
+        self._records: dict[str, dict[str, Record[V]]] = {}  # by namespace and name
         self._by_key: dict[Hashable, set[tuple[str, str]]] = {}
         self._by_index: dict[Hashable, set[tuple[str, str]]] = {}
         self._deleted: dict[str, None] = {}  # uids that are gone, or that we deleted ourselves; oldest first
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(map(len, self._records.values()))
 
     def records(self, namespace: str | None = None) -> list[Record[V]]:
         """Return all records, or those of a namespace."""
-        return [record for record in self._records.values() if namespace in (None, record.namespace)]
+        if namespace is not None:
+            return list(self._records.get(namespace, {}).values())
+        return [record for records in self._records.values() for record in records.values()]
 
     def get(self, namespace: str, name: str) -> Record[V] | None:
         """Return one record."""
-        return self._records.get((namespace, name))
+        return self._records.get(namespace, {}).get(name)
 
     def of(self, key: Key) -> list[Record[V]]:
         """Return the records that belong to an object of another kind, by name."""
-        return [self._records[place] for place in sorted(self._by_key.get(key, ()))]
+        return self._at(self._by_key.get(key, ()))
 
     def with_index(self, value: Hashable) -> list[Record[V]]:
         """Return the records that the index function puts under `value`, among others."""
-        return [self._records[place] for place in sorted(self._by_index.get(value, ()))]
+        return self._at(self._by_index.get(value, ()))
 
     def learn(self, obj: dict[str, Any]) -> bool:
         """Take in an object from a list, an event or an answer; tell whether it was news."""
         record = None if self.knows(obj) else self._read(obj)
         if record is None:
             return False
-        known = self._records.get((record.namespace, record.name))
+        known = self.get(record.namespace, record.name)
         self._put(record, known)
         self._news(record, known)
         return True
@@ -101,7 +103,7 @@ class Cache(Generic[V]):
     def knows(self, obj: dict[str, Any]) -> bool:
         """Tell whether this version of an object, a newer one, or its end was taken in; also for other threads."""
         meta = obj["metadata"]
-        known = self._records.get((meta.get("namespace", ""), meta["name"]))
+        known = self.get(meta.get("namespace", ""), meta["name"])
         return meta["uid"] in self._deleted or (known is not None and known.version >= int(meta["resourceVersion"]))
 
     def forget(self, obj: dict[str, Any]) -> None:
@@ -118,7 +120,7 @@ class Cache(Generic[V]):
         self._deleted[uid] = None  # uids never come again
         while len(self._deleted) > REMEMBERED_DELETIONS:
             del self._deleted[next(iter(self._deleted))]
-        known = self._records.get((namespace, name))
+        known = self.get(namespace, name)
         if known is not None and known.uid == uid:  # else another one has the name already
             self._remove(known)
             self._gone(known)
@@ -126,16 +128,19 @@ class Cache(Generic[V]):
     def remove_if_missing(self, record: Record[V], listed: Set[str], version: int) -> None:
         """Remove a record whose uid is not among those of a list that was made at `version`."""
         # What is newer than the list came from a watch or from our own write meanwhile.
-        is_current = self._records.get((record.namespace, record.name)) is record
+        is_current = self.get(record.namespace, record.name) is record
         if is_current and record.uid not in listed and record.version <= version:
             self._remove(record)
             self._gone(record)
+
+    def _at(self, places: Iterable[tuple[str, str]]) -> list[Record[V]]:
+        return [self._records[namespace][name] for namespace, name in sorted(places)]
 
     def _put(self, record: Record[V], known: Record[V] | None) -> None:
         place = (record.namespace, record.name)
         if known is not None:
             self._remove(known)
-        self._records[place] = record
+        self._records.setdefault(record.namespace, {})[record.name] = record
         if record.key != place:
             self._by_key.setdefault(record.key, set()).add(place)
         for value in self._index(record):
@@ -143,7 +148,7 @@ class Cache(Generic[V]):
 
     def _remove(self, record: Record[V]) -> None:
         place = (record.namespace, record.name)
-        del self._records[place]
+        del self._records[record.namespace][record.name]
         indexed = [(self._by_index, value) for value in self._index(record)]
         for places, value in [(self._by_key, record.key), *indexed]:
             held = places.get(value, set())

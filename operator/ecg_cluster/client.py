@@ -10,14 +10,16 @@ import copy
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import msgspec
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
@@ -59,12 +61,23 @@ def own_namespace() -> str:
 
 
 Json = dict[str, Any]
+T = TypeVar("T")
+Knows = Callable[[Json], bool]
+"""Tells of an object, by its metadata, whether no more of it is needed."""
+
+
+def knows_nothing(head: Json) -> bool:
+    """Have everything parsed."""
+    return False
+
 
 SECONDS = 10.0
 GOODBYE = 0.1
 """So long TLS connections take to end after they were closed; without it the event loop ends before them."""
 IDLE_WATCH = 100.0
 """A watch that says nothing for so many seconds is dead: API servers send a bookmark each minute."""
+LONGEST_STRETCH = 0.01
+"""Seconds of work without giving others their turn."""
 
 
 class Resource(NamedTuple):
@@ -113,6 +126,10 @@ class Client:
     ) -> None:
         self._configuration = configuration
         self._after_call = after_call
+        configuration = copy.copy(configuration)
+        # Asked once: aiohttp would do so in another thread, twice for each request.
+        configuration.proxy = configuration.proxy or _proxy(configuration.host)
+        configuration.client_session_kwargs = {"trust_env": False}
         # A watch holds its connection for minutes: however many there are, a request must not have to wait for one.
         unlimited = copy.copy(configuration)
         unlimited.connection_pool_maxsize = 0
@@ -148,23 +165,20 @@ class Client:
             seconds: after which it is given up as NoAnswer.
         """
         path = _path(resource, namespace, name, part)
-        answer = await self._send(verb, resource, path, params or {}, body, aiohttp.ClientTimeout(total=seconds))
-        async with answer:
-            try:
-                parsed: Json = json.loads(await answer.read())
-            except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-                raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
-            return parsed
+        return await self._answer(verb, resource, path, params or {}, body, seconds, _OBJECT)
 
-    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
-        """Return one page of a list."""
-        return await self.call("list", resource, namespace, params=params)
+    async def list_page(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
+    ) -> Json:
+        """Return one page of a list; its `items` are parsed one by one as they are taken, see `parse_object`."""
+        page = await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, PAGE)
+        return {"metadata": page.metadata, "items": (parse_object(item, knows) for item in page.items or ())}
 
     @asynccontextmanager
     async def watch(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
     ) -> AsyncIterator[AsyncIterator[Json]]:
-        """Open a watch and give its events as they come, until the server ends it.
+        """Open a watch and give its events as they come, until the server ends it; see `parse_object` for `knows`.
 
         What breaks later ends as ApiError from the iterator.
         """
@@ -172,9 +186,26 @@ class Client:
         query = {"watch": "1", "allowWatchBookmarks": "true", **params}
         answer = await self._send("watch", resource, _path(resource, namespace), query, None, limits)
         try:
-            yield _events(answer)
+            yield _events(answer, knows)
         finally:
             answer.close()
+
+    async def _answer(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        params: Mapping[str, str],
+        body: Mapping[str, Any] | None,
+        seconds: float,
+        decoder: msgspec.json.Decoder[T],
+    ) -> T:
+        answer = await self._send(verb, resource, path, params, body, aiohttp.ClientTimeout(total=seconds))
+        async with answer:
+            try:
+                return decoder.decode(await answer.read())
+            except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError) as error:
+                raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
 
     async def _send(
         self,
@@ -222,18 +253,82 @@ def delete_options(**options: Any) -> Json:
     return {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
 
 
-async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[Json]:
-    # Lines may be longer than what aiohttp reads as a line: a RenderJob can hold 64 KiB of scenario, and once more in
-    # the annotation of `kubectl apply`.
+class _Meta(TypedDict, total=False):
+    name: str
+    namespace: str
+    uid: str
+    resourceVersion: str
+
+
+class _Head(TypedDict):
+    metadata: _Meta
+
+
+class Page(msgspec.Struct):
+    """A page of a list, its objects unparsed."""
+
+    metadata: Json
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_OBJECT, _HEAD = msgspec.json.Decoder(Json), msgspec.json.Decoder(_Head)
+PAGE, _EVENT = msgspec.json.Decoder(Page), msgspec.json.Decoder(_Event)
+
+
+def parse_object(raw: msgspec.Raw, knows: Knows) -> Json:
+    """Return an object; of one that is known nothing but its metadata: name, uid and version."""
+    # Most of what lists and watches tell is known: from the list before, or as the answer to a write.
+    head = cast(Json, _HEAD.decode(raw))
+    return head if knows(head) else _OBJECT.decode(raw)
+
+
+def parse_event(line: bytes, knows: Knows) -> Json:
+    """Return an event of a watch, its object as `parse_object` does."""
+    event = _EVENT.decode(line)
+    news = event.type in ("ADDED", "MODIFIED")
+    return {"type": event.type, "object": parse_object(event.object, knows if news else knows_nothing)}
+
+
+async def json_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Give the lines of an answer as they come, in turns.
+
+    Lines may be longer than what aiohttp reads as a line: a RenderJob can hold 64 KiB of scenario, and once more in the
+    annotation of `kubectl apply`.
+    """
     rest = b""
+    async for part in content.iter_any():
+        *lines, rest = (rest + part).split(b"\n")
+        async for line in in_turns(filter(None, lines)):
+            yield line
+
+
+async def _events(answer: aiohttp.ClientResponse, knows: Knows) -> AsyncIterator[Json]:
     try:
-        async for part in answer.content.iter_any():
-            *lines, rest = (rest + part).split(b"\n")
-            for line in lines:
-                if line:
-                    yield json.loads(line)
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        async for line in json_lines(answer.content):
+            yield parse_event(line, knows)
+    except (TimeoutError, aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
         raise api_error(0, "WatchBroken", f"the watch broke off: {_words(error)}") from error
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Give the items one by one, and everybody else on the event loop a turn every LONGEST_STRETCH seconds."""
+    started = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - started > LONGEST_STRETCH:
+            await asyncio.sleep(0)
+            started = time.monotonic()
+
+
+def _proxy(host: str) -> str | None:
+    """Return the proxy that the environment names for an address."""
+    parts = urlsplit(host)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _refusal(status: int, verb: str, path: str, body: bytes, headers: Mapping[str, str]) -> ApiError:

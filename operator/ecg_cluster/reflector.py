@@ -14,39 +14,37 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ecg_cluster.cache import Cache
-from ecg_cluster.client import Json, Resource
+from ecg_cluster.client import Json, Knows, Resource, in_turns
 from ecg_cluster.errors import ApiError, Expired, api_error
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-PAGE = 100
-"""A RenderJob may have 64 KiB of scenario in it, twice: a page of these is parsed in a tenth of a second."""
+OBJECTS_A_PAGE = 100
+"""A RenderJob may have 64 KiB of scenario in it, twice."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 LIVE_SECONDS = 90.0
 """With nothing heard for so long, not even a bookmark, what is known is old."""
 RESYNC_SPREAD = 0.8
 """The earliest that there may be a new list, as a share of the time that is set."""
-LONGEST_STRETCH = 0.01
-"""Seconds of work without giving others their turn."""
 
 
 class Lister(Protocol):
     """Makes the requests; raises ApiError."""
 
-    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+    async def list_page(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows
+    ) -> Json:
         """Return one page of a list."""
 
     def watch(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows
     ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
         """Open a watch."""
 
@@ -150,9 +148,9 @@ class Reflector:
     async def list_all(self) -> None:
         """Take in everything there is now, page by page."""
         there: set[str] = set()
-        params = {**self.source.params, "limit": str(PAGE)}
+        params = {**self.source.params, "limit": str(OBJECTS_A_PAGE)}
         while True:
-            page = await self._lister.list_page(self.source.resource, self.source.namespace, params)
+            page = await self._lister.list_page(self.source.resource, self.source.namespace, params, self._cache.knows)
             self._heard()
             async for obj in in_turns(page.get("items") or ()):
                 there.add(obj["metadata"]["uid"])
@@ -174,7 +172,8 @@ class Reflector:
     async def _watch(self) -> None:
         seconds = max(1, round(min(300.0, self._until_resync())))
         params = {**self.source.params, "resourceVersion": str(self._version), "timeoutSeconds": str(seconds)}
-        async with self._lister.watch(self.source.resource, self.source.namespace, params) as events:
+        source, knows = self.source, self._cache.knows
+        async with self._lister.watch(source.resource, source.namespace, params, knows) as events:
             self._heard()
             async for event in events:
                 self._heard()
@@ -202,13 +201,3 @@ class Reflector:
 
     def _resync_is_due(self) -> bool:
         return self._until_resync() <= 0
-
-
-async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Give the items one by one, and everybody else on the event loop a turn every LONGEST_STRETCH seconds."""
-    started = time.monotonic()
-    for item in items:
-        yield item
-        if time.monotonic() - started > LONGEST_STRETCH:
-            await asyncio.sleep(0)
-            started = time.monotonic()

@@ -8,13 +8,14 @@ leader.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from kubernetes.aio.client import Configuration
 
-from ecg_cluster.client import SECONDS, Call, Client, Json, Resource, delete_options
+from ecg_cluster.client import SECONDS, Call, Client, Json, Knows, Resource, delete_options, knows_nothing
 from ecg_cluster.errors import NoAnswer
 from ecg_operator.errors import LeaseLost
 
@@ -49,11 +50,13 @@ class Cluster:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
         """Return one object; namespace None for one of no namespace."""
-        return await self._read("get", resource, namespace, name)
+        return await self._read(partial(self.client.call, "get", resource, namespace, name))
 
-    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
-        """Return one page of a list."""
-        return await self._read("list", resource, namespace, params=params)
+    async def list_page(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
+    ) -> Json:
+        """Return one page of a list, see `Client.list_page`."""
+        return await self._read(partial(self.client.list_page, resource, namespace, params, knows))
 
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Json:
         """Create an object and return it as stored."""
@@ -84,20 +87,20 @@ class Cluster:
         return await self._write("deletecollection", resource, namespace, body=body, params=params)
 
     def watch(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
     ) -> AbstractAsyncContextManager[AsyncIterator[Json]]:
-        """Open a watch and give its events as they come, until the server ends it."""
-        return self.client.watch(resource, namespace, params)
+        """Open a watch, see `Client.watch`."""
+        return self.client.watch(resource, namespace, params, knows)
 
-    async def _read(self, verb: str, resource: Resource, namespace: str | None, name: str = "", **rest: Any) -> Json:
+    async def _read(self, ask: Callable[[], Awaitable[Json]]) -> Json:
         for attempt in range(1, TRIES):
             try:
-                return await self.client.call(verb, resource, namespace, name, **rest)
+                return await ask()
             except NoAnswer as error:
                 if error.retry_after > LONGEST_WAIT:
                     raise
                 await asyncio.sleep(max(error.retry_after, 0.2 * attempt))
-        return await self.client.call(verb, resource, namespace, name, **rest)
+        return await ask()
 
     async def _write(self, verb: str, resource: Resource, namespace: str, name: str = "", **rest: Any) -> Json:
         for attempt in range(1, TRIES):

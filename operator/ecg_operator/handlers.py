@@ -3,8 +3,8 @@
 kopf runs in a thread with an event loop of its own, because it cancels, at its end, every task of its loop that was
 started after it, ours included. Nothing here makes kopf write: `on.event` needs neither annotations nor finalizers.
 
-kopf begins with a list, and has a task and a queue for each object of it, all of them at once. What our own lists have
-told already is taken out of it: of thousands of RenderJobs that are over kopf never hears.
+kopf begins with a list, and has a task and a queue for each object of it, all of them at once. What is known already is
+taken out of it, and out of the watch: of thousands of RenderJobs that are over kopf never hears, nor of our own writes.
 
 kopf ends with any error of a watch but 410. It is started again then, after a pause: an API server that has a bad
 moment is no reason to hand the Lease over. What happened meanwhile comes with the list that kopf begins with.
@@ -17,16 +17,16 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, cast
 
 import aiohttp
 import kopf
 from kubernetes.aio.client import Configuration
 
 from ecg_api.renderjob import GROUP, VERSION
-from ecg_cluster.client import GOODBYE
-from ecg_cluster.reflector import PAGE
+from ecg_cluster.client import GOODBYE, PAGE, Knows, json_lines, parse_event, parse_object
+from ecg_cluster.reflector import OBJECTS_A_PAGE
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,7 @@ class RenderJobWatch:
         knows: tells, on any thread, whether an object need not be delivered.
     """
 
-    def __init__(
-        self, configuration: Configuration, namespaces: Sequence[str], deliver: Deliver, knows: Callable[[Any], bool]
-    ) -> None:
+    def __init__(self, configuration: Configuration, namespaces: Sequence[str], deliver: Deliver, knows: Knows) -> None:
         self._configuration = configuration
         self._namespaces = tuple(namespaces)
         self._deliver = deliver
@@ -156,17 +154,38 @@ async def _credentials(configuration: Configuration) -> kopf.ConnectionInfo:
     )
 
 
-def _session(
-    info: kopf.ConnectionInfo, knows: Callable[[Any], bool], refused: set[kopf.ConnectionInfo]
-) -> kopf.AiohttpSession:
-    """Return a session for kopf whose lists are without what is known; credentials with a 401 go to `refused`."""
+class _Unknown:
+    """Lines of a watch but for those about what is known: of our own writes kopf need not hear."""
+
+    def __init__(self, content: aiohttp.StreamReader, knows: Knows) -> None:
+        self._content = content
+        self._knows = knows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        async for line in json_lines(self._content):
+            if len(parse_event(line, self._knows)["object"]) > 1:
+                yield line + b"\n"
+
+
+def _session(info: kopf.ConnectionInfo, knows: Knows, refused: set[kopf.ConnectionInfo]) -> kopf.AiohttpSession:
+    """Return a session for kopf whose answers are without what is known; credentials with a 401 go to `refused`."""
 
     class News(aiohttp.ClientResponse):
         async def json(self, **how: Any) -> Any:
-            content = await super().json(**how)
-            if isinstance(content, dict) and content.get("items"):
-                content["items"] = [item for item in content["items"] if not knows(item)]
-            return content
+            if "limit" not in self.url.query:
+                return await super().json(**how)
+            page = PAGE.decode(await self.read())
+            items = (parse_object(item, knows) for item in page.items or ())
+            return {"metadata": page.metadata, "items": [item for item in items if len(item) > 1]}
+
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            if "watch" in self.url.query:
+                self.content = cast(aiohttp.StreamReader, _Unknown(self.content, knows))
+            return self
 
     async def note_refusal(response: aiohttp.ClientResponse) -> None:
         if response.status == 401:  # kopf logs in anew for other reasons, too: then the same credentials are right
@@ -188,7 +207,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.client_timeout = WATCH_SECONDS + 30
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = PAGE
+    settings.watching.chunk_size = OBJECTS_A_PAGE
     settings.networking.request_timeout = 10
     settings.networking.connect_timeout = 5
     # By default kopf gives up after a minute without an API server; upgrades of control planes take longer.

@@ -69,7 +69,7 @@ async def test_versions_that_are_too_old(plane: ControlPlane, kubelet: FakeKubel
 
 
 @on_a_loop
-async def test_kopf_is_given_only_what_the_lists_have_not_told(plane: ControlPlane, namespace: str) -> None:
+async def test_kopf_is_given_only_what_is_not_known_yet(plane: ControlPlane, namespace: str) -> None:
     told: list[tuple[str | None, str]] = []
     async with Site(plane.kubeconfig, namespace) as site:
         await site.apply(render_job("known", suspend=True))
@@ -88,12 +88,14 @@ async def test_kopf_is_given_only_what_the_lists_have_not_told(plane: ControlPla
 
         try:
             await site.until_true(lambda: heard(1))
-            await site.change("known", priority=3)
-            await site.until_true(lambda: heard(2))
+            await site.change("known", priority=3)  # such as our own write, whose answer is known
+            await site.change("not-known", priority=3)
+            await site.delete("known")
+            await site.until_true(lambda: heard(3))
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-    assert told == [(None, "not-known"), ("MODIFIED", "known")]
+    assert told == [(None, "not-known"), ("MODIFIED", "not-known"), ("DELETED", "known")]
 
 
 @on_a_loop

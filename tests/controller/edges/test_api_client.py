@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
+import aiohttp
 import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from ecg_cluster.client import CONNECTIONS, JOBS, PODS, RENDER_JOBS, Call
+from ecg_cluster.client import CONNECTIONS, JOBS, PODS, RENDER_JOBS, Call, Json, json_lines
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Expired, Invalid, NoAnswer, NotFound, Refused
 from ecg_operator.cluster import Cluster
 from ecg_operator.errors import LeaseLost
@@ -64,7 +68,7 @@ def test_watches_of_many_namespaces_leave_room_for_requests() -> None:
             return fine()
         response = web.StreamResponse()
         await response.prepare(request)
-        await response.write(b'{"type": "BOOKMARK"}\n')
+        await response.write(b'{"type": "BOOKMARK", "object": {"metadata": {}}}\n')
         await over.wait()
         return response
 
@@ -91,6 +95,68 @@ def test_watches_of_many_namespaces_leave_room_for_requests() -> None:
         await asyncio.gather(*watching)
         await cluster.close()
         await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+def test_of_what_is_known_no_more_than_its_name_and_version_is_parsed() -> None:
+    def meta(name: str) -> dict[str, str]:
+        return {"namespace": "ns", "name": name, "uid": f"uid-{name}", "resourceVersion": "7"}
+
+    objects = [{"metadata": {**meta(name), "labels": {"a": "b"}}, "spec": {"x": 1}} for name in ("old", "new")]
+    events = [{"type": "MODIFIED", "object": one} for one in objects] + [{"type": "DELETED", "object": objects[0]}]
+    answers = [
+        web.json_response({"metadata": {"resourceVersion": "9"}, "items": objects}),
+        web.Response(text="".join(json.dumps(event) + "\n" for event in events)),
+    ]
+
+    def knows(head: Json) -> bool:
+        return head == {"metadata": meta("old")}
+
+    async def scenario() -> None:
+        async with client(lambda number: answers[number - 1]) as (cluster, _):
+            page = await cluster.list_page(PODS, "ns", {}, knows)
+            assert page["metadata"] == {"resourceVersion": "9"}
+            assert list(page["items"]) == [{"metadata": meta("old")}, objects[1]]
+            async with cluster.watch(PODS, "ns", {}, knows) as told:
+                assert [event["object"] async for event in told] == [{"metadata": meta("old")}, objects[1], objects[0]]
+
+    asyncio.run(scenario())
+
+
+def test_a_long_burst_of_events_gives_others_their_turn() -> None:
+    spec = {"x": ["y" * 100] * 1000}
+    text = "".join(json.dumps({"type": "MODIFIED", "object": {"metadata": {}, "spec": spec}}) + "\n" for _ in range(20))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**21, loop=asyncio.get_running_loop())
+        content.feed_data(text.encode())
+        content.feed_eof()
+        beside = asyncio.create_task(others())
+        async for _ in json_lines(content):
+            time.sleep(0.005)  # noqa: ASYNC251 - what is taken in blocks the loop
+        beside.cancel()
+
+    asyncio.run(scenario())
+    assert turns > 3
+
+
+def test_a_proxy_of_the_environment_is_taken_for_what_it_is_meant_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "near.example")
+
+    async def scenario() -> None:
+        for host, proxy in (("far.example", "http://proxy.example:3128"), ("near.example:6443", None)):
+            cluster = Cluster(Configuration(host=f"https://{host}"))
+            assert cluster.client._client.rest_client.proxy == proxy
+            await cluster.close()
 
     asyncio.run(scenario())
 

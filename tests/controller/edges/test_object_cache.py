@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ecg_cluster.cache import Cache, Key, Record
-from ecg_cluster.client import JOBS, Json, Resource
+from ecg_cluster.client import JOBS, Json, Knows, Resource
 from ecg_cluster.reflector import Reflector, Source
 
 
@@ -57,7 +57,9 @@ class Pages:
         self._version = str(version)
         self._between = between
 
-    async def list_page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> Json:
+    async def list_page(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows
+    ) -> Json:
         number = int(params.get("continue", "0"))
         if number == 1:
             self._between()

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import psutil
 
-from ecg_cluster.client import RENDER_JOBS, Json, Resource
+from ecg_cluster.client import RENDER_JOBS, Json, Knows, Resource
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.store import JobCache
@@ -90,7 +90,7 @@ class Pages:
         self.spent = 0.0
         self.client = self
 
-    async def list_page(self, resource: Resource, namespace: str, params: dict[str, str]) -> Json:
+    async def list_page(self, resource: Resource, namespace: str, params: dict[str, str], knows: Knows) -> Json:
         first, size = int(params.get("continue", 0)), int(params["limit"])
         await asyncio.sleep(0)
         began = time.process_time()
