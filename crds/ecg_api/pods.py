@@ -14,6 +14,7 @@ from __future__ import annotations
 import zlib
 from base64 import b85decode, b85encode
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -143,6 +144,7 @@ def encode_report(report: Report) -> str:
     raise ValueError(f"a {report.kind} report of {len(text)} characters does not fit")
 
 
+@lru_cache(1024)  # each look at a job reads what all its pods have reported
 def decode_report(text: str | None) -> Report | None:
     """Return the report in a termination message; None if it holds none, as when a container was killed."""
     text = text or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def format_ranges(numbers: Iterable[int]) -> str:
@@ -16,6 +17,7 @@ def format_ranges(numbers: Iterable[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
+@lru_cache(1024)  # asked several times in each look at a job
 def parse_ranges(text: str) -> frozenset[int]:
     """Return the numbers that `text` stands for; raises ValueError for anything but ranges."""
     numbers: set[int] = set()

@@ -13,6 +13,7 @@ In this order:
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import socket
@@ -143,6 +144,8 @@ class Operator:
         if not await _unless(stop, self._all_listed()):
             return
         world = self.world
+        gc.collect()
+        gc.freeze()  # looking for garbage among what stays would block the event loop, the longer the more is kept
         log.info("knows %d RenderJobs, %d Jobs, %d pods", len(world.render_jobs), len(world.jobs), len(world.pods))
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self.kopf.run())

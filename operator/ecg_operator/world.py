@@ -20,8 +20,9 @@ from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
 from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job
 
-GATHERING_SECONDS = 0.2
-"""Pods come and go in groups: news of pods wait so long for each other, which saves looks and status writes."""
+GATHERING_SECONDS = 0.5
+"""Pods come and go in groups, and a Job's counts follow them: news wait so long for each other, which saves looks and
+status writes. What the next stage can begin with waits for nobody."""
 RESYNC_SPREAD_SECONDS = 30.0
 """After a list everything unfinished is looked at again within so long, not all of it at once."""
 FOREIGN_SECONDS = 30.0
@@ -63,7 +64,7 @@ class World:
             self._render_job_gone,
             _claimed_outputs,
         )
-        self.jobs: Cache[JobView] = Cache(self._read_job, self._child_news, self._child_gone)
+        self.jobs: Cache[JobView] = Cache(self._read_job, self._job_news, self._child_gone)
         self.pods: Cache[PodView] = Cache(self._read_pod, self._pod_news, self._pod_gone)
         self._gpu_resource = gpu_resource
         self.departed: dict[Key, Departed] = {}
@@ -137,13 +138,19 @@ class World:
         )
         return replace(record, value=kept)
 
-    def _changed(self, key: Key) -> None:
+    def _changed(self, key: Key, seconds: float = 0.0) -> None:
         for listener in self._listeners:
             listener(key)
-        self.queue.add(key)
+        if seconds:
+            self.queue.add_after(key, seconds)
+        else:
+            self.queue.add(key)
 
-    def _child_news(self, record: Record[Any], before: Record[Any] | None) -> None:
-        self._changed(record.key)
+    def _job_news(self, record: Record[JobView], before: Record[JobView] | None) -> None:
+        if before is not None and before.value == record.value:
+            return
+        over = record.value.complete or record.value.failed or record.value.deleting
+        self._changed(record.key, 0.0 if over else GATHERING_SECONDS)
 
     def _child_gone(self, record: Record[Any]) -> None:
         self._changed(record.key)
@@ -164,7 +171,7 @@ class World:
 
     def _render_job_news(self, record: Record[AnyJob], before: Record[AnyJob] | None) -> None:
         if before is not None and before.uid == record.uid and before.value.generation == record.value.generation:
-            self._changed(record.key)
+            self._changed(record.key, GATHERING_SECONDS)  # mostly our own write
         elif before is None and isinstance(record.value, FinishedJob):  # known since a list: others go first
             self.queue.add_after(record.key, random.uniform(0, RESYNC_SPREAD_SECONDS))  # noqa: S311 - spreads load
         else:  # new, or a person has changed the spec: earlier failures do not count any more

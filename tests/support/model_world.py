@@ -70,7 +70,7 @@ class World(ModelCluster):
         for _ in range(self.random.choice((1, 1, 2))):
             self.look()
 
-    def run(self, ticks: int = 400) -> None:
+    def run(self, ticks: int = 600) -> None:
         """Let time pass until the job is over and nothing of it is left, or for so many ticks."""
         for _ in range(ticks):
             self.tick()

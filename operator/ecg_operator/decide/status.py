@@ -107,7 +107,10 @@ def _measure_who_went_on(draft: Draft) -> None:
 
 
 def paced(draft: Draft) -> RenderJobStatus:
-    """Return the status to write now: the observed one if only progress has changed and was written a moment ago."""
+    """Return the status to write now: the observed one if only progress has changed and was written a moment ago.
+
+    How pods start, one after the other, is told less often than how far they are.
+    """
     before, after = draft.observation.status, draft.status
     if after == before:
         return before
@@ -115,7 +118,10 @@ def paced(draft: Draft) -> RenderJobStatus:
         last = (before.run or Run()).written_at
         # A time to come was written by a replica with another clock.
         passed = last is None or last > draft.observation.now
-        if not passed and not draft.reached(last, draft.policy.progress_seconds):
+        pace = draft.policy.progress_seconds
+        if before.progress == after.progress:
+            pace = max(pace, draft.policy.start_seconds)
+        if not passed and not draft.reached(last, pace):
             return before
     draft.note(written_at=draft.observation.now)
     return draft.status

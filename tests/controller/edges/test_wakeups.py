@@ -121,3 +121,24 @@ def test_news_of_pods_wait_for_each_other_but_not_when_the_last_of_them_has_ende
     assert site.drain() == []
     site.world.pods.learn(pod("two", 11, phase="Succeeded"))
     assert site.drain() == [KEY]
+
+
+def test_counts_of_a_job_and_our_own_writes_wait_for_other_news_but_not_the_end_of_a_job() -> None:
+    site = Site()
+    site.world.render_jobs.learn(render_job())
+    assert site.drain() == [KEY]
+    written = render_job(phase="Rendering")
+    site.world.render_jobs.learn({**written, "metadata": {**written["metadata"], "resourceVersion": "13"}})
+
+    def job(version: int, **status: Any) -> dict[str, Any]:
+        return {**JOB, "metadata": {**JOB["metadata"], "resourceVersion": str(version)}, "status": status}
+
+    site.world.jobs.learn(job(100, active=1))
+    assert site.drain() == []
+    site.now += GATHERING_SECONDS
+    assert site.drain() == [KEY]
+    site.world.jobs.learn(job(101, active=1, uncountedTerminatedPods={"succeeded": ["uid"]}))
+    site.now += GATHERING_SECONDS
+    assert site.drain() == []
+    site.world.jobs.learn(job(102, conditions=[{"type": "Complete", "status": "True"}]))
+    assert site.drain() == [KEY]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -95,6 +96,8 @@ class ClusterBackend:
         try:
             async with asyncio.timeout(SECONDS_TO_SYNC):
                 await self._cache.synced()
+            gc.collect()
+            gc.freeze()  # looking for garbage among thousands of kept jobs would keep all requests waiting
         except TimeoutError:
             problems = "; ".join(self._cache.problems) or "the API server does not answer"
             await self.close()
