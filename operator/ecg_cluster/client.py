@@ -10,6 +10,7 @@ import copy
 import json
 import os
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ GOODBYE = 0.1
 """So long TLS connections take to end after they were closed; without it the event loop ends before them."""
 IDLE_WATCH = 100.0
 """A watch that says nothing for so many seconds is dead: API servers send a bookmark each minute."""
+SSLProtocol.max_size = 64 * 1024
+"""So much memory each connection has to read TLS into. By default it is 256 KiB: 75 MB for 300 watches."""
 LONGEST_STRETCH = 0.01
 """Seconds of work without giving others their turn."""
 
@@ -165,13 +168,13 @@ class Client:
             seconds: after which it is given up as NoAnswer.
         """
         path = _path(resource, namespace, name, part)
-        return await self._answer(verb, resource, path, params or {}, body, seconds, _OBJECT)
+        return await self._answer(verb, resource, path, params or {}, body, seconds, _whole)
 
     async def list_page(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
     ) -> Json:
         """Return one page of a list; its `items` are parsed one by one as they are taken, see `parse_object`."""
-        page = await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, PAGE)
+        page = await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, PAGE.decode)
         return {"metadata": page.metadata, "items": (parse_object(item, knows) for item in page.items or ())}
 
     @asynccontextmanager
@@ -198,12 +201,12 @@ class Client:
         params: Mapping[str, str],
         body: Mapping[str, Any] | None,
         seconds: float,
-        decoder: msgspec.json.Decoder[T],
+        parse: Callable[[bytes], T],
     ) -> T:
         answer = await self._send(verb, resource, path, params, body, aiohttp.ClientTimeout(total=seconds))
         async with answer:
             try:
-                return decoder.decode(await answer.read())
+                return parse(await answer.read())
             except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError) as error:
                 raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
 
@@ -253,7 +256,7 @@ def delete_options(**options: Any) -> Json:
     return {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
 
 
-class _Meta(TypedDict, total=False):
+class _Name(TypedDict, total=False):
     name: str
     namespace: str
     uid: str
@@ -261,7 +264,21 @@ class _Meta(TypedDict, total=False):
 
 
 class _Head(TypedDict):
-    metadata: _Meta
+    metadata: _Name
+
+
+class _Meta(_Name, total=False):
+    """All of an object's metadata but managedFields, which may be half of the object, and nobody reads."""
+
+    generateName: str
+    generation: int
+    creationTimestamp: str | None
+    deletionTimestamp: str | None
+    deletionGracePeriodSeconds: int | None
+    labels: dict[str, str] | None
+    annotations: dict[str, str] | None
+    ownerReferences: list[Json] | None
+    finalizers: list[str] | None
 
 
 class Page(msgspec.Struct):
@@ -276,15 +293,21 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-_OBJECT, _HEAD = msgspec.json.Decoder(Json), msgspec.json.Decoder(_Head)
-PAGE, _EVENT = msgspec.json.Decoder(Page), msgspec.json.Decoder(_Event)
+_PARTS, _META = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(_Meta)
+_ANY = msgspec.json.Decoder(Any)
+_HEAD, PAGE, _EVENT = msgspec.json.Decoder(_Head), msgspec.json.Decoder(Page), msgspec.json.Decoder(_Event)
 
 
 def parse_object(raw: msgspec.Raw, knows: Knows) -> Json:
     """Return an object; of one that is known nothing but its metadata: name, uid and version."""
     # Most of what lists and watches tell is known: from the list before, or as the answer to a write.
     head = cast(Json, _HEAD.decode(raw))
-    return head if knows(head) else _OBJECT.decode(raw)
+    return head if knows(head) else _whole(raw)
+
+
+def _whole(raw: bytes | msgspec.Raw) -> Json:
+    parts = _PARTS.decode(raw)
+    return {name: (_META if name == "metadata" else _ANY).decode(part) for name, part in parts.items()}
 
 
 def parse_event(line: bytes, knows: Knows) -> Json:
@@ -316,13 +339,27 @@ async def _events(answer: aiohttp.ClientResponse, knows: Knows) -> AsyncIterator
 
 
 async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Give the items one by one, and everybody else on the event loop a turn every LONGEST_STRETCH seconds."""
-    started = time.monotonic()
+    """Give the items one by one, and everybody else on the event loop a turn every LONGEST_STRETCH seconds.
+
+    That is so for all that take turns together: when hundreds of watches have something to tell at the same moment, the
+    event loop would otherwise be blocked for as long as all of them need.
+    """
+    loop = asyncio.get_running_loop()
     for item in items:
-        yield item
-        if time.monotonic() - started > LONGEST_STRETCH:
+        while time.monotonic() - _begin_of_round(loop) > LONGEST_STRETCH:  # noqa: ASYNC110 - nothing tells of a turn
             await asyncio.sleep(0)
-            started = time.monotonic()
+        yield item
+
+
+_rounds: dict[asyncio.AbstractEventLoop, float] = {}
+
+
+def _begin_of_round(loop: asyncio.AbstractEventLoop) -> float:
+    """Return since when an event loop is at what was ready then, as far as those who take turns have asked."""
+    if loop not in _rounds:
+        _rounds[loop] = time.monotonic()
+        loop.call_soon(_rounds.pop, loop)
+    return _rounds[loop]
 
 
 def _proxy(host: str) -> str | None:

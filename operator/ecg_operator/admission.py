@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from ecg_cluster.cache import Key
-from ecg_operator.model import (
-    Verdict,
-)
+from ecg_operator.model import Verdict
 
 _NEXT = 3
 _GROUPS = (10, 100, 1000, 10_000)
@@ -144,10 +143,12 @@ def _shares(admitted: Sequence[Claim], budget: Budget) -> dict[Key, Verdict]:
 
 
 def _queue(waiting: Sequence[tuple[Claim, str]]) -> dict[Key, Verdict]:
-    return {
-        claim.key: Verdict(admitted=False, position=position, reason=f"{_place(position)}: {obstacle}")
-        for position, (claim, obstacle) in enumerate(waiting, start=1)
-    }
+    return {claim.key: _waits(position, obstacle) for position, (claim, obstacle) in enumerate(waiting, start=1)}
+
+
+@lru_cache(_GROUPS[-1])  # many wait, and are asked about ten times a second
+def _waits(position: int, obstacle: str) -> Verdict:
+    return Verdict(admitted=False, position=position, reason=f"{_place(position)}: {obstacle}")
 
 
 def _place(position: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from control_plane import ControlPlane
 from ecg_api.conditions import ConditionType
 from ecg_api.failures import Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, LEASES, RENDER_JOBS
@@ -435,12 +437,14 @@ async def _changed(place: Place, job_id: str) -> Any:
 
 
 @on_a_loop
-async def test_each_writer_of_the_status_owns_its_own_fields(place: Place) -> None:
+async def test_each_writer_of_the_status_owns_its_own_fields(place: Place, plane: ControlPlane) -> None:
     async with place, place.replica() as backend:
         job_id = await place.post(backend)
         await place.succeeds(job_id)
         told = await place.until(job_id, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
-        (own,) = [one for one in told["metadata"]["managedFields"] if one["manager"] == "ecg-render-service"]
+        words = ("get", "renderjob", job_id, "-n", place.namespace, "-o", "json", "--show-managed-fields")
+        owners = json.loads(plane.kubectl(*words))["metadata"]["managedFields"]
+        (own,) = [one for one in owners if one["manager"] == "ecg-render-service"]
         assert (own["operation"], own["subresource"]) == ("Apply", "status")
         assert set(own["fieldsV1"]["f:status"]) == {"f:callback", "f:conditions"}
         assert set(own["fieldsV1"]["f:status"]["f:conditions"]) == {'k:{"type":"CallbackDelivered"}'}
