@@ -60,7 +60,7 @@ lint: setup-dev ## ruff, mypy --strict, the import layers, shellcheck
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@shellcheck scripts/* .ci/run tests/support/nvenc/build.sh
+	@shellcheck $(filter-out %.py,$(wildcard scripts/*)) .ci/run tests/support/nvenc/build.sh
 
 format: setup-dev ## put the code into ruff's shape
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -85,8 +85,8 @@ gallery: setup-dev ## draw docs/images/plugins and dashboards: caption plugins, 
 	@$(BIN)/python docs/gallery.py
 	@$(BIN)/python docs/dashboards.py
 
-images: ## build both images with buildah or docker (PREFIX=registry.example/team TAG=1.2.3)
-	@scripts/images
+images: setup-dev ## build both images with buildah or docker (PREFIX=registry.example/team TAG=1.2.3); what is in them to out/images
+	@REPORT=out/images scripts/images
 
 cluster-up: setup-dev tools ## start a Kubernetes of one node and an S3 server that stay; prints how to use them; needs root
 	@PYTHONPATH=tests/support $(BIN)/python -m cluster up
