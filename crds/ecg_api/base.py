@@ -23,6 +23,12 @@ class ApiModel(BaseModel):
     )
 
 
+class StoredModel(ApiModel):
+    """What one release writes and another may read; fields that this one does not know are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class ManifestModel(ApiModel):
     """A part of a manifest that people write; read as a Kubernetes API server reads it."""
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from ecg_api.base import ApiModel
+from ecg_api.base import StoredModel
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -75,10 +75,8 @@ class Reason(StrEnum):
     DELIVERY_FAILED = "DeliveryFailed"
 
 
-class Condition(ApiModel):
+class Condition(StoredModel):
     """One statement about the job; fields as in every Kubernetes object."""
-
-    model_config = ConfigDict(extra="ignore")
 
     # Text rather than the enums above: a status written by a newer version must stay readable.
     type: str = Field(min_length=1, max_length=316, description="What this is about.")

@@ -20,7 +20,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ecg_api.base import ApiModel
+from ecg_api.base import StoredModel
 from ecg_api.rational import PositiveRational
 
 MASTER, FOLDER = "live.m3u8", "live"
@@ -39,7 +39,7 @@ _AAC = "mp4a.40.2"
 _START = "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES\n"
 
 
-class LiveStream(ApiModel):
+class LiveStream(StoredModel):
     """What the stream of a whole render will be."""
 
     rate: PositiveRational = Field(description="Frames per second.")

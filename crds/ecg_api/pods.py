@@ -19,8 +19,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from ecg_api.base import StoredModel
 from ecg_api.failures import Failure
-from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, StatusModel, TakeNotes
+from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, TakeNotes
 
 REPORT_BYTES = 4096
 _PACKED = "z:"
@@ -48,7 +49,7 @@ class WorkFiles:
         return f"{stem}-{take}.{suffix}" if take else name
 
 
-class MergeReport(StatusModel):
+class MergeReport(StoredModel):
     """The output has its final name."""
 
     kind: Literal["merge"] = "merge"
@@ -59,7 +60,7 @@ class MergeReport(StatusModel):
     warnings: list[str] = Field(default_factory=list)
 
 
-class SegmentReport(StatusModel):
+class SegmentReport(StoredModel):
     """One segment is in storage."""
 
     kind: Literal["segment"] = "segment"
@@ -73,7 +74,7 @@ class SegmentReport(StatusModel):
     merged: MergeReport | None = Field(default=None, description="The only segment's pod made the output, too.")
 
 
-class PlanReport(StatusModel):
+class PlanReport(StoredModel):
     """The plan is in storage."""
 
     kind: Literal["plan"] = "plan"
@@ -90,26 +91,28 @@ class PlanReport(StatusModel):
     )
 
 
-class CleanReport(StatusModel):
+class CleanReport(StoredModel):
     """The work files are gone."""
 
     kind: Literal["clean"] = "clean"
     files: int = Field(ge=0, description="Files removed.")
 
 
-class FailureReport(StatusModel):
+class FailureReport(StoredModel):
     """The pod failed; its exit code belongs to the failure's code."""
 
     kind: Literal["failure"] = "failure"
     failure: Failure
-    plan_again: bool = Field(default=False, description="The plan, or pieces that it counts on, are gone from storage.")
+    plan_again: bool = Field(
+        default=False, description="The plan, or pieces that it counts on, are gone, or another release's."
+    )
 
 
 Report = PlanReport | SegmentReport | MergeReport | CleanReport | FailureReport
 _REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
 
 
-class PodProgress(StatusModel):
+class PodProgress(StoredModel):
     """What a renderer pod answers on /progress."""
 
     stage: str = Field(default="starting", description="planning, starting, rendering, uploading or merging.")

@@ -19,6 +19,7 @@ The descriptions below are the manual: `crd.py` puts them into the cluster's sch
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Protocol, Self
@@ -296,17 +297,35 @@ def parse_render_job(data: object, *, pruned: bool = False) -> RenderJob:
     """Return the RenderJob that a manifest, as read from YAML or JSON, describes.
 
     `pruned`: it comes from an API server, which keeps no field that its CRD does not know. One that is unknown here is
-    then of a newer CRD, and is passed over: an upgrade, or a rollback, must not end the jobs that are there.
+    then of a newer CRD, and is passed over: an upgrade, or a rollback, must not end the jobs that are there. So are
+    fractions taken that an earlier CRD let in.
     Raises ManifestProblems with one line for each problem, such as `spec.options.quality: 150 is above 100`.
     """
     if not isinstance(data, dict):
         raise ManifestProblems(["manifest: must be a mapping with apiVersion, kind, metadata and spec"])
-    manifest: dict[Any, Any] = data
+    manifest: dict[Any, Any] = _admitted_earlier(data) if pruned else data
     try:
         extra: Literal["ignore"] | None = "ignore" if pruned else None
         return RenderJob.model_validate(manifest, by_alias=True, by_name=False, extra=extra)
     except ValidationError as error:
         raise ManifestProblems(describe(error, RenderJob)) from error
+
+
+def _admitted_earlier(manifest: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a manifest without the fractions that were let in where whole seconds, and amounts as text, now are."""
+    spec = manifest.get("spec")
+    segments, placement = (spec.get(part) for part in ("segments", "placement")) if isinstance(spec, dict) else (0, 0)
+    changes: dict[str, Any] = {}
+    if isinstance(segments, dict) and isinstance(seconds := segments.get("targetSeconds"), float):
+        changes["segments"] = {**segments, "targetSeconds": math.ceil(seconds)}
+    if isinstance(placement, dict) and isinstance(resources := placement.get("resources"), dict):
+        amounts = {part: named for part, named in resources.items() if isinstance(named, dict)}
+        texts = {
+            part: {name: str(amount) if isinstance(amount, float) else amount for name, amount in named.items()}
+            for part, named in amounts.items()
+        }
+        changes["placement"] = {**placement, "resources": texts}
+    return {**manifest, "spec": {**spec, **changes}} if isinstance(spec, dict) and changes else manifest
 
 
 class Places(Protocol):

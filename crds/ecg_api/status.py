@@ -6,17 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ConfigDict, Field, computed_field
+from pydantic import Field, computed_field
 
-from ecg_api.base import ApiModel
+from ecg_api.base import StoredModel
 from ecg_api.conditions import Condition
 from ecg_api.failures import Failure
-
-
-class StatusModel(ApiModel):
-    """A part of the status; fields of newer versions are passed over when read."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 class Phase(StrEnum):
@@ -41,7 +35,7 @@ class CallbackState(StrEnum):
     DEAD = "Dead"
 
 
-class Progress(StatusModel):
+class Progress(StoredModel):
     """How much is rendered and how fast."""
 
     frames_done: int = Field(default=0, ge=0, description="Frames of the result rendered so far.")
@@ -67,7 +61,7 @@ class Progress(StatusModel):
         return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
 
 
-class SegmentCounts(StatusModel):
+class SegmentCounts(StoredModel):
     """How many segments are in which state."""
 
     total: int = Field(default=0, ge=0, description="Segments of the plan.")
@@ -87,7 +81,7 @@ class SegmentCounts(StatusModel):
         return f"{self.succeeded}/{self.total}"
 
 
-class PlanSummary(StatusModel):
+class PlanSummary(StoredModel):
     """What the plan found out; the whole plan is in storage."""
 
     uri: str = Field(default="", description="Where the plan is stored.")
@@ -106,20 +100,20 @@ class PlanSummary(StatusModel):
     live_uri: str | None = Field(default=None, description="What there is to watch, for the HTTP service.")
 
 
-class LiveStatus(StatusModel):
+class LiveStatus(StoredModel):
     """Watching the video while it renders."""
 
     url: str = Field(description="Playlist (HLS) of what is finished, as the HTTP service hands it out.")
 
 
-class StorageStatus(StatusModel):
+class StorageStatus(StoredModel):
     """The place of a job's results, as it was chosen when the job was let in."""
 
     profile: str = Field(description="Storage profile.")
     bucket: str = Field(description="Its bucket then; the job ends if it is another one later.")
 
 
-class ReplicaStatus(StatusModel):
+class ReplicaStatus(StoredModel):
     """The copy of a result at a second place, as the storage profile of the first says."""
 
     profile: str = Field(description="Storage profile of the second place.")
@@ -127,7 +121,7 @@ class ReplicaStatus(StatusModel):
     problem: str = Field(default="", description="Why it is missing.")
 
 
-class OutputStatus(StatusModel):
+class OutputStatus(StoredModel):
     """The finished video."""
 
     uri: str = Field(description="Where the video is.")
@@ -142,7 +136,7 @@ class OutputStatus(StatusModel):
 MemoryTrend = Literal["stable", "increasing", "decreasing", "unknown"]
 
 
-class CaptionsBox(StatusModel):
+class CaptionsBox(StoredModel):
     """The part of the picture in which captions are seen, in pixels."""
 
     x: int = Field(ge=0, description="Left edge, from the left of the picture.")
@@ -151,7 +145,7 @@ class CaptionsBox(StatusModel):
     height: int = Field(ge=0, description="Height.")
 
 
-class RenditionStatus(StatusModel):
+class RenditionStatus(StoredModel):
     """One of a job's results: finished, or failed."""
 
     name: str = Field(description="Its name in the manifest; main is the video at spec.output.")
@@ -168,7 +162,7 @@ class RenditionStatus(StatusModel):
     replica: ReplicaStatus | None = Field(default=None, description="Its copy. Absent: no copy was asked for.")
 
 
-class RenderMetrics(StatusModel):
+class RenderMetrics(StoredModel):
     """What the renderers counted."""
 
     frames_processed: int = Field(default=0, ge=0, description="Frames rendered, repeated tries included.")
@@ -178,7 +172,7 @@ class RenderMetrics(StatusModel):
     memory_trend: MemoryTrend = Field(default="unknown", description="How memory moved during the render.")
 
 
-class Cost(StatusModel):
+class Cost(StoredModel):
     """What the nodes of a job's pods cost while they ran, by the operator's table of prices; arithmetic, no bill."""
 
     currency: str = Field(default="USD", description="Of all amounts, three letters.")
@@ -196,7 +190,7 @@ class Cost(StatusModel):
         return f"{self.total_micros / 1_000_000:.4f} {self.currency}"
 
 
-class Usage(StatusModel):
+class Usage(StoredModel):
     """What the job cost."""
 
     cells_total: int = Field(default=0, ge=0, description="Pieces of about ten seconds that the video has.")
@@ -206,7 +200,7 @@ class Usage(StatusModel):
     cost: Cost | None = Field(default=None, description="In money. Absent: the operator knows no prices.")
 
 
-class CallbackStatus(StatusModel):
+class CallbackStatus(StoredModel):
     """How far telling the backend has come."""
 
     state: CallbackState = Field(default=CallbackState.PENDING, description="Dead: given up; can be sent again.")
@@ -224,7 +218,7 @@ class WorkFilesState(StrEnum):
     LEFT = "Left"
 
 
-class LostPod(StatusModel):
+class LostPod(StoredModel):
     """A pod that Kubernetes took away."""
 
     pod: str = Field(description="Its name.")
@@ -234,7 +228,7 @@ class LostPod(StatusModel):
     )
 
 
-class TakeNotes(StatusModel):
+class TakeNotes(StoredModel):
     """One size of a job's pictures: its segments follow those of the size before."""
 
     segments: int = Field(ge=0, description="How many segments are rendered for it.")
@@ -243,7 +237,7 @@ class TakeNotes(StatusModel):
     )
 
 
-class Run(StatusModel):
+class Run(StoredModel):
     """What the operator must remember between two looks at a job, and cannot read off its children."""
 
     admitted_at: datetime | None = Field(default=None, description="When the job was let in; its deadline runs.")
@@ -285,7 +279,7 @@ class Run(StatusModel):
     )
 
 
-class RenderJobStatus(StatusModel):
+class RenderJobStatus(StoredModel):
     """Where the job stands; written by the operator, but for what the HTTP service says of callbacks and of live."""
 
     observed_generation: int = Field(default=0, ge=0, description="metadata.generation that this is about.")

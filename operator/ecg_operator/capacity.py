@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ecg_api.base import ApiModel
+from ecg_api.base import ApiModel, StoredModel
 
 Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[Day, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -103,7 +103,7 @@ class Load(ApiModel):
     waiting: int = Field(ge=0)
 
 
-class Capacity(ApiModel):
+class Capacity(StoredModel):
     """The answer, which is also what the next one begins from.
 
     Attributes:

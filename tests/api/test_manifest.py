@@ -37,6 +37,27 @@ def test_what_is_left_out_gets_the_documented_defaults(manifest: dict[str, Any])
     assert spec.placement.gpus == 1
 
 
+def test_fractions_that_an_earlier_crd_has_let_in_are_taken_from_an_api_server(manifest: dict[str, Any]) -> None:
+    amounts = {"limits": {"cpu": 1.5, "memory": "2Gi"}, "claims": []}
+    manifest["spec"] |= {"segments": {"targetSeconds": 1.5}, "placement": {"resources": amounts}}
+
+    spec = parse_render_job(manifest, pruned=True).spec
+
+    assert spec.segments.target_seconds == 2
+    assert spec.placement.resources is not None
+    assert spec.placement.resources.limits == {"cpu": "1.5", "memory": "2Gi"}
+    assert manifest["spec"]["segments"] == {"targetSeconds": 1.5}
+    with pytest.raises(ManifestProblems, match=r"1\.5 is not a whole number"):
+        parse_render_job(manifest)
+
+
+@pytest.mark.parametrize("part", ["segments", "placement"])
+def test_what_no_crd_has_let_in_is_refused_from_an_api_server_too(manifest: dict[str, Any], part: str) -> None:
+    manifest["spec"][part] = []
+    with pytest.raises(ManifestProblems, match=f"spec.{part}"):
+        parse_render_job(manifest, pruned=True)
+
+
 def test_everything_that_may_be_written_is_read(manifest: dict[str, Any]) -> None:
     written = yaml.safe_load(
         """

@@ -2,7 +2,7 @@
 
 The reasons, in the order in which they are looked for:
 
-0. plan or pieces are gone from storage         no failure: a new plan, three times
+0. plan or pieces gone, or another release's    no failure: a new plan, three times
 1. a pod failed in a way that would repeat      at once, whatever the Job controller does
 2. a pod failed too often                       retry.perSegment
 3. the Job controller gave up                   in words of the pod that failed, or its own
@@ -79,7 +79,7 @@ def _plan_again(draft: Draft) -> None:
     nothing_waits = {"unseen_since": None, "waiting_since": None}
     draft.note(superseded=list(superseded), round=draft.run.round + 1, **nothing_done, **nothing_waits)
     draft.change(plan=None, segments=None, outputs=[])
-    message = "The plan or finished pieces are gone from storage; the job is planned again."
+    message = "Plan or finished pieces are gone, or are another release's; the job is planned again."
     for condition, _ in STAGE_CONDITIONS.values():
         draft.condition(condition, "False", Reason.PLANNING, message)
     draft.act(*(DeleteJob(job.name) for job in jobs if not job.deleting))

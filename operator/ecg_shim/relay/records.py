@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, JsonValue
 
-from ecg_api.base import ApiModel
+from ecg_api.base import StoredModel
 from ecg_shim.failures import printable
 
 
@@ -20,7 +20,7 @@ class RecordState(StrEnum):
     STOPPED = "stopped"
 
 
-class Delivery(ApiModel):
+class Delivery(StoredModel):
     """One callback, as often as it is tried. `id` stays the same; times are seconds since 1970.
 
     Attributes:
@@ -47,7 +47,7 @@ class Delivery(ApiModel):
         return str(self.payload["status"])
 
 
-class CallbackRecord(ApiModel):
+class CallbackRecord(StoredModel):
     """Everything about the callbacks of one job. Times are seconds since 1970.
 
     Attributes:

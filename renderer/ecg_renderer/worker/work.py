@@ -68,15 +68,15 @@ async def store_job(work: Work, prepared: PreparedJob, take: int = 0) -> None:
 async def load_job(work: Work, assignment: Assignment) -> PreparedJob:
     """Return the job as the plan pod prepared it, with the source's address of today.
 
-    Raises PiecesGone if plan or scenario is missing, StorageError if it cannot be understood, SourceMissing, and
-    SourceInvalid if the source is not the one that was planned.
+    Raises PiecesGone if plan or scenario is missing or cannot be understood, SourceMissing, and SourceInvalid if the
+    source is not the one that was planned.
     """
     url = await open_source(assignment, await load_plan(work))
     return await load_prepared(work, assignment.job, url)
 
 
 async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> PreparedJob:
-    """Return a take as it was prepared, with the source's address `url`; raises PiecesGone, StorageError."""
+    """Return a take as it was prepared, with the source's address `url`; raises as `load_plan` does."""
     plan = await _load(work, WorkFiles.of_take(WorkFiles.PLAN, take), Plan.model_validate_json)
     scenario = await _load(work, WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.validate_json)
     modules = await _load_plugins(work, plan)
@@ -84,7 +84,7 @@ async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> 
 
 
 async def load_plan(work: Work) -> Plan:
-    """Read the plan; raises PiecesGone if it is missing, StorageError if it cannot be understood."""
+    """Read the plan; raises PiecesGone if it is missing or cannot be understood."""
     return await _load(work, WorkFiles.PLAN, Plan.model_validate_json)
 
 
@@ -158,9 +158,10 @@ async def _load(work: Work, name: str, read: Callable[[bytes], T]) -> T:
     try:
         return read(raw)
     except ValidationError as error:
+        # Another release may have written it, before an upgrade or a rollback in the midst of the job.
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise StorageError(
+        raise PiecesGone(
             f"The work file {name} cannot be understood: {place}: {first['msg']}.", hint=_PLAN_AGAIN
         ) from error
 

@@ -266,3 +266,12 @@ def test_records_survive_being_written_down() -> None:
     begun, _ = ledger.begin(taken(state("processing", 1)), Now(4.0))
     record = ledger.take(begun, state("completed", 2), Now(5.0))
     assert CallbackRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_record_that_another_release_wrote_is_read_without_what_only_that_knows() -> None:
+    sending = {"id": "cb_1", "terminal": True, "payload": {"status": "completed"}, "tries": 3}
+    theirs = {"jobId": "a", "url": "http://b/", "createdAt": "then", "version": 1, "seenAt": 1.0, "answeredAt": None}
+
+    record = CallbackRecord.model_validate_json(json.dumps({**theirs, "sending": sending}))
+
+    assert record.sending is not None and record.sending.status == "completed"

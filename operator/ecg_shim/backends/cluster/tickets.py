@@ -27,7 +27,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
-from ecg_api.base import ApiModel
+from ecg_api.base import StoredModel
 from ecg_api.failures import Failure
 from ecg_api.names import MANAGED_BY
 from ecg_api.renderjob import NAME_LENGTH, NAME_PATTERN
@@ -88,7 +88,7 @@ class Stage(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Ticket(ApiModel):
+class Ticket(StoredModel):
     """One submission.
 
     Attributes:
