@@ -11,6 +11,7 @@ import json
 import os
 import time
 from asyncio.sslproto import SSLProtocol
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from ecg_cluster.errors import ApiError, NoCluster, api_error
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+Json = dict[str, Any]
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CONNECTIONS = 64
 """Requests to the API server at a time; watches do not count."""
 
@@ -56,9 +59,24 @@ async def load_connection(kubeconfig: str | None = None) -> Configuration:
 def own_namespace() -> str:
     """Return the namespace of the pod that this runs in; `default` outside of one."""
     try:
-        return _NAMESPACE_FILE.read_text().strip() or "default"
+        return (_ACCOUNT / "namespace").read_text().strip() or "default"
     except OSError:
         return "default"
+
+
+def own_account(namespace: str) -> list[Json]:
+    """Return ownerReferences by which an object of `namespace` goes with this pod's ServiceAccount.
+
+    None outside of a pod, and for another namespace than the pod's: owners are looked for beside what they own. Who one
+    is stands in one's own token, so that this takes no rights.
+    """
+    try:
+        claims = (_ACCOUNT / "token").read_text().split(".")[1]
+        account = json.loads(urlsafe_b64decode(f"{claims}==="))["kubernetes.io"]["serviceaccount"]
+        owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": account["name"], "uid": account["uid"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [owner] if namespace == own_namespace() else []
 
 
 Json = dict[str, Any]

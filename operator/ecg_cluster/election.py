@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ecg_cluster.client import LEASES, Client, Json
+from ecg_cluster.client import LEASES, Client, Json, own_account
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Election:
             lease = await self._client.call("get", LEASES, self._namespace, self._name)
         except NotFound:
             spec = {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0}
-            body = {"metadata": {"name": self._name}, "spec": spec}
+            body = {"metadata": {"name": self._name, **self._owned()}, "spec": spec}
             await self._client.call("create", LEASES, self._namespace, body=body)
             return True
         spec = lease.setdefault("spec", {})
@@ -153,9 +153,15 @@ class Election:
         if holder != self.identity:
             spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
         spec |= self._claim()
+        lease["metadata"] |= self._owned()
         # The version read before travels with the body: of two takers, one gets a conflict.
         await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
         return True
+
+    def _owned(self) -> Json:
+        """Return what lets the Lease go when the release is removed, and its ServiceAccount with it."""
+        owners = own_account(self._namespace)
+        return {"ownerReferences": owners} if owners else {}
 
     def _claim(self) -> Json:
         return {
