@@ -69,7 +69,7 @@ async def test_a_burst_brings_gpu_nodes_quiet_takes_them_away_and_a_busy_one_nev
         nodes = _gpu_nodes(plane)
         assert {_label(node, "instance-family") for node in nodes} <= {"g4dn", "g5", "g6"}
         assert {_label(node, "instance-cpu") for node in nodes} <= {"8", "16"}
-        assert {node["metadata"]["labels"]["karpenter.sh/capacity-type"] for node in nodes} == {"spot"}
+        assert set(_capacity_types(plane)) == {"spot"}
         assert {node["status"]["allocatable"][GPU] for node in nodes} == {"1"}
         choices = {"g4dn.2xlarge", "g5.2xlarge", "g6.2xlarge", "g6.4xlarge"}
         assert [_types(claim) for claim in plane.items("nodeclaims")] == [choices] * 6
@@ -142,6 +142,30 @@ async def test_placeholders_keep_nodes_warm_and_make_room_without_bringing_other
     await _until(lambda: not _gpu_nodes(plane), 120)
 
 
+@on_a_loop
+async def test_where_no_spot_is_left_renders_get_nodes_on_demand_and_spot_again_when_there_is(
+    plane: KarpenterPlane,
+) -> None:
+    variables = install(plane)
+    account = plane.kubeconfig_for("ecg-render-operator", chart.NAMESPACE)
+    operator = {"kubeconfig": account, "settings": read_settings(variables)}
+    async with Site(plane.kubeconfig, chart.NAMESPACE) as site, site.operator(**operator):
+        for has_spot, kind in ((False, "on-demand"), (True, "spot")):
+            plane.start_karpenter(has_spot=has_spot)
+            began = time.monotonic()
+            for number in range(2):
+                await site.apply(_job(f"{kind}-{number}", "15s"))
+            await _until(lambda: len(_segment_pods(plane, "Running")) == 2, 90)
+            _say(f"two nodes of {kind} render", began)
+            assert [node["metadata"]["labels"]["karpenter.sh/capacity-type"] for node in _gpu_nodes(plane)] == [
+                kind
+            ] * 2
+            for number in range(2):
+                job = await site.until(f"{kind}-{number}", finished, 60)
+                assert job["status"]["phase"] == "Succeeded", job["status"]
+            await _until(lambda: not _gpu_nodes(plane), 120)
+
+
 def _change_pools(plane: KarpenterPlane, spec: Json) -> None:
     names = [pool["metadata"]["name"] for pool in plane.items("nodepools")]
     plane.kubectl("patch", "nodepool", *names, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
@@ -167,6 +191,10 @@ def _job(name: str, runs_for: str) -> Json:
 
 def _gpu_nodes(plane: KarpenterPlane) -> list[Json]:
     return plane.items("nodes", "--selector=karpenter.sh/nodepool")
+
+
+def _capacity_types(plane: KarpenterPlane) -> list[str]:
+    return [node["metadata"]["labels"]["karpenter.sh/capacity-type"] for node in _gpu_nodes(plane)]
 
 
 def _draining(plane: KarpenterPlane) -> list[Json]:

@@ -74,8 +74,13 @@ class KarpenterPlane(ControlPlane):
         self.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
         self.apply(*(_control_node(number) for number in range(2)))
         self._start_kwok()
+        self.start_karpenter()
+
+    def start_karpenter(self, *, has_spot: bool = True) -> None:
+        """Start Karpenter, anew if it runs: what a cloud has to offer its provider reads once."""
+        self.daemons.stop("karpenter", seconds=5)
         types = self.folder / "instance-types.json"
-        types.write_text(json.dumps([_instance_type(name) for name in TYPES]))
+        types.write_text(json.dumps([_instance_type(name, has_spot) for name in TYPES]))
         environment = {
             "KUBECONFIG": str(self.kubeconfig),
             "INSTANCE_TYPES_FILE_PATH": str(types),
@@ -144,7 +149,7 @@ def _control_node(number: int) -> Json:
     }
 
 
-def _instance_type(name: str) -> Json:
+def _instance_type(name: str, has_spot: bool) -> Json:
     """Return a type as Karpenter's kwok provider reads it; what EC2's provider knows by label is part of each offer."""
     cpus, memory, gpus, price = TYPES[name]
     facts = {"instance-family": name.split(".")[0], "instance-cpu": str(cpus), "instance-gpu-count": str(gpus)}
@@ -167,7 +172,7 @@ def _instance_type(name: str) -> Json:
         "offerings": [
             {
                 "Price": price * (SPOT if offer["karpenter.sh/capacity-type"] == "spot" else 1),
-                "Available": True,
+                "Available": has_spot or offer["karpenter.sh/capacity-type"] != "spot",
                 "Requirements": [
                     {"key": key, "operator": "In", "values": [value]} for key, value in {**offer, **labels}.items()
                 ],
