@@ -41,11 +41,18 @@ def install(kubeconfig: Path, work_uri: str, **values: Any) -> None:
     `values` are the chart's top-level ones, over those of tests/cluster/values.yaml. Raises AssertionError with what
     helm says.
     """
-    command = [str(tool("helm")), f"--kubeconfig={kubeconfig}", "upgrade", "--install", RELEASE, str(CHART)]
-    where = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "60s"]
-    settings = ["--values", str(VALUES), "--values", "-", "--set", f"work.uri={work_uri}"]
-    done = subprocess.run([*command, *where, *settings], input=json.dumps(values), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    values["work"] = {"uri": work_uri}
+    command = ("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--values", str(VALUES))
+    helm(kubeconfig, *command, "--wait", "--timeout", "60s", values=values)
+
+
+def helm(kubeconfig: Path, *command: str, namespace: str = NAMESPACE, values: dict[str, Any] | None = None) -> str:
+    """Run helm, with `values` besides those that the command names; AssertionError with what it says if it fails."""
+    words = [str(tool("helm")), f"--kubeconfig={kubeconfig}", "--namespace", namespace, *command]
+    given = ["--values", "-"] if values is not None else []
+    done = subprocess.run([*words, *given], input=json.dumps(values), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:

@@ -1,6 +1,6 @@
 """Our container images as archives for the test cluster, built from the Dockerfiles with buildah. Needs root.
 
-    archive("renderer") -> ~/.cache/ecg-render/images/renderer.tar
+    archive("renderer") -> ~/.cache/ecg-render/images/renderer-test.tar
 
 Images and layers are kept in a storage of the tests' own, so that nobody finds our base image under Debian's name.
 The base image is Debian's from the registry where one is reachable, otherwise it is made from Debian's packages.
@@ -33,14 +33,14 @@ class CannotBuild(Exception):
     """An image cannot be built; the message says why."""
 
 
-def image(name: str) -> str:
+def image(name: str, tag: str = TAG) -> str:
     """Return the name by which pods ask for our image `name`."""
-    return f"localhost/ecg-render-{name}:{TAG}"
+    return f"localhost/ecg-render-{name}:{tag}"
 
 
 @functools.cache
-def archive(name: str) -> Path:
-    """Build our image `name` from the working tree and return its archive; raise CannotBuild."""
+def archive(name: str, tree: Path = ROOT, tag: str = TAG) -> Path:
+    """Build our image `name` from a working tree and return its archive; raise CannotBuild."""
     missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
     if missing:
         raise CannotBuild(f"missing here: apt-get install {' '.join(missing)}")
@@ -49,17 +49,17 @@ def archive(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _make_base()
         build = " ".join([*_buildah(), "bud", "--layers", "--pull-never"])
-        settings = {"BUILDER": build, "BUILD_ARGUMENTS": f"--network host -v {_home()}:/root", "TAG": TAG}
-        _run([ROOT / "scripts" / "images", name], settings)
-        return _export(name)
+        settings = {"BUILDER": build, "BUILD_ARGUMENTS": f"--network host -v {_home()}:/root", "TAG": tag}
+        _run([tree / "scripts" / "images", name], settings)
+        return _export(name, tag)
 
 
-def _export(name: str) -> Path:
-    file, noted = FOLDER / f"{name}.tar", FOLDER / f".{name}.id"
-    identity = _run([*_buildah(), "inspect", "--type", "image", "--format", "{{.FromImageID}}", image(name)])
+def _export(name: str, tag: str) -> Path:
+    file, noted = FOLDER / f"{name}-{tag}.tar", FOLDER / f".{name}-{tag}.id"
+    identity = _run([*_buildah(), "inspect", "--type", "image", "--format", "{{.FromImageID}}", image(name, tag)])
     if not (file.exists() and noted.exists() and noted.read_text() == identity):
         file.unlink(missing_ok=True)
-        _run([*_buildah(), "push", "--quiet", image(name), f"docker-archive:{file}:{image(name)}"])
+        _run([*_buildah(), "push", "--quiet", image(name, tag), f"docker-archive:{file}:{image(name, tag)}"])
         noted.write_text(identity)
     return file
 
