@@ -253,14 +253,21 @@ async def _capture(way: CaptureWay | None) -> tuple[CaptureWay, Sequence[str]]:
 
 def _machine() -> list[Check]:
     return [
-        _font("Latin font", "Arial", ("Arial", "Liberation Sans", "Arimo"), "fonts-liberation"),
-        _font("CJK font", "sans:lang=ko", ("CJK", "Noto Sans KR", "Nanum", "Un"), "fonts-noto-cjk"),
-        _font("Other scripts", "sans:lang=hi", ("Noto", "Lohit"), "fonts-noto-core"),
-        _font("Emoji font", "emoji", ("Emoji",), "fonts-noto-color-emoji"),
+        *fonts(),
         _memory_files(),
         _disk(),
         *([_s3("S3", ask_s3)] if s3_is_set_up() else []),
         *_storage_profiles(),
+    ]
+
+
+def fonts() -> list[Check]:
+    """Look for a font of each kind that captions fall back to."""
+    return [
+        _font("Latin font", "Arial", ("Arial", "Liberation Sans", "Arimo"), "fonts-liberation"),
+        _font("CJK font", "sans:lang=ko", ("CJK", "Noto Sans KR", "Nanum", "Un"), "fonts-noto-cjk"),
+        _font("Other scripts", "sans:lang=hi", ("Noto", "Lohit"), "fonts-noto-core"),
+        _font("Emoji font", "emoji", ("Emoji",), "fonts-noto-color-emoji"),
     ]
 
 

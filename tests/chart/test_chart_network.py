@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chart import SERVICE, WORK, Json, objects, of_kind
+from ecg_renderer.preflight import trial_pod
 
 ON = ("networkPolicy.enabled=true", "namespaces={render,videos}", "service.callbackUrl=http://backend.editor:8000/done")
 
@@ -99,6 +100,15 @@ def policies() -> list[Json]:
 )  # fmt: skip
 def test_who_reaches_whom(policies: list[Json], source: Pod | str, target: Pod | str, port: int, allowed: bool) -> None:
     assert reaches(policies, source, target, port) is allowed
+
+
+@pytest.mark.parametrize(("target", "port"), [(S3, 443), (METADATA, 80), (NODE, 443), (DNS, 53), (STRANGER, 443)])
+def test_the_doctors_pod_reaches_what_those_that_render_reach(
+    policies: list[Json], target: Pod | str, port: int
+) -> None:
+    made = trial_pod({"WORK_URI": "s3://videos/work", "RENDERER_IMAGE": "renderer"}, [])
+    tried = labelled("videos", made["metadata"]["labels"])
+    assert reaches(policies, tried, target, port) is reaches(policies, WORKER, target, port)
 
 
 def test_named_api_servers_are_all_that_operator_and_service_reach_there_and_nothing_to_workers() -> None:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ecg_api.names import MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
 from ecg_common.profiles import key_references, read_profiles
 from ecg_renderer.errors import RenderError, ServiceUnreachable
-from ecg_renderer.preflight.checks import RIGHTS, Facts, Json, Trial, examine_cluster, kind_of, settings_of
+from ecg_renderer.preflight.checks import Facts, Json, Trial, allocatable, examine_cluster, kind_of, settings_of
+from ecg_renderer.preflight.rights import Right, operators_rights, services_rights
 
 __all__ = ["Facts", "Trial", "examine_cluster", "look"]
 
@@ -25,23 +27,29 @@ SECONDS_FOR_A_POD = 300
 _LABEL = "app.kubernetes.io/name"
 
 _TRIAL = """
-import asyncio, json, sys
+import asyncio, dataclasses, json, sys
+from ecg_renderer.doctor import fonts
 from ecg_renderer.media.encoder import nvenc_problem
 from ecg_renderer.storage import Work
 
-async def storage():
-    work, sent = Work(sys.argv[1]), b"ecg-render doctor"
+async def problem(place, remove):
+    sent = b"ecg-render doctor"
     try:
+        work = Work(place)
         await work.put("doctor.txt", sent)
         found = await work.get("doctor.txt")
-        await work.do(lambda store: store.clean())
+        await work.do(remove)
     except Exception as error:
         return str(error)
     return "" if found == sent else "what is read there is not what was written"
 
 async def main():
-    said = {"storage": await storage()}
-    if sys.argv[2] == "gpu":
+    gpu, work_files, *results = sys.argv[1:]
+    said = {"storage": {work_files: await problem(work_files, lambda store: store.clean())}}
+    for place in results:  # which pods need not be able to list
+        said["storage"][place] = await problem(place, lambda store: store.remove("doctor.txt"))
+    said["fonts"] = [dataclasses.asdict(font) for font in fonts()]
+    if gpu == "gpu":
         said["nvenc"] = await nvenc_problem()
     print(json.dumps(said))
 
@@ -67,37 +75,67 @@ def look(namespace: str | None, *, with_pods: bool, say: Callable[[str], None]) 
     """
     version = _json("version")["serverVersion"]["gitVersion"]
     operators = _list("deployments", "-A", "-l", f"{_LABEL}=ecg-operator") or []
+    services = _list("deployments", "-A", "-l", f"{_LABEL}=ecg-service") or []
     settings = settings_of(operators[0]) if operators else {}
     first = settings.get("OPERATOR_NAMESPACES", "").partition(",")[0]
     place = namespace or first or (operators[0]["metadata"]["namespace"] if operators else "default")
     nodes = _list("nodes")
-    trials = list(_trials(place, settings, nodes or [], say)) if with_pods and settings else []
+    buckets = [settings_of(service).get("S3_BUCKET", "") for service in services]
+    trials = list(_trials(place, settings, buckets, nodes or [], say)) if with_pods and settings else []
     return Facts(
         server=f"Kubernetes {version}",
         crd=_found("crd", "renderjobs.render.ecg.dev"),
         operators=operators,
-        rights=_rights(operators[0], place) if operators else {},
+        rights=dict(_rights(operators, services, namespace)),
         may_create=_may("create renderjobs.render.ecg.dev", place) is True,
         nodes=nodes,
-        callbacks=_callbacks() if with_pods else {},
+        callbacks=_callbacks(services) if with_pods else {},
         trials=trials,
     )
 
 
-def _rights(operator: Json, namespace: str) -> dict[str, bool | None]:
-    account = operator["spec"]["template"]["spec"].get("serviceAccountName", "default")
-    who = f"--as=system:serviceaccount:{operator['metadata']['namespace']}:{account}"
-    return {what: _may(what, namespace, who) for what in RIGHTS}
+def _rights(
+    operators: Sequence[Json], services: Sequence[Json], namespace: str | None
+) -> Iterator[tuple[str, dict[Right, bool | None]]]:
+    """Yield of each operator and service which of the rights that it needs it has; None: may not be asked."""
+    for operator in operators:
+        settings, own = settings_of(operator), operator["metadata"]["namespace"]
+        names = settings.get("OPERATOR_NAMESPACES", "")
+        # One that serves all namespaces lists all of them at once, whichever is looked at.
+        served = (namespace or names.partition(",")[0]) if names else ""
+        yield (
+            _title("Operator's rights", operator, operators),
+            _answers(operator, operators_rights(settings, own, served)),
+        )
+    for service in services:
+        needed = services_rights(settings_of(service), service["metadata"]["namespace"])
+        yield _title("Service's rights", service, services), _answers(service, needed)
 
 
-def _may(what: str, namespace: str, *who: str) -> bool | None:
-    done = _kubectl("auth", "can-i", *what.split(), "-n", namespace, *who)
+def _title(words: str, one: Json, several: Sequence[Json]) -> str:
+    return words if len(several) == 1 else f"{words}, {one['metadata']['namespace']}/{one['metadata']['name']}"
+
+
+def _answers(deployment: Json, needed: Sequence[Right]) -> dict[Right, bool | None]:
+    """Ask the API server itself, by one request for each right: what kubectl lists may be incomplete."""
+    account = deployment["spec"]["template"]["spec"].get("serviceAccountName", "default")
+    reviews = [right.review(deployment["metadata"]["namespace"], account) for right in needed]
+    asked = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
+    done = _kubectl("create", "-f", "-", "-o", r'jsonpath={.status.allowed}{"\n"}', stdin=asked)
+    said = done.stdout.split()
+    if done.returncode or len(said) != len(needed):
+        return dict.fromkeys(needed)
+    return {right: word == "true" for right, word in zip(needed, said, strict=True)}
+
+
+def _may(what: str, namespace: str) -> bool | None:
+    done = _kubectl("auth", "can-i", *what.split(), "-n", namespace)
     return {"yes": True, "no": False}.get((done.stdout.split() or [""])[-1])
 
 
-def _callbacks() -> dict[str, str]:
+def _callbacks(services: Sequence[Json]) -> dict[str, str]:
     found = {}
-    for service in _list("deployments", "-A", "-l", f"{_LABEL}=ecg-service") or []:
+    for service in services:
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         if settings_of(service).get("BACKEND_CALLBACK_URL"):
             done = _kubectl("exec", "-n", namespace, f"deploy/{name}", "--", "python3", "-c", _CALLBACK)
@@ -106,14 +144,14 @@ def _callbacks() -> dict[str, str]:
 
 
 def _trials(
-    namespace: str, settings: dict[str, str], nodes: Sequence[Json], say: Callable[[str], None]
+    namespace: str, settings: dict[str, str], buckets: Sequence[str], nodes: Sequence[Json], say: Callable[[str], None]
 ) -> Iterator[Trial]:
     """Try a pod anywhere, and one on a node of each kind with GPUs."""
     gpu = settings.get("GPU_RESOURCE") or "nvidia.com/gpu"
-    yield _try("any node", namespace, _pod(settings, None, ""), say)
-    kinds = {kind_of(node): node for node in nodes if int((node["status"].get("allocatable") or {}).get(gpu, 0))}
+    yield _try("any node", namespace, trial_pod(settings, buckets), say)
+    kinds = {kind_of(node): node for node in nodes if allocatable(node, gpu)}
     for kind, node in sorted(kinds.items()):
-        yield _try(kind, namespace, _pod(settings, node["metadata"]["name"], gpu), say)
+        yield _try(kind, namespace, trial_pod(settings, buckets, node["metadata"]["name"], gpu), say)
 
 
 def _try(where: str, namespace: str, pod: Json, say: Callable[[str], None]) -> Trial:
@@ -152,17 +190,26 @@ def _ended(namespace: str, name: str) -> str:
         time.sleep(2)
 
 
-def _pod(settings: dict[str, str], node: str | None, gpu: str) -> dict[str, Any]:
-    """Return a pod as those that render: the same image, access, rights; on `node` with a GPU if one is named."""
+def trial_pod(settings: dict[str, str], buckets: Sequence[str], node: str = "", gpu: str = "") -> dict[str, Any]:
+    """Return a pod as those that render: the same image, access, rights, NetworkPolicies; on `node` if one is named.
+
+    Args:
+        settings: the operator's.
+        buckets: for results, besides those of the storage profiles; empty names are none.
+        node: by name.
+        gpu: resource of which it gets one; empty: none.
+    """
     name = f"ecg-doctor-{secrets.token_hex(4)}"
-    work = f"{settings['WORK_URI']}/{name}"
     storage = read_profiles(settings.get(STORAGE_PROFILES, ""))
+    results = dict.fromkeys(filter(None, [*(profile.bucket for profile in storage.root), *buckets]))
+    places = [f"{settings['WORK_URI']}/{name}", *(f"s3://{bucket}/rendered/{name}" for bucket in results)]
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    user = int(settings.get("RUN_AS_USER") or 10001)
     container: dict[str, Any] = {
         "name": "doctor",
         "image": settings["RENDERER_IMAGE"],
         "imagePullPolicy": settings.get("IMAGE_PULL_POLICY") or "IfNotPresent",
-        "command": ["python3", "-c", _TRIAL, work, "gpu" if gpu else "none"],
+        "command": ["python3", "-c", _TRIAL, "gpu" if gpu else "none", *places],
         "env": [{"name": key, "value": value} for key, value in _worker_env(settings).items()]
         + key_references(storage),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
@@ -177,7 +224,7 @@ def _pod(settings: dict[str, str], node: str | None, gpu: str) -> dict[str, Any]
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001,
+            "runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
@@ -191,7 +238,9 @@ def _pod(settings: dict[str, str], node: str | None, gpu: str) -> dict[str, Any]
         spec["nodeSelector"] = {"kubernetes.io/hostname": node}
         taints = dict.fromkeys(("nvidia.com/gpu", gpu))
         spec["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    # By these labels NetworkPolicies know pods that render. The operator takes it for none of a job's.
+    labels = {MANAGED_BY: OPERATOR, ROLE_LABEL: "doctor"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 def _worker_env(settings: dict[str, str]) -> dict[str, str]:

@@ -9,16 +9,10 @@ from typing import Any
 
 from ecg_api.crd import custom_resource_definition
 from ecg_renderer.doctor import Check, Examination, State
+from ecg_renderer.preflight.rights import Right
 
 Json = Mapping[str, Any]
 
-RIGHTS = {
-    "create jobs.batch": "run pods",
-    "deletecollection pods": "stop pods",
-    "patch renderjobs.render.ecg.dev/status": "say how far a job is",
-    "create events": "say what happened",
-}
-"""What the operator must be allowed to do, and for what."""
 _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _FEW_CPUS = 8
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "m": 1e-3}
@@ -30,13 +24,15 @@ class Trial:
     """What a pod with the renderer's image said.
 
     Attributes:
-        storage: why WORK_URI could not be written, read and emptied; empty if it could.
+        storage: of each place, why nothing could be written, read and removed there; empty if it could.
+        fonts: what `doctor.fonts` found in the image.
         nvenc: why a test encode on the GPU failed; None if the pod had no GPU.
         problem: why the pod said nothing.
     """
 
     where: str
-    storage: str = ""
+    storage: Mapping[str, str] = field(default_factory=dict)
+    fonts: Sequence[Json] = ()
     nvenc: str | None = None
     problem: str = ""
 
@@ -48,7 +44,7 @@ class Facts:
     Attributes:
         crd: None if there is none.
         operators: their Deployments.
-        rights: of the operator, by the words of RIGHTS; None where that may not be asked.
+        rights: of operators and services, which of what they need they have; None where that may not be asked.
         nodes: None if they may not be listed.
         callbacks: of each service, why its callback address is not reached; empty if it is.
         trials: empty if no pods were tried.
@@ -57,7 +53,7 @@ class Facts:
     server: str
     crd: Json | None
     operators: Sequence[Json]
-    rights: Mapping[str, bool | None] = field(default_factory=dict)
+    rights: Mapping[str, Mapping[Right, bool | None]] = field(default_factory=dict)
     may_create: bool = True
     nodes: Sequence[Json] | None = None
     callbacks: Mapping[str, str] = field(default_factory=dict)
@@ -120,22 +116,30 @@ def _gravity(state: State) -> int:
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
-    meaning = "What the operator may do in the namespace of the jobs."
-    refused = [f"{what} (to {RIGHTS[what]})" for what, may in facts.rights.items() if may is False]
-    if refused:
-        fix = f"Name the namespace in the chart's namespaces: {_INSTALL}."
-        yield Check("Operator's rights", State.MISSING, f"it may not {', '.join(refused)}", meaning, fix)
-    elif facts.rights and None in facts.rights.values():
-        fix = "Ask somebody who may impersonate ServiceAccounts."
-        yield Check("Operator's rights", State.NOTE, "you may not ask for another's rights", meaning, fix)
-    elif facts.rights:
-        yield Check("Operator's rights", State.OK, f"it may {', '.join(facts.rights)}", meaning)
+    for title, rights in facts.rights.items():
+        yield _rights_of(title, rights)
     yours = "What you may do yourself."
     if facts.may_create:
         yield Check("Your rights", State.OK, "you may create RenderJobs", yours)
     else:
         fix = "Have the role edit of the namespace bound to you; the chart adds RenderJobs to it (rbac.aggregateRoles)."
         yield Check("Your rights", State.NOTE, "you may not create RenderJobs", yours, fix)
+
+
+def _rights_of(title: str, rights: Mapping[Right, bool | None]) -> Check:
+    meaning = "What it needs of the API server, where it needs it."
+    refused = [f"{right} (to {right.reason}){_where(right)}" for right, may in rights.items() if may is False]
+    if refused:
+        fix = f"Name the namespace in the chart's `namespaces`, or have its roles made anew: {_INSTALL}."
+        return Check(title, State.MISSING, f"it may not {', '.join(refused)}", meaning, fix)
+    if None in rights.values():
+        fix = "Ask somebody who may create SubjectAccessReviews."
+        return Check(title, State.NOTE, "you may not ask for another's rights", meaning, fix)
+    return Check(title, State.OK, f"it has all {len(rights)}", meaning)
+
+
+def _where(right: Right) -> str:
+    return f" in {right.namespace}" if right.namespace else ""
 
 
 def _nodes(nodes: Sequence[Json] | None, settings: Mapping[str, str]) -> Iterator[Check]:
@@ -145,21 +149,20 @@ def _nodes(nodes: Sequence[Json] | None, settings: Mapping[str, str]) -> Iterato
         return
     gpu = settings.get("GPU_RESOURCE") or "nvidia.com/gpu"
     cpu, memory = settings.get("SEGMENT_CPU") or "2", settings.get("SEGMENT_MEMORY") or "3Gi"
-    fitting = [
-        node for node in nodes if _amount(node, "cpu") >= amount(cpu) and _amount(node, "memory") >= amount(memory)
-    ]
+    least = {"cpu": amount(cpu), "memory": amount(memory)}
+    fitting = [node for node in nodes if all(allocatable(node, name) >= size for name, size in least.items())]
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(map(kind_of, nodes)).items()))
     found = f"{len(fitting)} of {len(nodes)} have room for a segment ({cpu} CPU, {memory}): {kinds or 'none is there'}"
     fix = "Larger nodes, or resources.segment of the chart; nodes that are yet to be started do not show here."
     yield Check("Nodes", State.OK if fitting else State.NOTE, found, meaning, "" if fitting else fix)
-    with_gpu = [node for node in nodes if _amount(node, gpu)]
+    with_gpu = [node for node in nodes if allocatable(node, gpu)]
     meaning = f"Nodes that offer {gpu}, by NVIDIA's device plugin; without, only jobs with placement.gpus: 0 run."
     if not with_gpu:
         fix = "Install the device plugin or the GPU operator (docs/eks.md); pools at zero nodes do not show here."
         yield Check("GPUs", State.NOTE, f"no node offers {gpu} now", meaning, fix)
         return
-    total = sum(int(_amount(node, gpu)) for node in with_gpu)
-    small = sorted({kind_of(node) for node in with_gpu if _amount(node, "cpu") < _FEW_CPUS - 1})
+    total = sum(int(allocatable(node, gpu)) for node in with_gpu)
+    small = sorted({kind_of(node) for node in with_gpu if allocatable(node, "cpu") < _FEW_CPUS - 1})
     if small:
         fix = f"Take nodes with at least {_FEW_CPUS} CPUs for each GPU: captions are drawn by CPUs."
         found = f"{total} {gpu}, but {', '.join(small)} have few CPUs"
@@ -171,23 +174,28 @@ def _nodes(nodes: Sequence[Json] | None, settings: Mapping[str, str]) -> Iterato
 def _callbacks(callbacks: Mapping[str, str]) -> Iterator[Check]:
     meaning = "Where the service tells how jobs went; tried from its own pod."
     for service, problem in callbacks.items():
-        fix = "Check service.callbackUrl, and service.networkPolicy.egress where network policies are enforced."
+        fix = "Check service.callbackUrl, and networkPolicy.service.egress where network policies are enforced."
         state, found = (State.NOTE, problem) if problem else (State.OK, "it answers")
         yield Check("Callbacks", state, f"{service}: {found}", meaning, fix if problem else "")
 
 
 def _trials(trials: Sequence[Trial]) -> Iterator[Check]:
+    # All have the same image.
+    for font in next((trial.fonts for trial in trials if trial.fonts), ()):
+        fix = "Take the renderer's image as Dockerfile.renderer makes it, or add the package to yours: "
+        yield Check(**{**font, "state": State(font["state"]), "fix": fix + font["fix"] if font["fix"] else ""})
     for trial in trials:
         if trial.problem:
             fix = "kubectl describe of a RenderJob's pod says more; docs/troubleshooting.md."
             meaning = "A pod with the renderer's image, as segments have it."
             yield Check(f"Pod on {trial.where}", State.MISSING, trial.problem, meaning, fix)
             continue
-        fix = "Give the pods access: worker.secret, or a role for worker.serviceAccount (docs/eks.md)."
-        found = trial.storage or "written, read and removed"
-        meaning = "WORK_URI, from a pod as those that render."
-        state = State.MISSING if trial.storage else State.OK
-        yield Check(f"Storage from {trial.where}", state, found, meaning, fix if trial.storage else "")
+        meaning = "Tried from a pod as those that render: work files, and the buckets for results."
+        fix = "Give the pods access: worker.secret, a profile's, or a role for worker.serviceAccount (docs/eks.md)."
+        bad = [f"{place}: {problem}" for place, problem in trial.storage.items() if problem]
+        found = "; ".join(bad) or f"written, read and removed: {', '.join(trial.storage)}"
+        state = State.MISSING if bad else State.OK
+        yield Check(f"Storage from {trial.where}", state, found, meaning, fix if bad else "")
         if trial.nvenc is not None:
             fix = "Take nodes whose GPU has NVENC, and whose driver is new enough; segments use x264 until then."
             state, found = (State.NOTE, trial.nvenc) if trial.nvenc else (State.OK, "a test encode worked")
@@ -200,7 +208,8 @@ def kind_of(node: Json) -> str:
     return str((meta.get("labels") or {}).get(_INSTANCE_TYPE) or meta["name"])
 
 
-def _amount(node: Json, resource: str) -> float:
+def allocatable(node: Json, resource: str) -> float:
+    """Return how much of a resource a node offers to pods."""
     return amount(((node.get("status") or {}).get("allocatable") or {}).get(resource, "0"))
 
 

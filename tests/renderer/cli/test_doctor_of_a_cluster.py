@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from chart import CHART
 from command_line import ecg_render
 from ecg_api.crd import custom_resource_definition
 from ecg_renderer.doctor import Check, State
 from ecg_renderer.preflight import Facts, Trial, examine_cluster
-from ecg_renderer.preflight.checks import RIGHTS, amount
+from ecg_renderer.preflight.checks import amount
+from ecg_renderer.preflight.rights import Right, operators_rights
 
+SERVICE = {
+    "metadata": {"namespace": "render", "name": "ecg-service"},
+    "spec": {"template": {"spec": {"containers": [{"env": [{"name": "S3_BUCKET", "value": "results"}]}]}}},
+}
 CRD = {**custom_resource_definition(), "status": {"conditions": [{"type": "Established", "status": "True"}]}}
 SETTINGS = {
     "WORK_URI": "s3://videos/work",
     "RENDERER_IMAGE": "renderer:1",
     "WORKER_SECRET": "s3",
     "WORKER_ENV": '{"A":"b"}',
+    "RUN_AS_USER": "2000",
+    "ECG_STORAGE_PROFILES": '[{"name": "seoul", "bucket": "seoul-videos"}]',
 }
 OPERATOR = {
     "metadata": {"namespace": "render", "name": "ecg-operator", "labels": {"app.kubernetes.io/version": "1.2.3"}},
@@ -28,6 +39,10 @@ OPERATOR = {
         {"env": [{"name": name, "value": value} for name, value in SETTINGS.items()]}]}}},
     "status": {"readyReplicas": 2},
 }  # fmt: skip
+
+NEEDED = operators_rights(SETTINGS, "render", "")
+CREATE = Right("create", "jobs.batch", "run pods", namespace="render")
+FONT = {"name": "CJK font", "state": "ok", "found": "Noto Sans CJK KR", "meaning": "Letters.", "fix": ""}
 
 
 def node(cpu: str, memory: str = "30Gi", gpus: str = "0", kind: str = "g6.2xlarge") -> dict[str, Any]:
@@ -38,9 +53,10 @@ def node(cpu: str, memory: str = "30Gi", gpus: str = "0", kind: str = "g6.2xlarg
 
 def facts(**changes: Any) -> Facts:
     good: dict[str, Any] = {
-        "server": "Kubernetes v1.34.0", "crd": CRD, "operators": [OPERATOR], "rights": dict.fromkeys(RIGHTS, True),
+        "server": "Kubernetes v1.34.0", "crd": CRD, "operators": [OPERATOR],
+        "rights": {"Operator's rights": dict.fromkeys(NEEDED, True)},
         "nodes": [node("7910m", gpus="1")], "callbacks": {"render/ecg-service": ""},
-        "trials": [Trial("any node"), Trial("g6.2xlarge", nvenc="")],
+        "trials": [Trial("any node", fonts=[FONT]), Trial("g6.2xlarge", fonts=[FONT], nvenc="")],
     }  # fmt: skip
     return Facts(**{**good, **changes})
 
@@ -53,7 +69,7 @@ def the(name: str, **changes: Any) -> Check:
 def test_a_cluster_that_has_everything_is_said_to_be_well() -> None:
     examination = examine_cluster(facts())
     assert [check for check in examination.checks if check.state is not State.OK] == []
-    assert len(examination.checks) == 11
+    assert len(examination.checks) == 12
 
 
 def other_crd(**changes: Any) -> dict[str, Any]:
@@ -71,8 +87,9 @@ def other_crd(**changes: Any) -> dict[str, Any]:
         ("CRD", {"crd": other_crd(name="v1")}, State.MISSING, "has v1, and this ecg-render wants v1alpha1"),
         ("Operator", {"operators": []}, State.MISSING, "there is none"),
         ("Operator", {"operators": [{**OPERATOR, "status": {}}]}, State.MISSING, "0 of 2 ready"),
-        ("Operator's rights", {"rights": {"create jobs.batch": False}}, State.MISSING, "create jobs.batch (to run"),
-        ("Operator's rights", {"rights": {"create jobs.batch": None}}, State.NOTE, "may not ask"),
+        ("Service's rights", {"rights": {"Service's rights": {CREATE: False}}}, State.MISSING,
+         "create jobs.batch (to run pods) in render"),
+        ("Operator's rights", {"rights": {"Operator's rights": {CREATE: None}}}, State.NOTE, "may not ask"),
         ("Your rights", {"may_create": False}, State.NOTE, "may not create"),
         ("Nodes", {"nodes": None}, State.NOTE, "may not list"),
         ("Nodes", {"nodes": [node("1900m")]}, State.NOTE, "0 of 1 have room for a segment (2 CPU, 3Gi)"),
@@ -80,13 +97,30 @@ def other_crd(**changes: Any) -> dict[str, Any]:
         ("GPUs", {"nodes": [node("3920m", gpus="1", kind="g6.xlarge")]}, State.NOTE, "g6.xlarge have few CPUs"),
         ("Callbacks", {"callbacks": {"render/s": "timed out"}}, State.NOTE, "timed out"),
         ("Pod on any node", {"trials": [Trial("any node", problem="it has failed")]}, State.MISSING, "it has failed"),
-        ("Storage from any node", {"trials": [Trial("any node", storage="no access")]}, State.MISSING, "no access"),
+        ("Storage from any node", {"trials": [Trial("any node", {"s3://a": "", "s3://b": "no access"})]}, State.MISSING,
+         "s3://b: no access"),
+        ("CJK font", {"trials": [Trial("any node", fonts=[{**FONT, "state": "note", "fix": "apt-get"}])]}, State.NOTE,
+         "CJK"),
         ("NVENC on g5", {"trials": [Trial("g5", nvenc="driver too old")]}, State.NOTE, "driver too old"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_to_do(name: str, changes: dict[str, Any], state: State, found: str) -> None:
     check = the(name, **changes)
     assert check.state is state and found in check.found and check.fix, check
+
+
+def test_what_to_do_names_values_that_the_chart_has() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    bad = facts(
+        rights={"Operator's rights": {CREATE: False}}, callbacks={"render/s": "timed out"}, may_create=False,
+        trials=[Trial("any node", {"s3://b": "no access"})], nodes=[node("1900m")],
+    )  # fmt: skip
+    words = " ".join(check.fix for check in examine_cluster(bad).checks)
+    named = [one.split(".") for one in re.findall(r"\b[a-z][A-Za-z]*(?:\.[a-z][A-Za-z]*)+\b", words) if "." in one]
+    paths = [path for path in named if path[0] in values]
+    assert ["networkPolicy", "service", "egress"] in paths and len(paths) >= 5
+    for path in paths:
+        assert functools.reduce(lambda found, part: found[part], path, values) is not None, path
 
 
 def test_quantities() -> None:
@@ -115,13 +149,14 @@ def test_pods_like_those_that_render_are_tried_and_removed(tmp_path: Path) -> No
     answers = {
         "version": {"serverVersion": {"gitVersion": "v1.34.0"}},
         "get deployments -A -l app.kubernetes.io/name=ecg-operator": {"items": [OPERATOR]},
-        "get deployments": {"items": []},
+        "get deployments -A -l app.kubernetes.io/name=ecg-service": {"items": [SERVICE]},
         "get nodes": {"items": [node("8", gpus="1")]},
         "get crd": CRD,
         "auth can-i": "yes",
+        "create -f": "true\n" * len(NEEDED),
         "create": "",
         "get pod": {"status": {"phase": "Succeeded"}},
-        "logs": '{"storage": "", "nvenc": "no NVENC here"}',
+        "logs": json.dumps({"storage": {"s3://videos/work": ""}, "fonts": [FONT], "nvenc": "no NVENC here"}),
         "delete": "",
     }
     (tmp_path / "answers.json").write_text(json.dumps(answers))
@@ -132,13 +167,17 @@ def test_pods_like_those_that_render_are_tried_and_removed(tmp_path: Path) -> No
     states = {check["name"]: check["state"] for check in ended.json["checks"]}
     assert states["NVENC on g6.2xlarge"] == "note" and states["Storage from g6.2xlarge"] == "ok"
     calls = [json.loads(line) for line in log.read_text().splitlines()]
-    pods = [json.loads(call["stdin"]) for call in calls if call["words"][0] == "create"]
+    pods = [json.loads(call["stdin"]) for call in calls if call["words"][:2] == ["create", "-n"]]
     removed = [call["words"][4] for call in calls if call["words"][0] == "delete"]
     assert [pod["metadata"]["name"] for pod in pods] == removed and len(removed) == 2
     spec = pods[1]["spec"]
     assert spec["nodeSelector"] == {"kubernetes.io/hostname": "n"}
     container = spec["containers"][0]
     assert container["image"] == "renderer:1" and container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["command"][3] == "gpu" and container["command"][4].startswith("s3://videos/work/ecg-doctor-")
+    written = [place.rpartition("/")[0] for place in container["command"][5:]]
+    assert written == ["s3://seoul-videos/rendered", "s3://results/rendered"]
+    assert spec["securityContext"]["runAsUser"] == 2000
     assert container["envFrom"] == [{"secretRef": {"name": "s3"}}] and {"name": "A", "value": "b"} in container["env"]
 
 
