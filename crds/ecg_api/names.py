@@ -54,6 +54,9 @@ PLUGIN_ORIGIN_VARIABLE = "ECG_PLUGIN_ORIGIN"
 """The origin of plugins of jobs that name none; empty: the renderer's own plugins."""
 PLUGIN_ORIGINS_VARIABLE = "ECG_PLUGIN_ORIGINS"
 """Origins of plugins that jobs may name, with commas between."""
+PRIVATE_ADDRESSES_VARIABLE = "ECG_PRIVATE_ADDRESSES"
+"""`refuse`: what a job names on the web must be at public addresses; `allow`: it may be anywhere but where clouds keep
+secrets."""
 
 SIGTERM_EXIT_CODE = 143
 """How a pod ends that was told to stop: counted as a try, never as a failure that would repeat."""

@@ -33,6 +33,7 @@ class Policy:
         storage: named places for results and how pods reach them.
         plugin_origin, plugin_origins: where jobs that name no origin get their plugins from, and what origins they may
             name, as the pods that plan read it.
+        private_addresses: `refuse` or `allow`: whether what jobs name by https:// may be at private addresses.
         service_account: ServiceAccount of the pods, for clouds that hand out storage access by it; empty for
             the namespace's default. Its token is never mounted.
         segment_resources: requests and limits of a segment's container unless the RenderJob says others. The
@@ -68,6 +69,7 @@ class Policy:
     storage: StorageProfiles = NO_PROFILES
     plugin_origin: str = ""
     plugin_origins: str = ""
+    private_addresses: str = "refuse"
     service_account: str = ""
     plan_resources: Resources = field(default_factory=lambda: _resources("500m", "512Mi", "2Gi"))
     segment_resources: Resources = field(default_factory=lambda: _resources("2", "3Gi", "6Gi"))

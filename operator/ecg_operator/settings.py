@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ecg_api.names import PRIVATE_ADDRESSES_VARIABLE
 from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
@@ -130,6 +131,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         storage=values[STORAGE_PROFILES],
         plugin_origin=values["ECG_PLUGIN_ORIGIN"],
         plugin_origins=values["ECG_PLUGIN_ORIGINS"],
+        private_addresses=values[PRIVATE_ADDRESSES_VARIABLE],
         service_account=values["WORKER_SERVICE_ACCOUNT"],
         plan_resources=_resources(values, "PLAN"),
         segment_resources=_resources(values, "SEGMENT"),
@@ -319,6 +321,13 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         _origins(100),
         "servers of plugins that RenderJobs may name, besides that one, with commas between; plugins are programs",
+    ),
+    Variable(
+        PRIVATE_ADDRESSES_VARIABLE,
+        "refuse",
+        _choice("refuse", "allow"),
+        "whether videos, scenarios and fonts that RenderJobs name by https:// may be at private addresses; s3://, at "
+        "whatever endpoint, and the servers of plugins above are not meant",
     ),
     Variable(
         "WORKER_SERVICE_ACCOUNT",

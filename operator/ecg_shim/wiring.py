@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI
 
-from ecg_api.names import PLUGIN_ORIGIN_VARIABLE
+from ecg_api.names import PLUGIN_ORIGIN_VARIABLE, PRIVATE_ADDRESSES_VARIABLE
 from ecg_common.web import checked_client
 from ecg_shim.admission import GIGABYTE, VideoAdmission, VideoResolver
 from ecg_shim.app import create_app
@@ -199,7 +199,7 @@ def _standalone_settings(settings: Settings, folder: Path, address: str) -> Stan
             "QUEUE_MAX_SIZE": str(settings.queue_max_size),
             "MEMORY_THRESHOLD_MB": str(settings.memory_threshold_mb),
             # Names are resolved anew by each renderer: it must refuse what was refused here.
-            "ECG_PRIVATE_ADDRESSES": "allow" if settings.private_allowed else "refuse",
+            PRIVATE_ADDRESSES_VARIABLE: "allow" if settings.private_allowed else "refuse",
             PLUGIN_ORIGIN_VARIABLE: settings.plugin_origin,
         },
     )

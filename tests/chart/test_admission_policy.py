@@ -83,6 +83,7 @@ REFUSED: dict[str, Json] = {
     "another image": renderer(image="busybox"),
     "another command": renderer(command=["sh"]),
     "a variable of ours": renderer(env=[{"name": "ECG_WORK_URI", "value": "s3://other"}]),
+    "a proxy": renderer(env=[{"name": "https_proxy", "value": "http://10.0.0.1:3128"}]),
     "a variable of the linker": renderer(env=[{"name": "LD_PRELOAD", "value": "/mnt/x.so"}]),
     "a variable from a Secret": renderer(env=[{"name": "TZ", "valueFrom": {"secretKeyRef": {"name": "db"}}}]),
     "a mount over our code": mounted("/opt/ecg-render"),
@@ -122,7 +123,7 @@ TAKEN: dict[str, Json] = {
     "the place itself": mounted("/mnt"),
     "a hidden folder": mounted("/mnt/.cache"),
     "variables and memory": renderer(
-        env=[{"name": "BROWSER_POOL_SIZE", "value": "4"}, {"name": "https_proxy", "value": "http://10.0.0.1:3128"}],
+        env=[{"name": "BROWSER_POOL_SIZE", "value": "4"}, {"name": "TZ", "value": "Asia/Seoul"}],
         resources={"limits": {"memory": "12Gi"}},
     ),
 }

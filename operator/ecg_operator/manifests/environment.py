@@ -13,6 +13,7 @@ from ecg_api.names import (
     MOST_SEGMENTS_VARIABLE,
     PLUGIN_ORIGIN_VARIABLE,
     PLUGIN_ORIGINS_VARIABLE,
+    PRIVATE_ADDRESSES_VARIABLE,
     SCENARIO_FILE_VARIABLE,
     SEGMENTS_VARIABLE,
     WORK_VARIABLE,
@@ -41,6 +42,8 @@ def environment(role: Role, job: RenderJob | None, segments: tuple[int, ...], po
     variables = dict(policy.worker_env)
     # The root file system is read-only; Chromium and fontconfig want a home that is not.
     variables |= {"HOME": SCRATCH, "TMPDIR": SCRATCH}
+    # S3 is reached as the settings say, wherever that is; this is about addresses that jobs give.
+    variables[PRIVATE_ADDRESSES_VARIABLE] = policy.private_addresses
     if policy.storage.root:
         variables[STORAGE_PROFILES] = policy.storage.model_dump_json(by_alias=True, exclude_defaults=True)
     if role is not Role.CLEAN and job is not None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 from urllib.parse import quote
 
+from ecg_api.names import PRIVATE_ADDRESSES_VARIABLE
 from ecg_api.status import ReplicaStatus
 from ecg_common.addresses import AddressPolicy
 from ecg_renderer.errors import OptionsError, RenderError, ResourceError, StorageError
@@ -145,10 +146,10 @@ class UrlPolicy:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> UrlPolicy:
         """Return the policy of the environment.
 
-        It is strict where ECG_PRIVATE_ADDRESSES is `refuse`: a service says so to its renderers. ECG_FETCH_GB replaces
-        the limit of downloads. Raises OptionsError for one that is no number.
+        It is strict where ECG_PRIVATE_ADDRESSES is `refuse`, as service and operator tell their renderers by default.
+        ECG_FETCH_GB replaces the limit of downloads. Raises OptionsError for one that is no number.
         """
-        policy = cls(allow_private=environment.get("ECG_PRIVATE_ADDRESSES", "").strip().lower() != "refuse")
+        policy = cls(allow_private=environment.get(PRIVATE_ADDRESSES_VARIABLE, "").strip().lower() != "refuse")
         gigabytes = environment.get("ECG_FETCH_GB", "").strip()
         if not gigabytes:
             return policy

@@ -298,6 +298,14 @@ def test_pods_are_told_of_storage_profiles_and_get_their_keys_from_secrets() -> 
         }, "and not the key of the CDN, which is the service's"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_pods_refuse_private_addresses_unless_the_operator_allows_them(kind: str) -> None:
+    told = [variables(built(kind, policy=policy)) for policy in (POLICY, replace(POLICY, private_addresses="allow"))]
+    assert [one["ECG_PRIVATE_ADDRESSES"] for one in told] == ["refuse", "allow"]
+    overruled = replace(POLICY, worker_env={"ECG_PRIVATE_ADDRESSES": "allow"})
+    assert variables(built(kind, policy=overruled))["ECG_PRIVATE_ADDRESSES"] == "refuse"
+
+
 def test_kueues_labels_are_passed_on_to_each_job() -> None:
     queue = {"kueue.x-k8s.io/queue-name": "captions", "kueue.x-k8s.io/priority-class": "high"}
     owner = Owner(KEY, UID, {**queue, "team": "video"})

@@ -227,3 +227,20 @@ def test_an_s3_that_refuses_the_output_fails_the_plan_at_once(pods: Pods, bucket
     assert end.code == RULES[FailureCode.STORAGE_ACCESS_ERROR].exit_code, end.log
     assert "access is denied" in end.log
     assert list(pods.scratch.iterdir()) == []
+
+
+def test_private_addresses_of_a_job_are_refused_and_s3_at_a_private_endpoint_is_not(
+    folder: Path, captions: Json, bucket: Bucket
+) -> None:
+    refuse = {"ECG_PRIVATE_ADDRESSES": "refuse", **bucket.server.environment()}
+    inner = Pods(folder, job_of(folder, captions, source={"uri": "https://10.0.0.5/inner.mp4"}), environment=refuse)
+    for name in ("10.0.0.5", "localhost"):
+        inner.job["spec"]["source"]["uri"] = f"https://{name}/inner.mp4"
+        ended = inner.run("plan")
+        assert isinstance(ended.report, FailureReport), ended.log
+        assert "is not a public address" in ended.report.failure.message, ended.report
+    bucket.put("video.mp4", (folder / "video.mp4").read_bytes())
+    assert "//127.0.0.1:" in bucket.server.url
+    planned(
+        Pods(folder, job_of(folder, captions, source={"uri": bucket.uri("video.mp4")}), environment=refuse).run("plan")
+    )
