@@ -39,6 +39,8 @@ class Policy:
         segment_resources: requests and limits of a segment's container unless the RenderJob says others. The
             memory limit includes /dev/shm.
         on_demand_node_selector: labels of nodes that are not taken away; empty: no rescue rounds.
+        do_not_disrupt: for how long from its start Karpenter leaves a pod where it is, such as 30m, or `true`; empty:
+            not at all.
         shm_size: size limit of the memory-backed /dev/shm of a segment's pod, a Kubernetes quantity.
         scratch_size: size limit of /tmp, a Kubernetes quantity.
         scratch_request: disk that a pod asks for, so that nodes are not filled until pods are evicted;
@@ -78,6 +80,7 @@ class Policy:
     on_demand_node_selector: Mapping[str, str] = field(
         default_factory=lambda: {"karpenter.sh/capacity-type": "on-demand"}
     )
+    do_not_disrupt: str = "30m"
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"
     scratch_request: str = "2Gi"

@@ -26,6 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_DURATION = re.compile(r"([1-9][0-9]*h)?([1-9][0-9]*m)?([1-9][0-9]*s)?|true")
 _QUALIFIED = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -138,6 +139,7 @@ def _policy(values: Mapping[str, Any]) -> Policy:
         merge_resources=_resources(values, "MERGE"),
         clean_resources=_resources(values, "CLEAN"),
         on_demand_node_selector=values["ON_DEMAND_NODE_SELECTOR"],
+        do_not_disrupt=values["DO_NOT_DISRUPT"],
         shm_size=values["SHM_SIZE"],
         scratch_size=values["SCRATCH_SIZE"],
         scratch_request=values["SCRATCH_REQUEST"],
@@ -388,6 +390,13 @@ VARIABLES: tuple[Variable, ...] = (
         "karpenter.sh/capacity-type=on-demand",
         _pairs,
         "labels of nodes that are not taken away, for segments that lost their nodes too often; empty: no such nodes",
+    ),
+    Variable(
+        "DO_NOT_DISRUPT",
+        "30m",
+        _matching(_DURATION, "a duration such as 30m or 1h30m, true, or empty"),
+        "for so long from its start Karpenter takes no pod from its node, neither to save money nor gracefully for a "
+        "spot notice; true: ever; empty: it may at once",
     ),
     Variable("PROGRESS_SECONDS", "3", _number(1, 3600), "progress alone is written at most so often"),
     Variable("HEALTH_PORT", "8080", _number(0, 65535), "port of /healthz, /readyz and /metrics; 0: a free one"),

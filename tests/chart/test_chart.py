@@ -34,6 +34,8 @@ def test_a_work_uri_is_all_that_it_needs() -> None:
         (["work.uri=s3://b", "limits.concurrentJobs=0"], "/limits/concurrentJobs"),
         (["work.uri=s3://b", "renderer.image.pullPolicy=Sometimes"], "/renderer/image/pullPolicy"),
         (["work.uri=s3://b", "resources.segment.memory=lots"], "/resources/segment/memory"),
+        (["work.uri=s3://b", "worker.doNotDisrupt=soon"], "/worker/doNotDisrupt"),
+        (["work.uri=s3://b", "worker.privateAddresses=maybe"], "/worker/privateAddresses"),
         (["work.uri=s3://b", "oprator.replicas=2"], "oprator"),
     ],
 )
@@ -51,6 +53,8 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
         "namespaces={a,b}",
         "operator.env.WORKERS=8",
         "worker.secret=s3",
+        "worker.doNotDisrupt=1h30m",
+        "worker.privateAddresses=allow",
     )
     only = container(objects(WORK, "limits.segmentsPerJob=7", *options))
 
@@ -61,6 +65,7 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
     assert settings.policy.most_segments == 7
     assert settings.policy.worker_env == {"ONE": "1", "TWO": "10.0.0.0/8,.svc", "THREE": "2000000"}
     assert settings.policy.worker_secret == "s3"
+    assert (settings.policy.do_not_disrupt, settings.policy.private_addresses) == ("1h30m", "allow")
     assert settings.policy.renderer_image.startswith("localhost/ecg-render-renderer:")
 
 

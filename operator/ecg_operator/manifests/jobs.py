@@ -25,8 +25,6 @@ from ecg_cluster.cache import Key
 from ecg_operator.manifests.pods import placed, pod_spec
 from ecg_operator.policy import Manifest, Policy
 
-# Nodes are not emptied to save money while a pod renders: its work would begin anew elsewhere.
-_STAY = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 _KUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
 # What may be wrong with a clean pod (storage away) is worth some patience: nobody waits for it.
 _CLEAN_TRIES = 5
@@ -95,7 +93,7 @@ def clean_job(owner: Owner, policy: Policy) -> Manifest:
         "activeDeadlineSeconds": _CLEAN_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": policy.clean_ttl_seconds,
         "podFailurePolicy": _failure_policy("FailJob"),
-    })  # fmt: skip
+    }, policy)  # fmt: skip
 
 
 def segment_job(owner: Owner, job: RenderJob, round_: Round, policy: Policy) -> Manifest:
@@ -112,7 +110,7 @@ def segment_job(owner: Owner, job: RenderJob, round_: Round, policy: Policy) -> 
         "maxFailedIndexes": round_.may_fail,
         "activeDeadlineSeconds": _backstop(job, policy),
         "podFailurePolicy": _failure_policy("FailIndex"),
-    }, round_.number)  # fmt: skip
+    }, policy, round_.number)  # fmt: skip
     return _owned(owner, _where_segments_go(manifest, job, round_, policy))
 
 
@@ -132,10 +130,16 @@ def _simple_job(owner: Owner, role: Role, job: RenderJob, policy: Policy, segmen
         "backoffLimit": job.spec.retry.per_segment,
         "activeDeadlineSeconds": _backstop(job, policy),
         "podFailurePolicy": _failure_policy("FailJob"),
-    })  # fmt: skip
+    }, policy)  # fmt: skip
 
 
-def _job(owner: Owner, role: Role, pod: Manifest, spec: Manifest, round_number: int = 0) -> Manifest:
+def _staying(policy: Policy) -> dict[str, str]:
+    """Return what keeps nodes from being emptied to save money while a pod renders: its work would begin anew."""
+    stay = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+    return {"karpenter.sh/do-not-disrupt": policy.do_not_disrupt, **stay} if policy.do_not_disrupt else stay
+
+
+def _job(owner: Owner, role: Role, pod: Manifest, spec: Manifest, policy: Policy, round_number: int = 0) -> Manifest:
     labels = {
         MANAGED_BY: OPERATOR,
         JOB_LABEL: owner.key.name,
@@ -158,7 +162,7 @@ def _job(owner: Owner, role: Role, pod: Manifest, spec: Manifest, round_number: 
             **spec,
             # Two pods for one segment would only be in each other's way.
             "podReplacementPolicy": "Failed",
-            "template": {"metadata": {"labels": labels, "annotations": dict(_STAY)}, "spec": pod},
+            "template": {"metadata": {"labels": labels, "annotations": _staying(policy)}, "spec": pod},
         },
     }
 

@@ -323,9 +323,11 @@ def test_the_same_job_is_built_the_same_each_time(kind: str) -> None:
 def test_pods_ask_for_disk_and_to_be_left_where_they_are() -> None:
     for kind in ("plan", "segments", "merge"):
         template = built(kind)["spec"]["template"]
-        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "30m"
         assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
         assert container_of(built(kind))["resources"]["requests"]["ephemeral-storage"] == "2Gi"
+        at_once = built(kind, policy=replace(POLICY, do_not_disrupt=""))["spec"]["template"]["metadata"]["annotations"]
+        assert [*at_once] == ["cluster-autoscaler.kubernetes.io/safe-to-evict"]
     overrides = {"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "false"}}}
     moved = built("segments", render_job(placement={"podTemplateOverrides": overrides}))
     assert moved["spec"]["template"]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "false"
