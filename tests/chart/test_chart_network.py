@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chart import SERVICE, WORK, Json, objects, of_kind
+from chart import SERVICE, WORK, Json, helm_template, objects, of_kind
 from ecg_renderer.preflight import trial_pod
 
 ON = ("networkPolicy.enabled=true", "namespaces={render,videos}", "service.callbackUrl=http://backend.editor:8000/done")
@@ -146,6 +146,27 @@ def test_only_named_clients_may_post_and_further_ways_out_can_be_opened() -> Non
     )  # fmt: skip
     assert [reaches(found, one, SHIM, 8090) for one in (PROMETHEUS, "203.0.113.9", BACKEND)] == [True, True, False]
     assert reaches(found, WORKER, NODE, 9000)
+
+
+@pytest.mark.parametrize(
+    ("closed", "reached"),
+    [
+        (["monitoring"], {SHIM}),
+        (["service.from"], {SHIM, OPERATOR}),  # whoever may read metrics reads the service's, too
+        (["monitoring", "service.from"], set()),
+    ],
+)
+def test_an_empty_list_lets_nobody_in(closed: list[str], reached: set[Pod]) -> None:
+    found = of_kind(objects(*SERVICE, *ON, *(f"networkPolicy.{name}:=[]" for name in closed)), "NetworkPolicy")
+    for source, lets in ((PROMETHEUS, reached), (BACKEND, reached), ("203.0.113.9", set())):
+        assert {one for one, port in ((SHIM, 8090), (OPERATOR, 8080)) if reaches(found, source, one, port)} == lets
+
+
+@pytest.mark.parametrize("part", ["privateRanges", "privateRangesV6"])
+@pytest.mark.parametrize("value", ["[]", "null"])
+def test_private_ranges_are_never_none(part: str, value: str) -> None:
+    done = helm_template(*SERVICE, *ON, f"networkPolicy.{part}:={value}")
+    assert done.returncode != 0 and part in done.stderr, done.stderr
 
 
 def test_without_being_asked_for_nothing_is_closed() -> None:

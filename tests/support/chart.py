@@ -24,11 +24,16 @@ Json = dict[str, Any]
 def helm_template(
     *settings: str, values: tuple[Path, ...] = (), chart: Path = CHART
 ) -> subprocess.CompletedProcess[str]:
-    """Render the chart with `settings` (NAME=VALUE, as --set takes them) over files of values."""
-    given = [word for setting in settings for word in ("--set", setting)]
+    """Render the chart with `settings` (NAME=VALUE, as --set takes them, or NAME:=JSON) over files of values."""
+    given = [word for setting in settings for word in _option(setting)]
     files = [word for file in values for word in ("--values", str(file))]
     command = [tool("helm"), "template", "ecg-render", chart, "--namespace", NAMESPACE, *files, *given]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def _option(setting: str) -> tuple[str, str]:
+    name, as_json, value = setting.partition(":=")
+    return ("--set-json", f"{name}={value}") if as_json else ("--set", setting)
 
 
 def objects(*settings: str, values: tuple[Path, ...] = (), chart: Path = CHART) -> list[Json]:

@@ -40,6 +40,17 @@
     - {protocol: TCP, port: 6443}
 {{- end -}}
 
+{{- /* The rules of `ingress`: dict "from" (peers) "port". A rule whose `from` is empty would let everybody in. */ -}}
+{{- define "ecg-render.network.ingress" -}}
+{{- if .from -}}
+- from: {{- toYaml .from | nindent 4 }}
+  ports:
+    - {protocol: TCP, port: {{ .port }}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
 {{- define "ecg-render.network.workers" -}}
 matchLabels: {app.kubernetes.io/managed-by: ecg-render}
 matchExpressions:
