@@ -120,7 +120,8 @@ class Retry(ManifestModel):
         default=2,
         ge=0,
         le=100,
-        description="So many disruptions move the unfinished segments to on-demand nodes.",
+        description="So many disruptions move the unfinished segments to on-demand nodes; back, if none takes them for "
+        "half of deadlines.pendingSeconds. 0: on-demand nodes from the start, and no others.",
     )
 
 

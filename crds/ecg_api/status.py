@@ -250,6 +250,9 @@ class Run(StoredModel):
     )
     round: int = Field(default=0, ge=0, description="The segment Job in use; a resume or a rescue starts another.")
     on_demand: bool = Field(default=False, description="Segments go to on-demand nodes only, after many disruptions.")
+    on_demand_in_vain: bool = Field(
+        default=False, description="No on-demand node took them: they go to any node again, and stay with that."
+    )
     completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
     frames: int = Field(default=0, ge=0, description="Frames of the finished segments.")
     takes: list[TakeNotes] = Field(

@@ -77,9 +77,7 @@ class Policy:
     segment_resources: Resources = field(default_factory=lambda: _resources("2", "3Gi", "6Gi"))
     merge_resources: Resources = field(default_factory=lambda: _resources("500m", "512Mi", "2Gi"))
     clean_resources: Resources = field(default_factory=lambda: _resources("100m", "128Mi", "512Mi"))
-    on_demand_node_selector: Mapping[str, str] = field(
-        default_factory=lambda: {"karpenter.sh/capacity-type": "on-demand"}
-    )
+    on_demand_node_selector: Mapping[str, str] = field(default_factory=dict)
     do_not_disrupt: str = "30m"
     shm_size: str = "1Gi"
     scratch_size: str = "20Gi"

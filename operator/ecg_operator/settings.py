@@ -387,7 +387,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("RUN_AS_USER", "10001", _number(1), "user and group of the pods' processes"),
     Variable(
         "ON_DEMAND_NODE_SELECTOR",
-        "karpenter.sh/capacity-type=on-demand",
+        "",
         _pairs,
         "labels of nodes that are not taken away, for segments that lost their nodes too often; empty: no such nodes",
     ),

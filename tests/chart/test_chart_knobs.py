@@ -103,6 +103,7 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ),
         ([*PROFILES, "storage.profiles[0].cdn.secret="], "the CDN of near has a keyPairId, but no secret"),
         ([WORK, "capacity.otherwise.floor=9"], "capacity: floor 9 is above ceiling 6"),
+        ([WORK, "prices.enabled=true"], "prices.hourly or prices.otherwise is needed"),
         ([WORK, "capacity.inBelow=11"], "inBelow (11) is above outAbove (10)"),
         ([WORK, "capacity.windows[0].from=9"], "from"),
     ],
@@ -271,6 +272,56 @@ def test_the_values_name_no_setting_that_the_schema_does_not_know() -> None:
     assert open_objects(schema, "") == []
 
 
+ADDED_TO = {"service.env"}
+"""Maps with a default that one only adds to, or changes by name."""
+
+
+def test_no_default_is_added_to_what_one_says_oneself() -> None:
+    # Helm merges maps: of a selector, a table or labels that have a default, its entries would stay beside one's own.
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def defaults(part: Json, value: Json, path: str) -> Iterator[str]:
+        part = schema["definitions"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        if part.get("type") != "object" or not value:
+            return
+        if "properties" not in part and not path.endswith((".requests", ".limits")):
+            yield path
+        for name, below in part.get("properties", {}).items():
+            yield from defaults(below, value.get(name), f"{path}.{name}".lstrip("."))
+
+    assert set(defaults(schema, yaml.safe_load((CHART / "values.yaml").read_text()), "")) == ADDED_TO
+
+
+@pytest.mark.parametrize(
+    ("file", "selector"),
+    [
+        ("values.yaml", {}),
+        ("values-cpu.yaml", {}),
+        ("values-prices-us-east-1.yaml", {}),
+        ("values-eks-karpenter.yaml", {"karpenter.sh/capacity-type": "on-demand"}),
+        ("values-eks-managed.yaml", {"eks.amazonaws.com/capacityType": "ON_DEMAND"}),
+    ],
+)
+def test_a_rescue_asks_for_the_labels_that_nodes_of_that_kind_have_and_no_others(
+    file: str, selector: dict[str, str]
+) -> None:
+    settings = {one["name"]: one.get("value", "") for one in
+                container(objects(*SERVICE, "commonLabels.cluster=prod", values=(CHART / file,)))["env"]}  # fmt: skip
+    assert dict(read_settings(settings).policy.on_demand_node_selector) == selector
+    assert file in {one.name for one in CHART.glob("values*.yaml")}
+
+
+def test_own_prices_and_labels_stand_alone() -> None:
+    found = objects(WORK, "prices.enabled=true", "prices.currency=KRW", 'prices.hourly:={"a.large": "900"}',
+                    "dashboards.enabled=true", "dashboards.labels.mine=yes")  # fmt: skip
+    told = json.loads(next(one["value"] for one in container(found)["env"] if one["name"] == "PRICES"))
+    assert told["hourly"] == {"a.large": "900"}
+    labels = [
+        one["metadata"]["labels"] for one in of_kind(found, "ConfigMap") if "dashboard" in one["metadata"]["name"]
+    ]
+    assert len(labels) == 3 and all(one["mine"] == "yes" and "grafana_dashboard" not in one for one in labels)
+
+
 WITH_SERVICE = ("service.enabled=true", "service.bucket=videos")
 MAY_BE_EMPTY = {
     *("resources", "resources.plan", "resources.segment", "resources.merge", "resources.clean"),
@@ -386,7 +437,7 @@ def test_without_warm_places_only_the_limit_follows_the_clock() -> None:
 
 
 def test_prices_are_told_to_the_operator_with_the_right_to_ask_for_nodes() -> None:
-    found = objects(WORK, "prices.enabled=true", "namespaces={a}")
+    found = objects(WORK, "namespaces={a}", values=(CHART / "values-prices-us-east-1.yaml",))
     told = {one["name"]: one.get("value") for one in container(found)["env"]}
     prices = read_settings({"RENDERER_IMAGE": "r", "WORK_URI": "s3://w", "PRICES": told["PRICES"]}).policy.prices
     assert prices is not None and str(prices.hourly["g6.2xlarge"]) == "0.978" and prices.otherwise is None

@@ -26,7 +26,7 @@ EVERYTHING = (
     "service.httpRoute.parentRefs[0].name=gw", "service.httpRoute.hostnames={render.example.com}",
     "networkPolicy.enabled=true", "networkPolicy.apiServer={172.20.0.1/32,10.0.0.0/16,2600:1f18::/64}",
     "metrics.tokenKey=ECG_API_TOKEN", "alerts.enabled=true", "dashboards.enabled=true",
-    "worker.serviceAccount.create=true", "capacity.enabled=true", "prices.enabled=true",
+    "worker.serviceAccount.create=true", "capacity.enabled=true", "prices.enabled=true", "prices.otherwise:=\"1.5\"",
     "priorityClasses.ecg-test.value=-5", "commonLabels.team=video",
 )  # fmt: skip
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"

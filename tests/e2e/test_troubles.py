@@ -15,7 +15,7 @@ from studio import Job, Json, Studio, wait_until
 
 LONG = 60  # seconds of video in one segment: about ten seconds of rendering
 ONE_SEGMENT = {"targetSeconds": 600}
-ON_DEMAND = "karpenter.sh/capacity-type=on-demand"  # the chart's onDemandNodeSelector
+ON_DEMAND = "karpenter.sh/capacity-type=on-demand"  # onDemandNodeSelector of tests/cluster/values.yaml
 
 
 # Without a GPU the pod that planned goes on with the only segment.

@@ -37,7 +37,11 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 KEY = Key("render", "clip")
 UID = "0f9d2f3c-0000-4000-8000-000000000001"
 OUTPUT = "s3://videos/out/clip.mp4"
-POLICY = Policy(renderer_image="registry.example/ecg-renderer:1", work_uri="s3://work/jobs")
+POLICY = Policy(
+    renderer_image="registry.example/ecg-renderer:1",
+    work_uri="s3://work/jobs",
+    on_demand_node_selector={"karpenter.sh/capacity-type": "on-demand"},
+)
 ADMITTED = Verdict(admitted=True, segments=4)
 FRAMES = 100
 """Frames of each segment."""

@@ -79,6 +79,11 @@ def out_of_time(job: JobView) -> bool:
     return job.failed and job.reason == _OUT_OF_TIME
 
 
+def is_rescue(draft: Draft, job: JobView) -> bool:
+    """Tell whether a Job was moved to nodes that stay; one that was to be there from the start was not."""
+    return job.on_demand and draft.spec.retry.on_demand_after > 0
+
+
 def is_gone(draft: Draft, job: JobView | None) -> bool:
     """Tell whether a Job's name is free; if a Job is on its way out or somebody else's, look again soon."""
     if job is not None and (job.deleting or not job.owned):

@@ -29,7 +29,15 @@ from ecg_api.failures import FIRST_EXIT_CODE, FIRST_RETRYABLE_EXIT_CODE, RULES, 
 from ecg_api.names import SIGTERM_EXIT_CODE, Role
 from ecg_api.renditions import content_of
 from ecg_api.status import RenditionStatus
-from ecg_operator.decide.children import failed, out_of_time, reported_failure, running, segment_of, succeeded
+from ecg_operator.decide.children import (
+    failed,
+    is_rescue,
+    out_of_time,
+    reported_failure,
+    running,
+    segment_of,
+    succeeded,
+)
 from ecg_operator.decide.draft import SOON, Draft, times
 from ecg_operator.decide.ending import STAGE_CONDITIONS, fail, failure, stage_of
 from ecg_operator.decide.harvest import next_round, settle_all
@@ -220,6 +228,9 @@ def _deadlines(draft: Draft) -> Ending | None:
         message = f"Not finished {deadlines.active_seconds} s after admission (spec.deadlines.activeSeconds)."
         hint = "Allow more time, more segments, or a faster encoder."
         return failure(FailureCode.RENDERING_TIMEOUT, message, hint), Reason.ACTIVE_DEADLINE_EXCEEDED
+    job = draft.current()
+    if job is not None and is_rescue(draft, job):
+        return None  # it goes back to other nodes first
     if not draft.reached(draft.run.waiting_since, deadlines.pending_seconds):
         return None
     scheduled = next(c for c in draft.status.conditions if c.type == ConditionType.SCHEDULED)

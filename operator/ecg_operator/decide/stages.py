@@ -17,7 +17,7 @@ from ecg_api.failures import FailureCode
 from ecg_api.names import Role
 from ecg_api.renderjob import RenderJob
 from ecg_api.status import WorkFilesState
-from ecg_operator.decide.children import has_gone_on, is_gone, out_of_time, pod_is_lost, report_is_lost
+from ecg_operator.decide.children import has_gone_on, is_gone, is_rescue, out_of_time, pod_is_lost, report_is_lost
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.decide.harvest import next_round
@@ -38,7 +38,7 @@ def plan(draft: Draft) -> bool:
     job = draft.child(Role.PLAN)
     if goes_on(draft.spec) and (job is None or job.segments):
         _consider_rescue(draft)
-    if job is not None and job.owned and job.segments and draft.run.on_demand and not job.on_demand:
+    if job is not None and job.owned and job.segments and draft.run.on_demand is not job.on_demand:
         draft.act(*([] if job.deleting else [DeleteJob(job.name)]))
         draft.look_again(SOON)
     else:
@@ -123,10 +123,13 @@ def _say_rendering(draft: Draft) -> None:
 
 
 def _consider_rescue(draft: Draft) -> None:
-    """After many disruptions, leave nodes that may be taken away."""
+    """After many disruptions, leave nodes that may be taken away; go back to them if no other takes the pods."""
+    if draft.run.on_demand:
+        _consider_return(draft)
+        return
     disrupted = draft.disruptions
     due = disrupted >= draft.spec.retry.on_demand_after
-    if draft.run.on_demand or not due or not draft.policy.on_demand_node_selector:
+    if draft.run.on_demand_in_vain or not due or not draft.policy.on_demand_node_selector:
         return
     draft.note(on_demand=True)
     if disrupted:
@@ -134,6 +137,16 @@ def _consider_rescue(draft: Draft) -> None:
         what = f"{len(draft.missing)} segments move" if draft.stage is Role.SEGMENTS else "the job moves"
         message = f"After {disrupted} disruptions, {what} to on-demand nodes."
         draft.tell("Warning", "MovedToOnDemand", message)
+
+
+def _consider_return(draft: Draft) -> None:
+    job, patience = draft.current(), draft.spec.deadlines.pending_seconds / 2
+    if job is None or not is_rescue(draft, job) or not draft.reached(draft.run.waiting_since, patience):
+        return
+    draft.note(on_demand=False, on_demand_in_vain=True)
+    next_round(draft)
+    message = f"No on-demand node took a pod for {patience:.0f} s: what is missing goes to any node again."
+    draft.tell("Warning", "LeftOnDemand", message)
 
 
 def _consider_another_round(draft: Draft, job: JobView) -> None:

@@ -15,6 +15,8 @@ from observations import (
     POLICY,
     decided,
     ended_pod,
+    going_on,
+    job_view,
     later,
     plan_report,
     planning,
@@ -85,6 +87,35 @@ def test_after_some_disruptions_the_unfinished_segments_move_to_on_demand_nodes(
     assert create.manifest["metadata"]["annotations"] == {SEGMENTS_ANNOTATION: "0-1,3", ON_DEMAND_ANNOTATION: "true"}
     selector = create.manifest["spec"]["template"]["spec"]["nodeSelector"]
     assert selector == {"karpenter.sh/capacity-type": "on-demand"}
+
+
+@pytest.mark.parametrize("role", [Role.SEGMENTS, Role.PLAN])
+def test_a_rescue_that_no_node_takes_goes_back_to_any_node_and_stays_there(role: Role) -> None:
+    spec = {"retry": {"onDemandAfter": 1}, "deadlines": {"activeSeconds": 9999}}
+    alone = role is Role.PLAN
+    start = going_on(spec=spec) if alone else rendering(spec=spec)
+    lost = ended_pod(Role.PLAN, "", exit_code=143, disrupted=True, node="spot-0") if alone else taken(0)
+    gone = replace(start, pods=(lost,), progress={}) if alone else losing(lost, start=start)
+    number, index = (0, None) if alone else (1, 0)
+    rescue = job_view(role, number, segments=(0,) if alone else (0, 1, 2, 3), parallelism=4, on_demand=True)
+    others = () if alone else start.jobs[:1]
+    stuck = pod(role, index, round=number, tag="stuck", phase="Pending", started_at=None, unschedulable="0/5 nodes")
+    waiting = later(gone, 1, jobs=(*others, rescue), pods=(stuck,))
+    assert decided(waiting).actions == ()
+
+    patient = decided(later(waiting, 449))
+    assert patient.actions == () and patient.due is not None and patient.due <= 1
+    # However late the look is: nothing has been tried elsewhere.
+    for seconds in (450, 2000):
+        decision = decided(later(waiting, seconds))
+        assert (reasons(decision.events), decision.actions) == (["LeftOnDemand"], (DeleteJob(rescue.name),))
+
+    back = later(later(waiting, 450), 1, jobs=others, pods=())
+    (create,) = decided(back).actions
+    assert isinstance(create, CreateJob)
+    assert ON_DEMAND_ANNOTATION not in create.manifest["metadata"]["annotations"]
+    assert "nodeSelector" not in create.manifest["spec"]["template"]["spec"]
+    assert reasons(decided(back).events) == []
 
 
 def test_a_job_may_ask_for_on_demand_nodes_from_the_start() -> None:
