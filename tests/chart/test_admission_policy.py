@@ -93,6 +93,7 @@ REFUSED: dict[str, Json] = {
     "a Secret": {"spec": {"volumes": [{"name": "db", "secret": {"secretName": "db"}}]}},
     "a folder of the node": {"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}},
     "a label of ours": {"metadata": {"labels": {"render.ecg.dev/uid": "x"}}},
+    "a label of the chart": {"metadata": {"labels": {"app.kubernetes.io/name": "ecg-operator"}}},
     "AppArmor": {"metadata": {"annotations": {"container.apparmor.security.beta.kubernetes.io/renderer": "x"}}},
     "a name": {"metadata": {"name": "x"}},
     "text": {"spec": "all"},

@@ -136,6 +136,26 @@ def test_the_backend_of_the_callbacks_is_reached_wherever_it_is(url: str, target
     assert reaches(of_kind(objects(*base, f"service.callbackUrl={url}"), "NetworkPolicy"), SHIM, target, port)
 
 
+@pytest.mark.parametrize("disguise", [OPERATOR, SHIM])
+def test_a_pod_that_renders_gets_nowhere_by_the_labels_of_another_part(policies: list[Json], disguise: Pod) -> None:
+    plain = labelled("render", dict(WORKER.labels))
+    disguised = labelled("render", {**dict(WORKER.labels), **dict(disguise.labels)})
+    assert reaches(policies, disguise, API_SERVER, 443)
+    for target, port in ((API_SERVER, 443), (NODE, 6443), (BACKEND, 8000), (WORKER, 8091), (S3, 443)):
+        assert reaches(policies, disguised, target, port) is reaches(policies, plain, target, port)
+
+
+def test_no_budget_counts_a_pod_that_renders() -> None:
+    # Of pods of a Job nobody can say how many there should be: a budget with one of them would let none be evicted.
+    budgets = of_kind(objects(*SERVICE), "PodDisruptionBudget")
+    parts = {"ecg-render-operator": OPERATOR, "ecg-render-service": SHIM}
+    assert {one["metadata"]["name"] for one in budgets} == parts.keys()
+    for one in budgets:
+        own = dict(parts[one["metadata"]["name"]].labels)
+        assert _selects(one["spec"]["selector"], own)
+        assert not _selects(one["spec"]["selector"], {**dict(WORKER.labels), **own})
+
+
 def test_only_named_clients_may_post_and_further_ways_out_can_be_opened() -> None:
     found = of_kind(
         objects(
@@ -216,5 +236,6 @@ def _is(peer: Json, other: Pod | str, own: Pod | str) -> bool:
 
 
 def _selects(selector: Json, labels: dict[str, str]) -> bool:
-    exists = [one["key"] in labels for one in selector.get("matchExpressions", []) if one["operator"] == "Exists"]
-    return selector.get("matchLabels", {}).items() <= labels.items() and all(exists)
+    wanted = {"Exists": True, "DoesNotExist": False}
+    holds = [(one["key"] in labels) is wanted[one["operator"]] for one in selector.get("matchExpressions", [])]
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(holds)

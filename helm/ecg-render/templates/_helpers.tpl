@@ -18,6 +18,13 @@ app.kubernetes.io/name: ecg-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{- /* The pods of a part by its selector, for policies and budgets: not one that renders, whatever its labels. */ -}}
+{{- define "ecg-render.pods" -}}
+matchLabels: {{- . | nindent 2 }}
+matchExpressions:
+  - {key: render.ecg.dev/role, operator: DoesNotExist}
+{{- end -}}
+
 {{- define "ecg-render.labels" -}}
 {{ include "ecg-render.selector" . }}
 {{ include "ecg-render.commonLabels" . }}

@@ -85,8 +85,7 @@ spec:
   maxUnavailable: {{ .budget.maxUnavailable }}
   # Pods that never became ready protect nothing.
   unhealthyPodEvictionPolicy: AlwaysAllow
-  selector:
-    matchLabels: {{- .selector | nindent 6 }}
+  selector: {{- include "ecg-render.pods" .selector | nindent 4 }}
 {{- end }}
 {{- end -}}
 

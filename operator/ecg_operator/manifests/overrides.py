@@ -24,8 +24,9 @@ _POD: dict[str, type] = {
 _CONTAINER = frozenset({"env", "name", "resources", "volumeMounts"})
 # Neither secrets nor CSI drivers, which hand out secrets: a RenderJob's author may not be somebody who reads them.
 _VOLUME = frozenset({"configMap", "emptyDir", "ephemeral", "name", "persistentVolumeClaim"})
+# Those of applications, too: budgets and NetworkPolicies of the chart, and of others, tell by them whose a pod is.
 _OUR_LABELS = (
-    "render.ecg.dev/", "app.kubernetes.io/managed-by", "batch.kubernetes.io/", "kueue.x-k8s.io/",
+    "render.ecg.dev/", "app.kubernetes.io/", "batch.kubernetes.io/", "kueue.x-k8s.io/",
     "container.apparmor.security.beta.kubernetes.io/",
 )  # fmt: skip
 # Python, the linker, Chromium, FFmpeg and the AWS library run what many other variables name, or ask whom they name.

@@ -51,6 +51,7 @@ def renderer(**fields: Any) -> dict[str, Any]:
         ({"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}, "volumes[host].hostPath"),
         ({"spec": {"volumes": [{"name": "t", "projected": {}}]}}, "volumes[t].projected"),
         ({"metadata": {"labels": {"render.ecg.dev/uid": "x"}}}, "labels.render.ecg.dev/uid: is the operator's"),
+        ({"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}, "app.kubernetes.io/name: is the operator's"),
         ({"metadata": {"name": "x"}}, "metadata.name"),
         ({"kind": "Pod"}, "kind: may not be overridden"),
         ({"spec": "all"}, "must be mappings"),
