@@ -155,3 +155,9 @@ def test_there_is_no_policy_unless_it_is_asked_for() -> None:
     assert "ValidatingAdmissionPolicy" not in rendered()
     assert [one["kind"] for one in policy()] == ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
     assert "matchResources" not in policy()[1]["spec"]
+
+
+def test_policies_of_two_releases_of_one_name_do_not_meet() -> None:
+    names = [one["metadata"]["name"] for one in policy("nameOverride=green")]
+    assert names == ["default-ecg-render-green-renderjobs"] * 2
+    assert policy("nameOverride=green")[1]["spec"]["policyName"] == names[0]

@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 from chart import CHART, ROOT, SERVICE, WORK, Json, container, helm_template, objects, of_kind, pod
+from ecg_api.renderjob import NAME_LENGTH, parse_render_job
+from ecg_cluster.cache import Key
 from ecg_common.profiles import key_references
+from ecg_operator.manifests import Owner, Round, segment_job
 from ecg_operator.settings import read_settings
 from ecg_shim.settings import Settings
 
@@ -77,6 +80,24 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ([*SERVICE, "metrics.monitor=PodMonitor", "metrics.tokenKey=T"], "metrics.tokenKey names an entry of"),
         ([WORK, "worker.serviceAccount.annotations.a=b"], "set worker.serviceAccount.create"),
         ([WORK, "metrics.monitor=Yes"], "/metrics/monitor"),
+        (["work.uri=file:///work"], "/work/uri"),
+        *(
+            ([WORK, f"{labels}.app\\.kubernetes\\.io/name=x"], "'app.kubernetes.io/name'")
+            for labels in ("commonLabels", "operator.podLabels", "service.podLabels", "metrics.labels")
+        ),
+        ([WORK, "operator.podLabels.render\\.ecg\\.dev/role=x"], "'render.ecg.dev/role'"),
+        (
+            [WORK, "operator.extraEnv[0].name=WORK_URI", "operator.extraEnv[0].value=s3://other"],
+            "operator.extraEnv.WORK_URI: set work.uri instead",
+        ),
+        (
+            [WORK, "operator.extraEnv[0].name=WORKERS", "operator.env.WORKERS=8"],
+            "operator.extraEnv: WORKERS is in operator.env already",
+        ),
+        (
+            [*SERVICE, "service.extraEnv[0].name=ECG_KEEP_DAYS", "service.extraEnv[1].name=ECG_KEEP_DAYS"],
+            "service.extraEnv: ECG_KEEP_DAYS is in service.extraEnv already",
+        ),
         ([WORK, "operator.image.digest=sha256:1"], "/operator/image/digest"),
         ([WORK, "operator.env.WORK_URI=s3://other"], "operator.env.WORK_URI: set work.uri instead"),
         ([WORK, "operator.env.MERGE_MEMORY_LIMIT=1Gi"], "MERGE_MEMORY_LIMIT: set resources.merge.memoryLimit"),
@@ -139,6 +160,48 @@ def test_names_can_be_chosen_and_everything_that_uses_them_agrees(settings: list
     variables = {entry["name"]: entry.get("value") for entry in container(found)["env"]}
     rights = [rule for one in of_kind(found, "Role") for rule in one["rules"] if "leases" in rule["resources"]]
     assert [variables["LEASE_NAME"]] in [rule.get("resourceNames") for rule in rights]
+
+
+@pytest.mark.parametrize("setting", ["fullnameOverride", "nameOverride"])
+def test_a_long_name_is_cut_and_told_from_another_that_begins_alike(setting: str) -> None:
+    def names(end: str) -> list[tuple[str, str]]:
+        found = objects(*SERVICE, "networkPolicy.enabled=true", "capacity.enabled=true", f"{setting}={'a' * 60}{end}")
+        own = [one for one in found if one["kind"] != "CustomResourceDefinition" and one["metadata"].get("namespace")]
+        return sorted({(one["kind"], one["metadata"]["name"]) for one in own})
+
+    found = names("b")
+    assert len(found) > 15
+    assert max(len(name) for kind, name in found if not kind.startswith("Role")) <= 63, "theirs may have 253"
+    assert len(next(name for kind, name in found if kind == "Pod")) <= NAME_LENGTH, "helm test's RenderJob"
+    assert not set(found) & set(names("c"))
+
+
+def test_whole_numbers_are_written_out(tmp_path: Path) -> None:
+    # Helm reads those of a file as floats, and prints 1000000 as 1e+06.
+    def large(part: Json, value: object) -> object:
+        part = schema["definitions"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        if isinstance(value, dict):
+            return {name: large(part.get("properties", {}).get(name, {}), below) for name, below in value.items()}
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return (
+            (min(part.get("maximum", 3_000_000), 3_000_000) if part.get("type") == "integer" else value)
+            if whole
+            else value
+        )
+
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = large(schema, yaml.safe_load((CHART / "values.yaml").read_text()))
+    assert isinstance(values, dict)
+    values["capacity"] |= {"windows": [], "otherwise": {"floor": 1, "ceiling": 2_000_000}, "inBelow": 1}
+    values["capacity"]["warm"]["priority"] = -3_000_000
+    values["resources"]["segment"] = {"cpu": 2_000_000, "memory": 3_000_000_000, "memoryLimit": 4_000_000_000}
+    values["priorityClasses"] = {"big": {"value": 3_000_000}}
+    (tmp_path / "values.yaml").write_text(json.dumps(values))
+    given = (*SERVICE, "capacity.enabled=true", "service.autoscaling.enabled=true", "networkPolicy.enabled=true")
+    done = helm_template(*given, values=(tmp_path / "values.yaml",))
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r".*\de\+\d.*", done.stdout) == []
+    assert done.stdout.count("3000000") > 5
 
 
 def test_a_digest_goes_before_a_tag() -> None:
@@ -358,6 +421,29 @@ def test_a_part_that_is_left_empty_is_refused_by_its_name() -> None:
     assert "'storage'" in done.stderr and "'image'" in done.stderr, done.stderr
 
 
+def test_lists_and_maps_may_be_left_empty_or_are_refused_by_name() -> None:
+    def open_ones(value: Json, above: str = "") -> Iterator[str]:
+        for name, below in value.items():
+            if isinstance(below, list) or below == {} or f"{above}{name}" in ADDED_TO:
+                yield f"{above}{name}"
+            elif isinstance(below, dict):
+                yield from open_ones(below, f"{above}{name}.")
+
+    needed = {"monitoring", "privateRanges", "privateRangesV6", "service.from"}
+    found = set(open_ones(yaml.safe_load((CHART / "values.yaml").read_text())))
+    assert len(found) > 40 and found >= {f"networkPolicy.{name}" for name in needed} | {
+        "operator.env",
+        "alerts.disabled",
+    }
+    everything = (*SERVICE, "networkPolicy.enabled=true", "alerts.enabled=true", "capacity.enabled=true",
+                  "dashboards.enabled=true", "metrics.monitor=PodMonitor", "priorityClasses.a.value=1")  # fmt: skip
+    empty = {f"{name}=null" for name in found - {f"networkPolicy.{name}" for name in needed}}
+    assert objects(*everything, *sorted(empty))
+    for name in needed:
+        done = helm_template(*everything, f"networkPolicy.{name}=null")
+        assert done.returncode != 0 and f"missing property '{name.rpartition('.')[2]}'" in done.stderr, done.stderr
+
+
 def test_parts_that_nothing_is_made_of_may_be_empty() -> None:
     for names in (MAY_BE_EMPTY - {"resources"}, {"resources", *NEEDED_WITH}):
         assert objects(WORK, *(f"{name}=null" for name in sorted(names)))
@@ -421,7 +507,17 @@ def test_warm_places_ask_for_what_a_segment_asks_for_and_make_room_at_once() -> 
     assert spec["terminationGracePeriodSeconds"] == 0
     assert {one["key"] for one in spec["tolerations"]} == {"nvidia.com/gpu", "nvidia.com/gpu.shared"}
     resources = container(found, "-warm")["resources"]
-    assert resources["requests"] == {"cpu": "2", "memory": "3Gi"}
+    told = read_settings({one["name"]: one.get("value", "") for one in container(found)["env"]})
+    job = parse_render_job({
+        "apiVersion": "render.ecg.dev/v1alpha1", "kind": "RenderJob", "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"source": {"uri": "s3://b/in"}, "scenario": {"uri": "s3://b/s"}, "output": {"uri": "s3://b/out"}},
+    })  # fmt: skip
+    segment = segment_job(Owner(Key("b", "a"), "u"), job, Round(0, (0,), 1), told.policy)
+    asked = segment["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert resources["requests"] == asked == {"cpu": "2", "memory": "3Gi", "ephemeral-storage": "2Gi"}
+    for size in ("", "7Gi"):
+        other = objects(WORK, "capacity.enabled=true", f"operator.env.SCRATCH_REQUEST={size}")
+        assert container(other, "-warm")["resources"]["requests"].get("ephemeral-storage", "") == size
     assert resources["limits"] == {"memory": "3Gi", "nvidia.com/gpu.shared": "1"}
     (priority,) = of_kind(found, "PriorityClass", spec["priorityClassName"])
     assert priority["value"] == -10 and priority["preemptionPolicy"] == "Never"

@@ -189,6 +189,15 @@ def test_private_ranges_are_never_none(part: str, value: str) -> None:
     assert done.returncode != 0 and part in done.stderr, done.stderr
 
 
+def test_the_test_of_helm_reaches_a_service_that_is_open_to_named_clients_only() -> None:
+    found = objects(*SERVICE, *ON, "networkPolicy.monitoring:=[]", "networkPolicy.service.from:=[]")
+    (test,) = of_kind(found, "Pod")
+    tester = labelled(test["metadata"]["namespace"], test["metadata"]["labels"])
+    policies = of_kind(found, "NetworkPolicy")
+    assert reaches(policies, tester, SHIM, 8090) and not reaches(policies, tester, OPERATOR, 8080)
+    assert not reaches(policies, labelled("elsewhere", test["metadata"]["labels"]), SHIM, 8090)
+
+
 def test_without_being_asked_for_nothing_is_closed() -> None:
     assert of_kind(objects(WORK), "NetworkPolicy") == []
 

@@ -1,16 +1,18 @@
-{{- /* What all names begin with: the release's name, so that two releases do not meet. */ -}}
+{{- /* What all names begin with: the release's name, so that two releases do not meet. A RenderJob's name, as <base>-test
+       is one, has 48 characters at most; a longer base is cut, and told from others that begin alike by a sum of all of it. */ -}}
 {{- define "ecg-render.base" -}}
-{{- if .Values.fullnameOverride -}}{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if .Values.nameOverride -}}{{- printf "%s-%s" .Release.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}{{- .Release.Name -}}{{- end -}}
+{{- $own := .Values.nameOverride | empty | ternary .Release.Name (printf "%s-%s" .Release.Name .Values.nameOverride) -}}
+{{- $name := .Values.fullnameOverride | default $own -}}
+{{- if gt (len $name) 43 -}}{{- printf "%s-%s" (trunc 36 $name | trimSuffix "-") (sha256sum $name | trunc 6) -}}
+{{- else -}}{{- $name -}}{{- end -}}
 {{- end -}}
 
 {{- define "ecg-render.name" -}}
-{{- printf "%s-operator" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
+{{- include "ecg-render.base" . -}}-operator
 {{- end -}}
 
 {{- define "ecg-render.warm.name" -}}
-{{- printf "%s-warm" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
+{{- include "ecg-render.base" . -}}-warm
 {{- end -}}
 
 {{- define "ecg-render.selector" -}}
@@ -31,7 +33,7 @@ matchExpressions:
 {{- end -}}
 
 {{- define "ecg-render.service.name" -}}
-{{- printf "%s-service" (include "ecg-render.base" .) | trunc 63 | trimSuffix "-" -}}
+{{- include "ecg-render.base" . -}}-service
 {{- end -}}
 
 {{- define "ecg-render.service.selector" -}}
@@ -49,6 +51,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/name: ecg-render
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "ecg-render.commonLabels" . }}
+{{- end -}}
+
+{{- /* The pod of `helm test`. */ -}}
+{{- define "ecg-render.test.selector" -}}
+app.kubernetes.io/name: ecg-render
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
 {{- end -}}
 
 {{- define "ecg-render.commonLabels" -}}

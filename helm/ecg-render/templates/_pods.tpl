@@ -82,7 +82,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata: {{- include "ecg-render.metadata" (dict "root" .root "name" .name "labels" .labels) | nindent 2 }}
 spec:
-  maxUnavailable: {{ .budget.maxUnavailable }}
+  maxUnavailable: {{ include "ecg-render.text" .budget.maxUnavailable }}
   # Pods that never became ready protect nothing.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector: {{- include "ecg-render.pods" .selector | nindent 4 }}
