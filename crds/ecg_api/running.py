@@ -135,7 +135,10 @@ class Deadlines(ManifestModel):
         description="From admission to the result, in seconds; then the job fails. A suspended job is admitted anew.",
     )
     pending_seconds: int = Field(
-        default=900, ge=1, le=604_800, description="How long a pod may wait for a node or image, in seconds."
+        default=900,
+        ge=1,
+        le=604_800,
+        description="How long the pods may wait for a node or image, in seconds, but for what other renders hold.",
     )
 
 

@@ -138,6 +138,8 @@ class Observation:
         nodes: on which its pods are, by name, as far as they are known; empty where nothing has a price.
         refusal: what the API server said when it last refused to create a child Job (rights, quota, a wrong override);
             empty if it did not. Creating is tried again with growing pauses.
+        others_run, others_have_gpus: whether pods of other RenderJobs run, and whether one of them holds a GPU; only
+            looked for while a pod has no node.
     """
 
     key: Key
@@ -161,6 +163,8 @@ class Observation:
     obstacles: Mapping[str, str] = field(default_factory=dict)
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     refusal: str = ""
+    others_run: bool = False
+    others_have_gpus: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,21 @@ def test_the_values_of_the_guide_to_eks_are_accepted_with_the_file_that_it_names
     }
 
 
+def test_no_more_segments_become_pods_than_the_managed_groups_of_the_guide_have_places_for() -> None:
+    groups = [
+        group
+        for text in re.findall(r"^cat > \w+\.yaml <<END\n(.*?)^END$", GUIDE, re.M | re.S)
+        for group in yaml.safe_load(string.Template(text).safe_substitute()).get("managedNodeGroups", ())
+    ]
+    file = CHART / "values-eks-managed.yaml"
+    (sharing,) = of_kind(
+        objects("work.uri=s3://b/w", "service.bucket=videos", values=(file,)), "ConfigMap", "ecg-render-device-plugin"
+    )
+    (shared,) = yaml.safe_load(sharing["data"]["shared"])["sharing"]["timeSlicing"]["resources"]
+    nodes = sum(group["maxSize"] for group in groups if any("gpu" in taint["key"] for taint in group.get("taints", ())))
+    assert yaml.safe_load(file.read_text())["limits"]["activeSegments"] == nodes * shared["replicas"] > 0
+
+
 def test_every_command_of_the_guide_is_one_for_a_shell_and_every_policy_is_json() -> None:
     for block in re.findall(r"^```\n(.*?)^```$", GUIDE, re.M | re.S):
         done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ecg_api.conditions import ConditionType, Reason
-from ecg_operator.decide.children import ended, idle, running
+from ecg_operator.decide.children import ended, idle, is_rescue, running
 from ecg_operator.decide.draft import Draft
 from ecg_operator.model import JobView, PodView
 
@@ -34,11 +34,30 @@ def watch_pods(draft: Draft) -> bool:
     wait = _held_back(draft, job) if held_back and job is not None else _wait(draft, job, pods)
     if wait is not None and not _is_said(draft, wait):
         draft.condition(ConditionType.SCHEDULED, "False", *wait)
-    if wait is None or held_back:
+    if wait is None or held_back or _others_hold_it(draft, job, pods):
         draft.note(waiting_since=None)
     elif draft.run.waiting_since is None:
         draft.note(waiting_since=draft.now)
     return False
+
+
+_OF_ALL_PODS = ("cpu", "memory", "ephemeral-storage")
+
+
+def _others_hold_it(draft: Draft, job: JobView | None, pods: list[PodView]) -> bool:
+    """Tell whether the pods only lack what other renders hold: they get it in turn, and the pending deadline waits.
+
+    Not of a rescue, which has other nodes to go to. A selector that no node has is told apart by the scheduler's words:
+    it does not ask of what there is too little on nodes that do not fit anyhow.
+    """
+    observation = draft.observation
+    held = [*(_OF_ALL_PODS if observation.others_run else ())]
+    held += [draft.policy.gpu_resource] if observation.others_have_gpus else []
+    lacking = any(f"Insufficient {resource}" in pod.unschedulable for resource in held for pod in pods)
+    if not lacking or (job is not None and is_rescue(draft, job)):
+        return False
+    draft.look_again(_OBSTACLE_SECONDS)  # nothing tells when the others are over
+    return True
 
 
 def _stop_the_clock(draft: Draft, held_back: bool) -> None:

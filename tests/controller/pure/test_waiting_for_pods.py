@@ -146,6 +146,40 @@ def test_waiting_too_long_fails_the_job_and_says_for_what(fields: dict[str, Any]
     assert status.run.waiting_since is None
 
 
+@pytest.mark.parametrize(
+    ("lacks", "held", "stands"),
+    [
+        (NO_GPU, {"others_run": True, "others_have_gpus": True}, True),
+        (NO_GPU, {"others_run": True}, False),
+        (NO_GPU, {}, False),
+        ("0/3 nodes are available: 3 Insufficient cpu.", {"others_run": True}, True),
+        ("0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.",
+         {"others_run": True, "others_have_gpus": True}, False),
+    ],
+)  # fmt: skip
+def test_the_pending_deadline_waits_while_other_renders_hold_what_the_pods_lack(
+    lacks: str, held: dict[str, bool], stands: bool
+) -> None:
+    stuck = replace(waiting(unschedulable=lacks), **held)
+    status = decided(later(stuck, 900)).status
+    assert (status.failure is None) is stands
+    if stands:
+        assert (decided(stuck).due or 900) <= 30, "nothing tells when the others are over"
+        alone = replace(later(stuck, 900), others_run=False, others_have_gpus=False)
+        assert decided(alone).status.failure is None
+        assert decided(later(alone, 600)).status.reason == Reason.ACTIVE_DEADLINE_EXCEEDED
+        assert decided(later(alone, 500)).status.failure is None
+
+
+def test_a_rescue_does_not_wait_for_other_renders() -> None:
+    start = waiting(unschedulable=NO_GPU)
+    rescue = replace(
+        start, jobs=(start.jobs[0], segments_job(1, on_demand=True)), others_run=True, others_have_gpus=True
+    )
+    run = decided(rescue).status.run
+    assert run is not None and run.waiting_since is not None, "there are other nodes to go back to"
+
+
 def test_a_job_that_a_queue_holds_back_waits_without_a_deadline() -> None:
     held = later(planning(), 5, jobs=(job_view(Role.PLAN, suspended=True),))
     status = decided(held).status
