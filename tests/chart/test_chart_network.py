@@ -14,7 +14,11 @@ import pytest
 from chart import SERVICE, WORK, Json, helm_template, objects, of_kind
 from ecg_renderer.preflight import trial_pod
 
-ON = ("networkPolicy.enabled=true", "namespaces={render,videos}", "service.callbackUrl=http://backend.editor:8000/done")
+ON = (
+    "networkPolicy.enabled=true",
+    "namespaces={render,videos}",
+    "service.callbackUrl=http://backend.editor.svc:8000/done",
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,11 @@ def test_named_api_servers_are_all_that_operator_and_service_reach_there_and_not
         ("http://backend.editor.svc.cluster.local", BACKEND, 8000),
         ("http://backend:8000", pod("render", app="backend"), 80),
         ("http://10.1.2.3:8000/api", "10.1.2.3", 8000),
+        ("http://BACKEND.Editor.SVC.cluster.local.:8000", BACKEND, 8000),
+        ("http://[fd00::5]:8000", "fd00::5", 8000),
         ("http://render.corp.example.com:8000", NODE, 8000),
+        ("http://render.corp.example.com:8000", "fd00::7", 8000),
+        ("http://svc.example.com", "93.184.216.34", 80),
     ],
 )
 def test_the_backend_of_the_callbacks_is_reached_wherever_it_is(url: str, target: Pod | str, port: int) -> None:
@@ -154,6 +162,33 @@ def test_no_budget_counts_a_pod_that_renders() -> None:
         own = dict(parts[one["metadata"]["name"]].labels)
         assert _selects(one["spec"]["selector"], own)
         assert not _selects(one["spec"]["selector"], {**dict(WORKER.labels), **own})
+
+
+def test_hosts_that_callbacks_may_go_to_are_reached_where_their_names_tell_it() -> None:
+    hosts = "backend.editor.svc,.teams.svc.cluster.local,10.1.2.3,fd00::5,example.com,.example.org"
+    found = of_kind(
+        objects(*SERVICE, "networkPolicy.enabled=true", f"service.callbackHosts={{{hosts}}}"), "NetworkPolicy"
+    )
+    for target in (BACKEND, pod("teams", app="x"), "10.1.2.3", "fd00::5"):
+        assert reaches(found, SHIM, target, 8000), target
+    assert not reaches(found, SHIM, STRANGER, 8000) and not reaches(found, SHIM, "10.1.2.4", 8000)
+    assert reaches(found, SHIM, S3, 443) and not reaches(found, SHIM, pod("com", app="x"), 8000)
+
+
+def test_a_name_that_does_not_tell_where_its_host_is_is_refused_until_that_is_said() -> None:
+    asked = (*SERVICE, "networkPolicy.enabled=true", "service.callbackUrl=http://backend.editor:8000")
+    done = helm_template(*asked)
+    assert done.returncode != 0 and "backend.editor.svc, or say where it is" in done.stderr
+    assert helm_template(*asked, "networkPolicy.enabled=false").returncode == 0
+    there = "networkPolicy.service.callbacks[0]"
+    said = (f"{there}.podSelector.matchLabels.app=backend", f"{there}.namespaceSelector.matchLabels.{NAME}=editor")
+    found = of_kind(objects(*asked, *said), "NetworkPolicy")
+    assert reaches(found, SHIM, BACKEND, 9000) and not reaches(found, SHIM, pod("editor", app="x"), 9000)
+    # A public one needs no more than the way to public addresses.
+    public = "service.callbackUrl=https://example.com"
+    found = of_kind(objects(*SERVICE, "networkPolicy.enabled=true", public), "NetworkPolicy")
+    assert reaches(found, SHIM, S3, 443) and not reaches(found, SHIM, NODE, 8000)
+    assert not reaches(found, SHIM, pod("com", app="x"), 8000)
 
 
 def test_only_named_clients_may_post_and_further_ways_out_can_be_opened() -> None:

@@ -20,7 +20,8 @@ FILES = sorted(file.name for file in CHART.glob("values*.yaml"))
 SETTINGS = ("work.uri=s3://videos/work", "service.bucket=videos", "commonLabels.cluster=prod", "crds.install=false")
 EVERYTHING = (
     "service.enabled=true", "service.secret=ecg", "service.autoscaling.enabled=true", "service.listNodes=true",
-    "service.callbackUrl=http://backend.editor:8000", "service.ingress.enabled=true", "service.ingress.className=alb",
+    "service.callbackUrl=http://backend.editor.svc:8000", "service.callbackHosts={other.editor.svc,10.1.2.3,fd00::5}",
+    "service.ingress.enabled=true", "service.ingress.className=alb",
     "service.ingress.hosts={render.example.com}", "service.ingress.tls[0].secretName=cert",
     "service.ingress.tls[0].hosts={render.example.com}", "service.httpRoute.enabled=true",
     "service.httpRoute.parentRefs[0].name=gw", "service.httpRoute.hostnames={render.example.com}",

@@ -57,28 +57,59 @@ matchExpressions:
   - {key: render.ecg.dev/role, operator: Exists}
 {{- end -}}
 
-{{- /* The backend of service.callbackUrl: an address as it is; name.namespace as the pods of that namespace. */ -}}
-{{- define "ecg-render.network.callbacks" -}}
-{{- with .Values.service.callbackUrl }}
-{{- $url := urlParse . }}
-{{- $host := regexReplaceAll ":[0-9]+$" $url.host "" }}
-{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- /* Where a host is, as far as its name tells: an address, or the pods of a namespace. Empty: outside of the cluster, or
+       nobody can tell. dict "host" "namespace" (of the service). */ -}}
+{{- define "ecg-render.network.host" -}}
+{{- $host := .host | lower | trimSuffix "." | trimAll "[]" }}
 {{- $parts := splitList "." $host }}
-{{- $local := or (eq (len $parts) 2) (has "svc" $parts) }}
+{{- if contains ":" $host -}}
+ipBlock: {cidr: {{ printf "%s/128" $host | quote }}}
+{{- else if regexMatch "^[0-9.]+$" $host -}}
+ipBlock: {cidr: {{ $host }}/32}
+{{- else if eq (len $parts) 1 -}}
+namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .namespace }}}}
+{{- else if gt (len $parts) 2 -}}
+{{- if eq (index $parts 2) "svc" -}}
+namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ index $parts 1 }}}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* service.callbackUrl as a JSON object: host, port, and whether the way to public addresses may do. */ -}}
+{{- define "ecg-render.network.callbackUrl" -}}
+{{- $url := urlParse .Values.service.callbackUrl }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq (lower $url.scheme) "https")) }}
+{{- dict "host" (regexReplaceAll ":[0-9]+$" $url.host "") "port" $port "public" (eq $port "443") | toJson }}
+{{- end -}}
+
+{{- /* The backends that callbacks go to. Policies look at pods, whose port may be another one than their Service's. */ -}}
+{{- define "ecg-render.network.callbacks" -}}
+{{- if .Values.networkPolicy.service.callbacks }}
+- to: {{- toYaml .Values.networkPolicy.service.callbacks | nindent 4 }}
+{{- else }}
+{{- with .Values.service.callbackUrl }}
+{{- $url := include "ecg-render.network.callbackUrl" $ | fromJson }}
+{{- $there := include "ecg-render.network.host" (dict "host" $url.host "namespace" $.Release.Namespace) }}
+{{- if or $there (not $url.public) }}
 # {{ . }}
 - to:
-    {{- if regexMatch "^[0-9.]+$" $host }}
-    - ipBlock: {cidr: {{ $host }}/32}
-    {{- else if or $local (eq (len $parts) 1) }}
-    - namespaceSelector:
-        matchLabels: {kubernetes.io/metadata.name: {{ ternary $.Release.Namespace (index $parts (min 1 (sub (len $parts) 1))) (eq (len $parts) 1) }}}
+    {{- if $there }}
+    - {{ $there }}
     {{- else }}
     - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+    - ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::/32"]}
     {{- end }}
-  {{- /* Policies look at pods, whose port may be another one than their Service's. */}}
-  {{- if not (or $local (eq (len $parts) 1)) }}
+  {{- if not (contains "namespaceSelector" $there) }}
   ports:
-    - {protocol: TCP, port: {{ $port }}}
+    - {protocol: TCP, port: {{ $url.port }}}
   {{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.service.callbackHosts }}
+{{- with include "ecg-render.network.host" (dict "host" . "namespace" $.Release.Namespace) }}
+- to:
+    - {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
