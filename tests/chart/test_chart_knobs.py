@@ -583,6 +583,13 @@ def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> No
     assert local not in keys and "is not installed" not in keys
     assert "Keys in the Secret keys (worker.secret) go before that role." in keys
     assert "kubectl -n render create secret generic keys" in keys
+    everywhere = ("networkPolicy.enabled=true", "worker.serviceAccount.create=true")
+    warned = notes(WORK, *everywhere)
+    assert (
+        "WARNING: RenderJobs are taken from all namespaces, and those other than render have no NetworkPolicy" in warned
+    )
+    assert "and no ServiceAccount ecg-render-worker: their pods are refused" in warned
+    assert "from all namespaces" not in bare + notes(WORK, *everywhere, "namespaces={a,b}")
     far = ("storage.profiles[0].endpoint=http://minio.s3:9000", "networkPolicy.enabled=true", "namespaces={render,b}")
     placed = notes(*PROFILES, *SERVICE, *far)
     assert "need the Secrets keys, far-keys with" in placed and "in each of: render, b; and, for the" in placed
