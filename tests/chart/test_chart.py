@@ -56,12 +56,13 @@ def test_the_operator_understands_all_settings_that_the_chart_gives_it() -> None
         "worker.doNotDisrupt=1h30m",
         "worker.privateAddresses=allow",
     )
-    only = container(objects(WORK, "limits.segmentsPerJob=7", *options))
+    only = container(objects(WORK, "limits.segmentsPerJob=7", "controllerName=example.com/second", *options))
 
     settings = read_settings({entry["name"]: entry.get("value", "pod-1") for entry in only["env"]})
 
     assert settings.namespaces == ("a", "b")
     assert settings.workers == 8
+    assert settings.controller_name == "example.com/second"
     assert settings.policy.most_segments == 7
     assert settings.policy.worker_env == {"ONE": "1", "TWO": "10.0.0.0/8,.svc", "THREE": "2000000"}
     assert settings.policy.worker_secret == "s3"

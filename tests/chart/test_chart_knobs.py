@@ -124,6 +124,9 @@ def test_pods_of_several_are_protected_and_a_single_one_blocks_no_drain(
         ),
         ([*PROFILES, "storage.profiles[0].cdn.secret="], "the CDN of near has a keyPairId, but no secret"),
         ([WORK, "capacity.otherwise.floor=9"], "capacity: floor 9 is above ceiling 6"),
+        ([*SERVICE, "controllerName=example.com/second"], "RenderJobs of the service name no controller"),
+        ([WORK, "operator.env.CONTROLLER_NAME=a/b"], "operator.env.CONTROLLER_NAME: set controllerName instead"),
+        ([WORK, "controllerName=second"], "/controllerName"),
         ([WORK, "prices.enabled=true"], "prices.hourly or prices.otherwise is needed"),
         ([WORK, "capacity.inBelow=11"], "inBelow (11) is above outAbove (10)"),
         ([WORK, "capacity.windows[0].from=9"], "from"),
@@ -583,6 +586,11 @@ def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> No
     assert local not in keys and "is not installed" not in keys
     assert "Keys in the Secret keys (worker.secret) go before that role." in keys
     assert "kubectl -n render create secret generic keys" in keys
+    second = "WARNING: where another release owns the CRD, both operators take the same RenderJobs"
+    assert second in notes(WORK, "crds.install=false") and second not in bare
+    assert not [
+        one for one in ("namespaces={a}", "controllerName=a/b") if second in notes(WORK, "crds.install=false", one)
+    ]
     everywhere = ("networkPolicy.enabled=true", "worker.serviceAccount.create=true")
     warned = notes(WORK, *everywhere)
     assert (

@@ -63,13 +63,18 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
         ],
     ),
     "EcgNoLeader": (
-        [{'ecg_leader{namespace="a",pod="1"}': "0x70", 'ecg_leader{namespace="a",pod="2"}': "0x70"}],
+        [
+            {'ecg_leader{namespace="a",pod="1"}': "0x70", 'ecg_leader{namespace="a",pod="2"}': "0x70"},
+            # Two releases in one namespace: the other's leader is no help.
+            {'ecg_leader{namespace="a",job="x",pod="1"}': "0x70", 'ecg_leader{namespace="a",job="y",pod="2"}': "1x70"},
+        ],
         [{'ecg_leader{namespace="a",pod="1"}': "1x70", 'ecg_leader{namespace="a",pod="2"}': "0x70"}],
     ),
     "EcgTwoLeaders": (
         [{'ecg_leader{namespace="a",pod="1"}': "1x70", 'ecg_leader{namespace="a",pod="2"}': "1x70"}],
         [
             {'ecg_leader{namespace="a",pod="1"}': "1x70", 'ecg_leader{namespace="b",pod="2"}': "1x70"},
+            {'ecg_leader{namespace="a",job="x",pod="1"}': "1x70", 'ecg_leader{namespace="a",job="y",pod="2"}': "1x70"},
             {'ecg_leader{namespace="a",pod="1"}': "1x70", 'ecg_leader{namespace="a",pod="2"}': "0x66 1 0x9"},
         ],
     ),
