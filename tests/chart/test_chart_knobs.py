@@ -291,6 +291,35 @@ def test_the_service_is_reached_by_an_ingress_and_by_a_gateway_with_tls() -> Non
     assert route["spec"]["rules"][0]["backendRefs"] == [{"name": "ecg-render-service", "port": 8090}]
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ([], None),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com}"], None),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com,b.example.com}",
+          "service.ingress.tls[0].hosts={r.example.com}"], "https://r.example.com"),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com}", "service.ingress.path=/ecg",
+          "service.ingress.tls[0].hosts={r.example.com}"], None),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com}",
+          "service.ingress.tls[0].hosts={r.example.com}", "service.env.ECG_PUBLIC_URL=https://other.example.com"],
+         "https://other.example.com"),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com}",
+          "service.ingress.tls[0].secretName=cert", "service.extraEnv[0].name=ECG_PUBLIC_URL",
+          "service.extraEnv[0].value=https://other.example.com"], "https://other.example.com"),
+        (["service.ingress.enabled=true", "service.ingress.hosts={r.example.com,b.example.com}",
+          "service.ingress.tls[0].hosts={b.example.com}"], None),
+        (["service.ingress.enabled=true", "service.ingress.hosts={*.example.com}",
+          "service.ingress.tls[0].secretName=cert"], None),
+    ],
+    ids=["no way in", "perhaps without TLS", "TLS", "below a path", "said", "a variable", "TLS of another", "any host"],
+)  # fmt: skip
+def test_links_begin_with_the_address_of_the_ingress_unless_another_is_said(
+    settings: list[str], told: str | None
+) -> None:
+    env = container(objects(*SERVICE, *settings), "service")["env"]
+    assert [one["value"] for one in env if one["name"] == "ECG_PUBLIC_URL"] == ([told] if told else [])
+
+
 def test_an_autoscaler_takes_the_place_of_a_number() -> None:
     found = objects(*SERVICE, "service.autoscaling.enabled=true")
     (scaler,) = of_kind(found, "HorizontalPodAutoscaler")
@@ -586,6 +615,9 @@ def test_the_notes_tell_what_a_newcomer_would_stumble_over(tmp_path: Path) -> No
     assert local not in keys and "is not installed" not in keys
     assert "Keys in the Secret keys (worker.secret) go before that role." in keys
     assert "kubectl -n render create secret generic keys" in keys
+    lasting = "links to videos in callbacks are signed by its credentials"
+    assert lasting in keys and lasting not in bare
+    assert lasting not in notes(*SERVICE, "service.env.ECG_PUBLIC_URL=https://r.example.com")
     second = "WARNING: where another release owns the CRD, both operators take the same RenderJobs"
     assert second in notes(WORK, "crds.install=false") and second not in bare
     assert not [

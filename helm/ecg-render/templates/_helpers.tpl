@@ -100,6 +100,22 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- toJson $pairs -}}
 {{- end -}}
 
+{{- /* Whether somebody says ECG_PUBLIC_URL himself; empty if nobody does. */ -}}
+{{- define "ecg-render.service.publicUrlIsSaid" -}}
+{{- list .Values.service.env .Values.service.extraEnv | toJson | contains "\"ECG_PUBLIC_URL\"" | ternary "yes" "" -}}
+{{- end -}}
+
+{{- /* The address of the service by its Ingress, for links that last; empty if it is not known to have TLS for all of a host. */ -}}
+{{- define "ecg-render.service.publicUrl" -}}
+{{- $ingress := .Values.service.ingress -}}
+{{- if and $ingress.enabled (eq $ingress.path "/") -}}
+{{- $host := first $ingress.hosts -}}
+{{- $covered := false -}}
+{{- range $ingress.tls -}}{{- $covered = or $covered (not .hosts) (has $host .hosts) -}}{{- end -}}
+{{- if and $covered (not (hasPrefix "*" $host)) -}}https://{{- $host -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Where the service makes RenderJobs. */ -}}
 {{- define "ecg-render.service.namespace" -}}
 {{- .Values.service.namespace | default .Release.Namespace -}}
