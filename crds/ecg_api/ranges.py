@@ -17,11 +17,18 @@ def format_ranges(numbers: Iterable[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
+MOST_NUMBERS = 20_000
+"""A job has at most 1000 segments of each of its 17 sizes."""
+
+
 @lru_cache(1024)  # asked several times in each look at a job
 def parse_ranges(text: str) -> frozenset[int]:
-    """Return the numbers that `text` stands for; raises ValueError for anything but ranges."""
+    """Return the numbers that `text` stands for; raises ValueError for anything but ranges of at most MOST_NUMBERS."""
     numbers: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
+        more = range(int(first), int(last or first) + 1)
+        if len(numbers) + len(more) > MOST_NUMBERS:
+            raise ValueError(f"{text[:40]} stands for more than {MOST_NUMBERS} numbers")
+        numbers.update(more)
     return frozenset(numbers)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, computed_field
+from pydantic import AfterValidator, Field, computed_field
 
 from ecg_api.base import StoredModel
 from ecg_api.conditions import Condition
 from ecg_api.failures import Failure
+from ecg_api.ranges import parse_ranges
 
 
 class Phase(StrEnum):
@@ -237,6 +238,11 @@ class TakeNotes(StoredModel):
     )
 
 
+def _checked_ranges(text: str) -> str:
+    parse_ranges(text)
+    return text
+
+
 class Run(StoredModel):
     """What the operator must remember between two looks at a job, and cannot read off its children."""
 
@@ -253,7 +259,9 @@ class Run(StoredModel):
     on_demand_in_vain: bool = Field(
         default=False, description="No on-demand node took them: they go to any node again, and stay with that."
     )
-    completed: str = Field(default="", description="Finished segments, as ranges: 0-3,7.")
+    completed: Annotated[str, AfterValidator(_checked_ranges)] = Field(
+        default="", description="Finished segments, as ranges: 0-3,7."
+    )
     frames: int = Field(default=0, ge=0, description="Frames of the finished segments.")
     takes: list[TakeNotes] = Field(
         default_factory=list, description="The sizes of a job with renditions, that of the video at spec.output first."

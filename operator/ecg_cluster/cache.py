@@ -6,9 +6,12 @@ acts on a state from before its own actions, however late the watch is.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
+
+log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 R = TypeVar("R", covariant=True)
@@ -51,6 +54,11 @@ class Cache(Generic[V]):
         news: told about each record that is new, with the one before it.
         gone: told about each record whose object is there no longer.
         index: what else than the key to find a record by: any number of values.
+
+    Attributes:
+        unreadable: objects that are there and that `read` has failed on, namespace by uid. Anybody who may create an
+            object with our labels can make such a one: it is logged once and passed over, and what was known of it
+            before stays.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Cache(Generic[V]):
         self._records: dict[str, dict[str, Record[V]]] = {}  # by namespace and name
         self._by_key: dict[Hashable, set[tuple[str, str]]] = {}
         self._by_index: dict[Hashable, set[tuple[str, str]]] = {}
+        self.unreadable: dict[str, str] = {}
         self._deleted: dict[str, None] = {}  # uids that are gone, or that we deleted ourselves; oldest first
 
     def __len__(self) -> int:
@@ -92,7 +101,7 @@ class Cache(Generic[V]):
 
     def learn(self, obj: dict[str, Any]) -> bool:
         """Take in an object from a list, an event or an answer; tell whether it was news."""
-        record = None if self.knows(obj) else self._read(obj)
+        record = None if self.knows(obj) else self._read_or_pass(obj)
         if record is None:
             return False
         known = self.get(record.namespace, record.name)
@@ -117,6 +126,7 @@ class Cache(Generic[V]):
 
     def forget_uid(self, namespace: str, name: str, uid: str) -> None:
         """Take in that the object of this uid is gone, whoever has its name now."""
+        self.unreadable.pop(uid, None)
         self._deleted[uid] = None  # uids never come again
         while len(self._deleted) > REMEMBERED_DELETIONS:
             del self._deleted[next(iter(self._deleted))]
@@ -135,6 +145,25 @@ class Cache(Generic[V]):
 
     def _at(self, places: Iterable[tuple[str, str]]) -> list[Record[V]]:
         return [self._records[namespace][name] for namespace, name in sorted(places)]
+
+    def forget_unreadable(self, listed: Set[str], namespace: str | None) -> None:
+        """Take in which objects of a namespace, or of all, were there in a list: those of these uids."""
+        for uid, place in list(self.unreadable.items()):
+            if uid not in listed and namespace in (None, place):
+                del self.unreadable[uid]
+
+    def _read_or_pass(self, obj: dict[str, Any]) -> Record[V] | None:
+        meta = obj["metadata"]
+        try:
+            record = self._read(obj)
+        except Exception:
+            if meta["uid"] not in self.unreadable:
+                self.unreadable[meta["uid"]] = meta.get("namespace", "")
+                place = f"{obj.get('kind', 'object')} {meta.get('namespace', '')}/{meta['name']}"
+                log.exception("%s cannot be read and is passed over", place)
+            return None
+        self.unreadable.pop(meta["uid"], None)
+        return record
 
     def _put(self, record: Record[V], known: Record[V] | None) -> None:
         place = (record.namespace, record.name)

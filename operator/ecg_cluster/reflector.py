@@ -162,6 +162,7 @@ class Reflector:
             params["continue"] = following
         async for record in in_turns(self._cache.records(self.source.namespace)):
             self._cache.remove_if_missing(record, there, version)
+        self._cache.forget_unreadable(there, self.source.namespace)
         # Not all of many sources at the same moment.
         resync = self._resync_seconds * random.uniform(RESYNC_SPREAD, 1)  # noqa: S311 - spreads load, no secret
         self._version, self._resync_at = version, time.monotonic() + resync

@@ -12,6 +12,7 @@ from typing import Protocol
 from aiohttp import web
 
 from ecg_api.status import Phase
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS
 from ecg_cluster.reflector import Reflector
 from ecg_operator.metrics import Metrics
 from ecg_operator.world import World
@@ -112,6 +113,9 @@ class Health:
         metrics.leader.set(self.acting and (self._leader is None or self._leader.leads))
         for reflector in self._reflectors:
             metrics.silence.labels(reflector.source.resource.plural).set(reflector.staleness())
+        caches = self._world.render_jobs, self._world.jobs, self._world.pods
+        for resource, cache in zip((RENDER_JOBS, JOBS, PODS), caches, strict=True):
+            metrics.unreadable.labels(resource.plural).set(len(cache.unreadable))
         records = self._world.render_jobs.records()
         tally = Tally(record.value.phase for record in records)
         for phase in Phase:

@@ -23,7 +23,7 @@ from ecg_operator.cluster import Cluster
 from ecg_operator.decide.children import idle
 from ecg_operator.model import JobView, PodView
 from ecg_operator.prices import NodeView
-from ecg_operator.views import millis
+from ecg_operator.views import amount, millis
 
 log = logging.getLogger(__name__)
 
@@ -194,6 +194,6 @@ def read_node(obj: Json, gpu_resource: str) -> NodeView:
     return NodeView(
         instance_type=labels.get("node.kubernetes.io/instance-type", ""),
         spot=any(labels.get(label) == value for label, value in _SPOT.items()),
-        cpu_millis=millis(has.get("cpu", "0")),
-        gpus=int(has.get(gpu_resource, 0)),
+        cpu_millis=millis(has.get("cpu", 0)),
+        gpus=int(amount(has.get(gpu_resource, 0))),
     )

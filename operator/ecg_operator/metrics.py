@@ -45,6 +45,9 @@ class Metrics:
         self.silence = Gauge(
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
         )
+        self.unreadable = Gauge(
+            "ecg_unreadable_objects", "Objects that cannot be read: passed over.", ["resource"], registry=registry
+        )
         self.loop_lag = Gauge("ecg_event_loop_lag_seconds", "How late the event loop is.", registry=registry)
         self.loop_busy = Gauge(
             "ecg_event_loop_busy_seconds",

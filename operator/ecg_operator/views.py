@@ -6,12 +6,15 @@ some tens of megabytes, and so do tens of thousands of RenderJobs that are over.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from sys import intern
 from typing import Any, ClassVar, Literal, cast
 
+from kubernetes.utils.quantity import parse_quantity
 from pydantic import ValidationError
 
 from ecg_api.conditions import ConditionType, is_true
@@ -38,6 +41,8 @@ Json = Mapping[str, Any]
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+LARGEST_AMOUNT = Decimal(2**63 - 1)
+"""As Kubernetes has it: 1e99 is a quantity, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +149,10 @@ def read_job(obj: Json, now: datetime) -> Record[JobView] | None:
     """Return the record of a child Job, first seen `now`; None for a Job that is not one of ours."""
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     key, role = _key_and_role(meta)
-    if key is None or role is None:
-        return None
     annotations = meta.get("annotations") or {}
+    round_, segments = _number((meta.get("labels") or {}).get(ROUND_LABEL, "0")), _segments(annotations)
+    if key is None or role is None or round_ is None or segments is None:
+        return None
     conditions = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
     # FailureTarget comes first, Failed when the last pod has ended: waiting for that would cost a grace period.
     failure = conditions.get("Failed") or conditions.get("FailureTarget") or {}
@@ -154,9 +160,9 @@ def read_job(obj: Json, now: datetime) -> Record[JobView] | None:
         name=meta["name"],
         uid=meta["uid"],
         role=role,
-        round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
+        round=round_,
         created_at=min(_time(meta["creationTimestamp"]), now),
-        segments=tuple(sorted(parse_ranges(annotations.get(SEGMENTS_ANNOTATION, "")))),
+        segments=segments,
         parallelism=int(spec.get("parallelism", 1)),
         active=int(status.get("active", 0)),
         completed=parse_ranges(status.get("completedIndexes", "")),
@@ -179,7 +185,8 @@ def read_pod(obj: Json, now: datetime, gpu_resource: str = GPU_RESOURCE) -> Reco
     """
     meta, status = obj["metadata"], obj.get("status") or {}
     key, role = _key_and_role(meta)
-    if key is None or role is None:
+    round_ = _number((meta.get("labels") or {}).get(ROUND_LABEL, "0"))
+    if key is None or role is None or round_ is None:
         return None
     state = _container_state(status)
     terminated, running, waiting = (state.get(word) or {} for word in ("terminated", "running", "waiting"))
@@ -190,13 +197,13 @@ def read_pod(obj: Json, now: datetime, gpu_resource: str = GPU_RESOURCE) -> Reco
     finished = terminated.get("finishedAt")
     if finished is None and disrupted and phase == "Failed":
         finished = disruption.get("lastTransitionTime")  # the node went away before it could say when
-    index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION)
+    index = (meta.get("annotations") or {}).get(INDEX_ANNOTATION, "")
     view = PodView(
         name=meta["name"],
         uid=meta["uid"],
         role=role,
-        round=int((meta.get("labels") or {}).get(ROUND_LABEL, 0)),
-        index=None if index is None or role is not Role.SEGMENTS else int(index),
+        round=round_,
+        index=_number(index) if role is Role.SEGMENTS else None,
         phase=cast(Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"], phase),
         created_at=min(_time(meta["creationTimestamp"]), now),
         started_at=_time_or_none(terminated.get("startedAt") or running.get("startedAt")),
@@ -213,8 +220,8 @@ def read_pod(obj: Json, now: datetime, gpu_resource: str = GPU_RESOURCE) -> Reco
         gone_by=_gone_by(meta, now),
         ip=status.get("podIP", ""),
         node=(obj.get("spec") or {}).get("nodeName", ""),
-        gpus=int(_asked(obj.get("spec") or {}, "limits").get(gpu_resource, 0)),
-        cpu_millis=millis(_asked(obj.get("spec") or {}, "requests").get("cpu", "0")),
+        gpus=int(amount(_asked(obj.get("spec") or {}, "limits").get(gpu_resource, 0))),
+        cpu_millis=millis(_asked(obj.get("spec") or {}, "requests").get("cpu", 0)),
         job_uid=_job_uid(meta),
     )
     return _record(obj, key, view, _owner(meta))
@@ -226,13 +233,18 @@ def _gone_by(meta: Json, now: datetime) -> datetime | None:
     return now + timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
 
 
+def amount(quantity: str | int) -> Decimal:
+    """Return how much of a resource 2, 500m, 1k or 4Gi is, at most LARGEST_AMOUNT; 0 for what is no such number."""
+    try:
+        found = cast(Decimal, parse_quantity(quantity))
+    except ValueError:
+        return Decimal(0)
+    return min(found, LARGEST_AMOUNT) if found.is_finite() else Decimal(0)
+
+
 def millis(quantity: str | int) -> int:
     """Return a number of CPUs, such as 500m, 2 or 1.5, in thousandths; 0 for what is no such number."""
-    text = str(quantity)
-    try:
-        return round(float(text[:-1])) if text.endswith("m") else round(1000 * float(text))
-    except (ValueError, OverflowError):
-        return 0
+    return round(1000 * amount(quantity))
 
 
 def _key(obj: Json) -> Key:
@@ -325,6 +337,19 @@ def _key_and_role(meta: Json) -> tuple[Key | None, Role | None]:
         return Key(intern(meta["namespace"]), labels[JOB_LABEL]), Role(labels[ROLE_LABEL])
     except (KeyError, ValueError):
         return None, None
+
+
+def _number(text: str) -> int | None:
+    """Return what a label or an annotation says; None for what nobody of us has written."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+def _segments(annotations: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Return the segments that a Job is for; None for what nobody of us has written."""
+    try:
+        return tuple(sorted(parse_ranges(annotations.get(SEGMENTS_ANNOTATION, ""))))
+    except ValueError:
+        return None
 
 
 def _owner(meta: Json) -> str:

@@ -31,7 +31,7 @@ def policy(*settings: str) -> list[Json]:
     return [one for one in objects if one["kind"].startswith("ValidatingAdmissionPolicy")]
 
 
-def render_job(overrides: Json) -> str:
+def render_job(overrides: Json, **placement: Any) -> str:
     job = {
         "apiVersion": "render.ecg.dev/v1alpha1",
         "kind": "RenderJob",
@@ -40,15 +40,15 @@ def render_job(overrides: Json) -> str:
             "source": {"uri": "s3://in/a.mp4"},
             "scenario": {"uri": "s3://in/a.json"},
             "output": {"uri": "s3://out/a.mp4"},
-            "placement": {"podTemplateOverrides": overrides},
+            "placement": {"podTemplateOverrides": overrides, **placement},
         },
     }
     return json.dumps(job)
 
 
-def created(plane: ControlPlane, overrides: Json, namespace: str = "default") -> str:
+def created(plane: ControlPlane, overrides: Json, namespace: str = "default", **placement: Any) -> str:
     command = ("create", "--dry-run=server", f"--namespace={namespace}", "-f", "-")
-    return plane.kubectl(*command, stdin=render_job(overrides), check=False)
+    return plane.kubectl(*command, stdin=render_job(overrides, **placement), check=False)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,7 @@ REFUSED: dict[str, Json] = {
     "a container without a name": {"spec": {"containers": [{"image": "busybox"}]}},
     "no list of containers": {"spec": {"containers": "renderer"}},
     "no containers in the list": {"spec": {"containers": ["renderer"]}},
+    "GPUs past the operator": renderer(resources={"limits": {"nvidia.com/gpu": "1k"}}),
     "another image": renderer(image="busybox"),
     "another command": renderer(command=["sh"]),
     "a variable of ours": renderer(env=[{"name": "ECG_WORK_URI", "value": "s3://other"}]),
@@ -136,7 +137,7 @@ def test_what_the_operator_would_refuse_later_is_refused_at_once_with_a_sentence
 ) -> None:
     assert override_problems(REFUSED[case])
     said = created(plane, REFUSED[case])
-    assert "podTemplateOverrides" in said
+    assert "podTemplateOverrides" in said or "placement.gpus" in said
     assert "denied request" in said
     assert "resulted in error" not in said, "a person needs the sentence, not the expression"
 
@@ -145,6 +146,15 @@ def test_what_the_operator_would_refuse_later_is_refused_at_once_with_a_sentence
 def test_what_the_operator_takes_is_taken(plane: ControlPlane, case: str) -> None:
     assert override_problems(TAKEN[case]) == ()
     assert "created" in created(plane, TAKEN[case])
+
+
+@pytest.mark.parametrize("part", ["requests", "limits"])
+def test_gpus_are_asked_for_in_one_place(plane: ControlPlane, part: str) -> None:
+    said = created(plane, {}, resources={part: {"memory": "4Gi", "nvidia.com/gpu": "1k"}})
+    assert "GPUs (nvidia.com/gpu) are asked for by placement.gpus" in said
+    assert "created" in created(plane, {}, gpus=1, resources={part: {"memory": "4Gi"}})
+    share = policy("operator.env.GPU_RESOURCE=nvidia.com/gpu.shared")[0]["spec"]["validations"]
+    assert any("'nvidia.com/gpu.shared' in asked" in one["expression"] for one in share)
 
 
 def test_other_namespaces_than_those_that_are_served_are_not_looked_at(plane: ControlPlane) -> None:

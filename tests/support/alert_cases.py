@@ -113,6 +113,24 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
             {'ecg_reconcile_errors_total{namespace="a",error="Conflict"}': "0+10x70"},
         ],
     ),
+    "EcgUnreadableObjects": (
+        [
+            {
+                'ecg_unreadable_objects{namespace="a",pod="1",resource="pods"}': "1x70",
+                'ecg_leader{namespace="a",pod="1"}': "1x70",
+            },
+        ],
+        [
+            {
+                'ecg_unreadable_objects{namespace="a",pod="1",resource="pods"}': "0x70",
+                'ecg_leader{namespace="a",pod="1"}': "1x70",
+            },
+            {
+                'ecg_unreadable_objects{namespace="a",pod="2",resource="pods"}': "1x70",
+                'ecg_leader{namespace="a",pod="2"}': "0x70",
+            },
+        ],
+    ),
     "EcgWorkerHealthFailed": (
         [{'ecg_render_healthy{namespace="a",pod="1"}': "0x70", 'ecg_render_healthy{namespace="a",pod="2"}': "1x70"}],
         [{'ecg_render_healthy{namespace="a",pod="1"}': "1x69 0", 'ecg_render_healthy{namespace="a",pod="2"}': "1x70"}],

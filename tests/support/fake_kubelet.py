@@ -278,8 +278,10 @@ class FakeKubelet:
         return Pod(record.namespace, record.name, job, role, index, segment, self._attempts[place])
 
 
-def _read(obj: dict[str, Any]) -> Record[dict[str, Any]]:
+def _read(obj: dict[str, Any]) -> Record[dict[str, Any]] | None:
     meta = obj["metadata"]
+    if "batch.kubernetes.io/job-name" not in meta["labels"]:
+        return None  # a pod of no Job: no node takes it
     key = Key(meta["namespace"], meta["labels"].get(JOB_LABEL, ""))
     return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, obj)
 

@@ -12,7 +12,7 @@ from ecg_api.status import WorkFilesState
 from ecg_operator.decide.draft import SOON, Draft
 from ecg_operator.decide.ending import fail, failure
 from ecg_operator.decide.harvest import settle_all
-from ecg_operator.manifests import goes_on, override_problems
+from ecg_operator.manifests import goes_on, placement_problems
 from ecg_operator.model import DeleteChildren
 
 MOST_INLINE_BYTES = 64 * 1024
@@ -54,7 +54,7 @@ def _unusable(draft: Draft) -> Failure | None:
             f"{_field_of(draft)}: RenderJob {observation.rival} is writing to {observation.contested} already.",
             "Wait until it has finished, or choose another output.",
         )
-    return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_overrides(draft)
+    return None if planned or draft.run.admitted_at else _too_long(draft) or _wrong_placement(draft)
 
 
 def _without_scenario(draft: Draft) -> Failure:
@@ -90,8 +90,8 @@ def _too_long(draft: Draft) -> Failure | None:
     )
 
 
-def _wrong_overrides(draft: Draft) -> Failure | None:
-    problems = override_problems(draft.spec.placement.pod_template_overrides)
+def _wrong_placement(draft: Draft) -> Failure | None:
+    problems = placement_problems(draft.spec.placement, draft.policy.gpu_resource)
     return failure(FailureCode.VALIDATION_ERROR, "; ".join(problems)) if problems else None
 
 

@@ -5,10 +5,11 @@ jobs ── pods ── environment     what the pod's process is told
 """
 
 from ecg_operator.manifests.jobs import Owner, Round, clean_job, goes_on, merge_job, plan_job, segment_job
-from ecg_operator.manifests.overrides import override_problems
+from ecg_operator.manifests.overrides import override_problems, placement_problems
 from ecg_operator.manifests.pods import memory_limit
 
 __all__ = [
-    "Owner", "Round", "clean_job", "goes_on", "memory_limit", "merge_job", "override_problems", "plan_job",
+    "Owner", "Round", "clean_job", "goes_on", "memory_limit", "merge_job", "override_problems",
+    "placement_problems", "plan_job",
     "segment_job",
 ]  # fmt: skip

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecg_api.names import CONTAINER
+from ecg_api.running import Placement
+from ecg_operator.policy import GPU_RESOURCE
 
 _PATH = "spec.placement.podTemplateOverrides"
 _TEMPLATE = frozenset({"metadata", "spec"})
@@ -38,7 +40,14 @@ _MOUNTS = ("/mnt", "/usr/local/share/fonts")
 _WORDS: dict[type, str] = {Mapping: "mapping", list: "list", str: "text"}
 
 
-def override_problems(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
+def placement_problems(placement: Placement, gpu_resource: str) -> tuple[str, ...]:
+    """Return a sentence for each thing that cannot be had; `gpu_resource` is asked for by `placement.gpus` only."""
+    given = placement.resources.model_dump() if placement.resources is not None else {}
+    problems = _gpu_problems(given, "spec.placement.resources", gpu_resource)
+    return (*problems, *override_problems(placement.pod_template_overrides, gpu_resource))
+
+
+def override_problems(overrides: Mapping[str, Any] | None, gpu_resource: str = GPU_RESOURCE) -> tuple[str, ...]:
     """Return a sentence for each thing in `overrides` that may not be changed; empty if all may."""
     if not overrides:
         return ()
@@ -55,7 +64,7 @@ def override_problems(overrides: Mapping[str, Any] | None) -> tuple[str, ...]:
     ]
     if found:
         return tuple(found)
-    found += _container_problems(spec.get("containers") or [])
+    found += _container_problems(spec.get("containers") or [], gpu_resource)
     found += _volume_problems(spec.get("volumes") or [])
     return tuple(found)
 
@@ -115,7 +124,17 @@ def _metadata_problems(metadata: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _container_problems(containers: Any) -> list[str]:
+def _gpu_problems(resources: Any, path: str, gpu_resource: str) -> list[str]:
+    """Look for GPUs beside `placement.gpus`: what a pod holds would not be what admission and costs reckon with."""
+    parts = resources.items() if isinstance(resources, Mapping) else ()
+    return [
+        f"{path}.{part}.{gpu_resource}: GPUs are asked for by spec.placement.gpus"
+        for part, amounts in parts
+        if isinstance(amounts, Mapping) and gpu_resource in amounts
+    ]
+
+
+def _container_problems(containers: Any, gpu_resource: str) -> list[str]:
     path = f"{_PATH}.spec.containers"
     if not _is_list_of_mappings(containers):
         return [f"{path}: must be a list of mappings"]
@@ -125,6 +144,7 @@ def _container_problems(containers: Any) -> list[str]:
             found.append(f"{path}: {container.get('name')!r} cannot be added; there is one container, {CONTAINER}")
             continue
         found += _unknown(container, _CONTAINER, f"{path}[{CONTAINER}]")
+        found += _gpu_problems(container.get("resources"), f"{path}[{CONTAINER}].resources", gpu_resource)
         variables, mounts = container.get("env") or [], container.get("volumeMounts") or []
         if not _is_list_of_mappings(variables) or not _is_list_of_mappings(mounts):
             found.append(f"{path}[{CONTAINER}]: env and volumeMounts must be lists of mappings")

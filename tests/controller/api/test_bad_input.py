@@ -10,7 +10,7 @@ import pytest
 
 from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
-from ecg_cluster.client import CONFIG_MAPS, JOBS
+from ecg_cluster.client import CONFIG_MAPS, JOBS, PODS, Json
 from ecg_cluster.errors import Invalid
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, slow_segments, succeed
 from operators import Site, condition, finished, on_a_loop, render_job
@@ -135,6 +135,46 @@ async def test_a_foreign_job_with_the_name_of_a_child_is_not_touched(
         job = await site.until("clip", lambda job: "clip-plan" in str(job.get("status", {}).get("conditions")), 15)
         assert "clip-plan" in str(job["status"]["conditions"])
         assert "clip-plan" in await site.jobs()
+
+
+GPUS = {"requests": {"nvidia.com/gpu": "1k"}, "limits": {"nvidia.com/gpu": "1k"}}
+OURS = {"app.kubernetes.io/managed-by": "ecg-render", "render.ecg.dev/job": "x", "render.ecg.dev/role": "segments"}
+
+
+def look_alike(name: str, notes: Json, kind: str = "Job", resources: Json | None = None, **labels: str) -> Json:
+    """Return an object with the operator's labels that it has not made."""
+    container = {"name": "renderer", "image": "i", "resources": resources or {}}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    spec = {"suspend": True, "template": {"spec": pod}} if kind == "Job" else pod
+    meta = {"name": name, "annotations": notes, "labels": {**OURS, **labels}}
+    return {"apiVersion": "batch/v1" if kind == "Job" else "v1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+@on_a_loop
+async def test_what_authors_of_jobs_and_pods_can_write_ends_no_operator(plane: ControlPlane, namespace: str) -> None:
+    strange = [
+        (JOBS, look_alike("in-words", {"render.ecg.dev/segments": "all"})),
+        (JOBS, look_alike("too-many", {"render.ecg.dev/segments": "0-99999999999"})),
+        (JOBS, look_alike("no-round", {}, **{"render.ecg.dev/round": "a"})),
+        (PODS, look_alike("no-index", {"batch.kubernetes.io/job-completion-index": "b"}, "Pod")),
+        (PODS, look_alike("many-gpus", {}, "Pod", GPUS)),
+    ]
+    async with Site(plane.kubeconfig, namespace) as site:
+        for resource, made in strange[::2]:
+            await site.cluster.create(resource, namespace, made)
+        async with site.operator():
+            for resource, made in strange[1::2]:
+                await site.cluster.create(resource, namespace, made)
+            await site.apply(render_job("greedy", placement={"gpus": 0, "resources": GPUS}))
+            overrides = {"spec": {"containers": [{"name": "renderer", "resources": GPUS}]}}
+            await site.apply(render_job("greedier", placement={"podTemplateOverrides": overrides}))
+            await site.apply(render_job("other"))
+            for name in ("greedy", "greedier"):
+                job = await site.until(name, finished)
+                assert job["status"]["failure"]["code"] == "VALIDATION_ERROR"
+                assert "GPUs are asked for by spec.placement.gpus" in job["status"]["failure"]["message"]
+            job = await site.until("other", finished)
+        assert job["status"]["phase"] == "Succeeded"
 
 
 @on_a_loop

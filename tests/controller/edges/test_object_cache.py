@@ -31,6 +31,8 @@ class Seen:
         self.read += 1
         time.sleep(self.seconds)
         meta = raw["metadata"]
+        if meta["name"].startswith("bad"):
+            raise RecursionError("on purpose")
         if meta["name"].startswith("foreign"):
             return None
         version = int(meta["resourceVersion"])
@@ -90,6 +92,23 @@ def test_only_newer_versions_are_news(seen: Seen) -> None:
 def test_objects_that_are_not_ours_are_passed_over(seen: Seen) -> None:
     seen.cache.learn(obj("foreign", 1))
     assert len(seen.cache) == 0
+
+
+def test_one_that_cannot_be_read_is_logged_once_and_counted_until_it_is_gone(
+    seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    for version in (3, 4):
+        take_list(seen, [[obj("a-1", 1), obj("bad", version), obj("b-1", 2)]], version=5)
+    assert sorted(record.name for record in seen.cache.records()) == ["a-1", "b-1"]
+    assert seen.cache.unreadable == {"uid-bad": "ns"}
+    assert [line.getMessage() for line in caplog.records] == ["object ns/bad cannot be read and is passed over"]
+    take_list(seen, [[]], version=6, namespace="other")
+    assert len(seen.cache.unreadable) == 1
+    take_list(seen, [[]], version=6, namespace="ns")
+    assert not seen.cache.unreadable
+    seen.cache.learn(obj("bad", 7, "again"))
+    seen.cache.forget(obj("bad", 8, "again"))
+    assert not seen.cache.unreadable
 
 
 def test_an_old_event_does_not_undo_what_our_own_write_has_answered(seen: Seen) -> None:

@@ -401,3 +401,37 @@ def test_a_pod_holds_as_many_gpus_as_it_has_of_what_the_cluster_calls_one() -> N
     record = read_pod({**POD, "spec": {**POD["spec"], "containers": [shared]}}, NOW, "nvidia.com/gpu.shared")
     assert record is not None
     assert record.value.gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "gpus"), [("1k", 1000), ("1Ki", 1024), (2, 2), ("500m", 0), ("1e99", 2**63 - 1), ("nope", 0)]
+)
+def test_a_pod_asks_for_gpus_in_any_way_that_kubernetes_writes_amounts(limit: str | int, gpus: int) -> None:
+    asked = {"name": "renderer", "resources": {"limits": {"nvidia.com/gpu": limit}, "requests": {"cpu": limit}}}
+    record = read_pod({**POD, "spec": {**POD["spec"], "containers": [asked]}}, NOW)
+    assert record is not None
+    assert record.value.gpus == gpus
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "a round that is no number": {"labels": {**LABELS, "render.ecg.dev/round": "a"}},
+    "a round of sixty digits": {"labels": {**LABELS, "render.ecg.dev/round": "9" * 60}},
+    "segments in words": {"annotations": {"render.ecg.dev/segments": "all"}},
+    "far too many segments": {"annotations": {"render.ecg.dev/segments": "0-99999999999"}},
+    "far too many segments, by parts": {"annotations": {"render.ecg.dev/segments": "0-15000,20000-30000"}},
+}
+
+
+@pytest.mark.parametrize("meta", STRANGE.values(), ids=STRANGE.keys())
+def test_what_only_bears_our_labels_is_none_of_ours(meta: dict[str, Any]) -> None:
+    assert read_job({**JOB, "metadata": {**JOB["metadata"], **meta}}, NOW) is None
+    if "labels" in meta:
+        assert read_pod({**POD, "metadata": {**POD["metadata"], **meta}}, NOW) is None
+
+
+def test_a_status_that_claims_billions_of_segments_is_not_read() -> None:
+    record = read_render_job({**RENDER_JOB, "status": {"run": {"completed": "0-99999999999"}}})
+    assert record is not None
+    assert isinstance(record.value, RenderJobView)
+    assert record.value.status is None
+    assert "more than 20000 numbers" in record.value.problems[0]

@@ -30,6 +30,7 @@ def renderer(**fields: Any) -> dict[str, Any]:
         ({"spec": {"containers": ["renderer"]}}, "must be a list of mappings"),
         (renderer(securityContext={"privileged": True}), "containers[renderer].securityContext"),
         (renderer(image="busybox"), "containers[renderer].image"),
+        (renderer(resources={"limits": {"nvidia.com/gpu": "1k"}}), "limits.nvidia.com/gpu: GPUs are asked for by"),
         (renderer(command=["sh"]), "containers[renderer].command"),
         (renderer(args=["-c", "id"]), "containers[renderer].args"),
         (renderer(env=[{"name": "ECG_WORK_URI", "value": "s3://other"}]), "ECG_WORK_URI cannot be set here"),

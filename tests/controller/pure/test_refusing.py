@@ -43,6 +43,11 @@ def refused(**fields: Any) -> Observation:
             FailureCode.VALIDATION_ERROR,
             "spec.placement.podTemplateOverrides.spec.hostNetwork: may not be overridden",
         ),
+        (
+            refused(spec={"placement": {"gpus": 0, "resources": {"limits": {"nvidia.com/gpu": "1k"}}}}),
+            FailureCode.VALIDATION_ERROR,
+            "spec.placement.resources.limits.nvidia.com/gpu: GPUs are asked for by spec.placement.gpus",
+        ),
     ],
 )
 def test_bad_input_fails_at_once_with_nothing_started(observation: Observation, code: FailureCode, words: str) -> None:
