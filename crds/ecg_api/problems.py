@@ -11,6 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 Location = tuple[int | str, ...]
+FIELD = 3
+"""What may be nested at will has a path of so many parts: spec.scenario.inline, spec.placement.podTemplateOverrides."""
 
 
 class ManifestProblems(ValueError):
@@ -45,6 +47,8 @@ def _line(detail: Mapping[str, Any], model: type[BaseModel]) -> str:
     location: Location = detail["loc"]
     if detail["type"] == "extra_forbidden":
         return f"{dotted(location)}: unknown field{_intended_field(location, model)}"
+    if detail["type"] in ("recursion_depth_exceeded", "recursion_loop"):
+        return f"{dotted(location[:FIELD])}: is nested too deeply"
     return f"{dotted(location)}: {_words(detail)}"
 
 

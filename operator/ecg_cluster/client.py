@@ -15,6 +15,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -26,6 +27,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from ecg_cluster.errors import ApiError, NoCluster, api_error
+from ecg_cluster.nesting import parsed
 
 Json = dict[str, Any]
 
@@ -224,7 +226,7 @@ class Client:
         answer = await self._send(verb, resource, path, params, body, aiohttp.ClientTimeout(total=seconds))
         async with answer:
             try:
-                return parse(await answer.read())
+                return await parsed(parse, await answer.read())
             except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError) as error:
                 raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
 
@@ -351,7 +353,7 @@ async def json_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 async def _events(answer: aiohttp.ClientResponse, knows: Knows) -> AsyncIterator[Json]:
     try:
         async for line in json_lines(answer.content):
-            yield parse_event(line, knows)
+            yield await parsed(partial(parse_event, knows=knows), line)
     except (TimeoutError, aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
         raise api_error(0, "WatchBroken", f"the watch broke off: {_words(error)}") from error
 
@@ -391,7 +393,7 @@ def _refusal(status: int, verb: str, path: str, body: bytes, headers: Mapping[st
     try:
         answer = json.loads(body)
         reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         pass  # something between us and the API server has answered in its own way
     try:
         retry_after = max(0.0, float(headers.get("Retry-After", "0")))

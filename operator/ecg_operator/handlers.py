@@ -26,6 +26,7 @@ from kubernetes.aio.client import Configuration
 
 from ecg_api.renderjob import GROUP, VERSION
 from ecg_cluster.client import GOODBYE, PAGE, Knows, json_lines, parse_event, parse_object
+from ecg_cluster.nesting import parsed
 from ecg_cluster.reflector import OBJECTS_A_PAGE
 
 log = logging.getLogger(__name__)
@@ -166,8 +167,9 @@ class _Unknown:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         async for line in json_lines(self._content):
-            if len(parse_event(line, self._knows)["object"]) > 1:
-                yield line + b"\n"
+            text, event = await parsed(lambda text: (text, parse_event(text, self._knows)), line)
+            if len(event["object"]) > 1:
+                yield text + b"\n"
 
 
 def _session(info: kopf.ConnectionInfo, knows: Knows, refused: set[kopf.ConnectionInfo]) -> kopf.AiohttpSession:
@@ -177,7 +179,7 @@ def _session(info: kopf.ConnectionInfo, knows: Knows, refused: set[kopf.Connecti
         async def json(self, **how: Any) -> Any:
             if "limit" not in self.url.query:
                 return await super().json(**how)
-            page = PAGE.decode(await self.read())
+            page = await parsed(PAGE.decode, await self.read())
             items = (parse_object(item, knows) for item in page.items or ())
             return {"metadata": page.metadata, "items": [item for item in items if len(item) > 1]}
 

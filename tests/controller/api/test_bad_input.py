@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,38 @@ async def test_what_authors_of_jobs_and_pods_can_write_ends_no_operator(plane: C
                 assert job["status"]["failure"]["code"] == "VALIDATION_ERROR"
                 assert "GPUs are asked for by spec.placement.gpus" in job["status"]["failure"]["message"]
             job = await site.until("other", finished)
+        assert job["status"]["phase"] == "Succeeded"
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@on_a_loop
+async def test_render_jobs_of_any_depth_end_no_operator(plane: ControlPlane, namespace: str) -> None:
+    async def create(name: str, levels: int, **spec: Any) -> None:
+        # The API server's own client takes no more than Python's parser does.
+        manifest = json.dumps(render_job(name, **spec)).replace('"DEEP"', nested(levels))
+        plane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=manifest)
+
+    scenario = {"inline": {"cues": ["DEEP"]}}
+    refused = {f"deep-{levels}": levels for levels in (260, 900, 960, 2000, 9000)}
+    async with Site(plane.kubeconfig, namespace) as site:
+        await create("deep-2000", 2000, scenario=scenario)
+        async with site.operator() as operator:
+            for name, levels in refused.items():
+                if name != "deep-2000":
+                    await create(name, levels, scenario=scenario)
+            overrides = {"spec": {"affinity": {"x": "DEEP"}}}
+            await create("template", 2000, placement={"podTemplateOverrides": overrides})
+            await site.apply(render_job("other"))
+            for name in (*refused, "template"):
+                job = await site.until(name, finished)
+                assert job["status"]["failure"]["code"] == "VALIDATION_ERROR"
+                field = "placement.podTemplateOverrides" if name == "template" else "scenario.inline"
+                assert f"spec.{field}: is nested too deeply" in job["status"]["failure"]["message"]
+            job = await site.until("other", finished)
+            assert not operator.world.render_jobs.unreadable
         assert job["status"]["phase"] == "Succeeded"
 
 

@@ -18,6 +18,7 @@ from ecg_cluster.client import CONNECTIONS, JOBS, PODS, RENDER_JOBS, Call, Json,
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Expired, Invalid, NoAnswer, NotFound, Refused
 from ecg_operator.cluster import Cluster
 from ecg_operator.errors import LeaseLost
+from operators import render_job
 
 Answers = Callable[[int], web.Response]
 
@@ -293,5 +294,47 @@ def test_every_answered_request_is_counted() -> None:
             ("create", "jobs", 200, True),
             ("delete", "pods", 404, True),
         ]
+
+    asyncio.run(scenario())
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+def listed(*scenarios: str) -> str:
+    """Return a list of RenderJobs, one of each scenario."""
+    texts = []
+    for number, scenario in enumerate(scenarios):
+        job = render_job(f"clip-{number}", scenario={"inline": {"cues": "SCENARIO"}})
+        job["metadata"] |= {"uid": f"u{number}", "resourceVersion": "3", "namespace": "ns"}
+        texts.append(json.dumps(job).replace('"SCENARIO"', scenario))
+    return f'{{"metadata": {{"resourceVersion": "7"}}, "items": [{", ".join(texts)}]}}'
+
+
+@pytest.mark.parametrize("levels", [600, 900, 940, 960, 980, 2000, 9000])
+def test_one_deep_object_does_not_keep_others_of_its_list_from_being_read(levels: int) -> None:
+    async def scenario() -> None:
+        body = listed(nested(2), nested(levels), nested(3))
+        async with client(lambda number: web.Response(text=body, content_type="application/json")) as (cluster, _):
+            page = await cluster.list_page(RENDER_JOBS, "ns", {})
+            names = [item["metadata"]["name"] for item in page["items"]]
+        assert names == ["clip-0", "clip-1", "clip-2"]
+
+    asyncio.run(scenario())
+
+
+def test_an_event_about_a_deep_object_does_not_end_a_watch() -> None:
+    async def scenario() -> None:
+        def line(name: str, levels: int) -> str:
+            job = json.dumps({"metadata": {"name": name, "uid": name, "resourceVersion": "3"}})[:-1]
+            return f'{{"type": "ADDED", "object": {job}, "spec": {nested(levels)}}}}}\n'
+
+        body = line("a", 2000) + line("b", 1)
+        async with client(lambda number: web.Response(text=body)) as (cluster, _):
+            async with cluster.watch(RENDER_JOBS, "ns", {}) as events:
+                found: list[Json] = [event["object"] async for event in events]
+        assert [one["metadata"]["name"] for one in found] == ["a", "b"]
+        assert found[1]["spec"] == []
 
     asyncio.run(scenario())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from ecg_cluster.errors import NoAnswer
 from ecg_shim.backends.cluster import ClusterBackend, api, render_jobs
 from ecg_shim.model import Unavailable
 from faulty_api import FaultyApi
-from operators import on_a_loop
+from operators import on_a_loop, render_job
 from shim_cluster import PLAN, Place, eventually, until
 
 ACCOUNT = "ecg-render-service"
@@ -220,6 +221,21 @@ def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, plac
             module.SECONDS_TO_SYNC = kept
 
     run()
+
+
+@on_a_loop
+async def test_a_render_job_of_any_depth_beside_its_own_ends_no_service(plane: ControlPlane, place: Place) -> None:
+    deep = json.dumps(render_job("deep", scenario={"inline": {"cues": ["DEEP"]}}))
+    deep = deep.replace('"DEEP"', "[" * 2000 + "]" * 2000)
+    async with place:
+        plane.kubectl("create", f"--namespace={place.namespace}", "-f", "-", stdin=deep)
+        async with place.replica() as backend:
+            deeper = deep.replace('"deep"', '"deeper"')
+            plane.kubectl("create", f"--namespace={place.namespace}", "-f", "-", stdin=deeper)
+            job_id = await place.post(backend)
+            await place.made(job_id)
+            await eventually(lambda: {"deep", "deeper"} <= set(backend._cache.names()))
+            assert not backend.tasks.problem
 
 
 @on_a_loop

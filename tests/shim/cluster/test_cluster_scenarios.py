@@ -36,6 +36,9 @@ def noise(megabytes: float) -> dict[str, Any]:
     return {"version": "2.0", "cues": [{"id": chance.randbytes(round(megabytes * 2**20) // 2).hex()}]}
 
 
+NESTED = f'{{"cues": [], "x": {"[" * 600}{"]" * 600}}}'
+
+
 @pytest.fixture
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     with S3Server(tmp_path) as server:
@@ -56,8 +59,9 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         ('{"cues": [], "x": 9223372036854775808}', False),
         ('{"cues": [], "x": 1e400}', False),
         ('{"cues": [], "x": "\\ud800"}', False),
+        (NESTED, False),
     ],
-    ids=["small", "500 cues", "501 cues", "large", "null", "null within", "large integer", "infinite", "half a pair"],
+    ids=["small", "500 cues", "501 cues", "large", "null", "null within", "large integer", "infinite", "half a pair", "600 levels"],
 )
 def test_a_render_job_holds_only_what_it_keeps_unchanged(text: str, fits: bool) -> None:
     assert (inline(text.encode()) is not None) == fits

@@ -135,11 +135,11 @@ def inline(scenario: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(scenario)
         written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        cues = value.get("cues")
+        fits = len(written) <= MOST_INLINE_BYTES and (not isinstance(cues, list) or len(cues) <= MOST_INLINE_CUES)
+        return value if fits and _is_storable(value) else None
     except (ValueError, RecursionError):  # also half a surrogate pair
         return None
-    cues = value.get("cues")
-    fits = len(written) <= MOST_INLINE_BYTES and (not isinstance(cues, list) or len(cues) <= MOST_INLINE_CUES)
-    return value if fits and _is_storable(value) else None
 
 
 def compressed(job_id: str, scenario: bytes) -> Kept | None:
