@@ -206,7 +206,8 @@ def _taken_for(name: str, taken: list[str], probes: list[list[str]]) -> str | No
         return None
     replaced = stand_in(name)
     if packaged(replaced):
-        return None if _same(replaced, name) else next((other for other in taken if _same(replaced, other)), taken[0])
+        there = any(_same(replaced, other) for other in taken)
+        return None if _same(replaced, name) else replaced if there else taken[0]
     return None if probes[0] and probes[0] == probes[1] else taken[0]
 
 

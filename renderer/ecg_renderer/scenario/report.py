@@ -167,10 +167,10 @@ def _told(text: str) -> str:
     return plain if len(plain) <= MAX_TEXT else f"{plain[: MAX_TEXT - 3]}..."
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence that proposes the closest of `known`, or an empty string."""
+def did_you_mean(word: str, known: Iterable[str], least: float = 0.6) -> str:
+    """Return a sentence that proposes the closest of `known`, at `least` so much alike (1 is the same), or nothing."""
     by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(word[:MAX_WORD].lower(), by_lower, n=1)
+    close = get_close_matches(word[:MAX_WORD].lower(), by_lower, n=1, cutoff=least)
     return f'Did you mean "{by_lower[close[0]]}"?' if close else ""
 
 

@@ -26,6 +26,8 @@ from ecg_renderer.scenario.report import Report, did_you_mean
 OWN_NODE = "ecg-"
 
 _LOST = "\ufffd"
+# fontStyle is no slip for fontSize, but font-size is.
+_A_SLIP = 0.8
 _NUMERAL = re.compile("[0-9]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 _LENGTH = (
@@ -242,7 +244,7 @@ def _check_names(holder: dict[str, Any], field: str, known: frozenset[str] | Non
     if "opacity" in known and (seen := number(value.get("opacity"))) is not None and seen <= 0:
         report.warn("text that is not seen", f"{path}.{field}.opacity", f"is {seen:g}: nothing in it is seen")
     for name in sorted(value.keys() - known):
-        hint = "Give it to the boxStyle of its group." if name in _OF_BOXES else did_you_mean(name, known)
+        hint = "Give it to the boxStyle of its group." if name in _OF_BOXES else did_you_mean(name, known, _A_SLIP)
         done = "is nothing that MotionText reads there: it does not count"
         report.warn("property of a style", f"{path}.{field}.{name}", done, hint=hint or "Leave it out.")
 

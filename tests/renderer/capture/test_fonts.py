@@ -115,7 +115,7 @@ def test_a_family_that_is_not_there_is_named_with_what_stands_in_for_it() -> Non
     said = seen(lines(("'Exo 2', serif", "one"), ("맑은 고딕", "둘"), ("Jua", "셋"), ("Liberation Sans", "four")))
     assert len(said) == 2
     assert 'cues[0].root.children[0]: asks for the font "Exo 2", which is not here; Liberation Serif stands' in said[0]
-    assert '"맑은 고딕", which is not here; Noto Sans KR' in said[1]
+    assert '"맑은 고딕", which is not here; Noto Sans KR stands' in said[1]
 
 
 def test_a_run_names_missing_letters_and_text_that_leaves_the_picture(tmp_path: Path) -> None:

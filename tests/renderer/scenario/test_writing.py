@@ -39,6 +39,17 @@ def test_control_characters_are_left_out_and_named(caption: Caption) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"),
+    [("fontStyle", "Leave it out."), ("font-size", 'Did you mean "fontSize"?'), ("colour", 'Did you mean "color"?')],
+)
+def test_a_property_that_is_no_slip_for_another_is_not_taken_for_one(name: str, hint: str, caption: Caption) -> None:
+    raw = caption()
+    raw["cues"][0]["root"]["children"][0]["style"] = {name: "italic"}
+    [finding] = [found for found in prepared(raw).findings if found.kind == "property of a style"]
+    assert finding.hint == hint
+
+
+@pytest.mark.parametrize(
     ("word", "told"),
     [
         ({"style": {"colour": "red"}}, "style.colour: is nothing that MotionText reads there: it does not count"),
