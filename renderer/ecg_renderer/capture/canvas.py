@@ -29,7 +29,7 @@ from ecg_renderer.model import Area, Block, CaptureWay, Film
 
 log = logging.getLogger(__name__)
 
-RING_BYTES = 32 * 1024 * 1024
+RING_BYTES = 16 * 1024 * 1024
 HELD_BYTES = 128 * 1024 * 1024
 POLL_SECONDS = 0.008
 CHECK_EVERY = 120
