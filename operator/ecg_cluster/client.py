@@ -81,7 +81,6 @@ def own_account(namespace: str) -> list[Json]:
     return [owner] if namespace == own_namespace() else []
 
 
-Json = dict[str, Any]
 T = TypeVar("T")
 Knows = Callable[[Json], bool]
 """Tells of an object, by its metadata, whether no more of it is needed."""

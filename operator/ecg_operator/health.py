@@ -113,9 +113,10 @@ class Health:
         metrics.leader.set(self.acting and (self._leader is None or self._leader.leads))
         for reflector in self._reflectors:
             metrics.silence.labels(reflector.source.resource.plural).set(reflector.staleness())
-        caches = self._world.render_jobs, self._world.jobs, self._world.pods
-        for resource, cache in zip((RENDER_JOBS, JOBS, PODS), caches, strict=True):
-            metrics.unreadable.labels(resource.plural).set(len(cache.unreadable))
+        world = self._world
+        unreadable = world.render_jobs.unreadable, world.jobs.unreadable, world.pods.unreadable
+        for resource, keys in zip((RENDER_JOBS, JOBS, PODS), unreadable, strict=True):
+            metrics.unreadable.labels(resource.plural).set(len(keys))
         records = self._world.render_jobs.records()
         tally = Tally(record.value.phase for record in records)
         for phase in Phase:

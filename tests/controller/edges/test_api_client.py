@@ -331,9 +331,11 @@ def test_an_event_about_a_deep_object_does_not_end_a_watch() -> None:
             return f'{{"type": "ADDED", "object": {job}, "spec": {nested(levels)}}}}}\n'
 
         body = line("a", 2000) + line("b", 1)
-        async with client(lambda number: web.Response(text=body)) as (cluster, _):
-            async with cluster.watch(RENDER_JOBS, "ns", {}) as events:
-                found: list[Json] = [event["object"] async for event in events]
+        async with (
+            client(lambda number: web.Response(text=body)) as (cluster, _),
+            cluster.watch(RENDER_JOBS, "ns", {}) as events,
+        ):
+            found: list[Json] = [event["object"] async for event in events]
         assert [one["metadata"]["name"] for one in found] == ["a", "b"]
         assert found[1]["spec"] == []
 

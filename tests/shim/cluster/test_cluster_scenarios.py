@@ -61,7 +61,18 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         ('{"cues": [], "x": "\\ud800"}', False),
         (NESTED, False),
     ],
-    ids=["small", "500 cues", "501 cues", "large", "null", "null within", "large integer", "infinite", "half a pair", "600 levels"],
+    ids=[
+        "small",
+        "500 cues",
+        "501 cues",
+        "large",
+        "null",
+        "null within",
+        "large integer",
+        "infinite",
+        "half a pair",
+        "600 levels",
+    ],
 )
 def test_a_render_job_holds_only_what_it_keeps_unchanged(text: str, fits: bool) -> None:
     assert (inline(text.encode()) is not None) == fits
