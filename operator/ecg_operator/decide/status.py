@@ -109,7 +109,7 @@ def _measure_who_went_on(draft: Draft) -> None:
 def paced(draft: Draft) -> RenderJobStatus:
     """Return the status to write now: the observed one if only progress has changed and was written a moment ago.
 
-    How pods start, one after the other, is told less often than how far they are.
+    That pods start, one after the other, is told less often than that they run and how far they are.
     """
     before, after = draft.observation.status, draft.status
     if after == before:
@@ -119,7 +119,7 @@ def paced(draft: Draft) -> RenderJobStatus:
         # A time to come was written by a replica with another clock.
         passed = last is None or last > draft.observation.now
         pace = draft.policy.progress_seconds
-        if before.progress == after.progress:
+        if before.progress == after.progress and draft.reason_of(ConditionType.SCHEDULED) != Reason.PODS_RUNNING:
             pace = max(pace, draft.policy.start_seconds)
         if not passed and not draft.reached(last, pace):
             return before
