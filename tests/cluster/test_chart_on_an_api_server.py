@@ -86,6 +86,21 @@ def test_a_release_takes_over_a_crd_that_it_finds_keeps_it_and_its_objects_and_c
     _succeeds(_helm(plane, "uninstall", "ecg"))
 
 
+def test_a_test_that_has_succeeded_leaves_nothing_that_outlives_the_release(plane: ControlPlane) -> None:
+    everything = ("get", "all,cm,sa,role,rolebinding,pdb,networkpolicy,secrets,leases", "-n", "render", "-o", "name")
+    before = plane.kubectl(*everything)
+    _succeeds(_helm(plane, "install", "ecg", str(CHART), "--set=work.uri=s3://videos/work,crds.install=false"))
+    command = [str(tool("helm")), f"--kubeconfig={plane.kubeconfig}", "--namespace=render", "test", "ecg"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as test:
+        ran = ("patch", "pod", "ecg-test", "-n", "render", "--subresource=status", "--type=merge")
+        plane.kubectl("wait", "--for=create", "pod/ecg-test", "-n", "render", "--timeout=60s")
+        plane.kubectl(*ran, "-p", '{"status": {"phase": "Succeeded"}}')  # no kubelet is here to run it
+        said, _ = test.communicate(timeout=60)
+    assert test.returncode == 0, said
+    _succeeds(_helm(plane, "uninstall", "ecg"))
+    assert plane.kubectl(*everything) == before
+
+
 def test_an_upgrade_brings_a_changed_crd(plane: ControlPlane, tmp_path: Path) -> None:
     plane.kubectl("delete", "crd", "renderjobs.render.ecg.dev", "--ignore-not-found")
     older = tmp_path / "older"
