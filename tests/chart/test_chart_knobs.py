@@ -394,7 +394,7 @@ def test_no_default_is_added_to_what_one_says_oneself() -> None:
         ("values-cpu.yaml", {}),
         ("values-prices-us-east-1.yaml", {}),
         ("values-eks-karpenter.yaml", {"karpenter.sh/capacity-type": "on-demand"}),
-        ("values-eks-managed.yaml", {"eks.amazonaws.com/capacityType": "ON_DEMAND"}),
+        ("values-eks-managed.yaml", {"ecg-render/capacity": "on-demand"}),
     ],
 )
 def test_a_rescue_asks_for_the_labels_that_nodes_of_that_kind_have_and_no_others(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from chart import CHART, ROOT, objects, of_kind
+from chart import CHART, ROOT, Json, objects, of_kind
 
+MANAGED: Json = yaml.safe_load((CHART / "values-eks-managed.yaml").read_text())
 GUIDE = (ROOT / "docs/eks.md").read_text()
 
 SPEC = importlib.util.spec_from_file_location("chart_readme", CHART.parent / "readme.py")
@@ -53,19 +54,39 @@ def test_the_values_of_the_guide_to_eks_are_accepted_with_the_file_that_it_names
     }
 
 
+def written(name: str) -> Json:
+    """Return the YAML file that the guide writes under this name."""
+    (text,) = re.findall(rf"^cat > {name} <<END\n(.*?)^END$", GUIDE, re.M | re.S)
+    found: Json = yaml.safe_load(string.Template(text).safe_substitute())
+    return found
+
+
 def test_no_more_segments_become_pods_than_the_managed_groups_of_the_guide_have_places_for() -> None:
-    groups = [
-        group
-        for text in re.findall(r"^cat > \w+\.yaml <<END\n(.*?)^END$", GUIDE, re.M | re.S)
-        for group in yaml.safe_load(string.Template(text).safe_substitute()).get("managedNodeGroups", ())
-    ]
-    file = CHART / "values-eks-managed.yaml"
-    (sharing,) = of_kind(
-        objects("work.uri=s3://b/w", "service.bucket=videos", values=(file,)), "ConfigMap", "ecg-render-device-plugin"
-    )
-    (shared,) = yaml.safe_load(sharing["data"]["shared"])["sharing"]["timeSlicing"]["resources"]
-    nodes = sum(group["maxSize"] for group in groups if any("gpu" in taint["key"] for taint in group.get("taints", ())))
-    assert yaml.safe_load(file.read_text())["limits"]["activeSegments"] == nodes * shared["replicas"] > 0
+    groups = written("gpu.yaml")["managedNodeGroups"]
+    sharing = yaml.safe_load(written("device-plugin.yaml")["config"]["map"]["shared"])
+    (shared,) = sharing["sharing"]["timeSlicing"]["resources"]
+    nodes = sum(group["maxSize"] for group in groups)
+    assert MANAGED["limits"]["activeSegments"] == nodes * shared["replicas"] > 0
+
+
+def test_a_managed_group_on_demand_takes_what_lost_its_spot_nodes_and_renders_tolerate_it() -> None:
+    groups = written("gpu.yaml")["managedNodeGroups"]
+    wanted = MANAGED["onDemandNodeSelector"].items()
+    assert {group["name"]: wanted <= group["labels"].items() for group in groups} == {
+        group["name"]: not group["spot"] for group in groups
+    }
+    assert {group["spot"] for group in groups} == {True, False}
+    for group in groups:
+        # What NVIDIA's device plugin looks for on a node, and all that a segment with a GPU tolerates.
+        assert group["labels"]["nvidia.com/gpu.present"] == "true"
+        assert [taint["key"] for taint in group["taints"]] == ["nvidia.com/gpu"]
+        # Labels and taints of a group without nodes are known by its tags.
+        assert group["propagateASGTags"] and not any("eks.amazonaws.com" in label for label in group["labels"])
+
+
+def test_no_step_of_the_guide_makes_the_namespace_that_a_later_one_makes_and_labels() -> None:
+    made = re.findall(r"kubectl create namespace (\S+)|-n (\S+) --create-namespace", GUIDE)
+    assert sorted(one or other for one, other in made) == ["$NAMESPACE", "nvidia-device-plugin"]
 
 
 def test_every_command_of_the_guide_is_one_for_a_shell_and_every_policy_is_json() -> None:
