@@ -13,6 +13,8 @@ from pathlib import Path
 import yaml
 
 from chart import CHART, ROOT, Json, objects, of_kind
+from ecg_api.running import Deadlines
+from ecg_shim.backends.cluster.settings import ClusterSettings
 
 MANAGED: Json = yaml.safe_load((CHART / "values-eks-managed.yaml").read_text())
 GUIDE = (ROOT / "docs/eks.md").read_text()
@@ -82,6 +84,14 @@ def test_a_managed_group_on_demand_takes_what_lost_its_spot_nodes_and_renders_to
         assert [taint["key"] for taint in group["taints"]] == ["nvidia.com/gpu"]
         # Labels and taints of a group without nodes are known by its tags.
         assert group["propagateASGTags"] and not any("eks.amazonaws.com" in label for label in group["labels"])
+
+
+def test_karpenters_nodes_wait_longer_than_a_job_lasts_that_says_nothing() -> None:
+    given = ("work.uri=s3://b/w", "service.bucket=videos", "commonLabels.cluster=prod")
+    pools = of_kind(objects(*given, values=(CHART / "values-eks-karpenter.yaml",)), "NodePool")
+    waits = {pool["spec"]["template"]["spec"]["terminationGracePeriod"] for pool in pools}
+    assert waits == {"1h"}
+    assert (Deadlines().active_seconds, ClusterSettings("videos").active_seconds) == (25 * 60, 30 * 60)
 
 
 def test_no_step_of_the_guide_makes_the_namespace_that_a_later_one_makes_and_labels() -> None:
