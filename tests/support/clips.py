@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import atexit
 import functools
+import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
@@ -103,6 +105,21 @@ def ffmpeg(*arguments: str) -> bytes:
     """Run FFmpeg; return what it wrote to standard output."""
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def slow_ffmpeg(folder: Path, speed: float) -> Path:
+    """Return an FFmpeg, a file in `folder`, that takes what is piped to it at `speed` times real time."""
+    program = folder / "slow-ffmpeg"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "arguments = sys.argv[1:]\n"
+        "if 'pipe:0' in arguments:\n"
+        "    first = arguments.index('-i')\n"
+        f"    arguments[first:first] = ['-readrate', '{speed}']\n"
+        f"os.execv({shutil.which('ffmpeg')!r}, ['ffmpeg', *arguments])\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 def frames(path: Path, pixel_format: str = "gray") -> list[NDArray[np.uint8]]:

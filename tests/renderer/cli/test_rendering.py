@@ -16,18 +16,35 @@ from numpy.typing import NDArray
 
 import clips
 import command_line
-from command_line import ecg_render, files, scenario, workplace
+from command_line import NO_BROWSER, Ended, ecg_render, files, scenario, workplace
 from processes import SHARED_MEMORY
 
 
-def test_a_render_prints_the_path_of_the_video_and_nothing_else(tmp_path: Path) -> None:
-    workplace(tmp_path)
-    before = files(tmp_path)
-    ended = ecg_render("run", "job.yaml", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A folder in which a job was rendered, and what was said."""
+    folder = workplace(tmp_path_factory.mktemp("rendered"))
+    return folder, ecg_render("run", "job.yaml", cwd=folder)
+
+
+def test_a_render_prints_the_path_of_the_video_and_nothing_else(rendered: tuple[Path, Ended]) -> None:
+    folder, ended = rendered
     assert ended.code == 0, ended.err
-    assert ended.out == f"{tmp_path}/out/captioned.mp4\n"
-    assert files(tmp_path) - before == {"out/captioned.mp4"}
-    assert len(clips.frames(tmp_path / "out/captioned.mp4")) == 30
+    assert ended.out == f"{folder}/out/captioned.mp4\n"
+    assert files(folder) == {"video.mp4", "scenario.json", "job.yaml", "out/captioned.mp4"}
+    assert len(clips.frames(folder / "out/captioned.mp4")) == 30
+
+
+def test_a_summary_on_standard_error_tells_what_was_rendered_and_how(rendered: tuple[Path, Ended]) -> None:
+    _, ended = rendered
+    for words in ("1.0 s of 320x180 at 30 frames/s", "x real time", "encoder   x264 (", "by canvas, 8 stages", "none"):
+        assert words in ended.err
+
+
+def test_quiet_says_nothing_but_the_path(rendered: tuple[Path, Ended]) -> None:
+    folder, _ = rendered
+    ended = ecg_render("run", "job.yaml", "--quiet", cwd=folder)
+    assert (ended.err, ended.out) == ("", f"{folder}/out/captioned.mp4\n")
 
 
 def test_renderers_at_once_on_one_shared_memory_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -51,17 +68,6 @@ def test_renderers_at_once_on_one_shared_memory_do_not_disturb_each_other(tmp_pa
     ours = {f"ecg-profile-{render.pid}-" for render in renders} | {f"ecg-profile-{pid}-" for pid in range(1, 10)}
     left = set(SHARED_MEMORY.iterdir()) - shared
     assert [path for path in left if path.name.startswith(tuple(ours))] == []
-
-
-def test_a_summary_on_standard_error_tells_what_was_rendered_and_how(tmp_path: Path) -> None:
-    ended = ecg_render("run", "job.yaml", cwd=workplace(tmp_path))
-    for words in ("1.0 s of 320x180 at 30 frames/s", "x real time", "encoder   x264 (", "by canvas, 8 stages", "none"):
-        assert words in ended.err
-
-
-def test_quiet_says_nothing_but_the_path(tmp_path: Path) -> None:
-    ended = ecg_render("run", "job.yaml", "--quiet", cwd=workplace(tmp_path))
-    assert (ended.err, ended.out) == ("", f"{tmp_path}/out/captioned.mp4\n")
 
 
 def test_json_is_one_object_with_the_whole_result(tmp_path: Path) -> None:
@@ -180,7 +186,7 @@ def test_a_still_without_a_caption_needs_no_browser(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", ["1", "-0.1", "nan"])
 def test_a_still_outside_of_the_video_says_how_long_it_is(tmp_path: Path, seconds: str) -> None:
     workplace(tmp_path)
-    ended = ecg_render("still", "job.yaml", "--at", seconds, "-o", "x.png", cwd=tmp_path)
+    ended = ecg_render("still", "job.yaml", "--at", seconds, "-o", "x.png", cwd=tmp_path, changes=NO_BROWSER)
     assert ended.code == 68
     assert "1.000 s long" in ended.err
     assert not (tmp_path / "x.png").exists()

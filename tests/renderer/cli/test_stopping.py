@@ -25,10 +25,12 @@ CLIP = clips.Clip(frames=120, width=640, height=360)
 
 
 @contextmanager
-def started(folder: Path, *options: str, segments: int = 3) -> Iterator[subprocess.Popen[str]]:
+def started(
+    folder: Path, *options: str, segments: int = 3, ffmpeg: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Start a render, slow enough to be stopped in between; end it with the block at the latest."""
     command = command_line.command("run", "job.yaml", "--segments", str(segments), *options)
-    environment = command_line.environment(folder)
+    environment = command_line.environment(folder, {"ECG_FFMPEG": str(ffmpeg)} if ffmpeg else None)
     render = subprocess.Popen(
         command,
         cwd=folder,
@@ -106,9 +108,10 @@ def test_json_says_that_the_job_was_cancelled(folder: Path) -> None:
 def test_a_render_stops_while_pictures_wait_for_a_slow_encoder(tmp_path: Path) -> None:
     captions = scenario("WIDE", seconds=4, plugin="elastic")
     captions["tracks"][0]["defaultStyle"]["fontSizeRel"] = 0.5
-    workplace(tmp_path, CLIP, captions, preset="placebo")
+    workplace(tmp_path, CLIP, captions)
+    slow = clips.slow_ffmpeg(tmp_path, 0.3)
     before, running = files(tmp_path), processes.survivors(SESSION)
-    with started(tmp_path, segments=1) as render:
+    with started(tmp_path, segments=1, ffmpeg=slow) as render:
         assert render.stderr
         assert "Rendering: 0 of 120 frames" in render.stderr.readline()
         time.sleep(1.5)

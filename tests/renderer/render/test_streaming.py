@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-import sys
 from pathlib import Path
 
 import pytest
 
 from captions import render_job, talk
-from clips import Clip, counter, read_counters
+from clips import Clip, counter, read_counters, slow_ffmpeg
 from ecg_api.rendering import RenderResult
 from ecg_common.children import tree_memory
 from ecg_renderer.metering import ProgressReport, Stage
@@ -37,19 +34,10 @@ class MemoryObserver:
 
 
 @pytest.fixture
-def slow_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def slow_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Make FFmpeg read its first input at real-time speed, or `request.param` times that, and so encode no faster."""
-    wrapper = tmp_path / "slow-ffmpeg"
-    wrapper.write_text(
-        f"#!{sys.executable}\nimport os, sys\n"
-        "arguments = sys.argv[1:]\n"
-        "if 'pipe:0' in arguments:\n"
-        "    first = arguments.index('-i')\n"
-        f"    arguments[first:first] = ['-readrate', '{getattr(request, 'param', 1)}']\n"
-        f"os.execv({shutil.which('ffmpeg')!r}, ['ffmpeg', *arguments])\n"
-    )
-    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setitem(os.environ, "ECG_FFMPEG", str(wrapper))
+    program = slow_ffmpeg(tmp_path, getattr(request, "param", 1))
+    monkeypatch.setitem(os.environ, "ECG_FFMPEG", str(program))
 
 
 def render(tmp_path: Path, settings: Settings, observer: MemoryObserver, **options: object) -> RenderResult:
@@ -58,7 +46,7 @@ def render(tmp_path: Path, settings: Settings, observer: MemoryObserver, **optio
     return rendered(job, tmp_path, settings=settings, observer=observer)
 
 
-@pytest.mark.usefixtures("slow_ffmpeg")
+@pytest.mark.usefixtures("slow_encoder")
 def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path) -> None:
     observer = MemoryObserver()
 
@@ -74,8 +62,8 @@ def test_a_slow_encoder_makes_the_browser_wait_and_loses_nothing(tmp_path: Path)
 
 
 # So slow that a browser which has only half a processor is faster still.
-@pytest.mark.parametrize("slow_ffmpeg", [0.3], indirect=True)
-@pytest.mark.usefixtures("slow_ffmpeg")
+@pytest.mark.parametrize("slow_encoder", [0.3], indirect=True)
+@pytest.mark.usefixtures("slow_encoder")
 def test_pictures_are_dropped_only_when_asked_for_and_the_length_stays_right(tmp_path: Path) -> None:
     result = render(tmp_path, SETTINGS.model_copy(update={"queue_frames": 2}), MemoryObserver(), framePolicy="drop")
 
