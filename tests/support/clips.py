@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -105,6 +107,22 @@ def ffmpeg(*arguments: str) -> bytes:
     """Run FFmpeg; return what it wrote to standard output."""
     command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+@contextmanager
+def known_to(cells: Path) -> Iterator[None]:
+    """Let the store in `cells` know meanwhile what was found out about the same clips before, and remember what is new.
+
+    Looking at a clip takes five processes, longer than encoding it; of the damage that was found nothing is told.
+    """
+    _copy_notes(folder() / "probes", cells / "probes")
+    yield
+    _copy_notes(cells / "probes", folder() / "probes")
+
+
+def _copy_notes(notes: Path, target: Path) -> None:
+    if notes.is_dir():
+        shutil.copytree(notes, target, ignore=shutil.ignore_patterns("damage-*"), dirs_exist_ok=True)
 
 
 def slow_ffmpeg(folder: Path, speed: float) -> Path:

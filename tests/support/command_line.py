@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -93,7 +94,9 @@ def ecg_render(
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
-    return run_loaded([*map(str, arguments)], cwd, environment(cwd, changes), stdin or "")
+    has_own_store = "--cells" not in arguments
+    with clips.known_to(cwd / "cache" / "ecg-render" / "cells") if has_own_store else nullcontext():
+        return run_loaded([*map(str, arguments)], cwd, environment(cwd, changes), stdin or "")
 
 
 def run_loaded(arguments: list[str], cwd: Path, variables: dict[str, str], stdin: str = "") -> Ended:
@@ -163,7 +166,7 @@ def manifest(**options: Any) -> dict[str, Any]:
 
 def workplace(folder: Path, clip: clips.Clip = CLIP, captions: dict[str, Any] | None = None, **options: Any) -> Path:
     """Put a video, a scenario and a RenderJob into `folder` and return it."""
-    shutil.copy(clips.counter(clip), folder / "video.mp4")
+    shutil.copy2(clips.counter(clip), folder / "video.mp4")
     (folder / "scenario.json").write_text(json.dumps(captions or scenario("one", "two", seconds=float(clip.seconds))))
     (folder / "job.yaml").write_text(yaml.safe_dump(manifest(**options), sort_keys=False))
     return folder

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import clips
 from ecg_api.rendering import RenderResult
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import Browser, BrowserLauncher
@@ -38,7 +39,8 @@ def rendered(
 ) -> RenderResult:
     """Render a job whose relative paths start at `folder`."""
     request = RunRequest(job, folder, settings, cells=folder / "cells", segments=segments)
-    return asyncio.run(run(request, observer, launcher))
+    with clips.known_to(folder / "cells"):
+        return asyncio.run(run(request, observer, launcher))
 
 
 async def run(
