@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ecg_shim.__main__ import environment, parse, table
+from ecg_shim.__main__ import environment, main, parse, table
 from ecg_shim.options import InvalidOptions, render_options
 from ecg_shim.settings import PASSED_ON, WITHOUT_EFFECT, Settings
 from ecg_shim.variables import SettingsError
@@ -208,14 +208,19 @@ def started(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
 ENDINGS = {
     "help": (["--help"], {}, 0, "POST /render"),
     "settings": (["--settings"], {"WORKER_ID": "gpu-1"}, 0, "WORKER_ID=gpu-1"),
-    "a worker": (["--mode", "worker"], {}, 2, "runs in a pod of its own"),
     "no bucket in a cluster": (["--mode", "celery"], {}, 1, "needs S3_BUCKET"),
-    "a worker by variable": ([], {"RENDER_MODE": "worker"}, 2, "no workers"),
-    "a mode nobody knows": (["--mode", "swarm"], {}, 2, "'standalone', 'kubernetes'"),
     "an argument nobody knows": (["--prot", "1"], {}, 2, "--prot"),
-    "a wrong setting": ([], {"LOG_LEVEL": "loud"}, 2, "LOG_LEVEL is 'loud'; it must be one of"),
     "a wrong secret": ([], {"ECG_CALLBACK_SECRET": "whsec_"}, 1, "ECG_CALLBACK_SECRET"),
     "an address of somebody else": (["--host", "192.0.2.1", "--port", "0"], {}, 1, "Cannot listen on 192.0.2.1:0"),
+}
+
+
+# These leave no socket and no handler of a signal behind, so that this process can be the command's.
+NO_START = {
+    "a worker": (["--mode", "worker"], {}, 2, "runs in a pod of its own"),
+    "a worker by variable": ([], {"RENDER_MODE": "worker"}, 2, "no workers"),
+    "a mode nobody knows": (["--mode", "swarm"], {}, 2, "'standalone', 'kubernetes'"),
+    "a wrong setting": ([], {"LOG_LEVEL": "loud"}, 2, "LOG_LEVEL is 'loud'; it must be one of"),
 }
 
 
@@ -225,3 +230,15 @@ def test_the_command_says_why_it_does_not_start(tmp_path, arguments, variables, 
     assert ended.returncode == status
     assert words in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("arguments", "variables", "status", "words"), NO_START.values(), ids=NO_START.keys())
+def test_the_command_says_why_it_does_nothing(tmp_path, monkeypatch, capsys, arguments, variables, status, words):
+    for name, value in {"ECG_DATA_DIR": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    try:
+        ended = main(arguments)
+    except SystemExit as end:
+        ended = end.code
+    assert ended == status
+    assert words in "".join(capsys.readouterr())

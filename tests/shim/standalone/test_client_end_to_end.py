@@ -160,18 +160,18 @@ def test_a_backend_that_has_forgotten_the_job_is_left_in_peace(client: ClientBac
     assert [one.answered for one in client.of(job_id)] == [404]
 
 
-def test_of_sixty_jobs_at_once_none_stays_in_processing(tmp_path: Path) -> None:
+def test_of_thirty_jobs_at_once_none_stays_in_processing(tmp_path: Path) -> None:
     with service(tmp_path, max_concurrent=3) as address, ClientBackend(address, write_delay=0.2) as client:
         steps = script(["result"])
-        jobs = [client.create(steps, video_url=VIDEO, wait=False) for _ in range(60)]
+        jobs = [client.create(steps, video_url=VIDEO, wait=False) for _ in range(30)]
         for job_id in jobs:
             client.wait(job_id, 120, status=("completed",))
         time.sleep(2)
         assert {client.row(job_id).status for job_id in jobs} == {"completed"}
         assert {tuple(client.statuses(job_id))[-1] for job_id in jobs} == {"completed"}
         ends = [one for one in client.received if one.body["status"] == "completed"]
-        assert len(ends) == 60
-        assert starts(tmp_path / "script.log").count("start") == 60
+        assert len(ends) == 30
+        assert starts(tmp_path / "script.log").count("start") == 30
 
 
 @pytest.fixture
