@@ -21,6 +21,7 @@ from ecg_renderer.request import Settings
 from ecg_renderer.storage import CellStore, default_cells
 
 CONVERSION = Conversion.of("bt709", full_range=False)
+SIZE = (320, 180)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def shot() -> Film:
-    return film(0.8)
+    return film(0.8, size=SIZE)
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_a_browser_that_was_warmed_for_another_way_is_ended(way: CaptureWay, sho
 
 
 def test_a_verdict_holds_for_what_it_was_made_for(shot: Film) -> None:
-    plain = film(0.8, plugins=("fadein",))
+    plain = film(0.8, plugins=("fadein",), size=SIZE)
     styled_captions = {**plain.scenario, "tracks": [{**track} for track in plain.scenario["tracks"]]}
     styled_captions["tracks"][0]["defaultStyle"] = {"stroke": {"widthRel": 0.01}}
     keys = [
@@ -246,11 +247,11 @@ def test_a_verdict_holds_for_what_it_was_made_for(shot: Film) -> None:
         check_key(CaptureWay.BEGINFRAME, "156.0", shot),
         check_key(CaptureWay.CANVAS, "157.0", shot),
         check_key(CaptureWay.CANVAS, "156.0", plain),
-        check_key(CaptureWay.CANVAS, "156.0", film(0.8, size=(320, 180))),
-        check_key(CaptureWay.CANVAS, "156.0", film(0.8, captions=styled_captions)),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, size=(640, 360))),
+        check_key(CaptureWay.CANVAS, "156.0", film(0.8, captions=styled_captions, size=SIZE)),
     ]
 
     assert len(set(keys)) == len(keys)
-    assert check_key(CaptureWay.CANVAS, "156.0", film(1.6, plugins=EVERY_PLUGIN[:4])) == keys[0], (
+    assert check_key(CaptureWay.CANVAS, "156.0", film(1.6, plugins=EVERY_PLUGIN[:4], size=SIZE)) == keys[0], (
         "more words, the same kind of film"
     )

@@ -27,11 +27,12 @@ from ecg_renderer.model import Block, Box, CaptureWay, Film
 
 FRAME_TIMEOUT = 1.5
 AFTER_PATCHES = 5
+SIZE = (320, 180)
 
 
 @pytest.fixture(scope="module")
 def shot() -> Film:
-    return cut(film(1.2), 2)
+    return cut(film(1.2, size=SIZE), 2)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_a_death_is_noticed_long_before_the_frame_timeout(way: str, ring: bool, 
 
 
 def test_a_browser_that_keeps_dying_is_given_up() -> None:
-    long = cut(film(4.0), 2)  # so that there is always something left to draw
+    long = cut(film(4.0, size=SIZE), 2)  # so that there is always something left to draw
 
     with pytest.raises(BrowserError, match=r"caption page|Chromium"):
         asyncio.run(capture_disturbed(long, "canvas", kill_page, times=RESTARTS + 1))
@@ -194,7 +195,7 @@ def test_the_first_captions_are_laid_out_although(
 def test_another_film_is_laid_out_although(
     happens: str, way: str, short: Film, short_undisturbed: dict[str, dict[int, Picture]]
 ) -> None:
-    other = film(0.8, plugins=("fadein",))
+    other = film(0.8, plugins=("fadein",), size=SIZE)
 
     async def shown() -> tuple[dict[int, Picture], dict[int, Picture], int]:
         async with open_way(way, other, frame_timeout=FRAME_TIMEOUT) as capture:
@@ -225,7 +226,7 @@ def test_a_caption_that_reaches_out_of_the_box_is_not_cut_off(way: str, shot: Fi
     error = asyncio.run(outgrown())
 
     assert 0 < error.frame < 36
-    assert Box(0, 0, 640, 360).contains(error.box)
+    assert Box(0, 0, *SIZE).contains(error.box)
 
 
 HOLD_A_BROWSER = """
