@@ -63,6 +63,9 @@ DRIVEN_ARGUMENTS = (
     "--mute-audio",
     "--password-store=basic",
     "--use-mock-keychain",
+    # Two processes less to start and to end: no GPU is used, and no network is there.
+    "--in-process-gpu",
+    "--enable-features=NetworkServiceInProcess2",
 )
 CANVAS_ARGUMENTS = ("--enable-blink-features=CanvasDrawElement",)
 
@@ -126,8 +129,11 @@ def sandbox_problem() -> str:
 
 
 def sandbox_arguments() -> list[str]:
-    """Return what Chromium must be told where it has no sandbox: without, it does not start there."""
-    return ["--no-sandbox"] if sandbox_problem() else []
+    """Return what Chromium must be told where it has no sandbox: without, it does not start there.
+
+    The zygotes, from which confined processes are forked, are of no use then.
+    """
+    return ["--no-sandbox", "--no-zygote"] if sandbox_problem() else []
 
 
 def make_profile() -> Path:
