@@ -63,8 +63,7 @@ DRIVEN_ARGUMENTS = (
     "--mute-audio",
     "--password-store=basic",
     "--use-mock-keychain",
-    # Two processes less to start and to end: no GPU is used, and no network is there.
-    "--in-process-gpu",
+    # A process less to start and to end: no network is there, and this one is confined nowhere.
     "--enable-features=NetworkServiceInProcess2",
 )
 CANVAS_ARGUMENTS = ("--enable-blink-features=CanvasDrawElement",)
@@ -131,9 +130,9 @@ def sandbox_problem() -> str:
 def sandbox_arguments() -> list[str]:
     """Return what Chromium must be told where it has no sandbox: without, it does not start there.
 
-    The zygotes, from which confined processes are forked, are of no use then.
+    What has a process of its own to be confined in it is of no use then: zygotes, and what draws (no GPU is used).
     """
-    return ["--no-sandbox", "--no-zygote"] if sandbox_problem() else []
+    return ["--no-sandbox", "--no-zygote", "--in-process-gpu"] if sandbox_problem() else []
 
 
 def make_profile() -> Path:
