@@ -15,7 +15,7 @@ T = TypeVar("T")
 LEVELS = 300
 """More than the models take, which therefore refuse what was cut: a RenderJob with its path."""
 RESERVE = 100
-"""Frames on the stack: what was parsed here can be parsed again, as a part, by who has called so much deeper."""
+"""Frames on the stack: what was parsed here can be parsed again by whoever has called so many functions more."""
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]')
 
 

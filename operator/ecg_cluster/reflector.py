@@ -77,6 +77,7 @@ class Reflector:
     Attributes:
         synced: set when everything was listed once.
         problem: why nothing is heard now, a sentence; empty while all is well.
+        refused: the API server answers, and says that we may not know this (403), or that there is no such thing (404).
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Reflector:
         self.source = source
         self.synced = asyncio.Event()
         self.problem = ""
+        self.refused = False
         self._lister = lister
         self._cache = cache
         self._watches = watches
@@ -140,8 +142,10 @@ class Reflector:
                 self._version = None
                 await asyncio.sleep(FIRST_PAUSE)
             except ApiError as error:
-                self.problem = f"{self.source.resource.plural} cannot be watched: {error}"
-                log.warning("%s; trying again in %.1f s", self.problem, self._pause)
+                before, self.problem = self.problem, f"{self.source.resource.plural} cannot be watched: {error}"
+                self.refused = error.status in (403, 404)
+                if not self.refused or self.problem != before:  # it may stay so for weeks
+                    log.warning("%s; trying again in %.1f s", self.problem, self._pause)
                 await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, no secret
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
@@ -196,6 +200,7 @@ class Reflector:
         self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
         self.problem = ""
+        self.refused = False
 
     def _until_resync(self) -> float:
         return max(0.0, self._resync_at - time.monotonic())

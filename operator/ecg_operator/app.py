@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 SECONDS_TO_FINISH = 10.0
 SECONDS_FOR_EVENTS = 2.0
 LISTS_AT_A_TIME = 3
+SECONDS_BETWEEN_LOOKS = 0.05
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Operator:
             self.cluster.fence = self.leader.fence
         self.reflectors = self._reflectors()
         self.kopf = RenderJobWatch(
-            configuration, settings.namespaces, self.world.render_job_event, self.world.render_jobs.knows
+            configuration, self._served, self.world.render_job_event, self.world.render_jobs.knows
         )
         self.reconciler = self._reconciler()
         self._lag = LoopLag()
@@ -161,8 +162,12 @@ class Operator:
             await self.events.flush(SECONDS_FOR_EVENTS)
 
     async def _all_listed(self) -> None:
-        for reflector in self.reflectors:
-            await reflector.synced.wait()
+        while self.health.waiting_for():  # noqa: ASYNC110 - a namespace may also turn out to be none of ours
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _served(self) -> list[str]:
+        unserved = self.health.unserved()
+        return [namespace for namespace in self.settings.namespaces if namespace not in unserved]
 
     async def _keep_warm(self, warm_places: WarmPlaces) -> None:
         await self._all_listed()  # before, everything would look idle

@@ -6,8 +6,9 @@ started after it, ours included. Nothing here makes kopf write: `on.event` needs
 kopf begins with a list, and has a task and a queue for each object of it, all of them at once. What is known already is
 taken out of it, and out of the watch: of thousands of RenderJobs that are over kopf never hears, nor of our own writes.
 
-kopf ends with any error of a watch but 410. It is started again then, after a pause: an API server that has a bad
-moment is no reason to hand the Lease over. What happened meanwhile comes with the list that kopf begins with.
+kopf ends with any error of a watch but 410, also one that concerns a single namespace of many. It is started again
+then, after a pause: an API server that has a bad moment is no reason to hand the Lease over. What happened meanwhile
+comes with the list that kopf begins with.
 """
 
 from __future__ import annotations
@@ -39,20 +40,24 @@ LONGEST_PAUSE = 30.0
 CALM_SECONDS = 60.0
 """kopf that has run for so long was well: its next end is the first of a new row."""
 SECONDS_TO_STOP = 5.0
+LOOK_SECONDS = 2.0
+"""How often is asked whether other namespaces are to be watched."""
 
 
 class RenderJobWatch:
     """Watches RenderJobs by kopf.
 
     Args:
-        namespaces: empty for all.
+        namespaces: asked again and again; empty for all.
         deliver: called on the event loop that runs `run`, with the kind of event and the object.
         knows: tells, on any thread, whether an object need not be delivered.
     """
 
-    def __init__(self, configuration: Configuration, namespaces: Sequence[str], deliver: Deliver, knows: Knows) -> None:
+    def __init__(
+        self, configuration: Configuration, namespaces: Callable[[], Sequence[str]], deliver: Deliver, knows: Knows
+    ) -> None:
         self._configuration = configuration
-        self._namespaces = tuple(namespaces)
+        self._namespaces = namespaces
         self._deliver = deliver
         self._knows = knows
         self._stop = threading.Event()
@@ -62,15 +67,15 @@ class RenderJobWatch:
         pause = FIRST_PAUSE
         while True:
             started = time.monotonic()
-            error = await self._watch()
+            reason = await self._watch(tuple(self._namespaces()))
             if time.monotonic() - started > CALM_SECONDS:
                 pause = FIRST_PAUSE
-            log.warning("the watch of RenderJobs has ended (%s); starting it again in %.0f s", error, pause)
+            log.warning("the watch of RenderJobs has ended (%s); starting it again in %.0f s", reason, pause)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, no secret
             pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _watch(self) -> BaseException | None:
-        """Run kopf to its end; return the error that ended it."""
+    async def _watch(self, namespaces: tuple[str, ...]) -> BaseException | str | None:
+        """Run kopf to its end, or until other namespaces are to be watched; return what ended it."""
         loop = asyncio.get_running_loop()
         self._stop.clear()
         ended: asyncio.Future[BaseException | None] = loop.create_future()
@@ -83,7 +88,7 @@ class RenderJobWatch:
             error: BaseException | None = None
             try:
                 with asyncio.Runner() as runner:
-                    runner.run(self._kopf(loop))
+                    runner.run(self._kopf(loop, namespaces))
             except BaseException as caught:
                 error = caught
             if not loop.is_closed():
@@ -91,18 +96,22 @@ class RenderJobWatch:
 
         threading.Thread(target=kopf_thread, name="kopf", daemon=True).start()
         try:
-            return await asyncio.shield(ended)
+            while not ended.done():
+                await asyncio.wait([ended], timeout=LOOK_SECONDS)
+                if tuple(self._namespaces()) != namespaces:
+                    return "other namespaces are served now"
+            return ended.result()
         finally:
             self._stop.set()
             await asyncio.wait([ended], timeout=SECONDS_TO_STOP)
 
-    async def _kopf(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _kopf(self, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...]) -> None:
         try:
             await kopf.operator(
-                registry=self._registry(loop),
+                registry=self._registry(loop, namespaces),
                 settings=_settings(),
-                namespaces=self._namespaces,
-                clusterwide=not self._namespaces,
+                namespaces=namespaces,
+                clusterwide=not namespaces,
                 standalone=True,
                 stop_flag=self._stop,
             )
@@ -110,7 +119,7 @@ class RenderJobWatch:
             self._stop.set()  # kopf waits for it in a thread, which the end of its loop would wait for
         await asyncio.sleep(GOODBYE)
 
-    def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+    def _registry(self, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         refused: set[kopf.ConnectionInfo] = set()
 
@@ -131,7 +140,7 @@ class RenderJobWatch:
 
         @kopf.on.startup(registry=registry)
         async def started(**_: Any) -> None:
-            log.info("watching RenderJobs in %s", ", ".join(self._namespaces) or "all namespaces")
+            log.info("watching RenderJobs in %s", ", ".join(namespaces) or "all namespaces")
 
         @kopf.on.cleanup(registry=registry)
         async def stopped(**_: Any) -> None:

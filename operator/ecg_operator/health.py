@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Set
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from ecg_api.status import Phase
-from ecg_cluster.client import JOBS, PODS, RENDER_JOBS
+from ecg_cluster.cache import Cache
+from ecg_cluster.client import JOBS, PODS, RENDER_JOBS, Resource
 from ecg_cluster.reflector import Reflector
 from ecg_operator.metrics import Metrics
 from ecg_operator.world import World
@@ -70,6 +71,9 @@ class Health:
 
     def __init__(self, world: World, reflectors: Iterable[Reflector], leader: Leads | None, lag: LoopLag) -> None:
         self._world = world
+        self._caches: tuple[tuple[Resource, Cache[Any]], ...] = (
+            (RENDER_JOBS, world.render_jobs), (JOBS, world.jobs), (PODS, world.pods),
+        )  # fmt: skip
         self._reflectors = list(reflectors)
         self._leader = leader
         self._lag = lag
@@ -84,7 +88,7 @@ class Health:
         age = self._world.queue.oldest_age()
         if age > STUCK_SECONDS:
             found.append(f"the queue is stuck: one RenderJob has waited for {age:.0f} s")
-        for reflector in self._reflectors:
+        for reflector in self._served():
             if reflector.staleness() > reflector.longest_silence:
                 name = reflector.source.resource.plural
                 found.append(f"nothing was heard about {name} for {reflector.staleness():.0f} s")
@@ -100,9 +104,21 @@ class Health:
             return []
         return [
             f"the first list of {reflector.source.resource.plural} is not there yet"
-            for reflector in self._reflectors
+            for reflector in self._served()
             if not reflector.synced.is_set()
         ]
+
+    def unserved(self) -> Set[str | None]:
+        """Return the namespaces of several that are gone, or that we have no rights in; not if that is so of all.
+
+        With a namespace go the rights that the chart has given us there. The others have done nothing wrong.
+        """
+        refused = {reflector.source.namespace for reflector in self._reflectors if reflector.refused}
+        return refused if refused < {reflector.source.namespace for reflector in self._reflectors} else frozenset()
+
+    def _served(self) -> list[Reflector]:
+        unserved = self.unserved()
+        return [reflector for reflector in self._reflectors if reflector.source.namespace not in unserved]
 
     def measure(self, metrics: Metrics) -> None:
         """Bring the gauges up to date."""
@@ -111,12 +127,11 @@ class Health:
         metrics.loop_lag.set(self._lag.seconds)
         metrics.loop_busy.set(self._lag.busy_seconds)
         metrics.leader.set(self.acting and (self._leader is None or self._leader.leads))
-        for reflector in self._reflectors:
+        for reflector in self._served():
             metrics.silence.labels(reflector.source.resource.plural).set(reflector.staleness())
-        world = self._world
-        unreadable = world.render_jobs.unreadable, world.jobs.unreadable, world.pods.unreadable
-        for resource, keys in zip((RENDER_JOBS, JOBS, PODS), unreadable, strict=True):
-            metrics.unreadable.labels(resource.plural).set(len(keys))
+        metrics.unserved.set(len(self.unserved()))
+        for resource, cache in self._caches:
+            metrics.unreadable.labels(resource.plural).set(len(cache.unreadable))
         records = self._world.render_jobs.records()
         tally = Tally(record.value.phase for record in records)
         for phase in Phase:

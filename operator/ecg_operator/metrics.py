@@ -45,6 +45,9 @@ class Metrics:
         self.silence = Gauge(
             "ecg_watch_silence_seconds", "Since the API server last said something.", ["resource"], registry=registry
         )
+        self.unserved = Gauge(
+            "ecg_unserved_namespaces", "Namespaces of several that are gone, or not ours to see.", registry=registry
+        )
         self.unreadable = Gauge(
             "ecg_unreadable_objects", "Objects that cannot be read: passed over.", ["resource"], registry=registry
         )

@@ -113,6 +113,13 @@ CASES: dict[str, tuple[list[Series], list[Series]]] = {
             {'ecg_reconcile_errors_total{namespace="a",error="Conflict"}': "0+10x70"},
         ],
     ),
+    "EcgNamespaceNotServed": (
+        [{'ecg_unserved_namespaces{namespace="a",pod="1"}': "1x70", 'ecg_leader{namespace="a",pod="1"}': "1x70"}],
+        [
+            {'ecg_unserved_namespaces{namespace="a",pod="1"}': "0x70", 'ecg_leader{namespace="a",pod="1"}': "1x70"},
+            {'ecg_unserved_namespaces{namespace="a",pod="2"}': "1x70", 'ecg_leader{namespace="a",pod="2"}': "0x70"},
+        ],
+    ),
     "EcgUnreadableObjects": (
         [
             {

@@ -77,7 +77,7 @@ async def test_kopf_is_given_only_what_is_not_known_yet(plane: ControlPlane, nam
         known = (await site.get("known"))["metadata"]["uid"]
         watch = RenderJobWatch(
             await load_connection(str(plane.kubeconfig)),
-            [namespace],
+            lambda: [namespace],
             lambda kind, obj: told.append((kind, obj["metadata"]["name"])),
             knows=lambda obj: obj["metadata"]["uid"] == known,
         )
@@ -232,7 +232,10 @@ async def test_credentials_that_are_refused_are_tried_again_after_a_pause_and_ne
         configuration.refresh_api_key_hook = refresh
         api.refuse = lambda method, path: 401
         watch = RenderJobWatch(
-            configuration, [namespace], lambda kind, obj: told.append(obj["metadata"]["name"]), knows=lambda obj: False
+            configuration,
+            lambda: [namespace],
+            lambda kind, obj: told.append(obj["metadata"]["name"]),
+            knows=lambda obj: False,
         )
         watching = asyncio.create_task(watch.run())
 
@@ -260,9 +263,9 @@ async def test_kopf_may_log_in_anew_with_credentials_that_nobody_has_refused(
 ) -> None:
     """As it does after a connection that TLS has closed."""
     watch = RenderJobWatch(
-        await load_connection(str(plane.kubeconfig)), [namespace], lambda kind, obj: None, knows=lambda obj: False
+        await load_connection(str(plane.kubeconfig)), lambda: [namespace], lambda kind, obj: None, lambda obj: False
     )
-    registry = watch._registry(asyncio.get_running_loop())
+    registry = watch._registry(asyncio.get_running_loop(), (namespace,))
     [login] = registry._activities.get_handlers(activity=Activity.AUTHENTICATION)
     for _ in range(2):
         session = await login.fn()

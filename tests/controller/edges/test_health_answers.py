@@ -15,6 +15,12 @@ from ecg_operator.metrics import Metrics
 from ecg_operator.world import World
 
 
+class _Reflector(SimpleNamespace):
+    @property
+    def refused(self) -> bool:
+        return bool(self.refuses())
+
+
 class Parts:
     """An operator of which everything is well, until a test says otherwise."""
 
@@ -23,16 +29,27 @@ class Parts:
         self.queue: KeyedQueue[Key] = KeyedQueue(lambda: self.now)
         self.silence = 1.0
         self.synced = True
-        reflector: Any = SimpleNamespace(
-            staleness=lambda: self.silence,
-            longest_silence=120.0,
-            source=SimpleNamespace(resource=PODS),
-            synced=SimpleNamespace(is_set=lambda: self.synced),
-        )
+        self.refused: set[str] = set()
         self.leader = SimpleNamespace(leads=True)
         self.lag = LoopLag()
-        self.health = Health(World(self.queue), [reflector], self.leader, self.lag)
-        self.health.acting = True
+        self.health = self.of("a")
+
+    def of(self, *namespaces: str) -> Health:
+        """Return the health of an operator of some namespaces; all but the first were heard of a second ago."""
+        reflectors = [self._reflector(name, namespaces[0]) for name in namespaces]
+        health = Health(World(self.queue), reflectors, self.leader, self.lag)
+        health.acting = True
+        return health
+
+    def _reflector(self, namespace: str, first: str) -> Any:
+        is_first = namespace == first
+        return _Reflector(
+            staleness=lambda: self.silence if is_first else 1.0,
+            longest_silence=120.0,
+            source=SimpleNamespace(resource=PODS, namespace=namespace),
+            synced=SimpleNamespace(is_set=lambda: self.synced or not is_first),
+            refuses=lambda: namespace in self.refused,
+        )
 
 
 @pytest.fixture
@@ -61,6 +78,28 @@ def test_a_worker_that_hangs_counts_as_stuck(parts: Parts) -> None:
 def test_a_stale_reflector(parts: Parts) -> None:
     parts.silence = 130.0
     assert parts.health.problems() == ["nothing was heard about pods for 130 s"]
+
+
+def test_one_of_several_namespaces_that_is_gone_makes_nothing_wait_and_nothing_unhealthy(parts: Parts) -> None:
+    health = parts.of("gone", "b")
+    parts.silence, parts.synced = 9999.0, False
+    assert health.problems()
+    assert health.waiting_for()
+    parts.refused = {"gone"}
+    assert health.problems() == health.waiting_for() == []
+    metrics = Metrics("1.2.3")
+    health.measure(metrics)
+    text = metrics.text().decode()
+    assert "ecg_unserved_namespaces 1.0" in text
+    assert 'ecg_watch_silence_seconds{resource="pods"} 1.0' in text
+
+
+@pytest.mark.parametrize("namespaces", [("a",), ("a", "b")])
+def test_an_operator_without_rights_anywhere_is_not_ready(parts: Parts, namespaces: tuple[str, ...]) -> None:
+    health = parts.of(*namespaces)
+    parts.refused, parts.silence, parts.synced = set(namespaces), 9999.0, False
+    assert health.problems()
+    assert health.waiting_for()
 
 
 def test_a_lost_lease(parts: Parts) -> None:
