@@ -127,8 +127,12 @@ class Health:
         metrics.loop_lag.set(self._lag.seconds)
         metrics.loop_busy.set(self._lag.busy_seconds)
         metrics.leader.set(self.acting and (self._leader is None or self._leader.leads))
+        silent: dict[str, float] = {}
         for reflector in self._served():
-            metrics.silence.labels(reflector.source.resource.plural).set(reflector.staleness())
+            name = reflector.source.resource.plural
+            silent[name] = max(silent.get(name, 0.0), reflector.staleness())
+        for name, seconds in silent.items():
+            metrics.silence.labels(name).set(seconds)
         metrics.unserved.set(len(self.unserved()))
         for resource, cache in self._caches:
             metrics.unreadable.labels(resource.plural).set(len(cache.unreadable))

@@ -102,6 +102,13 @@ def test_an_operator_without_rights_anywhere_is_not_ready(parts: Parts, namespac
     assert health.waiting_for()
 
 
+def test_the_silence_of_a_kind_is_that_of_the_namespace_that_is_silent_for_longest(parts: Parts) -> None:
+    parts.silence = 100.0
+    metrics = Metrics("1.2.3")
+    parts.of("a", "b", "c").measure(metrics)
+    assert 'ecg_watch_silence_seconds{resource="pods"} 100.0' in metrics.text().decode()
+
+
 def test_a_lost_lease(parts: Parts) -> None:
     parts.leader.leads = False
     assert parts.health.problems() == ["the Lease is lost, another replica may act"]
