@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ecg_shim.metrics import Timed
-from ecg_shim.model import Unavailable
+from ecg_shim.model import Full, Unavailable
 from ecg_shim.routes.downloads import download_routes
-from ecg_shim.routes.jobs import job_routes, unavailable
+from ecg_shim.routes.jobs import full, job_routes, unavailable
 from ecg_shim.routes.live import live_routes
 from ecg_shim.routes.pages import page_routes
 from ecg_shim.routes.queue import probe_routes, queue_routes
@@ -56,6 +56,7 @@ def create_app(services: Services) -> FastAPI:
     ):
         app.include_router(router)
     app.add_exception_handler(Unavailable, unavailable)
+    app.add_exception_handler(Full, full)
     app.add_exception_handler(Exception, _unexpected)
     settings = services.settings
     own_origins = (*settings.cors_origins, settings.public_url)

@@ -225,6 +225,10 @@ class Unavailable(Exception):
     """The backend can neither take nor tell jobs now; the text says why and what to do."""
 
 
+class Full(Exception):
+    """So much is stored already that nothing is added; the text says what. Later there may be room."""
+
+
 class Admission(Protocol):
     """The last look before a job is rendered. It may wait for other services, which no request may."""
 

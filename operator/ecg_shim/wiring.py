@@ -177,6 +177,7 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
         ttl_seconds=round(settings.keep_days * DAY),
         keep_seconds=settings.keep_days * DAY,
         max_concurrent=settings.cluster_jobs,
+        max_waiting=settings.max_waiting_jobs,
         gpus=1 if settings.gpu_encoding else 0,
         operator_lease=(namespace, lease),
     )

@@ -80,6 +80,7 @@ class MemoryBackend:
         return self.streams.get(state.job_id, {}).get(path)
 
     async def cancel(self, job_id: str) -> bool:
+        self._complain()
         job = self.jobs.get(job_id)
         if job is None:
             self.tombstones.add(job_id)

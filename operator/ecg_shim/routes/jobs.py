@@ -8,13 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from ecg_shim.model import Unavailable
+from ecg_shim.model import Full, Unavailable
 from ecg_shim.services import Services
 from ecg_shim.wire import JOB_ID_PATTERN, ErrorReply, JobReply, JobsReply, StatusReply, SuccessReply
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorReply, "description": "There is no such job."}}
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorReply, "description": "The queue cannot be read; the text says why."}
+}
+FULL: dict[int | str, dict[str, Any]] = {
+    429: {"model": ErrorReply, "description": "So much is stored that nothing is added; try again later."}
 }
 FRESH = {"Cache-Control": "no-store"}
 
@@ -35,9 +38,9 @@ def job_routes(services: Services) -> APIRouter:
         reply = StatusReply.of(state, _base(services, request))
         return Response(reply.model_dump_json(), media_type="application/json", headers=FRESH)
 
-    @router.post("/api/render/{job_id}/cancel", summary="Stop a job", response_model=SuccessReply)
+    @router.post("/api/render/{job_id}/cancel", summary="Stop a job", response_model=SuccessReply, responses=FULL)
     async def cancel(request: Request, job_id: str) -> SuccessReply:
-        """Stop a job that waits or is being rendered. An id that is not known yet is remembered for half an hour."""
+        """Stop a job that waits or is being rendered. An id that is not known yet is remembered for an hour."""
         if re.fullmatch(JOB_ID_PATTERN, job_id) and await backend.cancel(job_id):
             return SuccessReply(success=True, message="Job cancelled successfully")
         return SuccessReply(success=False, message="Job not found or already completed")
@@ -64,6 +67,12 @@ def _base(services: Services, request: Request) -> str:
 def not_found() -> JSONResponse:
     """Return the answer for a job that is not known."""
     return JSONResponse({"detail": "Job not found"}, 404)
+
+
+async def full(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that met `Full`."""
+    assert isinstance(error, Full)
+    return JSONResponse({"detail": str(error)}, 429, headers={"Retry-After": "60"})
 
 
 async def unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from ecg_api.failures import Failure, FailureCode
 from ecg_shim.intake import BadRequest, order, read_request
-from ecg_shim.model import Conflict, Unavailable
+from ecg_shim.model import Conflict, Full, Unavailable
 from ecg_shim.security.limits import TooLarge, TooSlow, read_body
 from ecg_shim.services import Services
 from ecg_shim.wire import RENDER_REQUEST, Accepted, BodyProblem, BodyProblems, ErrorReply, LegacyAccepted, Reply
@@ -35,6 +35,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     409: {"model": ErrorReply, "description": "The job id is in use for another request that has not ended."},
     413: {"model": ErrorReply, "description": "The body is too large."},
     422: {"model": BodyProblems, "description": "No JSON, no job id or no callback address."},
+    429: {"model": ErrorReply, "description": "So many jobs are stored that none is added; try again later."},
     503: {"model": ErrorReply, "description": "The queue cannot store the job; the text says why."},
 }
 BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": RENDER_REQUEST}}}}
@@ -44,7 +45,7 @@ class _Refused(Exception):
     def __init__(self, status: int, reply: Reply) -> None:
         super().__init__(status)
         # What is left of a body that was not read to its end is not waited for.
-        headers = {"Connection": "close"} if status in UNREAD else None
+        headers = {"Connection": "close"} if status in UNREAD else {"Retry-After": "60"} if status == 429 else None
         self.response = JSONResponse(reply.model_dump(exclude_none=True), status, headers=headers)
 
 
@@ -114,6 +115,8 @@ async def _take(request: Request, services: Services) -> tuple[str, bool]:
     except Conflict:
         said = f"The job {asked.job_id} is in use for another request that has not ended."
         raise _Refused(409, ErrorReply(detail=said, error_code=FailureCode.JOB_ALREADY_EXISTS)) from None
+    except Full as error:
+        raise _Refused(429, ErrorReply(detail=str(error))) from error
     except Unavailable as error:
         raise _Refused(503, ErrorReply(detail=f"Failed to queue job: {error}")) from error
     _note(asked.job_id, decided, services)

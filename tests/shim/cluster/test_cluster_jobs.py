@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from ecg_api.failures import Failure
+from ecg_cluster.client import CONFIG_MAPS
 from ecg_shim.backends.cluster import ClusterBackend, render_jobs, states
-from ecg_shim.backends.cluster.tickets import object_name
-from ecg_shim.model import Conflict, JobState, JobStatus
+from ecg_shim.backends.cluster.tickets import object_name, ticket_name
+from ecg_shim.model import Conflict, Full, JobState, JobStatus
 from operators import on_a_loop
-from shim_cluster import FAILURE, OUTPUT, PLAN, Place, until
+from shim_cluster import FAILURE, OUTPUT, PLAN, Place, eventually, until
 
 
 @on_a_loop
@@ -187,6 +189,26 @@ def test_a_cancelled_job_says_so_at_once_and_is_told_once(stage: dict[str, Any],
             assert not job or job["spec"]["cancel"]
 
     run()
+
+
+@on_a_loop
+async def test_what_clients_can_store_has_an_end(place: Place) -> None:
+    async with place, place.replica(tells=False, max_waiting=2, max_tombstones=3) as backend:
+        for number in range(3):
+            assert not await backend.cancel(f"unknown-{number}")
+        with pytest.raises(Full, match="3 cancels of unknown jobs"):
+            await backend.cancel("unknown-3")
+        assert not await backend.cancel("unknown-0")
+        posted = [await place.post(backend) for _ in range(2)]
+        with pytest.raises(Full, match="2 jobs that wait"):
+            await place.post(backend)
+        with pytest.raises(Full):
+            await backend.reject(place.submission("broken"), Failure.model_validate(FAILURE))
+        assert (await backend.submit(place.order(posted[0]))).status is JobStatus.QUEUED
+        assert not (await backend.submit(place.order("unknown-1"))).failure
+        await place.cluster.delete(CONFIG_MAPS, place.namespace, ticket_name(object_name(posted[1])))
+        await eventually(lambda: backend._cache.get(posted[1]) is None)
+        assert await backend.cancel(posted[0])
 
 
 @on_a_loop

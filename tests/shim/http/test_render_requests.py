@@ -14,7 +14,7 @@ from ecg_api.failures import FailureCode
 from ecg_shim.backends.storage import where
 from ecg_shim.failures import shown
 from ecg_shim.intake import order, read_request
-from ecg_shim.model import JobStatus, Unavailable
+from ecg_shim.model import Full, JobStatus, Unavailable
 from ecg_shim.settings import Settings
 from ecg_shim.variables import SettingsError
 from shim_memory import memory_service
@@ -366,6 +366,15 @@ def test_a_queue_that_cannot_store_says_why(served):
     ):
         assert answer.status_code == 503
         assert "The disk of /data/jobs.sqlite is full. Free some space." in answer.json()["detail"]
+
+
+def test_where_no_more_can_be_stored_clients_are_told_to_come_again(served):
+    served.backend.raises = Full("20,000 jobs are stored, which is the most; try again later.")
+    post = served.client.post("/render", json=render_body())
+    cancel = served.client.post("/api/render/never-heard-of/cancel")
+    assert (post.status_code, cancel.status_code) == (429, 429)
+    assert "20,000 jobs are stored" in post.json()["detail"]
+    assert (post.headers["retry-after"], cancel.headers["retry-after"]) == ("60", "60")
 
 
 def test_an_unexpected_failure_is_json_and_tells_no_details(served):

@@ -86,7 +86,7 @@ class ClusterBackend:
         operator_namespace, lease = self._settings.operator_lease
         operator = await self._connected(configuration, operator_namespace or self._api.namespace)
         self._cache = JobCache(self._api, self._settings.public_url)
-        self._tickets = TicketStore(self._api, self._cache, self._settings.tombstone_seconds)
+        self._tickets = TicketStore(self._api, self._cache, self._settings)
         self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
         self._health = Health(operator, lease, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
@@ -121,10 +121,11 @@ class ClusterBackend:
             await self.close()
 
     async def submit(self, order: RenderOrder) -> JobState:
-        """Take a job; it is in the cluster when this returns. Raises Conflict, Unavailable."""
+        """Take a job; it is in the cluster when this returns. Raises Conflict, Full, Unavailable."""
         there = self._cache.get(order.job_id)
         if there is not None and there.payload_hash == order.payload_hash and there.status is not JobStatus.QUEUED:
             return there
+        self._tickets.check_room(order.job_id)
         kept = await self._scenarios.keep(order.job_id, order.scenario)
         ticket = _ticket(
             order,
@@ -136,7 +137,8 @@ class ClusterBackend:
         return await self._put(ticket, kept if isinstance(kept, Kept) else None)
 
     async def reject(self, submission: Submission, failure: Failure) -> JobState:
-        """Note a job that cannot be rendered. Raises Conflict, Unavailable."""
+        """Note a job that cannot be rendered. Raises Conflict, Full, Unavailable."""
+        self._tickets.check_room(submission.job_id)
         return await self._put(_ticket(submission, failure=failure))
 
     async def get(self, job_id: str) -> JobState | None:
@@ -164,7 +166,7 @@ class ClusterBackend:
         return await self._live.piece(job.live_uri, path.rpartition("/")[2])
 
     async def cancel(self, job_id: str) -> bool:
-        """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Unavailable."""
+        """Stop a job; False if it is not known (then its id is remembered) or has ended. Raises Full, Unavailable."""
         try:
             return await self._tickets.cancel(job_id)
         except ApiError as error:

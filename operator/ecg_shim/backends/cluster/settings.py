@@ -25,6 +25,8 @@ class ClusterSettings:
         keep_seconds: how long jobs without a RenderJob are kept, that were refused or cancelled early.
         tombstone_seconds: how long the cancellation of a job that is not there yet is remembered.
         max_concurrent: how many jobs the operator runs at a time, for estimates.
+        max_waiting: most tickets of jobs that wait, or are kept without a RenderJob.
+        max_tombstones: most cancellations of unknown jobs that are remembered.
         gpus: for each segment; 0 encodes on the CPU.
         lease_name: of the replica that tells callbacks.
         timing: of that Lease.
@@ -44,6 +46,8 @@ class ClusterSettings:
     keep_seconds: float = 7 * DAY
     tombstone_seconds: float = 3600.0
     max_concurrent: int = 50
+    max_waiting: int = 20_000
+    max_tombstones: int = 1000
     gpus: int = 1
     lease_name: str = "ecg-relay"
     timing: LeaseTiming = field(default_factory=LeaseTiming)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,6 +24,7 @@ from ecg_cluster.reflector import Reflector, Source
 from ecg_shim.backends.cluster import render_jobs, tickets
 from ecg_shim.backends.cluster.api import Api
 from ecg_shim.backends.cluster.render_jobs import Job
+from ecg_shim.backends.cluster.settings import ClusterSettings
 from ecg_shim.backends.cluster.states import is_for, state_of
 from ecg_shim.backends.cluster.tickets import (
     CANCELLED,
@@ -34,13 +36,15 @@ from ecg_shim.backends.cluster.tickets import (
     ticket_name,
 )
 from ecg_shim.backends.job_states import JobStates
-from ecg_shim.model import Conflict, JobState, Unavailable
+from ecg_shim.model import Conflict, Full, JobState, Unavailable
 
 log = logging.getLogger(__name__)
 
 TRIES = 12
 LOST_RACE = (Changed, AlreadyExists, NotFound)
 """Somebody else was faster: look again."""
+WAITING = (Stage.WAITING, Stage.FAILED, Stage.CANCELLED)
+"""Stages of tickets that no RenderJob stands behind, which the operator would take one after the other."""
 V = TypeVar("V")
 Ticketed = StoredTicket | None
 """None: a ConfigMap that cannot be read as a ticket."""
@@ -73,6 +77,7 @@ class JobCache(JobStates):
     Attributes:
         changed: told each name about which something has changed.
         processed, dropped: frames of all jobs that are known.
+        stages: how many tickets are at each.
     """
 
     def __init__(self, api: Api, public_url: str = "") -> None:
@@ -87,6 +92,7 @@ class JobCache(JobStates):
             for resource, selector, cache in sources
         ]
         self.changed: Callable[[str], None] = lambda name: None
+        self.stages: Counter[Stage] = Counter()
         self._entries: dict[str, Entry] = {}
         self.processed, self.dropped = 0, 0
 
@@ -137,11 +143,18 @@ class JobCache(JobStates):
 
     def _ticket_seen(self, record: Record[Ticketed], before: Record[Ticketed] | None) -> None:
         name = name_of_ticket(record.name)
+        self._count(before.value if before is not None else None, -1)
+        self._count(record.value, 1)
         self._set(name, replace(self.entry(name), stored=record.value))
 
     def _ticket_gone(self, record: Record[Ticketed]) -> None:
         name = name_of_ticket(record.name)
+        self._count(record.value, -1)
         self._set(name, replace(self.entry(name), stored=None))
+
+    def _count(self, stored: Ticketed, change: int) -> None:
+        if stored is not None:
+            self.stages[stored.ticket.stage] += change
 
     def _job_seen(self, record: Record[Job], before: Record[Job] | None) -> None:
         self._set(record.name, replace(self.entry(record.name), job=record.value))
@@ -192,10 +205,11 @@ def _record(obj: Json, value: V) -> Record[V]:
 class TicketStore:
     """Reads and changes what is stored about a job id."""
 
-    def __init__(self, api: Api, cache: JobCache, tombstone_seconds: float) -> None:
+    def __init__(self, api: Api, cache: JobCache, settings: ClusterSettings) -> None:
         self._api = api
         self._cache = cache
-        self._tombstone = timedelta(seconds=tombstone_seconds)
+        self._tombstone = timedelta(seconds=settings.tombstone_seconds)
+        self._settings = settings
 
     async def look(self, job_id: str) -> Entry:
         """Return what is stored now, as the API server has it. Raises ApiError, Unavailable."""
@@ -213,6 +227,11 @@ class TicketStore:
             raise Unavailable(f"The ConfigMap {ticket_name(name)} is in the way: it is not about job {job_id}.")
         return Entry(stored, job if job is None or job.job_id == job_id else None)
 
+    def check_room(self, job_id: str) -> None:
+        """Raise Full if a job of this id would be one more than may wait."""
+        if self._cache.entry(object_name(job_id)).stored is None:
+            self._check_room("jobs that wait or were not rendered", WAITING, self._settings.max_waiting)
+
     async def put(self, ticket: Ticket) -> JobState:
         """File a new job, or return the job that the same POST has made before. Raises Conflict, ApiError."""
         for _ in range(TRIES):
@@ -228,7 +247,7 @@ class TicketStore:
         raise Unavailable(f"Job {ticket.job_id} is changed by others all the time; try again.")
 
     async def cancel(self, job_id: str) -> bool:
-        """Stop a job; False if it has ended, or is not known: then its id is remembered. Raises ApiError."""
+        """Stop a job; False if it has ended, or is not known: then its id is remembered. Raises Full, ApiError."""
         for _ in range(TRIES):
             entry = await self.look(job_id)
             state = entry.state(self._cache.public_url)
@@ -269,10 +288,16 @@ class TicketStore:
         self._cache.tickets.learn(obj)
         return _state(Entry(tickets.read(obj)))
 
+    def _check_room(self, what: str, stages: tuple[Stage, ...], most: int) -> None:
+        """Raise Full if there are as many tickets at these stages as there may be: each is an object in etcd."""
+        if sum(self._cache.stages[stage] for stage in stages) >= most:
+            raise Full(f"{most:,} {what} are stored, which is the most; try again later.")
+
     async def _remember(self, job_id: str, entry: Entry) -> None:
         moment = tickets.now()
         tombstone = Ticket(job_id=job_id, stage=Stage.TOMBSTONE, submitted_at=moment, changed_at=moment)
         if entry.stored is None:
+            self._check_room("cancels of unknown jobs", (Stage.TOMBSTONE,), self._settings.max_tombstones)
             obj = await self._api.create(CONFIG_MAPS, tickets.config_map(tombstone))
         elif entry.stored.ticket.stage is Stage.TOMBSTONE:
             obj = await self._api.replace(CONFIG_MAPS, tickets.config_map(tombstone, entry.stored.version))
