@@ -236,7 +236,7 @@ def _gone_by(meta: Json, now: datetime) -> datetime | None:
 def amount(quantity: str | int) -> Decimal:
     """Return how much of a resource 2, 500m, 1k or 4Gi is, at most LARGEST_AMOUNT; 0 for what is no such number."""
     try:
-        found: Decimal = parse_quantity(quantity)  # type: ignore[no-untyped-call]
+        found: Decimal = parse_quantity(quantity)
     except ValueError:
         return Decimal(0)
     return min(found, LARGEST_AMOUNT) if found.is_finite() else Decimal(0)

@@ -107,6 +107,10 @@ class Settings:
         "ECG_CLUSTER_JOBS", whole(1, 10_000), "50",
         "Kubernetes: jobs that the operator runs at a time (its MAX_CONCURRENT_JOBS), for estimates.",
     )  # fmt: skip
+    gpu_resource: str = variable(
+        "ECG_GPU_RESOURCE", matching(r"[a-z0-9.-]+/[A-Za-z0-9._-]+", "the name of a resource, such as nvidia.com/gpu"),
+        "nvidia.com/gpu", "Kubernetes: what the cluster calls a GPU (the operator's GPU_RESOURCE), for /health.",
+    )  # fmt: skip
     operator_lease: str = variable(
         "ECG_OPERATOR_LEASE", matching(r"([a-z0-9-]+/)?[a-z0-9.-]+", "a name, or namespace/name"), "ecg-operator",
         "Kubernetes: the operator's Lease, by which /health tells whether it is there.",

@@ -178,6 +178,7 @@ def _cluster_settings(settings: Settings) -> ClusterSettings:
         keep_seconds=settings.keep_days * DAY,
         max_concurrent=settings.cluster_jobs,
         max_waiting=settings.max_waiting_jobs,
+        gpu_resource=settings.gpu_resource,
         gpus=1 if settings.gpu_encoding else 0,
         operator_lease=(namespace, lease),
     )

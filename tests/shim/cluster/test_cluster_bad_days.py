@@ -240,7 +240,8 @@ async def test_a_render_job_of_any_depth_beside_its_own_ends_no_service(plane: C
 
 @on_a_loop
 async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
-    async with place, place.replica(operator_lease=("", "ecg-operator")) as backend:
+    share = "nvidia.com/gpu.shared"
+    async with place, place.replica(operator_lease=("", "ecg-operator"), gpu_resource=share) as backend:
         await eventually(lambda: bool(backend._health.problems))
         assert backend.health()["problems"] == [_nobody(place)]
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}  # another clock
@@ -256,12 +257,14 @@ async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
         await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
         node = {"metadata": {"name": f"gpu-{place.namespace}"}}
         await place.cluster.client.call("create", NODES, None, body=node)
-        status = {"status": {"allocatable": {"nvidia.com/gpu": "4"}, "capacity": {"nvidia.com/gpu": "4"}}}
+        has = {"nvidia.com/gpu": "0", share: "4"}
+        status = {"status": {"allocatable": has, "capacity": has}}
         await place.cluster.client.call("patch", NODES, None, f"gpu-{place.namespace}", part="status", body=status)
         backend._health._nodes_at = float("-inf")
         await backend._health.look()
         health = backend.health()
         assert (health["healthy"], health["gpu_count"]) == (True, 4)
+        assert health["gpu"] == {f"gpu-{place.namespace}": {"name": share, "allocatable": 4.0}}
 
 
 def _nobody(place: Place) -> str:

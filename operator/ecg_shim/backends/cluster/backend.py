@@ -88,7 +88,7 @@ class ClusterBackend:
         self._cache = JobCache(self._api, self._settings.public_url)
         self._tickets = TicketStore(self._api, self._cache, self._settings)
         self._snapshots = Snapshots(self._cache, self._settings.max_concurrent, lambda job: job.eta_seconds)
-        self._health = Health(operator, lease, self._settings.stale_seconds)
+        self._health = Health(operator, lease, self._settings.gpu_resource, self._settings.stale_seconds)
         self._stack.callback(self._scenarios.close)
         self._stack.callback(self._live.close)
         for what, reflector in zip(("RenderJobs", "tickets"), self._cache.reflectors, strict=True):

@@ -13,7 +13,6 @@ from ecg_shim.backends.cluster.api import Api
 
 SECONDS = 10.0
 SECONDS_FOR_NODES = 60.0
-GPU = "nvidia.com/gpu"
 
 
 class Health:
@@ -22,6 +21,7 @@ class Health:
     Args:
         operator: a connection to the operator's namespace.
         lease: name of the operator's Lease.
+        gpu_resource: what the cluster calls a GPU.
         stale_seconds: a Lease that has been seen unchanged for so long belongs to nobody.
 
     Attributes:
@@ -29,9 +29,10 @@ class Health:
         gpus: by node; None if the service may not look at nodes.
     """
 
-    def __init__(self, operator: Api, lease: str, stale_seconds: float) -> None:
+    def __init__(self, operator: Api, lease: str, gpu_resource: str, stale_seconds: float) -> None:
         self._operator = operator
         self._lease = lease
+        self._gpu_resource = gpu_resource
         self._stale_seconds = stale_seconds
         self.problems: list[str] = []
         self.gpus: Mapping[str, int] | None = None
@@ -61,7 +62,8 @@ class Health:
     async def _look_at_nodes(self) -> None:
         try:
             nodes = await self._operator.page(NODES, {})
-            self.gpus = {node["metadata"]["name"]: _gpus(node) for node in nodes.get("items") or () if _gpus(node)}
+            counts = ((node["metadata"]["name"], _allocatable(node, self._gpu_resource)) for node in nodes["items"])
+            self.gpus = {node: count for node, count in counts if count}
         except ApiError:
             self.gpus = None
 
@@ -81,12 +83,13 @@ class Health:
         """Return the parts of /health about GPUs."""
         if self.gpus is None:
             return {}
-        described = {node: {"name": GPU, "allocatable": float(count)} for node, count in self.gpus.items()}
+        name = self._gpu_resource
+        described = {node: {"name": name, "allocatable": float(count)} for node, count in self.gpus.items()}
         return {"gpu_count": sum(self.gpus.values()), "gpu": described}
 
 
-def _gpus(node: Json) -> int:
+def _allocatable(node: Json, resource: str) -> int:
     try:
-        return int(((node.get("status") or {}).get("allocatable") or {}).get(GPU, 0))
+        return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
     except ValueError:
         return 0

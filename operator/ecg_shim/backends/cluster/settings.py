@@ -27,6 +27,7 @@ class ClusterSettings:
         max_concurrent: how many jobs the operator runs at a time, for estimates.
         max_waiting: most tickets of jobs that wait, or are kept without a RenderJob.
         max_tombstones: most cancellations of unknown jobs that are remembered.
+        gpu_resource: what the cluster calls a GPU, for /health.
         gpus: for each segment; 0 encodes on the CPU.
         lease_name: of the replica that tells callbacks.
         timing: of that Lease.
@@ -48,6 +49,7 @@ class ClusterSettings:
     max_concurrent: int = 50
     max_waiting: int = 20_000
     max_tombstones: int = 1000
+    gpu_resource: str = "nvidia.com/gpu"
     gpus: int = 1
     lease_name: str = "ecg-relay"
     timing: LeaseTiming = field(default_factory=LeaseTiming)
