@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chart import SERVICE, WORK, Json, container, objects, of_kind
+from chart import CHART, SERVICE, WORK, Json, container, objects, of_kind
 from command_line import ecg_render
 from control_plane import ControlPlane
 from ecg_operator.views import read_pod
@@ -25,6 +25,7 @@ ALL = (
     "service.namespace=videos", "namespaces={videos}", "crds.install=false",
 )  # fmt: skip
 EVERYWHERE = (WORK, "worker.serviceAccount.create=true", "crds.install=false")
+PRICES = (CHART / "values-prices-us-east-1.yaml",)
 OPERATOR, SERVICES = "Operator's rights", "Service's rights"
 
 
@@ -40,7 +41,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 @pytest.fixture(params=[ALL, EVERYWHERE], ids=["named namespaces", "everywhere"])
 def installed(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[list[Json]]:
     """The chart's objects, applied and its Deployments ready; removed again."""
-    made = [one for one in objects(*request.param) if one["kind"] != "Pod"]
+    made = [one for one in objects(*request.param, values=PRICES) if one["kind"] != "Pod"]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
     plane.kubectl("apply", "-f", "-", stdin=text)
     for one in of_kind(made, "Deployment"):  # without controllers nobody says so
@@ -86,7 +87,7 @@ def test_its_pod_is_let_in_like_those_that_render_and_the_operator_takes_it_for_
 
 
 def test_the_doctor_knows_exactly_the_rights_of_the_chart() -> None:
-    made = objects(*ALL, "service.listNodes=true")
+    made = objects(*ALL, "service.listNodes=true", values=PRICES)
     needed = {
         "operator": operators_rights(settings(made), "render", "videos"),
         "service": services_rights(settings(made, "service"), "render"),
