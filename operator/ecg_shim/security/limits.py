@@ -29,14 +29,19 @@ class Room:
 
     Args:
         most: bytes that bodies may take together.
+
+    Attributes:
+        taken: bytes that they take now.
+        places: of the requests whose bodies are read or held, in the order in which they came.
+        left: set, and replaced, when one of them goes.
     """
 
     def __init__(self, app: ASGIApp, *, most: int = ROOM) -> None:
         self._app = app
-        self._most = most
-        self._taken = 0
-        self._bodies: dict[Place, None] = {}
-        self._left = asyncio.Event()
+        self.most = most
+        self.taken = 0
+        self.places: dict[Place, None] = {}
+        self.left = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with its place."""
@@ -44,31 +49,7 @@ class Room:
         try:
             await self._app(scope, receive, send)
         finally:
-            if place in self._bodies:
-                self._leave(place)
-
-    def enter(self, place: Place) -> None:
-        """Begin with the body of a request."""
-        self._bodies[place] = None
-
-    def take(self, size: int) -> None:
-        """Note that so many bytes more are held."""
-        self._taken += size
-
-    def full_for(self, place: Place) -> bool:
-        """Tell whether a request has to wait before it reads on."""
-        return self._taken >= self._most and next(iter(self._bodies)) is not place
-
-    async def turn(self, place: Place) -> None:
-        """Wait until a request may read on."""
-        while self.full_for(place):
-            await self._left.wait()
-
-    def _leave(self, place: Place) -> None:
-        del self._bodies[place]
-        self._taken -= place.taken
-        self._left.set()
-        self._left = asyncio.Event()
+            place.leave()
 
 
 class Place:
@@ -80,22 +61,35 @@ class Place:
 
     def enter(self) -> None:
         """Begin with the body."""
-        self._room.enter(self)
+        self._room.places[self] = None
 
     def take(self, size: int) -> None:
         """Note that so many bytes more are held."""
         self.taken += size
-        self._room.take(size)
+        self._room.taken += size
 
     async def turn(self, limit: asyncio.Timeout) -> None:
         """Wait until the request may read on; that time is not on its account."""
-        if self._room.full_for(self):
+        if self._has_to_wait():
             when, clock = limit.when(), asyncio.get_running_loop().time
             assert when is not None
             left = when - clock()
             limit.reschedule(None)
-            await self._room.turn(self)
+            while self._has_to_wait():
+                await self._room.left.wait()
             limit.reschedule(clock() + left)
+
+    def leave(self) -> None:
+        """Give back what was taken, if the body was begun with."""
+        room = self._room
+        if self in room.places:
+            del room.places[self]
+            room.taken -= self.taken
+            room.left.set()
+            room.left = asyncio.Event()
+
+    def _has_to_wait(self) -> bool:
+        return self._room.taken >= self._room.most and next(iter(self._room.places)) is not self
 
 
 async def read_body(request: Request, largest: int) -> bytes:
