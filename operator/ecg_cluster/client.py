@@ -128,17 +128,12 @@ class Call:
     status: int
     seconds: float
 
-    @property
-    def writes(self) -> bool:
-        """Whether it may have changed something."""
-        return self.verb not in ("get", "list", "watch")
-
 
 class Client:
     """A connection to an API server. All requests raise ApiError.
 
     Args:
-        configuration: where it is and who we are, see `connection.load_connection`.
+        configuration: where it is and who we are, see `load_connection`.
         user_agent: who asks, for the API server's log.
         after_call: told about each request when it is over.
     """
@@ -193,8 +188,8 @@ class Client:
         self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
     ) -> Json:
         """Return one page of a list; its `items` are parsed one by one as they are taken, see `parse_object`."""
-        page = await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, PAGE.decode)
-        return {"metadata": page.metadata, "items": (parse_object(item, knows) for item in page.items or ())}
+        parse = partial(parse_page, knows=knows)
+        return await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, parse)
 
     @asynccontextmanager
     async def watch(
@@ -300,7 +295,7 @@ class _Meta(_Name, total=False):
     finalizers: list[str] | None
 
 
-class Page(msgspec.Struct):
+class _Page(msgspec.Struct):
     """A page of a list, its objects unparsed."""
 
     metadata: Json
@@ -314,7 +309,13 @@ class _Event(msgspec.Struct):
 
 _PARTS, _META = msgspec.json.Decoder(dict[str, msgspec.Raw]), msgspec.json.Decoder(_Meta)
 _ANY = msgspec.json.Decoder(Any)
-_HEAD, PAGE, _EVENT = msgspec.json.Decoder(_Head), msgspec.json.Decoder(Page), msgspec.json.Decoder(_Event)
+_HEAD, _PAGE, _EVENT = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Event)
+
+
+def parse_page(text: bytes, knows: Knows) -> Json:
+    """Return a page of a list; its `items` are parsed one by one as they are taken."""
+    page = _PAGE.decode(text)
+    return {"metadata": page.metadata, "items": (parse_object(item, knows) for item in page.items or ())}
 
 
 def parse_object(raw: msgspec.Raw, knows: Knows) -> Json:

@@ -62,28 +62,23 @@ class Cluster:
         """Create an object and return it as stored."""
         return await self._write("create", resource, namespace, body=body)
 
-    async def replace(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> Json:
-        """Replace an object and return it as stored."""
-        return await self._write("update", resource, namespace, name, body=body)
-
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], part: str = ""
     ) -> Json:
         """Apply a JSON merge patch to an object, or to its `part` such as status; return it as stored."""
         return await self._write("patch", resource, namespace, name, body=body, part=part)
 
-    async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None, grace_seconds: int | None = None
-    ) -> Json:
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> Json:
         """Delete an object, if `uid` is given only that very one; what it owns goes with it."""
-        body = delete_options(**_grace(grace_seconds), **({"preconditions": {"uid": uid}} if uid else {}))
+        body = delete_options(**({"preconditions": {"uid": uid}} if uid else {}))
         return await self._write("delete", resource, namespace, name, body=body)
 
     async def delete_all(
         self, resource: Resource, namespace: str, selector: str, grace_seconds: int | None = None
     ) -> Json:
         """Delete all objects that the label selector chooses; what they own goes with them."""
-        body, params = delete_options(**_grace(grace_seconds)), {"labelSelector": selector}
+        body = delete_options(**({} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}))
+        params = {"labelSelector": selector}
         return await self._write("deletecollection", resource, namespace, body=body, params=params)
 
     def watch(
@@ -118,7 +113,3 @@ class Cluster:
         if seconds <= 0:
             raise LeaseLost("nothing is written: the Lease is not ours any more")
         return seconds
-
-
-def _grace(seconds: int | None) -> Json:
-    return {} if seconds is None else {"gracePeriodSeconds": seconds}

@@ -19,6 +19,7 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
@@ -26,7 +27,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from ecg_api.renderjob import GROUP, VERSION
-from ecg_cluster.client import GOODBYE, PAGE, Knows, json_lines, parse_event, parse_object
+from ecg_cluster.client import GOODBYE, Knows, json_lines, parse_event, parse_page
 from ecg_cluster.nesting import parsed
 from ecg_cluster.reflector import OBJECTS_A_PAGE
 
@@ -188,9 +189,8 @@ def _session(info: kopf.ConnectionInfo, knows: Knows, refused: set[kopf.Connecti
         async def json(self, **how: Any) -> Any:
             if "limit" not in self.url.query:
                 return await super().json(**how)
-            page = await parsed(PAGE.decode, await self.read())
-            items = (parse_object(item, knows) for item in page.items or ())
-            return {"metadata": page.metadata, "items": [item for item in items if len(item) > 1]}
+            page = await parsed(partial(parse_page, knows=knows), await self.read())
+            return {**page, "items": [item for item in page["items"] if len(item) > 1]}
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)

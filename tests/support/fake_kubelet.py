@@ -26,7 +26,7 @@ from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_api.pods import FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
 from ecg_cluster.cache import Cache, Key, Record
-from ecg_cluster.client import NODES, PODS, load_connection
+from ecg_cluster.client import NODES, PODS, delete_options, load_connection
 from ecg_cluster.errors import Changed, NoAnswer, NotFound
 from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster
@@ -261,8 +261,9 @@ class FakeKubelet:
     async def _remove(self, pod: Pod, uid: str) -> None:
         """Confirm a deletion, as a kubelet does when everything of the pod has ended."""
         with suppress(NotFound):
-            delete = self._cluster.delete
-            await self._surely(lambda: delete(PODS, pod.namespace, pod.name, uid=uid, grace_seconds=0))
+            now = delete_options(gracePeriodSeconds=0, preconditions={"uid": uid})
+            call = self._cluster.client.call
+            await self._surely(lambda: call("delete", PODS, pod.namespace, pod.name, body=now))
 
     def _describe(self, record: Record[dict[str, Any]]) -> Pod:
         meta, spec = record.value["metadata"], record.value["spec"]

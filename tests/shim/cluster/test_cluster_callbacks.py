@@ -285,17 +285,14 @@ async def test_a_replica_whose_lease_was_taken_tells_nothing_more(place: Place) 
         job_id = await place.post(backend)
         await place.says(job_id, "Rendering", plan=PLAN)
         await place.told(job_id, "processing")
-        lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
-        lease["spec"] |= {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}
-        await place.cluster.replace(LEASES, place.namespace, "ecg-relay", lease)
+        taken = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}}
+        await place.cluster.patch(LEASES, place.namespace, "ecg-relay", taken)
         await asyncio.sleep(0.6)
         await place.succeeds(job_id)
         await until(backend, job_id, "completed")
         await asyncio.sleep(1.0)
         assert ends(place, job_id) == []
-        lease = await place.cluster.get(LEASES, place.namespace, "ecg-relay")
-        lease["spec"] |= {"holderIdentity": ""}
-        await place.cluster.replace(LEASES, place.namespace, "ecg-relay", lease)
+        await place.cluster.patch(LEASES, place.namespace, "ecg-relay", {"spec": {"holderIdentity": ""}})
         await place.told(job_id, "completed")
 
 
