@@ -19,11 +19,11 @@ from ecg_api.names import Role
 from ecg_api.renderjob import ConfigMapRef
 from ecg_cluster.client import CONFIG_MAPS, EVENTS, NODES, Json
 from ecg_cluster.errors import ApiError, NotFound, Refused
+from ecg_cluster.quantities import amount, millis
 from ecg_operator.cluster import Cluster
 from ecg_operator.decide.children import idle
 from ecg_operator.model import JobView, PodView
 from ecg_operator.prices import NodeView
-from ecg_operator.views import amount, millis
 
 log = logging.getLogger(__name__)
 

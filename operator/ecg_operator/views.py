@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from sys import intern
 from typing import Any, ClassVar, Literal, cast
 
-from kubernetes.utils.quantity import parse_quantity
 from pydantic import ValidationError
 
 from ecg_api.conditions import ConditionType, is_true
@@ -33,6 +31,7 @@ from ecg_api.ranges import parse_ranges
 from ecg_api.renderjob import DEFAULT_MANAGER, KIND, RenderJob, parse_render_job, settled
 from ecg_api.status import RenderJobStatus, StorageStatus, WorkFilesState
 from ecg_cluster.cache import Key, Record
+from ecg_cluster.quantities import amount, millis
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.model import JobView, PodView
 from ecg_operator.policy import GPU_RESOURCE
@@ -41,8 +40,6 @@ Json = Mapping[str, Any]
 
 INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-LARGEST_AMOUNT = Decimal(2**63 - 1)
-"""As Kubernetes has it: 1e99 is a quantity, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,20 +228,6 @@ def _gone_by(meta: Json, now: datetime) -> datetime | None:
     if "deletionTimestamp" not in meta:
         return None
     return now + timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
-
-
-def amount(quantity: str | int) -> Decimal:
-    """Return how much of a resource 2, 500m, 1k or 4Gi is, at most LARGEST_AMOUNT; 0 for what is no such number."""
-    try:
-        found: Decimal = parse_quantity(quantity)
-    except ValueError:
-        return Decimal(0)
-    return min(found, LARGEST_AMOUNT) if found.is_finite() else Decimal(0)
-
-
-def millis(quantity: str | int) -> int:
-    """Return a number of CPUs, such as 500m, 2 or 1.5, in thousandths; 0 for what is no such number."""
-    return round(1000 * amount(quantity))
 
 
 def _key(obj: Json) -> Key:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ecg_cluster.client import LEASES, NODES, Json
 from ecg_cluster.errors import ApiError, Refused
+from ecg_cluster.quantities import amount
 from ecg_shim.backends.cluster.api import Api
 
 SECONDS = 10.0
@@ -62,8 +63,8 @@ class Health:
     async def _look_at_nodes(self) -> None:
         try:
             nodes = await self._operator.page(NODES, {})
-            counts = ((node["metadata"]["name"], _allocatable(node, self._gpu_resource)) for node in nodes["items"])
-            self.gpus = {node: count for node, count in counts if count}
+            counts = {node["metadata"]["name"]: _allocatable(node, self._gpu_resource) for node in nodes["items"]}
+            self.gpus = {name: count for name, count in counts.items() if count}
         except ApiError:
             self.gpus = None
 
@@ -89,7 +90,4 @@ class Health:
 
 
 def _allocatable(node: Json, resource: str) -> int:
-    try:
-        return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
-    except ValueError:
-        return 0
+    return int(amount(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0)))
