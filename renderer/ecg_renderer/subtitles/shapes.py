@@ -13,6 +13,10 @@ LONGEST_ON_AVERAGE = {"words": 60, "segments": 500}
 LETTERS_OF_A_SENTENCE = 10
 SURROGATE = re.compile("[\ud800-\udfff]")
 BROKEN = "\ufffd"
+# The first bytes of a letter in UTF-8, and one that follows, a surrogate each; a surrogate that is none.
+_CUT = re.compile("(?:[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})$")
+_FOLLOWING = re.compile("[\udc80-\udcbf]")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def as_whisper(data: Any) -> dict[str, Any] | None:
@@ -155,6 +159,19 @@ def text_of(value: Any) -> str:
 def in_bytes(value: Any) -> str:
     """Return what is said, with a surrogate for each byte that is no letter by itself."""
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def missing_bytes(before: str, text: str) -> str:
+    """Return which bytes, a surrogate each, that `text` begins with belong to a letter that `before` ends within."""
+    count = 0
+    while _CUT.search((before[-3:] + text[:count])[-3:]) and _FOLLOWING.match(text, count):
+        count += 1
+    return text[:count]
+
+
+def in_letters(text: str) -> str:
+    """Return text whose bytes are surrogates in letters; what is none is U+FFFD."""
+    return _NO_BYTE.sub(BROKEN, text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def named(value: Any) -> str:

@@ -20,13 +20,25 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
-from ecg_renderer.subtitles.shapes import BROKEN, SURROGATE, as_whisper, in_bytes, in_seconds, listed, named, text_of
+from ecg_renderer.subtitles.shapes import (
+    BROKEN,
+    SURROGATE,
+    as_whisper,
+    in_bytes,
+    in_letters,
+    in_seconds,
+    listed,
+    missing_bytes,
+    named,
+    text_of,
+)  # fmt: skip
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
@@ -36,8 +48,6 @@ LAST_SECONDS = 1.0
 LONGEST_SECONDS = 1e7
 _SENTENCE = re.compile(r"[.!?\u3002\uff1f\uff01\u2026][\"'\u201d\u2019)\]]*$")
 _STAMP = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{3})")
-# Of a letter in UTF-8.
-_MOST_BYTES = 4
 _SPECIAL = re.compile(r"^\[_.*\]$|^<\|.*\|>$")
 # Scripts that are written without spaces: what a recogniser calls a word follows the one before directly.
 _WRITTEN_TOGETHER = re.compile(r"^[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uff60\u0e00-\u0eff]")
@@ -225,7 +235,8 @@ def _timed(words: list[_Heard], begin: float, finish: float) -> list[Word]:
             timed += share
             index = last
             continue
-        following = next((n for n in starts[index + 1 :] if n is not None), finish)
+        later = (starts[place] for place in range(index + 1, len(starts)))  # no slice, which is quadratic
+        following = next((begins for begins in later if begins is not None), finish)
         end = words[index].end
         if end is None or end < start:
             end = max(start, min(following, start + 1.0))
@@ -236,26 +247,31 @@ def _timed(words: list[_Heard], begin: float, finish: float) -> list[Word]:
 
 def _transcription(data: Any, report: Report) -> Iterator[Caption]:
     name = report.origin
-    entries = []
+    given: list[_Heard] = []
+    spoken: list[list[_Heard]] = []
     for index, entry in enumerate(data["transcription"]):
         path = f"transcription[{index}]"
         fields = _object(entry, path, name)
-        start, end = _offsets(fields, path, name)
-        given = listed(fields.get("tokens"))
-        tokens = [_token(token, f"{path}.tokens[{place}]", name) for place, token in enumerate(given)]
-        entry = _Heard(in_bytes(fields.get("text")), start, end, named(fields.get("speaker")))
-        if entry.text:
-            entries.append((_words_of(tokens, text_of(entry.text), path, report), entry, path))
+        given.append(_Heard(in_bytes(fields.get("text")), *_offsets(fields, path, name), named(fields.get("speaker"))))
+        tokens = enumerate(listed(fields.get("tokens")))
+        spoken.append([_token(token, f"{path}.tokens[{place}]", name) for place, token in tokens])
+    whole = iter(_whole_letters(token for tokens in spoken for token in tokens))
+    parts = [list(islice(whole, len(tokens))) for tokens in spoken]
+    entries = [
+        (_words_of(parts[index], entry.text, path := f"transcription[{index}]", report), entry, path)
+        for index, entry in enumerate(_whole_letters(given))
+        if entry.text
+    ]
     if entries and all(len(entry.text.split()) <= 1 for _, entry, _ in entries):  # one word each, as -ml 1 asks for
-        yield from _grouped(_joined(_whole_letters(entry for _, entry, _ in entries)))
+        yield from _grouped(_joined(entry for _, entry, _ in entries))
         return
     for words, entry, path in entries:
-        yield from _caption(words, text_of(entry.text), entry.start, entry.end, entry.speaker, path, report)
+        yield from _caption(words, entry.text, entry.start, entry.end, entry.speaker, path, report)
 
 
 def _words_of(tokens: list[_Heard], text: str, path: str, report: Report) -> list[_Heard]:
     """Return the words of tokens; where letters in them are broken those of the text, with their times if there are."""
-    words = _whole_words(_whole_letters(tokens))
+    words = _whole_words(tokens)
     said = text.split()
     if BROKEN in text or not any(BROKEN in word.text for word in words):
         return words
@@ -265,21 +281,21 @@ def _words_of(tokens: list[_Heard], text: str, path: str, report: Report) -> lis
     return []
 
 
-def _whole_letters(parts: Iterable[_Heard]) -> Iterator[_Heard]:
-    """Yield parts of words, put together where one letter stands in several: its bytes, a surrogate each."""
-    before: list[_Heard] = []
+def _whole_letters(parts: Iterable[_Heard]) -> list[_Heard]:
+    """Return as many parts of words; a letter whose bytes stand in several stands in the one that it begins in."""
+    whole: list[_Heard] = []
+    last = 0
     for part in parts:
-        before.append(part)
-        text = "".join(one.text for one in before)
-        try:
-            text = text.encode("utf-8", "surrogateescape").decode()
-        except UnicodeError:
-            if len(before) < _MOST_BYTES:
-                continue
-        yield replace(before[0], text=text_of(text), end=part.end)
-        before = []
-    for part in before:
-        yield replace(part, text=text_of(part.text))
+        if part.text and not _SPECIAL.match(part.text.strip()):
+            if missing := missing_bytes(whole[last].text, part.text) if whole else "":
+                whole[last] = replace(whole[last], text=whole[last].text + missing)
+                part = replace(part, text=part.text.removeprefix(missing))
+            if part.text:
+                last = len(whole)
+            else:
+                whole[last] = replace(whole[last], end=part.end)
+        whole.append(part)
+    return [replace(part, text=in_letters(part.text)) for part in whole]
 
 
 def _token(token: Any, path: str, name: str) -> _Heard:

@@ -20,6 +20,7 @@ TTML = re.compile(
 _CLOCK = re.compile(r"(\d+):(\d{1,2}):(\d{1,2}(?:\.\d+)?)(?::(\d+)(?:\.(\d+))?)?")
 _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|f|t)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LATEST = 1e10  # seconds; live streams count from 1970
 _DEFAULT_RATE = "30"  # TTML's own
 _TIMED = ("body", "div", "p", "span")
 _TIMES = ("begin", "end", "dur")
@@ -29,7 +30,9 @@ _LOOKS = ("color", "fontStyle", "fontWeight", "textDecoration", "visibility")
 _KNOWN = (*_LOOKS, "origin", "extent", "position", "displayAlign", *_HIDING)
 LONGEST_CHAIN = 100
 _LONGEST_NAME = 100
-_LENGTH = re.compile(r"([+-]?\d*\.?\d+)(%|px|c|rh)")
+_LONGEST_VALUE = 200  # each paragraph may inherit it
+_LENGTH = re.compile(r"([+-]?(?:\d+(?:\.\d+)?|\.\d+))(%|px|c|rh)")
+_ROWS = re.compile(r"(\d{1,6})(?:px)?")
 _OUTSIDE = "lies outside of the times of what it stands in"
 _ALPHA = re.compile(r"rgba\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 
@@ -117,7 +120,7 @@ class _Ttml:
         try:
             if self._clock is None:
                 self._clock = _Clock(said)
-                self._styles.root = said
+                self._styles.measure(said)
             element = self._element(name, said, outer, self._clock)
         except ValueError as error:
             raise ValueError(f"line {self._parser.CurrentLineNumber}: {error}") from None
@@ -263,14 +266,20 @@ class _Styles:
     """The styles and regions that a head defines, for those that refer to them."""
 
     def __init__(self, report: Report) -> None:
-        self.root: dict[str, str] = {}
         self._report = report
+        self._heights: dict[str, float] = {}
         self._initial: Style = {}
         self._styles: dict[str, dict[str, str]] = {}
         self._resolved: dict[str, Style] = {}
         self._regions: dict[str, Style] = {}
         self._within: Style = {}
         self._unknown: set[str] = set()
+
+    def measure(self, root: dict[str, str]) -> None:
+        """Take from the root how many pixels, and cells, the picture is high."""
+        for unit, said in (("px", root.get("extent", "")), ("c", root.get("cellResolution", "32 15"))):
+            rows = _ROWS.fullmatch(said.split()[-1]) if said.strip() else None
+            self._heights[unit] = float(rows[1] if rows else 0) or math.nan
 
     def define(self, name: str, said: dict[str, str], region: str, place: str) -> None:
         """Take an element of the head; a style within a region is the region's, below what that says itself."""
@@ -332,17 +341,13 @@ class _Styles:
 
     def _share(self, length: list[str], usual: float) -> float:
         """Return which share of the picture's height a length is; `usual` for none, and NaN where nobody can tell."""
-        match = _LENGTH.fullmatch(length[0]) if length else None
-        if not match:
-            return usual
-        whole = {"px": self.root.get("extent", ""), "c": self.root.get("cellResolution", "32 15")}.get(match[2], "100")
-        rows = re.search(r"(\d+)(?:px)?\s*$", whole)
-        return float(match[1]) / float(rows[1]) if rows and float(rows[1]) else math.nan
+        match = _LENGTH.fullmatch("".join(length[:1]))
+        return float(match[1]) / self._heights.get(match[2], 100.0) if match else usual
 
 
 def _own(said: dict[str, str]) -> dict[str, str]:
     """Return what of the attributes of an element is style; of decorations only whether there is a line below."""
-    style = {key: said[key].strip() for key in _KNOWN if key in said}
+    style = {key: value for key in _KNOWN if key in said and len(value := said[key].strip()) <= _LONGEST_VALUE}
     decorations = style.pop("textDecoration", "").split()
     if not {"underline", "none", "noUnderline"}.isdisjoint(decorations):
         style["textDecoration"] = "underline" if "underline" in decorations else "none"
@@ -384,7 +389,7 @@ class _Clock:
             seconds = minutes * 60 + rest + frames * self._units["f"]
         elif offset := _OFFSET.fullmatch(said.strip()):
             seconds = float(offset[1]) * self._units[offset[2]]
-        if not math.isfinite(seconds):
+        if not seconds < _LATEST:
             raise ValueError(f'{key}="{said[:40]}" is no time')
         return seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.subtitles import as_scenario, is_subtitles, subtitle_scenario
+from ecg_renderer.subtitles.transcripts import read_transcript
 
 WIDE, UPRIGHT = Picture(1920, 1080), Picture(1080, 1920)
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
@@ -751,8 +753,48 @@ def test_letters_that_whisper_cpp_splits_over_tokens_are_put_together() -> None:
     assert words == [("안녕 ", [0, 0.6]), ("꿱!", [0.6, 1.5])]
     each = b",".join(b'{"text": "%b", "offsets": {"from": %d, "to": %d}}' % token for token in tokens)
     apart = subtitle_scenario(b'{"transcription": [' + each + b"]}", report, WIDE, "karaoke")
-    assert lines_of(apart) == [[["안", "녕 ", "꿱!"]]]
+    assert lines_of(apart) == [[["안", "녕 ", "꿱", "!"]]]
     assert report.findings == ()
+
+
+@pytest.mark.parametrize("broken", [b" \xea", b" \xc2", b" \xff", b" \\ud800"])
+def test_a_letter_that_is_broken_in_a_token_is_broken_alone(broken: bytes) -> None:
+    tokens = [(word, place * 100, place * 100 + 100) for place, word in enumerate((b" a", broken, b" bb", b" cc"))]
+    tokens += [(" 안".encode()[:-1], 400, 500), ("안".encode()[-1:], 500, 600)]
+    (cue,) = subtitle_scenario(of_tokens(*tokens, text=" a \ufffd bb cc 안"), Report("talk"), WIDE, "karaoke")["cues"]
+    words = [(node["text"], node["baseTime"]) for node in cue["root"]["children"][0]["children"][0]["children"]]
+    assert words == [
+        ("a ", [0, 0.1]), ("\ufffd ", [0.1, 0.2]), ("bb ", [0.2, 0.3]), ("cc ", [0.3, 0.4]), ("안", [0.4, 0.6]),
+    ]  # fmt: skip
+
+
+def test_letters_that_whisper_cpp_splits_over_entries_are_put_together() -> None:
+    said = "안녕".encode()
+    first, second = b" hello there " + said[:4], said[4:] + b" you now"
+    form = b'{"offsets": {"from": %d, "to": %d}, "text": "%b"%b}'
+
+    def read(*tokens: bytes) -> list[list[list[str]]]:
+        entries = [form % (0, 300, first, tokens[0]), form % (300, 600, second, tokens[1])]
+        report = Report("talk")
+        scenario = subtitle_scenario(b'{"transcription": [%b]}' % b",".join(entries), report, WIDE, "karaoke")
+        assert report.findings == ()
+        return lines_of(scenario)
+
+    whole = [[["hello ", "there ", "안녕"]], [["you ", "now"]]]
+    assert read(b"", b"") == whole
+    token = b'{"text": "%b", "offsets": {"from": %d, "to": %d}}'
+    firsts = (b" hello", 0, 100), (b" there", 100, 200), (b" " + said[:4], 200, 300), (b"[_TT_15]", 300, 300)
+    seconds = (b"[_BEG_]", 300, 300), (said[4:], 300, 400), (b" you", 400, 500), (b" now", 500, 600)
+    assert read(*(b', "tokens": [%b]' % b",".join(token % one for one in part) for part in (firsts, seconds))) == whole
+
+
+def test_letters_that_never_end_cost_no_more_than_they_are_long() -> None:
+    count = 50_000
+    raw = of_tokens(*[(b"\x95\x88 \xec", place, place + 1) for place in range(count)], text="안 " * count)
+    began = time.process_time()
+    [caption] = read_transcript(raw, Report("talk"))
+    assert len(caption.words) == count
+    assert time.process_time() - began < 10
 
 
 def test_letters_that_are_lost_in_tokens_are_those_of_the_text() -> None:

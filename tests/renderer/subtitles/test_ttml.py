@@ -332,6 +332,36 @@ def test_styles_of_styles_cost_no_more_than_they_are_long() -> None:
     assert time.process_time() - began < 10
 
 
+@pytest.mark.parametrize(
+    ("root", "look"),
+    [
+        (f'tts:extent="{"1" * 20_000}x"', 'tts:origin="0px 1px"'),
+        (f'tts:extent="1px {"1" * 20_000} "', 'tts:origin="0px 1px"'),
+        ("", f'tts:origin="0% {"1" * 20_000}x"'),
+        ("", f'tts:origin="0% {"1" * 20_000}.{"1" * 20_000}"'),
+        ("", f'tts:origin="0% {" " * 2_000_000}1%"'),
+        ("", f'tts:color="{"r" * 2_000_000}"'),
+    ],
+    ids=["extent", "extent in two", "origin", "origin with a fraction", "spaces", "colour"],
+)
+def test_lengths_cost_no_more_than_they_are_long(root: str, look: str) -> None:
+    paragraphs = "".join(f'<p begin="{second}s" dur="1s">a</p>' for second in range(1000))
+    text = ttml(f"<div {look}>{paragraphs}</div>", root)
+    began = time.process_time()
+    assert len(read(text)) == 1000
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("said", ["1" * 309 + "s", "9" * 308 + "s", "9" * 306 + ":00:00", "20000000000s"])
+def test_times_that_no_clock_shows_are_refused(said: str) -> None:
+    with pytest.raises(ScenarioError, match=r'line 3: begin="\d+[s:\d]*" is no time'):
+        read(ttml(f'<p begin="{said}" dur="1s">a <span begin="1s">b</span></p>'))
+
+
+def test_times_since_1970_are_times() -> None:
+    assert said(read(ttml('<p begin="447902:11:12" dur="1s">a</p>'))) == [(1612447872.0, 1612447873.0, "a")]
+
+
 def test_what_is_hidden_or_stands_beside_the_text_is_not_said() -> None:
     styling = '<style xml:id="rt" tts:ruby="text"/>'
     body = """<p begin="1s" end="2s"><span tts:ruby="container"><span tts:ruby="base">漢字</span><span
