@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +166,11 @@ class Browser:
             async with asyncio.timeout(START_SECONDS):
                 await browser._begin(tab)
         except BaseException as error:
-            if devtools:
-                await devtools.close()
-            remove_profile(profile)
+            try:
+                if devtools:
+                    await devtools.close()
+            finally:
+                remove_profile(profile)
             if not isinstance(error, BrowserError | TimeoutError):
                 raise
             said = str(error) or f"no answer within {START_SECONDS:g} s."
@@ -251,10 +252,11 @@ class BrowserLauncher:
         return await (early or Browser.start(self._arguments))
 
     async def close(self) -> None:
-        """Close a browser that was warmed and never asked for."""
+        """End a browser that was warmed and never asked for, halfway up if it is."""
         early, self._early = self._early, None
         if early is None:
             return
-        # Not cancelled: halfway up, a browser would be left behind.
-        with suppress(BrowserError):
-            await (await asyncio.shield(early)).close()
+        early.cancel()
+        await asyncio.wait({early})
+        if not early.cancelled() and not early.exception():
+            await early.result().close()

@@ -86,31 +86,28 @@ def run(
     and checked. If a rendition fails, the others are made all the same.
     """
     with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also=also)):
+        from ecg_renderer.cli.requests import run_request
 
-        def request() -> RunRequest:
-            from ecg_renderer.cli.requests import run_request
-
-            return run_request(
-                job,
-                assignments or [],
-                output=output,
-                also=also or [],
-                live=live,
-                encoder=encoder,
-                segments=segments,
-                cells=cells,
-                capture=capture,
-                stages=stages,
-            )
-
-        render(request, progress=progress, as_json=as_json, quiet=quiet)
+        began = time.monotonic()
+        request = run_request(
+            job,
+            assignments or [],
+            output=output,
+            also=also or [],
+            live=live,
+            encoder=encoder,
+            segments=segments,
+            cells=cells,
+            capture=capture,
+            stages=stages,
+        )
+        render(request, began, progress=progress, as_json=as_json, quiet=quiet)
 
 
-def render(request: Callable[[], RunRequest], *, progress: ProgressWord, as_json: bool, quiet: bool) -> None:
-    """Render what `request` returns and say what came of it, as the options want it."""
+def render(request: RunRequest, began: float, *, progress: ProgressWord, as_json: bool, quiet: bool) -> None:
+    """Render `request` and say what came of it, as the options want it; `began` is when the command did."""
     from ecg_renderer.cli.display import shown
 
-    began = time.monotonic()
     with shown(quiet=quiet, as_json=progress == "json") as display:
         result = _render(request, display)
     if as_json:
@@ -127,11 +124,11 @@ def render(request: Callable[[], RunRequest], *, progress: ProgressWord, as_json
         end_failed(failure)
 
 
-def _render(request: Callable[[], RunRequest], display: Display) -> RenderResult:
+def _render(request: RunRequest, display: Display) -> RenderResult:
     return run_interruptible(_run(request, display), lambda: display.note("Stopping; once more stops at once."))
 
 
-async def _run(asked: Callable[[], RunRequest], display: Display) -> RenderResult:
+async def _run(request: RunRequest, display: Display) -> RenderResult:
     import asyncio
     import importlib
 
@@ -143,9 +140,7 @@ async def _run(asked: Callable[[], RunRequest], display: Display) -> RenderResul
     launcher.warm()
     display.report(ProgressReport(Stage.PLANNING))
     try:
-        # What is needed is imported in threads: meanwhile Chromium comes up and is served its page, and then the source
-        # is looked at.
-        request = await asyncio.to_thread(asked)
+        # Imported in a thread: meanwhile Chromium comes up and is served its page, and the source is looked at.
         await asyncio.to_thread(importlib.import_module, "ecg_renderer.media.probe")
         with plain_failures():
             async with asyncio.TaskGroup() as tasks:
@@ -235,15 +230,13 @@ def burn(
     its renditions.
     """
     with ending(as_json=as_json, after_interruption=GO_ON, words=partial(_as_given, also=also, of_burn=True)):
+        from ecg_renderer.cli.requests import burn_request
 
-        def request() -> RunRequest:
-            from ecg_renderer.cli.requests import burn_request
-
-            return burn_request(
-                video, captions, look, assignments or [], output=output, also=also or [], live=live, cells=cells
-            )
-
-        render(request, progress=progress, as_json=as_json, quiet=quiet)
+        began = time.monotonic()
+        request = burn_request(
+            video, captions, look, assignments or [], output=output, also=also or [], live=live, cells=cells
+        )
+        render(request, began, progress=progress, as_json=as_json, quiet=quiet)
 
 
 def _as_given(message: str, *, also: list[str] | None, of_burn: bool = False) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ecg_renderer import served
-from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, find_chromium
+from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, BrowserLauncher, find_chromium
 from ecg_renderer.browser import chromium as chromium_module
 from ecg_renderer.browser.cdp import DevTools, Json
 from ecg_renderer.errors import BrowserError
@@ -145,14 +145,13 @@ def test_closing_ends_every_process_even_stopped_ones(tmp_path: Path) -> None:
     assert alive == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.004, 0.05, 0.15])
+@pytest.mark.parametrize("seconds", [0.0, 0.004, 0.05, 0.15, 3.0])
 def test_a_start_that_is_broken_off_leaves_nothing_behind(seconds: float) -> None:
     async def run() -> None:
-        starting = asyncio.create_task(Browser.start())
+        launcher = BrowserLauncher()
+        launcher.warm()
         await asyncio.sleep(seconds)
-        starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await (await starting).close()
+        await launcher.close()
 
     def mine() -> tuple[set[psutil.Process], set[Path]]:
         profiles = MEMORY_FILES.glob(f"{PROFILE_PREFIX}{os.getpid()}-*")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
 import command_line
 from command_line import ecg_render, scenario, workplace
+from ecg_renderer.browser import MEMORY_FILES, PROFILE_PREFIX, START_SECONDS
 from ecg_renderer.cli.display import ObjectDisplay
 from ecg_renderer.metering import ProgressReport, Stage
 
@@ -47,6 +49,27 @@ def test_a_failure_is_an_object_on_standard_output_and_a_paragraph_for_people(tm
     assert ended.json["failure"]["code"] == "INVALID_VIDEO_URL"
     assert objects(ended.err)[0]["stage"] == "planning"
     assert ended.err.splitlines()[-1].startswith("INVALID_VIDEO_URL: ")
+
+
+def test_a_job_that_is_refused_was_never_planned(tmp_path: Path) -> None:
+    workplace(tmp_path, quality=1000)
+    ended = ecg_render("run", "job.yaml", "--progress", "json", "--json", cwd=tmp_path)
+    assert ended.json["failure"]["code"] == "INVALID_RENDER_OPTIONS"
+    assert objects(ended.err) == []
+
+
+def test_an_early_failure_does_not_wait_for_chromium(tmp_path: Path) -> None:
+    stuck = tmp_path / "stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 1000\n")
+    stuck.chmod(0o755)
+    workplace(tmp_path)
+    (tmp_path / "video.mp4").unlink()
+    before = set(MEMORY_FILES.glob(f"{PROFILE_PREFIX}*"))
+    began = time.monotonic()
+    ended = ecg_render("run", "job.yaml", "--json", cwd=tmp_path, changes={"ECG_CHROMIUM": str(stuck)})
+    assert ended.json["failure"]["code"] == "INVALID_VIDEO_URL"
+    assert time.monotonic() - began < START_SECONDS / 2
+    assert set(MEMORY_FILES.glob(f"{PROFILE_PREFIX}*")) <= before
 
 
 def test_no_second_has_more_than_four_lines_and_every_stage_has_one() -> None:

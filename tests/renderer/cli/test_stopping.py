@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,6 +150,45 @@ def test_a_stop_before_the_first_frame_is_as_clean(folder: Path) -> None:
     assert "Traceback" not in err
     assert processes.wait_until_gone(SESSION, 2.0) <= running
     assert files(folder) == before
+
+
+@pytest.mark.parametrize("job", ["-", "/dev/stdin"])
+def test_a_run_that_waits_for_its_job_stops_at_once(job: str, tmp_path: Path) -> None:
+    running = processes.survivors(SESSION)
+    reader, writer = os.pipe()
+    command = command_line.command("run", job, "--json")
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=command_line.environment(tmp_path),
+        text=True,
+        stdin=reader,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as render:
+        os.close(reader)
+        os.write(writer, b"apiVersion: ")
+        wait_until_read(writer, render)
+        press_ctrl_c(render)
+        try:
+            out, err = render.communicate(timeout=SECONDS_TO_STOP)
+        finally:
+            os.close(writer)  # would end what does not stop, too
+    assert render.returncode == 130
+    assert json.loads(out)["failure"]["code"] == "JOB_CANCELLED"
+    assert "Stopped." in err
+    assert "Traceback" not in err
+    assert processes.wait_until_gone(SESSION, 2.0) <= running
+
+
+def wait_until_read(writer: int, render: subprocess.Popen[str]) -> None:
+    """Wait until nothing is left in the pipe: its reader waits for more."""
+    deadline = time.monotonic() + command_line.SECONDS
+    while array.array("i", fcntl.ioctl(writer, termios.FIONREAD, bytes(4)))[0]:
+        assert render.poll() is None, render.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 STUBBORN = """
