@@ -36,7 +36,7 @@ from ecg_renderer.media.filters import (
 )
 from ecg_renderer.media.placing import output_start
 from ecg_renderer.media.process import input_name, option_words, source_options
-from ecg_renderer.model import Area, Box, packed
+from ecg_renderer.model import MEGABYTE, Area, Box, packed
 
 LEAD_FRAMES = 32
 """How many frames after 0 the first one is timed while it is not merged: no decoder's delay leads below 0, where
@@ -52,8 +52,9 @@ _DISPOSITIONS = frozenset(
     {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired", "captions"}
 )
 # FFmpeg sleeps for 10 ms whenever a pipe has nothing for it, and its own 8 packets are gone in a moment: joining pieces
-# was waiting for the most part.
-_QUEUED_PACKETS = 256
+# was waiting for the most part. More of them wait for each other, as far as they are small.
+_LEAST_QUEUED, _MOST_QUEUED = 8, 256
+_QUEUED_BYTES = 64 * MEGABYTE
 _TELEVISION = (None, "bt709", "smpte170m", "smpte240m", "bt470bg", "bt470m")
 
 
@@ -130,6 +131,9 @@ class Merge:
     source: SourceFacts
     url: str
     output: Path
+    packet_bytes: int
+    """How large a packet of the cells is: the mean of those in the largest cell."""
+
     subtitles: Path | None = None
     """An .srt file that becomes a track which players can switch on."""
 
@@ -210,7 +214,7 @@ def merge_arguments(job: Merge, tracks: Sequence[Track]) -> list[str]:
         "f": "mp4",
         "protocol_whitelist": "pipe",
         "itsoffset": decimal(late),
-        "thread_queue_size": _QUEUED_PACKETS,
+        "thread_queue_size": max(_LEAST_QUEUED, min(_QUEUED_BYTES // job.packet_bytes, _MOST_QUEUED)),
     }
     options: dict[str, Any] = {"map_metadata": 1, "map_chapters": 1, "c:v": "copy", **_container_options(job.target)}
     if first:

@@ -72,7 +72,9 @@ async def merge(
         text = Path(folder) / "subtitles.srt" if subtitles else None
         if text:
             text.write_text(subtitles, encoding="utf-8")
-        tracks, warnings = await _joined(Merge(target, source, url, output, text), cells)
+        # The last cell may have fewer frames than the others; taken for as many, they are not fewer in any other.
+        packet_bytes = ceil(max(cell.stat().st_size for cell in cells) * len(cells) / target.frames)
+        tracks, warnings = await _joined(Merge(target, source, url, output, packet_bytes, text), cells)
     texts = [track.facts for track in tracks if track.kind == "s"]
     shown = any("default" in facts.dispositions for facts in texts)
     if (texts or subtitles) and target.format != "webm" and not shown:

@@ -175,16 +175,20 @@ SOUND = {"index": 1, "codec": "aac", "channels": 2, "sample_rate": 48000, "start
 
 
 def test_the_result_begins_with_the_first_picture_or_sound() -> None:
-    job = Merge(a_target(rate=25), a_source(start_seconds="22/15", audio=[SOUND]), "/in/a.mp4", Path("/out/x.mp4"))
+    job = Merge(
+        a_target(rate=25), a_source(start_seconds="22/15", audio=[SOUND]), "/in/a.mp4", Path("/out/x.mp4"), 1000
+    )
     words = merge_arguments(job, {})
     # Cells are timed 32 frames, 1.28 s, late.
     assert (option(words, "itsoffset"), option(words, "output_ts_offset")) == ("0.186667", "-1.400000")
 
 
-def test_pieces_are_not_joined_at_the_pace_of_naps() -> None:
+@pytest.mark.parametrize(("packet_bytes", "least", "most"), [(20_000, 64, 256), (1 << 20, 8, 64), (1 << 28, 8, 8)])
+def test_pieces_are_joined_neither_at_the_pace_of_naps_nor_in_memory(packet_bytes: int, least: int, most: int) -> None:
     """After so many packets from a pipe FFmpeg may sleep for 10 ms: with its own 8, ten minutes take ten seconds."""
-    words = merge_arguments(Merge(a_target(), a_source(), "/in/a.mp4", Path("/out/x.mp4")), {})
-    assert int(option(words[: words.index("-i")], "thread_queue_size")) >= 64
+    job = Merge(a_target(), a_source(), "/in/a.mp4", Path("/out/x.mp4"), packet_bytes)
+    words = merge_arguments(job, [])
+    assert least <= int(option(words[: words.index("-i")], "thread_queue_size")) <= most
 
 
 @pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60", "15/2"])

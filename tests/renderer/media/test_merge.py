@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import av
 import imageio_ffmpeg
@@ -14,6 +15,9 @@ import pytest
 
 from clips import Clip, counter, derived, ffmpeg, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
+from ecg_renderer.media import merge as merging
+from ecg_renderer.media.arguments import Merge, merge_arguments
+from ecg_renderer.media.codecs import Track
 from ecg_renderer.media.verify import check_cell, header_of
 from encodes import Render, probe
 from sources import VP8, marked, marks
@@ -69,6 +73,21 @@ def test_joined_segments_decode_to_the_frames_of_the_segments(tmp_path: Path) ->
     segments = render.segments(4)
     path, _ = render.merged(segments)
     assert decoded_pictures(path) == decoded_pictures(*segments)
+
+
+def test_packets_are_as_large_as_the_queue_takes_them_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    def noted(job: Merge, tracks: list[Track]) -> list[str]:
+        told.append(job.packet_bytes)
+        return merge_arguments(job, tracks)
+
+    monkeypatch.setattr(merging, "merge_arguments", noted)
+    render = Render(counter(NTSC), tmp_path)
+    path, _ = render.merged(render.segments(2))
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    assert mean(sizes) < told[0] < 2 * mean(sizes)
 
 
 STARTS: dict[str, Callable[[], Path]] = {

@@ -200,7 +200,7 @@ def test_what_has_nothing_to_do_with_a_track_costs_none(
     monkeypatch.setattr(merging, "_join", failing)
     source = source_with(sound("aac"), TrackFacts(index=2, codec="subrip"))
     with pytest.raises(FfmpegError):
-        asyncio.run(merging._joined(Merge(a_target(), source, url, Path("out.mp4")), []))
+        asyncio.run(merging._joined(Merge(a_target(), source, url, Path("out.mp4"), 1000), []))
     assert len(asked) == tries
 
 
@@ -215,7 +215,7 @@ def test_sound_that_breaks_off_on_its_way_is_no_shorter_sound(
         return Finished(0, b"", log)
 
     monkeypatch.setattr(merging, "run_ffmpeg", ending)
-    job = Merge(a_target(), source_with(sound("aac")), url, Path("out.mp4"))
+    job = Merge(a_target(), source_with(sound("aac")), url, Path("out.mp4"), 1000)
     asyncio.run(merging._join(job, [], []))
     log.append("clip.mkv: Input/output error")
     with nullcontext() if whole else pytest.raises(ServiceUnreachable, match="broke off while"):
