@@ -13,7 +13,7 @@ LARGEST_AMOUNT = Decimal(2**63 - 1)
 def amount(quantity: str | int) -> Decimal:
     """Return how much of a resource 2, 500m, 1k or 4Gi is, at most LARGEST_AMOUNT; 0 for what is no such number."""
     try:
-        found: Decimal = parse_quantity(quantity)
+        found: Decimal = parse_quantity(quantity)  # type: ignore[no-untyped-call]
     except ValueError:
         return Decimal(0)
     return min(found, LARGEST_AMOUNT) if found.is_finite() else Decimal(0)
