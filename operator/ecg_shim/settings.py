@@ -194,7 +194,7 @@ class Settings:
     max_cues: int = variable("ECG_MAX_CUES", whole(1, 1_000_000), "10000", "Most cues of a scenario.")
     max_waiting_jobs: int = variable(
         "ECG_MAX_WAITING_JOBS", whole(1, 1_000_000), "20000",
-        "In a cluster: most jobs that wait, or are kept without having been rendered; more are answered by 429.",
+        "In a cluster: most jobs that wait, more are answered by 429; and most that are kept that were not rendered.",
     )  # fmt: skip
     max_video_gb: int = variable("ECG_MAX_VIDEO_GB", whole(1, 10_000), "20", "Largest source video.")
 

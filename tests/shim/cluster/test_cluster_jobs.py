@@ -204,11 +204,51 @@ async def test_what_clients_can_store_has_an_end(place: Place) -> None:
             await place.post(backend)
         with pytest.raises(Full):
             await backend.reject(place.submission("broken"), Failure.model_validate(FAILURE))
+        with pytest.raises(Full):
+            await backend.submit(place.order("unknown-1"))
         assert (await backend.submit(place.order(posted[0]))).status is JobStatus.QUEUED
-        assert not (await backend.submit(place.order("unknown-1"))).failure
         await place.cluster.delete(CONFIG_MAPS, place.namespace, ticket_name(object_name(posted[1])))
         await eventually(lambda: backend._cache.get(posted[1]) is None)
+        assert (await backend.submit(place.order("unknown-1"))).status is JobStatus.CANCELLED
+        with pytest.raises(Full):
+            await backend.submit(place.order("unknown-2"))
         assert await backend.cancel(posted[0])
+
+
+@on_a_loop
+async def test_jobs_that_wait_for_the_operator_count_until_they_begin(place: Place) -> None:
+    async with place, place.replica(max_waiting=2) as backend:
+        posted = [await place.post(backend) for _ in range(2)]
+        for job_id in posted:
+            await place.made(job_id)
+        await eventually(lambda: all(backend._cache.entry(object_name(job_id)).job for job_id in posted))
+        with pytest.raises(Full, match="2 jobs that wait"):
+            await place.post(backend)
+        await place.says(posted[0], "Planning")
+        await until(backend, posted[0], "processing")
+        await place.made(await place.post(backend))
+        with pytest.raises(Full):
+            await place.post(backend)
+        await place.succeeds(posted[0])
+        await until(backend, posted[0], "completed")
+        with pytest.raises(Full):
+            await backend.submit(place.order(posted[0], scenario={"version": "2.0", "cues": []}))
+
+
+@on_a_loop
+async def test_refused_jobs_that_were_told_of_keep_nobody_out_and_the_oldest_go(place: Place) -> None:
+    async with place, place.replica(max_waiting=2) as backend:
+        refused = [place.new_row() for _ in range(5)]
+        for job_id in refused:
+            await backend.reject(place.submission(job_id), Failure.model_validate(FAILURE))
+            await place.told(job_id, "failed")
+            await place.settles(job_id)
+            await eventually(lambda: backend._cache.untold == 0)
+        await eventually(lambda: [job_id for job_id in refused if backend._cache.get(job_id)] == refused[3:])
+        assert [job_id for job_id in refused if await place.stored(job_id)] == refused[3:]
+        await place.made(await place.post(backend))
+    async with place.replica(max_waiting=1) as backend:
+        await eventually(lambda: [job_id for job_id in refused if backend._cache.get(job_id)] == refused[4:])
 
 
 @on_a_loop

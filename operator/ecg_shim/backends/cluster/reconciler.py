@@ -255,19 +255,26 @@ class Reconciler:
         return None if found.job is None else SOON
 
     async def _expire(self, stored: StoredTicket, job: Job | None) -> float | None:
-        """Remove a ticket that nobody asks for any more."""
+        """Remove a ticket that nobody asks for any more, or the oldest one of too many."""
         ticket = stored.ticket
         if not stored.told or (job is not None and is_for(job, ticket)):
             return None
         kept = {Stage.ENDED: 0.0, Stage.TOMBSTONE: self._settings.tombstone_seconds}
         until = ticket.changed_at + timedelta(seconds=kept.get(ticket.stage, self._settings.keep_seconds))
         left = (until - tickets.now()).total_seconds()
-        if left > 0:
+        if left > 0 and self._cache.surplus(self._settings.max_waiting) != stored.name:
+            self._remove_surplus()
             return left
         config_map = ticket_name(stored.name)
         await self._api.delete(CONFIG_MAPS, config_map, uid=stored.uid, version=stored.version)
         self._cache.forget_ticket(config_map, stored.uid)
+        self._remove_surplus()
         return None
+
+    def _remove_surplus(self) -> None:
+        oldest = self._cache.surplus(self._settings.max_waiting)
+        if oldest is not None:
+            self._queue.add(oldest)
 
     async def _tell_summary(self, record: CallbackRecord | None, job: Job) -> None:
         status = callback_status(record, job, tickets.now())

@@ -22,10 +22,11 @@ class ClusterSettings:
         scenario_store: where large scenarios go: `s3`, `configmap`, or `auto` for S3 if there are credentials for it.
         active_seconds: from admission to the result; then a job has failed.
         ttl_seconds: how long finished RenderJobs are kept.
-        keep_seconds: how long jobs without a RenderJob are kept, that were refused or cancelled early.
+        keep_seconds: how long jobs without a RenderJob are kept, that were refused or cancelled early; the oldest go
+            before if there are more than `max_waiting`.
         tombstone_seconds: how long the cancellation of a job that is not there yet is remembered.
         max_concurrent: how many jobs the operator runs at a time, for estimates.
-        max_waiting: most tickets of jobs that wait, or are kept without a RenderJob.
+        max_waiting: most jobs that wait, for their turn or to be told of, and most that are kept without a RenderJob.
         max_tombstones: most cancellations of unknown jobs that are remembered.
         gpu_resource: what the cluster calls a GPU, for /health.
         gpus: for each segment; 0 encodes on the CPU.

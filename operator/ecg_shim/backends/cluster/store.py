@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from sys import intern
 from typing import TypeVar
 
@@ -36,15 +36,15 @@ from ecg_shim.backends.cluster.tickets import (
     ticket_name,
 )
 from ecg_shim.backends.job_states import JobStates
-from ecg_shim.model import Conflict, Full, JobState, Unavailable
+from ecg_shim.model import Conflict, Full, JobState, JobStatus, Unavailable
 
 log = logging.getLogger(__name__)
 
 TRIES = 12
 LOST_RACE = (Changed, AlreadyExists, NotFound)
 """Somebody else was faster: look again."""
-WAITING = (Stage.WAITING, Stage.FAILED, Stage.CANCELLED)
-"""Stages of tickets that no RenderJob stands behind, which the operator would take one after the other."""
+NOT_RENDERED = (Stage.FAILED, Stage.CANCELLED)
+"""Stages of tickets that are kept although no RenderJob stands behind them."""
 V = TypeVar("V")
 Ticketed = StoredTicket | None
 """None: a ConfigMap that cannot be read as a ticket."""
@@ -60,8 +60,7 @@ class Entry:
     @property
     def at_rest(self) -> bool:
         """Whether the job has ended, and all was told about it."""
-        stored, job = self.stored, self.job
-        return stored is not None and stored.record_state is not None and stored.told and (job is None or job.finished)
+        return self.stored is not None and _is_told(self.stored) and (self.job is None or self.job.finished)
 
     def state(self, public_url: str = "") -> JobState | None:
         """Return where the job stands, see `state_of`."""
@@ -77,7 +76,9 @@ class JobCache(JobStates):
     Attributes:
         changed: told each name about which something has changed.
         processed, dropped: frames of all jobs that are known.
-        stages: how many tickets are at each.
+        queued: how many jobs wait for their turn.
+        untold: how many jobs were refused or cancelled early and are still to be told of.
+        tombstones: how many cancels of unknown jobs are remembered.
     """
 
     def __init__(self, api: Api, public_url: str = "") -> None:
@@ -92,7 +93,9 @@ class JobCache(JobStates):
             for resource, selector, cache in sources
         ]
         self.changed: Callable[[str], None] = lambda name: None
-        self.stages: Counter[Stage] = Counter()
+        self.queued, self.untold, self.tombstones = 0, 0, 0
+        self._not_rendered: list[tuple[datetime, str]] = []
+        """Jobs that were refused or cancelled early and told of: since when, and the name."""
         self._entries: dict[str, Entry] = {}
         self.processed, self.dropped = 0, 0
 
@@ -133,6 +136,12 @@ class JobCache(JobStates):
         state = self.named(object_name(job_id))
         return state if state is not None and state.job_id == job_id else None
 
+    def surplus(self, most: int) -> str | None:
+        """Return the name of the job that ended first of those without a RenderJob, if more than `most` are kept."""
+        if len(self._not_rendered) <= most:
+            return None
+        return next((name for _, name in self._not_rendered if self.entry(name).job is None), None)
+
     def forget_ticket(self, config_map: str, uid: str) -> None:
         """Note that a ticket is gone."""
         self.tickets.forget_uid(self._namespace, config_map, uid)
@@ -153,8 +162,17 @@ class JobCache(JobStates):
         self._set(name, replace(self.entry(name), stored=None))
 
     def _count(self, stored: Ticketed, change: int) -> None:
-        if stored is not None:
-            self.stages[stored.ticket.stage] += change
+        if stored is None:
+            return
+        ticket = stored.ticket
+        if ticket.stage is Stage.TOMBSTONE:
+            self.tombstones += change
+        elif ticket.stage in NOT_RENDERED and not _is_told(stored):
+            self.untold += change
+        elif ticket.stage in NOT_RENDERED and change > 0:
+            insort(self._not_rendered, (ticket.changed_at, stored.name))
+        elif ticket.stage in NOT_RENDERED:
+            del self._not_rendered[bisect_left(self._not_rendered, (ticket.changed_at, stored.name))]
 
     def _job_seen(self, record: Record[Job], before: Record[Job] | None) -> None:
         self._set(record.name, replace(self.entry(record.name), job=record.value))
@@ -181,7 +199,13 @@ class JobCache(JobStates):
             if counted is not None:
                 self.processed += sign * counted.metrics.frames_processed
                 self.dropped += sign * counted.metrics.frames_dropped
+                self.queued += sign * (counted.status is JobStatus.QUEUED)
         super()._show(name, state)
+
+
+def _is_told(stored: StoredTicket) -> bool:
+    """Tell whether the relay has taken a job up, and nothing is left to tell."""
+    return stored.record_state is not None and stored.told
 
 
 def _read_ticket(obj: Json) -> Record[Ticketed]:
@@ -228,9 +252,11 @@ class TicketStore:
         return Entry(stored, job if job is None or job.job_id == job_id else None)
 
     def check_room(self, job_id: str) -> None:
-        """Raise Full if a job of this id would be one more than may wait."""
-        if self._cache.entry(object_name(job_id)).stored is None:
-            self._check_room("jobs that wait or were not rendered", WAITING, self._settings.max_waiting)
+        """Raise Full if a job of this id would be one more than may wait: for its turn, or to be told of."""
+        state = self._cache.named(object_name(job_id))
+        if state is None or state.status.terminal:
+            most = self._settings.max_waiting
+            _check_room("jobs that wait", self._cache.queued + self._cache.untold, most)
 
     async def put(self, ticket: Ticket) -> JobState:
         """File a new job, or return the job that the same POST has made before. Raises Conflict, ApiError."""
@@ -288,16 +314,11 @@ class TicketStore:
         self._cache.tickets.learn(obj)
         return _state(Entry(tickets.read(obj)))
 
-    def _check_room(self, what: str, stages: tuple[Stage, ...], most: int) -> None:
-        """Raise Full if there are as many tickets at these stages as there may be: each is an object in etcd."""
-        if sum(self._cache.stages[stage] for stage in stages) >= most:
-            raise Full(f"{most:,} {what} are stored, which is the most; try again later.")
-
     async def _remember(self, job_id: str, entry: Entry) -> None:
         moment = tickets.now()
         tombstone = Ticket(job_id=job_id, stage=Stage.TOMBSTONE, submitted_at=moment, changed_at=moment)
         if entry.stored is None:
-            self._check_room("cancels of unknown jobs", (Stage.TOMBSTONE,), self._settings.max_tombstones)
+            _check_room("cancels of unknown jobs", self._cache.tombstones, self._settings.max_tombstones)
             obj = await self._api.create(CONFIG_MAPS, tickets.config_map(tombstone))
         elif entry.stored.ticket.stage is Stage.TOMBSTONE:
             obj = await self._api.replace(CONFIG_MAPS, tickets.config_map(tombstone, entry.stored.version))
@@ -327,6 +348,12 @@ def cancelled(job: render_jobs.Job) -> dict[str, object]:
 def unavailable(error: ApiError) -> Unavailable:
     """Return what clients are told when the API server fails."""
     return Unavailable(f"The cluster's API server: {error}")
+
+
+def _check_room(what: str, there: int, most: int) -> None:
+    """Raise Full if there are as many as there may be: each is an object in etcd."""
+    if there >= most:
+        raise Full(f"{most:,} {what} are stored, which is the most; try again later.")
 
 
 def _state(entry: Entry) -> JobState:
