@@ -21,7 +21,7 @@ MOST_NUMBERS = 20_000
 """A job has at most 1000 segments of each of its 17 sizes."""
 
 
-@lru_cache(1024)  # asked several times in each look at a job
+@lru_cache(16)  # asked several times in each look at a job; MOST_NUMBERS take 1.7 MB, whoever has written them
 def parse_ranges(text: str) -> frozenset[int]:
     """Return the numbers that `text` stands for; raises ValueError for anything but ranges of at most MOST_NUMBERS."""
     numbers: set[int] = set()

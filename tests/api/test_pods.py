@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
+import zlib
+from base64 import b85encode
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +22,7 @@ from ecg_api.pods import (
     decode_report,
     encode_report,
 )
-from ecg_api.ranges import format_ranges, parse_ranges
+from ecg_api.ranges import MOST_NUMBERS, format_ranges, parse_ranges
 from ecg_api.renderjob import NAME_LENGTH
 from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionStatus, TakeNotes
 
@@ -145,6 +149,42 @@ def test_of_a_long_log_the_last_lines_are_kept() -> None:
 )
 def test_what_is_no_report_is_none(text: str | None) -> None:
     assert decode_report(text) is None
+
+
+def test_reports_that_unpack_to_a_megabyte_do_not_stay_in_memory() -> None:
+    def bomb(number: int) -> str:
+        lines = FAILURE.model_copy(update={"segment": number, "log_tail": ["x" * 1000] * 1000})
+        raw = FailureReport(failure=lines).model_dump_json(exclude_none=True).encode()
+        return f"z:{b85encode(zlib.compress(raw, 9)).decode()}"
+
+    def plan(number: int, takes: int) -> str:
+        # Of all that a report may hold, this takes the most memory for each letter.
+        text = PlanReport(plan=PLAN.model_copy(update={"width": number}), segments=1).model_dump_json(exclude_none=True)
+        many = ",".join(['{"segments":1}'] * takes)
+        return text.replace('"takes":[]', f'"takes":[{many}]')
+
+    bombs, plans = [bomb(number) for number in range(20)], [plan(1000 + number, 250) for number in range(100)]
+    short = [plan(1000 + number, 45) for number in range(100)]
+    assert max(map(len, bombs)) < REPORT_BYTES
+    assert held(lambda: [decode_report(text) is not None for text in bombs]) < 1e6
+    assert held(lambda: [decode_report(text) is not None for text in plans]) < 1e6
+    assert 800 < len(short[0]) <= 1000
+    assert held(lambda: [decode_report(text) is not None for text in short]) < 100 * 50e3
+
+
+def test_ranges_of_very_many_segments_do_not_stay_in_memory() -> None:
+    texts = [f"{first}-{first + MOST_NUMBERS - 1}" for first in range(1000, 1040)]
+    assert held(lambda: [len(parse_ranges(text)) == MOST_NUMBERS for text in texts]) < 32e6
+
+
+def held(read: Callable[[], list[bool]]) -> int:
+    """Return the bytes that stay allocated after `read`, which says whether each was read."""
+    tracemalloc.start()
+    try:
+        assert all(read())
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_newer_pods_additional_words_are_passed_over() -> None:
