@@ -143,7 +143,7 @@ class Election:
             lease = await self._client.call("get", LEASES, self._namespace, self._name)
         except NotFound:
             spec = {**self._claim(), "acquireTime": _now(), "leaseTransitions": 0}
-            body = {"metadata": {"name": self._name, **self._owned()}, "spec": spec}
+            body = {"metadata": self._owned({"name": self._name}), "spec": spec}
             await self._client.call("create", LEASES, self._namespace, body=body)
             return True
         spec = lease.setdefault("spec", {})
@@ -153,15 +153,18 @@ class Election:
         if holder != self.identity:
             spec |= {"acquireTime": _now(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
         spec |= self._claim()
-        lease["metadata"] |= self._owned()
+        lease["metadata"] = self._owned(lease["metadata"])
         # The version read before travels with the body: of two takers, one gets a conflict.
         await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
         return True
 
-    def _owned(self) -> Json:
-        """Return what lets the Lease go when the release is removed, and its ServiceAccount with it."""
-        owners = own_account(self._namespace)
-        return {"ownerReferences": owners} if owners else {}
+    def _owned(self, metadata: Json) -> Json:
+        """Return metadata by which the Lease goes when the release is removed, and its ServiceAccount with it."""
+        # Where owners are guarded, changing them takes the right to delete the Lease: not with each renewal.
+        found = metadata.get("ownerReferences") or []
+        known = {owner["uid"] for owner in found}
+        missing = [owner for owner in own_account(self._namespace) if owner["uid"] not in known]
+        return {**metadata, "ownerReferences": [*found, *missing]} if missing else metadata
 
     def _claim(self) -> Json:
         return {

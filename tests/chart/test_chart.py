@@ -185,7 +185,7 @@ def test_the_service_has_the_rights_that_it_uses_and_no_more() -> None:
             "render.ecg.dev/renderjobs/status": {"patch"},
             "/configmaps": {"get", "list", "watch", "create", "update", "patch", "delete"},
             "coordination.k8s.io/leases": {"create"},
-            "coordination.k8s.io/leases/ecg-relay": {"get", "update"},
+            "coordination.k8s.io/leases/ecg-relay": {"get", "update", "delete"},
         },
         ("Role", "render"): {"coordination.k8s.io/leases/ecg-render-operator": {"get"}},
         ("ClusterRole", None): {"/nodes": {"list"}},

@@ -66,7 +66,7 @@ def operators_rights(settings: Mapping[str, str], own: str, served: str) -> list
         *_each("get", "configmaps", "check scenarios", namespace=served),
         *_each("get list create patch", "events", "say what happened", namespace=served),
         *_each("create", LEASES, "lead", namespace=where),
-        *_each("get update", LEASES, "lead", lease, where),
+        *_each("get update delete", LEASES, "lead", lease, where),
     ]
     if warm := settings.get("WARM_DEPLOYMENT"):
         needed += _each("get patch", "deployments.apps", "keep places warm", warm, where)
@@ -84,7 +84,7 @@ def services_rights(settings: Mapping[str, str], own: str) -> list[Right]:
         *_each("patch", STATUS, "say that a callback was told", namespace=jobs),
         *_each("get list watch create update patch delete", "configmaps", "keep what it was asked", namespace=jobs),
         *_each("create", LEASES, "tell callbacks", namespace=jobs),
-        *_each("get update", LEASES, "tell callbacks", RELAY_LEASE, jobs),
+        *_each("get update delete", LEASES, "tell callbacks", RELAY_LEASE, jobs),
         *_each("get", LEASES, "see whether an operator is there", lease, namespace or own),
     ]
 
