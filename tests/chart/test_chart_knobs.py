@@ -468,12 +468,29 @@ def test_lists_and_maps_may_be_left_empty_or_are_refused_by_name() -> None:
         "alerts.disabled",
     }
     everything = (*SERVICE, "networkPolicy.enabled=true", "alerts.enabled=true", "capacity.enabled=true",
-                  "dashboards.enabled=true", "metrics.monitor=PodMonitor", "priorityClasses.a.value=1")  # fmt: skip
+                  "admissionPolicy.enabled=true", "dashboards.enabled=true", "metrics.monitor=PodMonitor",
+                  "priorityClasses.a.value=1")  # fmt: skip
     empty = {f"{name}=null" for name in found - {f"networkPolicy.{name}" for name in needed}}
     assert objects(*everything, *sorted(empty))
     for name in needed:
         done = helm_template(*everything, f"networkPolicy.{name}=null")
         assert done.returncode != 0 and f"missing property '{name.rpartition('.')[2]}'" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("route", "sentence"),
+    [
+        (("ingress.enabled=true", "ingress.hosts=null"), "service.ingress.hosts is needed"),
+        (
+            ("ingress.enabled=true", "ingress.hosts=null", "ingress.tls[0].hosts={a.example.com}"),
+            "a.example.com, which is not in service.ingress.hosts",
+        ),
+        (("httpRoute.enabled=true", "httpRoute.parentRefs=null"), "service.httpRoute.parentRefs is needed"),
+    ],
+)
+def test_an_empty_list_that_is_needed_is_told_by_a_sentence(route: tuple[str, ...], sentence: str) -> None:
+    done = helm_template(*SERVICE, *(f"service.{setting}" for setting in route))
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
 
 
 def test_parts_that_nothing_is_made_of_may_be_empty() -> None:

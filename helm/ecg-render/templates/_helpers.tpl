@@ -109,11 +109,18 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- define "ecg-render.service.publicUrl" -}}
 {{- $ingress := .Values.service.ingress -}}
 {{- if and $ingress.enabled (eq $ingress.path "/") -}}
-{{- $host := first $ingress.hosts -}}
+{{- with $ingress.hosts -}}
+{{- $host := first . -}}
 {{- $covered := false -}}
 {{- range $ingress.tls -}}{{- $covered = or $covered (not .hosts) (has $host .hosts) -}}{{- end -}}
 {{- if and $covered (not (hasPrefix "*" $host)) -}}https://{{- $host -}}{{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the cluster calls a GPU. */ -}}
+{{- define "ecg-render.gpuResource" -}}
+{{- get (.Values.operator.env | default dict) "GPU_RESOURCE" | default "nvidia.com/gpu" -}}
 {{- end -}}
 
 {{- /* Where the service makes RenderJobs. */ -}}
