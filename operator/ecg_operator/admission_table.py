@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any
 
@@ -36,12 +36,24 @@ _WAITING = Verdict(admitted=False, reason="waiting for admission")
 class AdmissionTable:
     """The verdicts on all unfinished RenderJobs.
 
+    Args:
+        unserved: the namespaces that are gone or not ours to see: nobody tells when a job there ends, so those take no
+            place, and keep the verdicts that they have.
+
     Attributes:
         busier: set when a job renders more segments than before; whoever waits for that clears it.
     """
 
-    def __init__(self, world: World, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        world: World,
+        budget: Budget,
+        clock: Callable[[], float] = time.monotonic,
+        unserved: Callable[[], Set[str | None]] = frozenset,
+    ) -> None:
         self._world = world
+        self._ask_unserved = unserved
+        self._unserved: Set[str | None] = frozenset()
         self._most = self._budget = budget
         self._changed = False
         self._clock = clock
@@ -70,7 +82,7 @@ class AdmissionTable:
 
     def load(self) -> Load:
         """Return how many segments are being rendered, and how many of unfinished jobs have no place yet."""
-        claims = self._claims.values()
+        claims = self._served()
         busy = sum(min(claim.busy, claim.wants) for claim in claims)
         return Load(busy=busy, waiting=sum(max(0, claim.wants - claim.busy) for claim in claims if not claim.held))
 
@@ -87,9 +99,10 @@ class AdmissionTable:
 
     def make(self) -> None:
         """Make the table anew, and have those jobs looked at for which that changes something."""
-        if not self._stale and not self._changed:
+        unserved = self._ask_unserved()
+        if not self._stale and not self._changed and unserved == self._unserved:
             return
-        self._changed = False
+        self._changed, self._unserved = False, unserved
         started = self._clock()
         for key in self._stale:
             claim, known = self._claim(key), self._claims.get(key)
@@ -101,12 +114,17 @@ class AdmissionTable:
             else:
                 self._claims[key] = claim
         self._stale.clear()
-        before, self._verdicts = self._verdicts, admit(self._claims.values(), self._budget)
-        for key, verdict in self._verdicts.items():
+        before, fresh = self._verdicts, admit(self._served(), self._budget)
+        kept = {key: before[key] for key in self._claims if key.namespace in unserved and key in before}
+        self._verdicts = {**kept, **fresh}
+        for key, verdict in fresh.items():
             if key in before and self._is_news(key, before[key], verdict):
                 self._world.queue.add(key)
         ended = self._clock()
         self._due_at = max(started + TABLE_SECONDS, ended + PATIENCE * (ended - started))
+
+    def _served(self) -> list[Claim]:
+        return [claim for claim in self._claims.values() if claim.key.namespace not in self._unserved]
 
     def _is_news(self, key: Key, before: Verdict, verdict: Verdict) -> bool:
         if (before.admitted, before.segments) != (verdict.admitted, verdict.segments):

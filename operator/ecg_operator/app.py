@@ -86,20 +86,20 @@ class Operator:
         self.cluster = Cluster(configuration, after_call=self._after_call)
         self.queue: KeyedQueue[Key] = KeyedQueue()
         self.world = World(self.queue, settings.controller_name, settings.policy.gpu_resource, settings.policy.storage)
-        self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
-        self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
-        self.admission = AdmissionTable(self.world, settings.budget)
-        self.warm_places = self._warm_places()
         self.leader = self._leader() if self.options.elects else None
         if self.leader is not None:
             self.cluster.fence = self.leader.fence
         self.reflectors = self._reflectors()
+        self._lag = LoopLag()
+        self.health = Health(self.world, self.reflectors, self.leader, self._lag)
+        self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
+        self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
+        self.admission = AdmissionTable(self.world, settings.budget, unserved=self.health.unserved)
+        self.warm_places = self._warm_places()
         self.kopf = RenderJobWatch(
             configuration, self._served, self.world.render_job_event, self.world.render_jobs.knows
         )
         self.reconciler = self._reconciler()
-        self._lag = LoopLag()
-        self.health = Health(self.world, self.reflectors, self.leader, self._lag)
         self.server = HealthServer(self.health, self.metrics, settings.health_port)
 
     async def run(self, stop: asyncio.Event) -> None:

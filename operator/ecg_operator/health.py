@@ -133,11 +133,12 @@ class Health:
             silent[name] = max(silent.get(name, 0.0), reflector.staleness())
         for name, seconds in silent.items():
             metrics.silence.labels(name).set(seconds)
-        metrics.unserved.set(len(self.unserved()))
+        unserved = self.unserved()
+        metrics.unserved.set(len(unserved))
         for resource, cache in self._caches:
             metrics.unreadable.labels(resource.plural).set(len(cache.unreadable))
         records = self._world.render_jobs.records()
-        tally = Tally(record.value.phase for record in records)
+        tally = Tally(record.value.phase for record in records if record.namespace not in unserved)
         for phase in Phase:
             metrics.jobs.labels(phase.value).set(tally[phase])
 

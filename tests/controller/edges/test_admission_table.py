@@ -122,6 +122,31 @@ def test_a_deleted_job_gives_its_place_back() -> None:
     assert site.ask(1)
 
 
+def test_a_job_of_a_namespace_that_is_not_served_takes_no_place_and_keeps_its_own_until_it_is_back() -> None:
+    site, unserved = Table(0), set[str | None]()
+    site.table = AdmissionTable(site.world, Budget(jobs=1, segments=10), unserved=lambda: frozenset(unserved))
+    rendering = render_job(0, status={"phase": "Rendering", "run": {"admittedAt": "2026-01-31T12:00:01Z"}})
+    rendering["metadata"]["namespace"] = "gone"
+    there = Key("gone", "clip-0")
+    site.world.render_jobs.learn(rendering)
+    site.world.render_jobs.learn(render_job(1))
+    assert asyncio.run(site.table.verdict(there)).admitted and not site.ask(1)
+    site.drain()
+
+    unserved.add("gone")
+    site.table.make()
+    assert "clip-1" in site.drain()
+    assert site.ask(1)
+    assert asyncio.run(site.table.verdict(there)).admitted, "it is not sent back meanwhile"
+    assert site.table.load() == Load(busy=0, waiting=1)
+
+    unserved.clear()
+    site.world.render_jobs.learn(render_job(2))
+    site.table.make()
+    assert asyncio.run(site.table.verdict(there)).admitted and not site.ask(2)
+    assert site.table.load().waiting == 3
+
+
 def test_the_limit_of_segments_moves_and_who_waits_is_let_in_without_an_event() -> None:
     site = Table(0)
     site.table = AdmissionTable(site.world, Budget(jobs=9, segments=10))

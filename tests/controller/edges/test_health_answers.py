@@ -27,6 +27,7 @@ class Parts:
     def __init__(self) -> None:
         self.now = 0.0
         self.queue: KeyedQueue[Key] = KeyedQueue(lambda: self.now)
+        self.world = World(self.queue)
         self.silence = 1.0
         self.synced = True
         self.refused: set[str] = set()
@@ -37,7 +38,7 @@ class Parts:
     def of(self, *namespaces: str) -> Health:
         """Return the health of an operator of some namespaces; all but the first were heard of a second ago."""
         reflectors = [self._reflector(name, namespaces[0]) for name in namespaces]
-        health = Health(World(self.queue), reflectors, self.leader, self.lag)
+        health = Health(self.world, reflectors, self.leader, self.lag)
         health.acting = True
         return health
 
@@ -82,6 +83,10 @@ def test_a_stale_reflector(parts: Parts) -> None:
 
 def test_one_of_several_namespaces_that_is_gone_makes_nothing_wait_and_nothing_unhealthy(parts: Parts) -> None:
     health = parts.of("gone", "b")
+    for namespace in ("gone", "b"):
+        place = {"name": "clip", "namespace": namespace, "uid": namespace, "resourceVersion": "1", "generation": 1}
+        made = {**place, "creationTimestamp": "2026-01-31T12:00:00Z"}
+        parts.world.render_jobs.learn({"kind": "RenderJob", "metadata": made, "status": {"phase": "Rendering"}})
     parts.silence, parts.synced = 9999.0, False
     assert health.problems()
     assert health.waiting_for()
@@ -91,6 +96,7 @@ def test_one_of_several_namespaces_that_is_gone_makes_nothing_wait_and_nothing_u
     health.measure(metrics)
     text = metrics.text().decode()
     assert "ecg_unserved_namespaces 1.0" in text
+    assert 'ecg_jobs{phase="Rendering"} 1.0' in text
     assert 'ecg_watch_silence_seconds{resource="pods"} 1.0' in text
 
 
