@@ -333,6 +333,8 @@ def _whole(raw: bytes | msgspec.Raw) -> Json:
 def parse_event(line: bytes, knows: Knows) -> Json:
     """Return an event of a watch, its object as `parse_object` does."""
     event = _EVENT.decode(line)
+    if event.type == "ERROR":  # about a Status, which need not have metadata
+        return {"type": event.type, "object": _whole(event.object)}
     news = event.type in ("ADDED", "MODIFIED")
     return {"type": event.type, "object": parse_object(event.object, knows if news else knows_nothing)}
 

@@ -324,6 +324,22 @@ def test_one_deep_object_does_not_keep_others_of_its_list_from_being_read(levels
     asyncio.run(scenario())
 
 
+def test_the_error_of_a_watch_is_read_also_if_its_status_has_no_metadata() -> None:
+    error = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+    place = {"namespace": "ns", "name": "clip", "uid": "1", "resourceVersion": "3"}
+    known = {"type": "DELETED", "object": {"metadata": place, "spec": {}}}
+    body = "".join(json.dumps(event) + "\n" for event in (known, error))
+
+    async def scenario() -> None:
+        async with (
+            client(lambda number: web.Response(text=body)) as (cluster, _),
+            cluster.watch(RENDER_JOBS, "ns", {}, lambda head: True) as events,
+        ):
+            assert [event async for event in events] == [known, error]
+
+    asyncio.run(scenario())
+
+
 def test_an_event_about_a_deep_object_does_not_end_a_watch() -> None:
     async def scenario() -> None:
         def line(name: str, levels: int) -> str:
