@@ -172,10 +172,10 @@ class Client:
         body: Mapping[str, Any] | None = None,
         seconds: float = SECONDS,
     ) -> Json:
-        """Make one request and return the object, or list, of the answer.
+        """Make one request and return the object of the answer; `list_page` and `watch` are for many.
 
         Args:
-            verb: Kubernetes' word: get, list, create, update, patch (by JSON merge patch), apply (on the server, with
+            verb: Kubernetes' word: get, create, update, patch (by JSON merge patch), apply (on the server, with
                 fieldManager among `params`), delete, deletecollection.
             namespace: None for objects of no namespace, or of all.
             part: of the object, such as status.
