@@ -396,7 +396,7 @@ VARIABLES: tuple[Variable, ...] = (
         "30m",
         _matching(_DURATION, "a duration such as 30m or 1h30m, true, or empty"),
         "for so long from its start Karpenter takes no pod from its node, neither to save money nor gracefully for a "
-        "spot notice; true: ever; empty: it may at once",
+        "spot notice; true: ever; empty: it may at once. Durations hold from Karpenter 1.12; before it true is needed",
     ),
     Variable("PROGRESS_SECONDS", "3", _number(1, 3600), "progress alone is written at most so often"),
     Variable("HEALTH_PORT", "8080", _number(0, 65535), "port of /healthz, /readyz and /metrics; 0: a free one"),
