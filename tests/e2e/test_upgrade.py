@@ -25,7 +25,7 @@ import releases
 from cluster import Cluster
 from control_plane import CRD as CRD_FILE
 from s3 import Bucket
-from shim_client_backend import ClientBackend
+from shim_client_backend import TERMINAL, ClientBackend
 from studio import Job, Studio, wait_until
 
 CRD = "renderjobs.render.ecg.dev"
@@ -33,10 +33,9 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE = "upgrades"
 JOBS = "films"
 OPTIONS = {"width": 320, "height": 180, "fps": 30}
-SECONDS_BETWEEN_POSTS = 5.0
-POSTED_AT_ONCE = 4
-LEFT = {"CustomResourceDefinition", "RenderJob"}
-AT_WORK = {"Pending", "Planning", "Rendering", "Merging"}
+NOT_OVER = 6
+"""So many posted jobs at all times; the operator takes four."""
+LEFT = {"CustomResourceDefinition", "APIService", "RenderJob"}  # the API server has an APIService for each CRD
 
 
 class Release:
@@ -62,6 +61,8 @@ class Release:
     def install(self, tree: Path, tag: str, *more: str) -> None:
         """Install the chart of a working tree, or upgrade to it."""
         values = {**self._values, "operator": {"image": {"tag": tag}}, "renderer": {"image": {"tag": tag}}}
+        if tree == ROOT:
+            values["crds"] = {"install": True}
         files = ("--values", str(tree / "tests" / "cluster" / "values.yaml"), *more)
         chart = str(tree / "helm" / "ecg-render")
         command = ("upgrade", "--install", deployment.RELEASE, chart, *files, "--wait", "--timeout", "120s")
@@ -71,7 +72,7 @@ class Release:
 
     def follow(self, heading: str) -> None:
         """Do what docs/operations.md says: the first commands below a heading."""
-        releases.run(releases.commands(heading), self._cluster.kubeconfig, NAMESPACE=NAMESPACE)
+        releases.run(releases.commands(heading), self._cluster.kubeconfig, NAMESPACE=NAMESPACE, JOBS=JOBS)
 
     def helm(self, *words: str, values: dict[str, Any] | None = None) -> str:
         """Run helm in the release's namespace."""
@@ -95,6 +96,7 @@ def films(cluster: Cluster, bucket: Bucket) -> Iterator[Studio]:
     for name in images.NAMES:
         cluster.load(releases.archive(releases.FIRST, name))
     yield Studio(cluster, bucket, JOBS)
+    deployment.helm(cluster.kubeconfig, "uninstall", deployment.RELEASE, "--ignore-not-found", namespace=NAMESPACE)
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD_FILE))
 
 
@@ -103,15 +105,18 @@ def test_no_job_is_lost_by_upgrade_rollback_and_removal(films: Studio, tmp_path:
         release = Release(films.cluster, films.bucket, backend)
         before = release.everything()
         release.install(releases.tree(releases.FIRST), releases.tag(releases.FIRST))
+        by_hand = submit_by_hand(films)
         with posted_all_the_time(backend, films):
-            by_hand = submit_by_hand(films)
-            all_at_work(films)
+            at_work(films)
+            before_upgrade = list(backend.rows)
             upgrade(release, films.cluster)
-            all_at_work(films)
+            assert by_hand.finished()["phase"] == "Succeeded", by_hand.status()
+            for job_id in before_upgrade:
+                backend.wait(job_id)
+            at_work(films)
             release.follow("Rollback")
             last = backend.create(captions.talk(1), OPTIONS, video_url=films.clip(1))
-        for job in (*by_hand, Job(films, last)):
-            assert job.finished()["phase"] == "Succeeded", job.status()
+        backend.wait(last)
         all_ended(backend, films, tmp_path)
         release.install(ROOT, images.TAG)
 
@@ -140,14 +145,15 @@ def upgrade(release: Release, cluster: Cluster) -> None:
 
 @contextmanager
 def posted_all_the_time(backend: ClientBackend, films: Studio) -> Iterator[None]:
-    """Post a job every few seconds, as users do, whatever happens meanwhile."""
+    """Post a job as soon as fewer than NOT_OVER are going on, whatever happens meanwhile."""
     over, url = threading.Event(), films.clip(1)
 
     def post() -> None:
-        for _ in range(POSTED_AT_ONCE):
-            backend.create(captions.talk(1), OPTIONS, video_url=url, wait=False)
-        while not over.wait(SECONDS_BETWEEN_POSTS):
-            backend.create(captions.talk(1), OPTIONS, video_url=url, wait=False)
+        while not over.wait(0.5):
+            if sum(row.status not in TERMINAL for row in list(backend.rows.values())) < NOT_OVER:
+                # Each of another quality: what one has rendered is of no use to the next.
+                options = OPTIONS | {"quality": 10 + len(backend.rows) % 90}
+                backend.create(captions.talk(1), options, video_url=url, wait=False)
 
     posting = threading.Thread(target=post)
     posting.start()
@@ -158,23 +164,18 @@ def posted_all_the_time(backend: ClientBackend, films: Studio) -> Iterator[None]
         posting.join()
 
 
-def submit_by_hand(films: Studio) -> list[Job]:
-    """Apply RenderJobs as the first release takes them: one with many segments, one whose numbers are no integers."""
-    specs: dict[str, Any] = {
-        "long": {"segments": {"targetSeconds": 4}},
-        "odd": {"segments": {"targetSeconds": 1.5}, "options": {"preset": "ultrafast", "fps": 29.97}},
-    }
-    for name, spec in specs.items():
-        manifest = films.manifest(name, 20 if name == "long" else 2, **spec)
-        del manifest["spec"]["reuse"]  # which the first release does not know
-        films.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
-    return [Job(films, name) for name in specs]
+def submit_by_hand(films: Studio) -> Job:
+    """Apply a RenderJob of many segments, as the first release takes it."""
+    manifest = films.manifest("long", 6, segments={"targetSeconds": 2})
+    del manifest["spec"]["reuse"]  # which the first release does not know
+    films.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    return Job(films, "long")
 
 
-def all_at_work(films: Studio) -> None:
-    """Wait until a job waits, one is planned, one rendered, one merged, all at once."""
+def at_work(films: Studio) -> None:
+    """Wait until some jobs wait and some are rendered, at once."""
     path = "--output=jsonpath={.items[*].status.phase}"
-    wait_until(lambda: set(films.kubectl("get", "renderjobs", path).split()) >= AT_WORK, 90)
+    wait_until(lambda: set(films.kubectl("get", "renderjobs", path).split()) >= {"Pending", "Rendering"}, 90)
 
 
 def all_shown(backend: ClientBackend) -> None:
