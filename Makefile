@@ -2,7 +2,7 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-first test-second test-third test-quick test-cluster test-pods test-servers test-neighbours test-all e2e lint format \
+.PHONY: help run test test-first test-second test-third test-quick test-cluster test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
@@ -41,10 +41,13 @@ test-cluster: setup-dev tools ## the tests with a real API server, and as root t
 	@$(MAKE) --no-print-directory --jobs 2 test-pods test-servers
 
 test-pods:
-	@$(BIN)/python -m pytest -q tests/cluster tests/e2e
+	@$(BIN)/python -m pytest -q tests/cluster tests/e2e --ignore=tests/e2e/test_upgrade.py
 
 test-servers:
 	@$(BIN)/python -m pytest -q -m cluster --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/neighbours
+
+test-upgrade: setup-dev tools ## from the first chart to this one and back under load, with real pods of both; needs root and history
+	@$(BIN)/python -m pytest -q tests/e2e/test_upgrade.py $(ARGS)
 
 test-neighbours: setup-dev tools ## beside the real Karpenter and the real Kueue, on nodes that only pretend; builds both (minutes, once)
 	@$(BIN)/python tests/support/go_tools.py karpenter kueue > /dev/null
