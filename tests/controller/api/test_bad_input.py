@@ -216,7 +216,7 @@ async def test_deadlines(plane: ControlPlane, kubelet: FakeKubelet, namespace: s
         if pod.job.startswith("slow") and pod.role == "segments":
             return Outcome(seconds=None)
         if pod.job.startswith("nowhere"):
-            return Outcome(unschedulable="0/5 nodes are available: 5 Insufficient nvidia.com/gpu.")
+            return Outcome(unschedulable="0/5 nodes are available: 5 node(s) had untolerated taint {nvidia.com/gpu: }.")
         if pod.job.startswith("image"):
             return Outcome(waiting=("ImagePullBackOff", 'Back-off pulling image "renderer:nope"'))
         return succeed(pod)
