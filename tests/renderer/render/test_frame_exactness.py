@@ -15,7 +15,8 @@ FRAMES = 60
 
 
 @pytest.mark.parametrize(
-    ("rate", "segments"), [("24000/1001", 4), ("30000/1001", 1), ("30000/1001", 4), ("30", 4), ("60000/1001", 4)]
+    ("rate", "segments"),
+    [(rate, count) for rate in ("24000/1001", "30000/1001", "30", "60000/1001") for count in (1, 4)],
 )
 def test_every_frame_shows_its_own_caption(rate: str, segments: int, tmp_path: Path) -> None:
     source = counter(Clip(rate=rate, frames=FRAMES))
