@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -35,6 +36,18 @@ class LeaseTiming:
     def whole_lease(self) -> int:
         """What is written into the Lease, which knows whole seconds only."""
         return max(1, round(self.lease_seconds))
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """End a block that writes after `seconds`, an Election's `fence`; raises TimeoutError, at once if there are none.
+
+    asyncio.timeout alone lets a block go on until it waits for something: a request would be sent.
+    """
+    if seconds <= 0:
+        raise TimeoutError
+    async with asyncio.timeout(seconds):
+        yield
 
 
 class Election:

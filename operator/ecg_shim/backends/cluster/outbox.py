@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from ecg_cluster.client import CONFIG_MAPS, load_connection, own_namespace
+from ecg_cluster.election import within
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, NotFound
 from ecg_shim.backends.cluster import tickets
 from ecg_shim.backends.cluster.api import Api, Fence
@@ -76,7 +77,7 @@ class ClusterOutbox:
             return
         data = {OUTBOX: record.model_dump_json()}
         try:
-            async with asyncio.timeout(self._fence()):
+            async with within(self._fence()):
                 await self._write(record.job_id, data)
         except TimeoutError:
             raise Unavailable("the Lease has run out, and another replica tells callbacks now") from None

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from ecg_api.failures import RULES, Failure, FailureCode
 from ecg_cluster.client import CONFIG_MAPS, RENDER_JOBS
+from ecg_cluster.election import within
 from ecg_cluster.errors import AlreadyExists, ApiError, Changed, Invalid, NotFound
 from ecg_cluster.queue import KeyedQueue
 from ecg_shim.backends.cluster import tickets
@@ -138,7 +139,7 @@ class Reconciler:
     async def _work(self) -> None:
         while (name := await self._queue.get()) is not None:
             try:
-                async with asyncio.timeout(self._fence()):
+                async with within(self._fence()):
                     again = await self._reconcile(name)
             except TimeoutError:
                 log.warning("%s waits: the Lease runs out", name)
