@@ -224,8 +224,9 @@ def main(archive: Path, folder: Path) -> int:
     stem = image.name.rpartition("/")[2].partition(":")[0]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.cdx.json").write_text(bill_of_materials(image))
-    (folder / f"{stem}.txt").write_text(report(image))
-    sys.stdout.write(report(image))
+    said = report(image)
+    (folder / f"{stem}.txt").write_text(said)
+    sys.stdout.write(said)
     return 1 if image.risks() else 0
 
 

@@ -22,6 +22,9 @@ SEGMENTS_ANNOTATION = "render.ecg.dev/segments"
 ON_DEMAND_ANNOTATION = "render.ecg.dev/on-demand"
 """On a segment Job: `true` if its pods accept on-demand nodes only."""
 
+GPU_RESOURCE = "nvidia.com/gpu"
+"""What clusters call a GPU, unless settings say otherwise; also how nodes with GPUs are tainted by custom, whatever the
+shares of a GPU are called."""
 CONTAINER = "renderer"
 """The container of each pod that does the work and writes the termination message."""
 

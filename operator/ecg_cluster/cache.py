@@ -143,14 +143,14 @@ class Cache(Generic[V]):
             self._remove(record)
             self._gone(record)
 
-    def _at(self, places: Iterable[tuple[str, str]]) -> list[Record[V]]:
-        return [self._records[namespace][name] for namespace, name in sorted(places)]
-
     def forget_unreadable(self, listed: Set[str], namespace: str | None) -> None:
         """Take in which objects of a namespace, or of all, were there in a list: those of these uids."""
         for uid, place in list(self.unreadable.items()):
             if uid not in listed and namespace in (None, place):
                 del self.unreadable[uid]
+
+    def _at(self, places: Iterable[tuple[str, str]]) -> list[Record[V]]:
+        return [self._records[namespace][name] for namespace, name in sorted(places)]
 
     def _read_or_pass(self, obj: dict[str, Any]) -> Record[V] | None:
         meta = obj["metadata"]

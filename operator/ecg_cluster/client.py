@@ -182,14 +182,16 @@ class Client:
             seconds: after which it is given up as NoAnswer.
         """
         path = _path(resource, namespace, name, part)
-        return await self._answer(verb, resource, path, params or {}, body, seconds, _whole)
+        answer = await self._send(verb, resource, path, params or {}, body, aiohttp.ClientTimeout(total=seconds))
+        return await _content(answer, f"{verb} {path}", _whole)
 
     async def list_page(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str], knows: Knows = knows_nothing
     ) -> Json:
         """Return one page of a list; its `items` are parsed one by one as they are taken, see `parse_object`."""
-        parse = partial(parse_page, knows=knows)
-        return await self._answer("list", resource, _path(resource, namespace), params, None, SECONDS, parse)
+        path = _path(resource, namespace)
+        answer = await self._send("list", resource, path, params, None, aiohttp.ClientTimeout(total=SECONDS))
+        return await _content(answer, f"list {path}", partial(parse_page, knows=knows))
 
     @asynccontextmanager
     async def watch(
@@ -206,23 +208,6 @@ class Client:
             yield _events(answer, knows)
         finally:
             answer.close()
-
-    async def _answer(
-        self,
-        verb: str,
-        resource: Resource,
-        path: str,
-        params: Mapping[str, str],
-        body: Mapping[str, Any] | None,
-        seconds: float,
-        parse: Callable[[bytes], T],
-    ) -> T:
-        answer = await self._send(verb, resource, path, params, body, aiohttp.ClientTimeout(total=seconds))
-        async with answer:
-            try:
-                return await parsed(parse, await answer.read())
-            except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError) as error:
-                raise api_error(0, "NoAnswer", f"{verb} {path}: {_words(error)}") from error
 
     async def _send(
         self,
@@ -268,6 +253,14 @@ _CONTENT_TYPES = {"patch": "application/merge-patch+json", "apply": "application
 def delete_options(**options: Any) -> Json:
     """Return the body of a deletion in which what the object owns goes with it, afterwards."""
     return {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
+
+
+async def _content(answer: aiohttp.ClientResponse, request: str, parse: Callable[[bytes], T]) -> T:
+    async with answer:
+        try:
+            return await parsed(parse, await answer.read())
+        except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError) as error:
+            raise api_error(0, "NoAnswer", f"{request}: {_words(error)}") from error
 
 
 class _Name(TypedDict, total=False):

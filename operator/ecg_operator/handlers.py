@@ -27,7 +27,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from ecg_api.renderjob import GROUP, VERSION
-from ecg_cluster.client import GOODBYE, Knows, json_lines, parse_event, parse_page
+from ecg_cluster.client import GOODBYE, Json, Knows, json_lines, parse_event, parse_page
 from ecg_cluster.nesting import parsed
 from ecg_cluster.reflector import OBJECTS_A_PAGE
 
@@ -165,6 +165,11 @@ async def _credentials(configuration: Configuration) -> kopf.ConnectionInfo:
     )
 
 
+def _is_news(obj: Json) -> bool:
+    """Tell whether an object was parsed whole: of what is known there is nothing but the metadata."""
+    return len(obj) > 1
+
+
 class _Unknown:
     """Lines of a watch but for those about what is known: of our own writes kopf need not hear."""
 
@@ -178,7 +183,7 @@ class _Unknown:
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         async for line in json_lines(self._content):
             text, event = await parsed(lambda text: (text, parse_event(text, self._knows)), line)
-            if len(event["object"]) > 1:
+            if _is_news(event["object"]):
                 yield text + b"\n"
 
 
@@ -190,7 +195,7 @@ def _session(info: kopf.ConnectionInfo, knows: Knows, refused: set[kopf.Connecti
             if "limit" not in self.url.query:
                 return await super().json(**how)
             page = await parsed(partial(parse_page, knows=knows), await self.read())
-            return {**page, "items": [item for item in page["items"] if len(item) > 1]}
+            return {**page, "items": [item for item in page["items"] if _is_news(item)]}
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ecg_api.names import GPU_RESOURCE
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.prices import Prices
-
-GPU_RESOURCE = "nvidia.com/gpu"
 
 Resources = Mapping[str, Mapping[str, str]]
 

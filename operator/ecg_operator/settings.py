@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ecg_api.names import PRIVATE_ADDRESSES_VARIABLE
+from ecg_api.names import GPU_RESOURCE, PRIVATE_ADDRESSES_VARIABLE
 from ecg_api.problems import describe
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
@@ -19,7 +19,7 @@ from ecg_common.profiles import read_profiles
 from ecg_operator.admission import Budget
 from ecg_operator.capacity import Schedule
 from ecg_operator.errors import SettingsProblem
-from ecg_operator.policy import GPU_RESOURCE, Policy
+from ecg_operator.policy import Policy
 from ecg_operator.prices import Prices
 
 M = TypeVar("M", bound=BaseModel)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ecg_api.conditions import ConditionType, is_true
 from ecg_api.names import (
     CONTAINER,
+    GPU_RESOURCE,
     JOB_LABEL,
     ON_DEMAND_ANNOTATION,
     ROLE_LABEL,
@@ -34,7 +35,6 @@ from ecg_cluster.cache import Key, Record
 from ecg_cluster.quantities import amount, millis
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.model import JobView, PodView
-from ecg_operator.policy import GPU_RESOURCE
 
 Json = Mapping[str, Any]
 

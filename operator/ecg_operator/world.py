@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from ecg_api.names import Role
+from ecg_api.names import GPU_RESOURCE, Role
 from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
 from ecg_operator.decide.children import ended
 from ecg_operator.model import JobView, PodView
-from ecg_operator.policy import GPU_RESOURCE
 from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job
 
 GATHERING_SECONDS = 0.5

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from ecg_api.names import GPU_RESOURCE
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
 from ecg_common.profiles import StorageProfiles, read_profiles
 from ecg_shim.variables import (
@@ -109,7 +110,7 @@ class Settings:
     )  # fmt: skip
     gpu_resource: str = variable(
         "ECG_GPU_RESOURCE", matching(r"[a-z0-9.-]+/[A-Za-z0-9._-]+", "the name of a resource, such as nvidia.com/gpu"),
-        "nvidia.com/gpu", "Kubernetes: what the cluster calls a GPU (the operator's GPU_RESOURCE), for /health.",
+        GPU_RESOURCE, "Kubernetes: what the cluster calls a GPU (the operator's GPU_RESOURCE), for /health.",
     )  # fmt: skip
     operator_lease: str = variable(
         "ECG_OPERATOR_LEASE", matching(r"([a-z0-9-]+/)?[a-z0-9.-]+", "a name, or namespace/name"), "ecg-operator",

@@ -11,9 +11,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from ecg_api.names import CONTAINER
+from ecg_api.names import CONTAINER, GPU_RESOURCE
 from ecg_api.running import Placement
-from ecg_operator.policy import GPU_RESOURCE
 
 _PATH = "spec.placement.podTemplateOverrides"
 _TEMPLATE = frozenset({"metadata", "spec"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecg_api.names import CONTAINER, PROGRESS_PORT, Role
+from ecg_api.names import CONTAINER, GPU_RESOURCE, PROGRESS_PORT, Role
 from ecg_api.renderjob import ConfigMapRef, Placement, RenderJob
 from ecg_operator.manifests.environment import (
     SCENARIO_ENTRY,
@@ -19,10 +19,8 @@ from ecg_operator.manifests.environment import (
     variables_of,
 )
 from ecg_operator.manifests.overrides import merged
-from ecg_operator.policy import GPU_RESOURCE, Manifest, Policy
+from ecg_operator.policy import Manifest, Policy
 
-# How GPU nodes are tainted by custom, whatever their shares of a GPU are called.
-_GPU_TAINT = GPU_RESOURCE
 # The worker ends within 10 s of SIGTERM; the rest is for a slow node.
 _GRACE_SECONDS = 20
 _RESTRICTED = {
@@ -85,7 +83,7 @@ def placed(template: Manifest, placement: Placement, on_demand: bool, policy: Po
     spec = dict(template["spec"])
     tolerations = [item.model_dump(mode="json", exclude_none=True) for item in placement.tolerations]
     if placement.gpus:
-        taints = dict.fromkeys((_GPU_TAINT, policy.gpu_resource))
+        taints = dict.fromkeys((GPU_RESOURCE, policy.gpu_resource))
         tolerations[:0] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
     if tolerations:
         spec["tolerations"] = tolerations

@@ -45,7 +45,7 @@ class _Refused(Exception):
     def __init__(self, status: int, reply: Reply) -> None:
         super().__init__(status)
         # What is left of a body that was not read to its end is not waited for.
-        headers = {"Connection": "close"} if status in UNREAD else {"Retry-After": "60"} if status == 429 else None
+        headers = {"Connection": "close"} if status in UNREAD else None
         self.response = JSONResponse(reply.model_dump(exclude_none=True), status, headers=headers)
 
 
@@ -81,6 +81,9 @@ async def _answer(request: Request, services: Services, reply: Any) -> JSONRespo
     except _Refused as refused:
         services.metrics.submissions.labels("refused").inc()
         return refused.response
+    except Full:
+        services.metrics.submissions.labels("refused").inc()
+        raise
     # Runs when the answer was sent: what a client was told before, it overwrites with what it was answered.
     telling = BackgroundTask(_tell_again, services, job_id) if again else None
     return JSONResponse(reply(job_id).model_dump(), background=telling)
@@ -94,7 +97,10 @@ async def _tell_again(services: Services, job_id: str) -> None:
 
 
 async def _take(request: Request, services: Services) -> tuple[str, bool]:
-    """Hand the request to the backend; return the job's id, and whether its end may have been told. Raises _Refused."""
+    """Hand the request to the backend; return the job's id, and whether its end may have been told.
+
+    Raises _Refused, Full.
+    """
     try:
         asked = read_request(await read_body(request, services.settings.max_request_mb * MEGABYTE), services.rules)
         decided = order(asked, services.rules)
@@ -115,8 +121,6 @@ async def _take(request: Request, services: Services) -> tuple[str, bool]:
     except Conflict:
         said = f"The job {asked.job_id} is in use for another request that has not ended."
         raise _Refused(409, ErrorReply(detail=said, error_code=FailureCode.JOB_ALREADY_EXISTS)) from None
-    except Full as error:
-        raise _Refused(429, ErrorReply(detail=str(error))) from error
     except Unavailable as error:
         raise _Refused(503, ErrorReply(detail=f"Failed to queue job: {error}")) from error
     _note(asked.job_id, decided, services)

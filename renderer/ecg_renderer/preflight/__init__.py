@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ecg_api.names import MANAGED_BY, OPERATOR, ROLE_LABEL
+from ecg_api.names import GPU_RESOURCE, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
 from ecg_common.profiles import key_references, read_profiles
 from ecg_renderer.errors import RenderError, ServiceUnreachable
@@ -147,7 +147,7 @@ def _trials(
     namespace: str, settings: dict[str, str], buckets: Sequence[str], nodes: Sequence[Json], say: Callable[[str], None]
 ) -> Iterator[Trial]:
     """Try a pod anywhere, and one on a node of each kind with GPUs."""
-    gpu = settings.get("GPU_RESOURCE") or "nvidia.com/gpu"
+    gpu = settings.get("GPU_RESOURCE") or GPU_RESOURCE
     yield _try("any node", namespace, trial_pod(settings, buckets), say)
     kinds = {kind_of(node): node for node in nodes if allocatable(node, gpu)}
     for kind, node in sorted(kinds.items()):
@@ -236,7 +236,7 @@ def trial_pod(settings: dict[str, str], buckets: Sequence[str], node: str = "", 
         spec["imagePullSecrets"] = [{"name": one} for one in settings["IMAGE_PULL_SECRETS"].split(",")]
     if node:
         spec["nodeSelector"] = {"kubernetes.io/hostname": node}
-        taints = dict.fromkeys(("nvidia.com/gpu", gpu))
+        taints = dict.fromkeys((GPU_RESOURCE, gpu))
         spec["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
     # By these labels NetworkPolicies know pods that render. The operator takes it for none of a job's.
     labels = {MANAGED_BY: OPERATOR, ROLE_LABEL: "doctor"}

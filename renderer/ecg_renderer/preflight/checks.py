@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecg_api.crd import custom_resource_definition
+from ecg_api.names import GPU_RESOURCE
 from ecg_renderer.doctor import Check, Examination, State
 from ecg_renderer.preflight.rights import Right
 
@@ -147,7 +148,7 @@ def _nodes(nodes: Sequence[Json] | None, settings: Mapping[str, str]) -> Iterato
     if nodes is None:
         yield Check("Nodes", State.NOTE, "you may not list them", meaning, "Ask somebody who may.")
         return
-    gpu = settings.get("GPU_RESOURCE") or "nvidia.com/gpu"
+    gpu = settings.get("GPU_RESOURCE") or GPU_RESOURCE
     cpu, memory = settings.get("SEGMENT_CPU") or "2", settings.get("SEGMENT_MEMORY") or "3Gi"
     least = {"cpu": amount(cpu), "memory": amount(memory)}
     fitting = [node for node in nodes if all(allocatable(node, name) >= size for name, size in least.items())]

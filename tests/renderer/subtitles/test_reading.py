@@ -829,22 +829,21 @@ def test_right_to_left_words_stand_in_their_order() -> None:
     assert prepare(scenario, duration=5, known_plugins={"cwi-color": {}}).warnings == ()
 
 
-def test_a_line_runs_as_its_caption_does_whatever_it_begins_with() -> None:
-    raw = f"{CUE}אני אוהב\niPhone Pro מאוד!\n".encode()
-    karaoke, plain = (subtitle_scenario(raw, Report("talk"), WIDE, look)["cues"][0] for look in ("karaoke", "plain"))
+@pytest.mark.parametrize(
+    ("said", "words", "plain"),
+    [
+        ("אני אוהב\niPhone Pro מאוד!", ["מאוד!", " iPhone ", "Pro"], "אני אוהב\n\u200fiPhone Pro מאוד!"),
+        ("אני אוהב iPhone\n15 Pro מאוד!", ["מאוד!", " 15 ", "Pro"], "אני אוהב iPhone\n\u200f\u200e15 Pro מאוד!"),
+    ],
+    ids=["whatever it begins with", "a number goes with the words before it"],
+)
+def test_a_line_runs_as_its_caption_does(said: str, words: list[str], plain: str) -> None:
+    raw = f"{CUE}{said}\n".encode()
+    karaoke, still = (subtitle_scenario(raw, Report("talk"), WIDE, look)["cues"][0] for look in ("karaoke", "plain"))
     _, line = karaoke["root"]["children"][0]["children"]
-    assert [word["text"] for word in line["children"]] == ["מאוד!", " iPhone ", "Pro"]
-    (text,) = plain["root"]["children"][0]["children"]
-    assert text["text"] == "אני אוהב\n\u200fiPhone Pro מאוד!"
-
-
-def test_a_number_that_a_line_begins_with_goes_with_the_words_before_it() -> None:
-    raw = f"{CUE}אני אוהב iPhone\n15 Pro מאוד!\n".encode()
-    karaoke, plain = (subtitle_scenario(raw, Report("talk"), WIDE, look)["cues"][0] for look in ("karaoke", "plain"))
-    _, line = karaoke["root"]["children"][0]["children"]
-    assert [word["text"] for word in line["children"]] == ["מאוד!", " 15 ", "Pro"]
-    (text,) = plain["root"]["children"][0]["children"]
-    assert text["text"] == "אני אוהב iPhone\n\u200f\u200e15 Pro מאוד!"
+    assert [word["text"] for word in line["children"]] == words
+    (text,) = still["root"]["children"][0]["children"]
+    assert text["text"] == plain
 
 
 def test_a_page_runs_as_its_caption_does_whatever_it_begins_with() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ecg_api.names import GPU_RESOURCE
 from ecg_cluster.election import LeaseTiming
 
 DAY = 86_400
@@ -50,7 +51,7 @@ class ClusterSettings:
     max_concurrent: int = 50
     max_waiting: int = 20_000
     max_tombstones: int = 1000
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str = GPU_RESOURCE
     gpus: int = 1
     lease_name: str = "ecg-relay"
     timing: LeaseTiming = field(default_factory=LeaseTiming)
