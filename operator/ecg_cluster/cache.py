@@ -99,6 +99,10 @@ class Cache(Generic[V]):
         """Return the records that the index function puts under `value`, among others."""
         return self._at(self._by_index.get(value, ()))
 
+    def count(self, value: Hashable) -> int:
+        """Return how many records `with_index` would return, without looking at them."""
+        return len(self._by_index.get(value, ()))
+
     def learn(self, obj: dict[str, Any]) -> bool:
         """Take in an object from a list, an event or an answer; tell whether it was news."""
         record = None if self.knows(obj) else self._read_or_pass(obj)

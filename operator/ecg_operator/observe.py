@@ -62,7 +62,8 @@ class Observer:
         assert view.status is not None, "a status that cannot be read must not be decided about"
         jobs, pods, now = self._jobs(record), self._pods(record), self._now()
         rival, contested = self._rival(record)
-        others = self._others(key, pods)
+        lacks_node = any(pod.unschedulable for pod in pods)
+        others_run, others_have_gpus = self._world.others_hold(key) if lacks_node else (False, False)
         gone = departed or view.deleting
         return Observation(
             key=key,
@@ -86,8 +87,8 @@ class Observer:
             obstacles={} if gone or view.finished else await self._job_events.obstacles(key.namespace, jobs, pods, now),
             nodes=await self._nodes.named(pod.node for pod in pods) if self._nodes is not None else {},
             refusal=self._world.refusals.get(view.uid, ""),
-            others_run=bool(others),
-            others_have_gpus=any(pod.gpus for pod in others),
+            others_run=others_run,
+            others_have_gpus=others_have_gpus,
         )
 
     def _jobs(self, record: Record[RenderJobView]) -> tuple[JobView, ...]:
@@ -99,12 +100,6 @@ class Observer:
 
     def _pods(self, record: Record[RenderJobView]) -> tuple[PodView, ...]:
         return tuple(child.value for child in self._world.pods.of(record.key) if child.owner == record.uid)
-
-    def _others(self, key: Key, pods: tuple[PodView, ...]) -> list[PodView]:
-        """Return running pods of other RenderJobs; only looked for if one of `pods` has no node."""
-        if not any(pod.unschedulable for pod in pods):
-            return []
-        return [one.value for one in self._world.pods.records() if one.key != key and running(one.value)]
 
     def _progress_of(self, key: Key, pods: tuple[PodView, ...]) -> dict[str, PodProgress]:
         said = {pod.name: self._progress.get((key.namespace, pod.name)) for pod in pods}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from ecg_api.renderjob import DEFAULT_MANAGER
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.queue import KeyedQueue
 from ecg_common.profiles import NO_PROFILES, StorageProfiles
-from ecg_operator.decide.children import ended
+from ecg_operator.decide.children import ended, running
 from ecg_operator.model import JobView, PodView
 from ecg_operator.views import AnyJob, FinishedJob, read_job, read_pod, read_render_job
 
@@ -64,7 +65,7 @@ class World:
             _claimed_outputs,
         )
         self.jobs: Cache[JobView] = Cache(self._read_job, self._job_news, self._child_gone)
-        self.pods: Cache[PodView] = Cache(self._read_pod, self._pod_news, self._pod_gone)
+        self.pods: Cache[PodView] = Cache(self._read_pod, self._pod_news, self._pod_gone, _held)
         self._gpu_resource = gpu_resource
         self.departed: dict[Key, Departed] = {}
         self.refusals: dict[str, str] = {}
@@ -96,6 +97,11 @@ class World:
         """Return other RenderJobs of the namespace by the outputs that they share, finished ones included."""
         found = {claim[1]: self.render_jobs.with_index(claim) for claim in _claimed_outputs(record)}
         return {output: [other for other in those if other.key != record.key] for output, those in found.items()}
+
+    def others_hold(self, key: Key) -> tuple[bool, bool]:
+        """Tell whether pods of other RenderJobs run, and whether one of them holds a GPU."""
+        own = Counter(held for pod in self.pods.of(key) for held in _held(pod))
+        return self.pods.count(_NODE) > own[_NODE], self.pods.count(_GPU) > own[_GPU]
 
     def has_children(self, record: Record[AnyJob]) -> bool:
         """Tell whether a RenderJob still has Jobs that are to go after its end."""
@@ -204,3 +210,13 @@ def _now() -> datetime:
 def _claimed_outputs(record: Record[AnyJob]) -> list[tuple[str, str]]:
     # By namespace: whether somebody of another one may write there is for the storage to say.
     return [(record.namespace, output) for output in record.value.outputs]
+
+
+_NODE, _GPU = "node", "GPU"
+
+
+def _held(record: Record[PodView]) -> list[str]:
+    """Return what a pod keeps others from, while it runs."""
+    if not running(record.value):
+        return []
+    return [_NODE, _GPU] if record.value.gpus else [_NODE]

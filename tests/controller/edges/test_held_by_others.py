@@ -56,3 +56,18 @@ def test_who_holds_what_a_pod_lacks(own: dict[str, Any], other: dict[str, Any], 
     observer = Observer(world, table, ScenarioCheck(cluster), JobEvents(cluster, 7), {})
     observation = asyncio.run(observer.observe(cast(Any, world.render_jobs.get("ns", KEY.name))))
     assert (observation.others_run, observation.others_have_gpus) == seen
+
+
+def test_what_others_hold_is_known_without_a_look_at_all_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(KeyedQueue[Key]())
+    world.pods.learn(pod(KEY.name, gpus=1, phase="Running"))
+    world.pods.learn(pod("plain", phase="Running"))
+    monkeypatch.setattr(world.pods, "records", lambda: pytest.fail("with many pods each look would cost that many"))
+    assert world.others_hold(Key("ns", KEY.name)) == (True, False), "what is its own is not held by others"
+    assert world.others_hold(Key("ns", "plain")) == (True, True)
+    over = pod("plain", phase="Succeeded")
+    over["metadata"]["resourceVersion"] = "8"
+    world.pods.learn(over)
+    assert world.others_hold(Key("ns", KEY.name)) == (False, False)
+    world.pods.forget(pod(KEY.name))
+    assert world.others_hold(Key("ns", "plain")) == (False, False)
