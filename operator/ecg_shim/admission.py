@@ -21,6 +21,7 @@ import httpx
 from ecg_api.failures import Failure, FailureCode
 from ecg_common.addresses import AddressPolicy, AddressRefused
 from ecg_common.web import FIRST_BYTE, checked_client, length_of, may_pass, opened
+from ecg_shim.domains import domain_of
 from ecg_shim.failures import failure
 from ecg_shim.intake import Unrenderable, checked_video_url
 from ecg_shim.model import RenderOrder
@@ -87,34 +88,41 @@ TRIES = 3
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS = 10.0
 SECONDS_IN_ALL = 60.0
-PER_HOST, AT_ONCE = 2, 64
+PER_HOST, PER_DOMAIN, AT_ONCE = 2, 16, 64
 GIGABYTE = 1024**3
 
 
 class Places:
-    """Bounds how many look at one host, and at all hosts together; whoever comes first is let in first.
+    """Bounds how many look at one host, at those of one domain, and at all; whoever comes first is let in first.
 
-    A host that accepts connections and is silent then keeps nobody waiting but its own jobs.
+    A host that accepts connections and is silent then keeps nobody waiting but its own jobs, and however many names
+    somebody makes below a domain, most places are for others.
     """
 
-    def __init__(self, per_host: int, at_once: int) -> None:
+    def __init__(self, per_host: int, per_domain: int, at_once: int) -> None:
         self._per_host = per_host
+        self._per_domain = per_domain
         self._all = asyncio.Semaphore(at_once)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._bounds: dict[str, asyncio.Semaphore] = {}
         self._users: Counter[str] = Counter()
 
     @asynccontextmanager
     async def at(self, host: str) -> AsyncIterator[None]:
         """Take a place for the duration of the block, as soon as there is one."""
-        own = self._hosts.setdefault(host, asyncio.Semaphore(self._per_host))
-        self._users[host] += 1
+        domain = f"domain {domain_of(host)}"
+        async with self._bound(host, self._per_host), self._bound(domain, self._per_domain), self._all:
+            yield
+
+    @asynccontextmanager
+    async def _bound(self, name: str, most: int) -> AsyncIterator[None]:
+        self._users[name] += 1
         try:
-            async with own, self._all:
+            async with self._bounds.setdefault(name, asyncio.Semaphore(most)):
                 yield
         finally:
-            self._users[host] -= 1
-            if not self._users[host]:
-                del self._users[host], self._hosts[host]
+            self._users[name] -= 1
+            if not self._users[name]:
+                del self._users[name], self._bounds[name]
 
 
 class _NotNow(Exception):
@@ -138,7 +146,7 @@ class VideoAdmission:
     max_video_bytes: int = 20 * GIGABYTE
     seconds_between_tries: float = SECONDS_BETWEEN_TRIES
     seconds: float = SECONDS_IN_ALL
-    places: Places = field(default_factory=lambda: Places(PER_HOST, AT_ONCE))
+    places: Places = field(default_factory=lambda: Places(PER_HOST, PER_DOMAIN, AT_ONCE))
 
     async def __call__(self, order: RenderOrder) -> RenderOrder | Failure:
         """Return the order with the address at which its video is, or why it cannot be rendered; never raises."""

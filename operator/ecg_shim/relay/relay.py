@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from ecg_shim.domains import domain_of
 from ecg_shim.model import Backend, JobState, Unavailable
 from ecg_shim.relay import ledger
 from ecg_shim.relay.ledger import Now
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 64
 # A backend spends a database connection on each; and one that is slow must not take all places.
 AT_ONCE_PER_HOST = 4
+# Who has a domain has as many hosts as they like.
+AT_ONCE_PER_DOMAIN = 16
 # Steps of one job never overlap; jobs that share a lock only wait for each other's disk writes.
 LOCKS = 64
 AGAIN_SECONDS = 2.0
@@ -179,8 +182,12 @@ class Relay:
         while self._queue and self._queue[0][0] <= now and len(self._sending) < AT_ONCE:
             due = heapq.heappop(self._queue)
             _, job_id, host = due
+            domain = _domain(host)
             if self._busy[host] >= AT_ONCE_PER_HOST:
                 self._held[host].setdefault(job_id, due)
+                self._let_in(host)
+            elif self._busy[domain] >= AT_ONCE_PER_DOMAIN:
+                self._held[domain].setdefault(job_id, due)
             elif self._is_due(job_id, now):
                 self._start(job_id, host)
             else:
@@ -201,19 +208,21 @@ class Relay:
     def _start(self, job_id: str, host: str) -> None:
         task = asyncio.create_task(self._send(job_id), name=f"callback of job {job_id}")
         self._sending[job_id] = task
-        self._busy[host] += 1
+        self._busy.update((host, _domain(host)))
         task.add_done_callback(partial(self._sent, job_id, host))
 
     def _let_in(self, host: str) -> None:
-        """Let the next one that waits for a place at a host take it."""
-        if held := self._held.get(host):
-            heapq.heappush(self._queue, held.pop(next(iter(held))))
-        if not held:
-            self._held.pop(host, None)
+        """Let the next ones that wait for a free place at a host, or at its domain, take it."""
+        for place, most in ((host, AT_ONCE_PER_HOST), (_domain(host), AT_ONCE_PER_DOMAIN)):
+            held = self._held.get(place)
+            if held and self._busy[place] < most:
+                heapq.heappush(self._queue, held.pop(next(iter(held))))
+            if not held:
+                self._held.pop(place, None)
 
     def _sent(self, job_id: str, host: str, task: asyncio.Task[None]) -> None:
         self._sending.pop(job_id, None)
-        self._busy -= Counter({host: 1})
+        self._busy -= Counter((host, _domain(host)))
         self._let_in(host)
         if not task.cancelled() and (error := task.exception()):
             log.error("A callback of job %s", job_id, exc_info=error)
@@ -299,6 +308,11 @@ class Relay:
                 log.error("The outbox: %s", problem)
             self._metrics.open.set(len(self._records))
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _domain(host: str) -> str:
+    """Return the domain of what `_host` has returned, told apart from a host of that name."""
+    return f"domain {domain_of(urlsplit(host).hostname or host)}"
 
 
 def _host(url: str) -> str:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 import pytest
 
 from ecg_api.failures import Failure, FailureCode
-from ecg_shim.admission import PER_HOST, Places, VideoAdmission
+from ecg_shim.admission import AT_ONCE, PER_DOMAIN, PER_HOST, Places, VideoAdmission
 from ecg_shim.backends.cluster.reconciler import Admissions
 from ecg_shim.backends.cluster.tickets import Stage, Ticket
+from ecg_shim.domains import domain_of
 from ecg_shim.intake import video_policy
 from ecg_shim.model import RenderOrder, RequestOptions
 from shim_cluster import eventually
@@ -76,23 +77,58 @@ def test_what_is_waited_for_a_place_is_not_held_against_a_job() -> None:
         assert "within 0.3 seconds" in answer.message
 
 
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("a.b.Evil.example.", "evil.example"), ("evil.example", "evil.example"), ("localhost", "localhost"),
+        ("a.shop.co.kr", "shop.co.kr"), ("shop.co.kr", "shop.co.kr"), ("co.kr", "co.kr"), ("a.co.com", "co.com"),
+        ("203.0.113.7", "203.0.113.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("", ""),
+    ],
+)  # fmt: skip
+def test_whose_a_host_is(host: str, domain: str) -> None:
+    assert domain_of(host) == domain
+
+
+def test_a_domain_of_which_any_name_is_a_host_cannot_take_all_places() -> None:
+    async def run() -> None:
+        places, never = Places(PER_HOST, PER_DOMAIN, AT_ONCE), asyncio.Event()
+        inside = 0
+
+        async def look(host: str) -> None:
+            nonlocal inside
+            async with places.at(host):
+                inside += 1
+                await never.wait()
+
+        crowd = [asyncio.create_task(look(f"{number}.evil.example")) for number in range(5 * AT_ONCE)]
+        await eventually(lambda: inside == PER_DOMAIN)
+        async with asyncio.timeout(1), places.at("videos.example"):
+            assert inside == PER_DOMAIN
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+        assert places._bounds == {}
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("hosts", "at_one", "in_all"), [(1, 2, 2), (2, 2, 4), (7, 2, 5)])
 def test_no_more_are_asked_at_once_than_there_are_places(hosts: int, at_one: int, in_all: int) -> None:
     async def run() -> tuple[Counter[str], int]:
-        places, now, most = Places(2, 5), Counter[str](), Counter[str]()
+        places, now, most = Places(2, 4, 5), Counter[str](), Counter[str]()
         seen = 0
 
         async def one(host: str) -> None:
             nonlocal seen
-            async with places.at(host):
+            async with places.at(f"{host}.example"):
                 now[host] += 1
                 most[host] = max(most[host], now[host])
                 seen = max(seen, now.total())
                 await asyncio.sleep(0.001)
                 now[host] -= 1
 
-        await asyncio.gather(*(one(f"host{number % hosts}") for number in range(100)))
-        assert places._hosts == {}, "hosts are forgotten"
+        await asyncio.gather(*(one(f"www.host{number % hosts}") for number in range(100)))
+        assert places._bounds == {}, "hosts are forgotten"
         return most, seen
 
     most, seen = asyncio.run(run())

@@ -17,7 +17,7 @@ from ecg_shim.relay.records import Delivery
 from shim_jobs import ToldBackend
 
 NOW = 1_790_000_000.0
-AT_HOST, IN_ALL = 4, 64
+AT_HOST, AT_DOMAIN, IN_ALL = 4, 16, 64
 SECONDS = 10.0
 
 
@@ -126,7 +126,8 @@ def test_a_host_is_the_same_under_all_its_spellings(tmp_path: Path, url: str) ->
 
 def test_all_hosts_together_have_a_limit_too(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
-        hosts = [f"host-{number}.example" for number in range(IN_ALL // AT_HOST + 2)]
+        hosts = [f"host-{number}.example.com" for number in range(IN_ALL // AT_HOST + 2)]
+        hosts = [host.replace("example", f"example-{number // 4}") for number, host in enumerate(hosts)]
         for number in range(AT_HOST):
             for host in hosts:
                 await bench.tell(f"{host}-{number}", f"https://{host}/callback")
@@ -135,6 +136,24 @@ def test_all_hosts_together_have_a_limit_too(tmp_path: Path) -> None:
             bench.sender.let_go(host)
         await bench.begun(len(hosts) * AT_HOST)
         assert bench.sender.most[""] == IN_ALL
+
+    with_relay(tmp_path, work)
+
+
+def test_a_domain_of_which_any_name_is_a_host_keeps_no_other_waiting(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        slow = [f"slow-{number}" for number in range(2 * IN_ALL)]
+        for number, job_id in enumerate(slow):
+            await bench.tell(job_id, f"https://{number % 40}.slow.example/callback")
+        await bench.begun(AT_DOMAIN)
+        bench.sender.let_go("quick.example")
+        await bench.tell("quick", "https://quick.example/callback")
+        await bench.begun(AT_DOMAIN + 1)
+        for number in range(40):
+            bench.sender.let_go(f"{number}.slow.example")
+        await bench.begun(len(slow) + 1)
+        assert bench.sender.most[""] == AT_DOMAIN + 1
+        assert not bench.relay._held
 
     with_relay(tmp_path, work)
 
