@@ -30,6 +30,7 @@ class Claim:
         wants: segments that are not finished; 1 while there is no plan, 0 when only merging is left.
         held: a queue (Kueue) keeps its Job from starting; until then it takes nobody's place.
         busy: pods of `holds` that really may run, at this moment: none of a Job that is suspended.
+        placed: each of its segments takes one of the places that capacity counts.
     """
 
     key: Key
@@ -40,6 +41,7 @@ class Claim:
     wants: int = 1
     held: bool = False
     busy: int = 0
+    placed: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,31 @@ class Budget:
         jobs: RenderJobs (MAX_CONCURRENT_JOBS).
         segments: segment pods of all RenderJobs together (MAX_ACTIVE_SEGMENTS).
         jobs_per_namespace: RenderJobs of one namespace; 0 for no limit.
+        places: of those segments, the ones that take a place (CAPACITY); None for as many as there are.
     """
 
     jobs: int
     segments: int
     jobs_per_namespace: int = 0
+    places: int | None = None
+
+
+class _Room:
+    """What is left of a budget: segments of all kinds, and places for those that take one."""
+
+    def __init__(self, budget: Budget, kept: int = 0) -> None:
+        """Keep `kept` for jobs that may still come, but no more than a quarter of all."""
+        places = budget.segments if budget.places is None else budget.places
+        self._segments, self._places = (most - min(kept, most // 4) for most in (budget.segments, places))
+
+    def left(self, claim: Claim) -> int:
+        """Return how many more segments `claim` may have; negative where it has more than it may."""
+        return min(self._segments, self._places) if claim.placed else self._segments
+
+    def take(self, claim: Claim, segments: int) -> None:
+        """Let `claim` have segments."""
+        self._segments -= segments
+        self._places -= segments if claim.placed else 0
 
 
 def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
@@ -68,18 +90,20 @@ def admit(claims: Iterable[Claim], budget: Budget) -> dict[Key, Verdict]:
     waiting: list[tuple[Claim, str]] = []
     active = sum(not claim.held for claim in admitted)
     in_namespace = Counter(claim.key.namespace for claim in admitted if not claim.held)
-    taken = sum(_floor(claim) for claim in admitted)
+    room = _Room(budget)
+    for claim in admitted:
+        room.take(claim, _floor(claim))
     for claim in in_order:
         if claim.admitted:
             continue
-        obstacle = _obstacle(claim, budget, active, taken, in_namespace)
+        obstacle = _obstacle(claim, budget, active, room, in_namespace)
         if obstacle:
             waiting.append((claim, obstacle))
             continue
         admitted.append(claim)
         active += 1
         in_namespace[claim.key.namespace] += 1
-        taken += _floor(claim)
+        room.take(claim, _floor(claim))
     return _shares(admitted, budget) | _queue(waiting)
 
 
@@ -98,13 +122,14 @@ def _in_turn(claims: Iterable[Claim]) -> list[Claim]:
     return [claim for _, claim in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _obstacle(claim: Claim, budget: Budget, jobs: int, taken: int, in_namespace: Mapping[str, int]) -> str:
+def _obstacle(claim: Claim, budget: Budget, jobs: int, room: _Room, in_namespace: Mapping[str, int]) -> str:
     """Return what keeps `claim` out, a sentence; empty for nothing."""
     namespace = claim.key.namespace
     if jobs >= budget.jobs:
         return f"{_counted(budget.jobs, 'job')} running, which is the limit"
-    if taken + _floor(claim) > budget.segments:
-        return f"{_counted(budget.segments, 'segment')} being rendered, which is the limit"
+    if _floor(claim) > room.left(claim):
+        most = min(budget.segments, budget.places) if claim.placed and budget.places is not None else budget.segments
+        return f"{_counted(most, 'segment')} being rendered, which is the limit"
     if 0 < budget.jobs_per_namespace <= in_namespace[namespace]:
         return f"{_counted(budget.jobs_per_namespace, 'job')} running in namespace {namespace}, which is its limit"
     return ""
@@ -123,18 +148,21 @@ def _floor(claim: Claim) -> int:
 def _shares(admitted: Sequence[Claim], budget: Budget) -> dict[Key, Verdict]:
     """Give what is free, one by one, to the job that has least; equal ones in the order of the queue."""
     shares = [_floor(claim) for claim in admitted]
-    # One for each job that may still come, but no more than a quarter of all.
-    kept = min(max(budget.jobs - len(admitted), 0), budget.segments // 4)
-    free = budget.segments - kept - sum(shares)
+    room = _Room(budget, kept=max(budget.jobs - len(admitted), 0))  # one for each job that may still come
+    for claim, share in zip(admitted, shares, strict=True):
+        room.take(claim, share)
     hungry = [
         (shares[rank], rank) for rank, claim in enumerate(admitted) if shares[rank] < claim.wants and not claim.held
     ]
     heapq.heapify(hungry)
-    while free > 0 and hungry:
+    while hungry:
         share, rank = heapq.heappop(hungry)
+        claim = admitted[rank]
+        if room.left(claim) <= 0:
+            continue
+        room.take(claim, 1)
         shares[rank] = share + 1
-        free -= 1
-        if shares[rank] < admitted[rank].wants:
+        if shares[rank] < claim.wants:
             heapq.heappush(hungry, (shares[rank], rank))
     return {
         claim.key: Verdict(admitted=True, segments=share, wants=claim.wants)

@@ -39,9 +39,10 @@ class AdmissionTable:
     Args:
         unserved: the namespaces that are gone or not ours to see: nobody tells when a job there ends, so those take no
             place, and keep the verdicts that they have.
+        gpu_places: only segments with a GPU take one of the places of `limit_places`, not all.
 
     Attributes:
-        busier: set when a job renders more segments than before; whoever waits for that clears it.
+        busier: set when more places are busy than before; whoever waits for that clears it.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class AdmissionTable:
         budget: Budget,
         clock: Callable[[], float] = time.monotonic,
         unserved: Callable[[], Set[str | None]] = frozenset,
+        gpu_places: bool = False,
     ) -> None:
         self._world = world
         self._ask_unserved = unserved
         self._unserved: Set[str | None] = frozenset()
-        self._most = self._budget = budget
+        self._gpu_places = gpu_places
+        self._budget = budget
         self._changed = False
         self._clock = clock
         self._claims: dict[Key, Claim] = {}
@@ -81,14 +84,14 @@ class AdmissionTable:
         return verdict
 
     def load(self) -> Load:
-        """Return how many segments are being rendered, and how many of unfinished jobs have no place yet."""
-        claims = self._served()
+        """Return how many places are taken, and how many segments of unfinished jobs lack one."""
+        claims = [claim for claim in self._served() if claim.placed]
         busy = sum(min(claim.busy, claim.wants) for claim in claims)
         return Load(busy=busy, waiting=sum(max(0, claim.wants - claim.busy) for claim in claims if not claim.held))
 
-    def limit_segments(self, places: int) -> None:
-        """Allow so many segments at a time, but no more than the settings do."""
-        budget = replace(self._most, segments=min(places, self._most.segments))
+    def limit_places(self, places: int) -> None:
+        """Allow so many segments at a time of those that take a place, but no more than the settings do in all."""
+        budget = replace(self._budget, places=places)
         if budget != self._budget:
             self._budget = budget
             self._changed = True
@@ -106,7 +109,7 @@ class AdmissionTable:
         started = self._clock()
         for key in self._stale:
             claim, known = self._claim(key), self._claims.get(key)
-            if claim is not None and claim.busy > (known.busy if known is not None else 0):
+            if claim is not None and claim.placed and claim.busy > (known.busy if known is not None else 0):
                 self.busier.set()
             if claim is None:
                 self._claims.pop(key, None)
@@ -151,6 +154,7 @@ class AdmissionTable:
             wants=_segments_to_do(view),
             held=run is not None and run.held_since is not None,
             busy=sum(job.parallelism for job in jobs if not job.suspended),
+            placed=not self._gpu_places or view.job.spec.placement.gpus > 0,
         )
 
     def _rendering(self, record: Record[Any]) -> list[JobView]:

@@ -94,7 +94,10 @@ class Operator:
         self.health = Health(self.world, self.reflectors, self.leader, self._lag)
         self.poller = ProgressPoller(self.world, self.options.progress_port, self.options.progress_poll_seconds)
         self.events = EventRecorder(self.cluster, self.metrics.events_dropped.inc)
-        self.admission = AdmissionTable(self.world, settings.budget, unserved=self.health.unserved)
+        gpu_places = settings.capacity is not None and settings.capacity.gpus
+        self.admission = AdmissionTable(
+            self.world, settings.budget, unserved=self.health.unserved, gpu_places=gpu_places
+        )
         self.warm_places = self._warm_places()
         self.kopf = RenderJobWatch(
             configuration, self._served, self.world.render_job_event, self.world.render_jobs.knows

@@ -73,6 +73,7 @@ class Schedule(ApiModel):
         in_below: with fewer, for so long as `in_after_seconds`, there are fewer.
         step: places that come or go at once.
         out_pause_seconds: nodes take minutes: so long until still more places come.
+        gpus: places are those of segments with a GPU; of the others any number may be rendered. False: of all segments.
     """
 
     time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
@@ -83,6 +84,7 @@ class Schedule(ApiModel):
     in_after_seconds: int = Field(default=600, ge=1)
     step: int = Field(default=2, ge=1)
     out_pause_seconds: int = Field(default=60, ge=0)
+    gpus: bool = True
 
     @model_validator(mode="after")
     def _dead_band(self) -> Self:
@@ -97,7 +99,7 @@ class Schedule(ApiModel):
 
 
 class Load(ApiModel):
-    """What there is to do: segments that are rendered, and segments that have no place yet."""
+    """What there is to do: places in which segments are rendered, and segments that have none yet."""
 
     busy: int = Field(ge=0)
     waiting: int = Field(ge=0)

@@ -89,7 +89,7 @@ class WarmPlaces:
         after = self._capacity = next_capacity(before, now, load, self._schedule)
         if before is None or before.places != after.places:
             log.info("capacity: %d places, since %s", after.places, after.reason)
-        self._admission.limit_segments(after.places)
+        self._admission.limit_places(after.places)
         warm = max(0, after.places - self._lately_busy(now, load.busy))
         limits = self._schedule.limits_at(now)
         ready = (found or {}).get("status", {}).get("readyReplicas", 0)

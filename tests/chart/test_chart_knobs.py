@@ -549,6 +549,13 @@ def test_capacity_is_told_to_the_operator_in_words_that_it_reads() -> None:
     assert "replicas" not in warm["spec"], "an upgrade would take away what the operator has set"
 
 
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_places_are_those_of_segments_with_a_gpu_where_placeholders_have_one(gpus: int) -> None:
+    found = objects(WORK, "capacity.enabled=true", f"capacity.warm.gpus={gpus}")
+    schedule = read_settings({one["name"]: one.get("value", "") for one in container(found)["env"]}).capacity
+    assert schedule is not None and schedule.gpus == (gpus > 0)
+
+
 def test_warm_places_ask_for_what_a_segment_asks_for_and_make_room_at_once() -> None:
     settings = (WORK, "capacity.enabled=true", "operator.env.GPU_RESOURCE=nvidia.com/gpu.shared")
     found = objects(*settings)

@@ -152,11 +152,11 @@ def test_the_limit_of_segments_moves_and_who_waits_is_let_in_without_an_event() 
     site.table = AdmissionTable(site.world, Budget(jobs=9, segments=10))
     for number in range(3):
         site.world.render_jobs.learn(render_job(number))
-    site.table.limit_segments(1)
+    site.table.limit_places(1)
     assert [site.ask(number) for number in range(3)] == [True, False, False]
     assert site.table.load() == Load(busy=0, waiting=3)
     site.drain()
-    site.table.limit_segments(50)
+    site.table.limit_places(50)
     asyncio.run(asyncio.sleep(site.table.pause()))
     site.table.make()
     assert {"clip-1", "clip-2"} <= set(site.drain())
@@ -194,3 +194,15 @@ def test_a_pod_that_goes_on_from_its_plan_is_one_that_renders() -> None:
     site.table.make()
     assert site.table.busier.is_set()
     assert site.table.load() == Load(busy=1, waiting=0)
+
+
+def test_where_places_have_gpus_segments_without_one_take_none() -> None:
+    site = Table(0)
+    site.table = AdmissionTable(site.world, Budget(jobs=9, segments=10), gpu_places=True)
+    for number, gpus in enumerate((0, 0, 1)):
+        site.world.render_jobs.learn(render_job(number, spec={"placement": {"gpus": gpus}}))
+    site.world.jobs.learn(segment_job(2, parallelism=4))
+    site.table.limit_places(0)
+    assert [site.ask(number) for number in range(3)] == [True, True, False]
+    assert site.table.load() == Load(busy=0, waiting=1)
+    assert not site.table.busier.is_set()

@@ -57,7 +57,7 @@ class Admission:
     def load(self) -> Load:
         return self.now
 
-    def limit_segments(self, places: int) -> None:
+    def limit_places(self, places: int) -> None:
         self.limit = places
 
 

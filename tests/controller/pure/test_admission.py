@@ -102,6 +102,18 @@ def test_segments_are_shared(claims: list[Claim], budget: Budget, shares: dict[s
     assert segments(admit(claims, budget)) == shares
 
 
+def test_places_bound_those_that_take_one_and_nobody_else() -> None:
+    on_gpus = [claim(f"g{n}", 90 - n, wants=8) for n in range(3)]
+    on_cpus = [claim(f"c{n}", 9 - n, wants=8, placed=False) for n in range(2)]
+    verdicts = admit([*on_gpus, *on_cpus], Budget(jobs=5, segments=20, places=2))
+    assert segments(verdicts) == {"g0": 1, "g1": 1, "c0": 8, "c1": 8}
+    assert "2 segments are being rendered, which is the limit" in verdicts[Key("a", "g2")].reason
+    alone = admit(on_cpus, Budget(jobs=5, segments=6, places=2))
+    assert segments(alone) == {"c0": 3, "c1": 2}, "one is kept for others"
+    busy = [claim("g9", 99, admitted=True, holds=8, wants=8), *on_cpus]
+    assert segments(admit(busy, Budget(jobs=3, segments=20, places=2))) == {"g9": 8, "c0": 6, "c1": 6}
+
+
 def test_a_namespace_has_a_share_of_its_own_and_does_not_hold_up_others() -> None:
     claims = [claim(f"a{n}", 100 - n) for n in range(5)] + [claim("b0", namespace="b")]
     verdicts = admit(claims, Budget(jobs=8, segments=8, jobs_per_namespace=2))
