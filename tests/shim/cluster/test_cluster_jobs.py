@@ -13,7 +13,7 @@ from ecg_cluster.client import CONFIG_MAPS
 from ecg_shim.backends.cluster import ClusterBackend, render_jobs, states
 from ecg_shim.backends.cluster.tickets import object_name, ticket_name
 from ecg_shim.model import Conflict, Full, JobState, JobStatus
-from operators import on_a_loop
+from operators import on_a_loop, render_job
 from shim_cluster import FAILURE, OUTPUT, PLAN, Place, eventually, until
 
 
@@ -249,6 +249,57 @@ async def test_refused_jobs_that_were_told_of_keep_nobody_out_and_the_oldest_go(
         await place.made(await place.post(backend))
     async with place.replica(max_waiting=1) as backend:
         await eventually(lambda: [job_id for job_id in refused if backend._cache.get(job_id)] == refused[4:])
+
+
+@on_a_loop
+async def test_a_job_that_was_cancelled_before_it_began_leaves_no_render_job(place: Place) -> None:
+    async with place, place.replica(max_waiting=1) as backend:
+        ids = []
+        for _ in range(3):
+            job_id = await place.post(backend)
+            ids.append(job_id)
+            await place.made(job_id)
+            await until(backend, job_id, "queued")
+            assert await backend.cancel(job_id)
+            await place.says(job_id, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+            await place.told(job_id, "cancelled")
+
+            async def gone(job_id: str = job_id) -> bool:
+                return await place.get(job_id) == {}
+
+            await place.until_true(gone)
+            await place.settles(job_id)
+            assert (await until(backend, job_id, "cancelled")).progress == 0
+            assert not await backend.cancel(job_id)
+            assert place.client.statuses(job_id) == ["cancelled"]
+        await eventually(lambda: [job_id for job_id in ids if backend._cache.get(job_id)] == ids[2:])
+
+
+@on_a_loop
+async def test_a_render_job_that_a_person_has_made_stays_though_it_was_cancelled_before_it_began(place: Place) -> None:
+    async with place, place.replica():
+        row = place.new_row()
+        await place.apply(render_job(row, callback={"url": place.client.callback_url}))
+        await place.change(row, cancel=True)
+        await place.says(row, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+        await place.told(row, "cancelled")
+        await place.settles(row)
+        await asyncio.sleep(0.3)
+        assert (await place.get(row))["status"]["phase"] == "Cancelled"
+
+
+@on_a_loop
+async def test_a_job_that_was_cancelled_after_it_began_keeps_its_render_job(place: Place) -> None:
+    async with place, place.replica() as backend:
+        job_id = await place.post(backend)
+        await place.says(job_id, "Planning", startTime="2026-01-31T12:00:00Z")
+        await until(backend, job_id, "processing")
+        assert await backend.cancel(job_id)
+        await place.says(job_id, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+        await place.told(job_id, "cancelled")
+        await place.settles(job_id)
+        await asyncio.sleep(0.3)
+        assert (await place.get(job_id))["status"]["phase"] == "Cancelled"
 
 
 @on_a_loop

@@ -1,8 +1,8 @@
 """The reconciler of tickets: the leader looks at each whenever something about it changes, and does what is next.
 
-waiting ─ admission ─┬─> RenderJob, running ─┬─ finished ─────────> ended ─ RenderJob deleted ─> removed
-                     │                       └─ deleted before ───> cancelled
-                     └─> failed
+waiting ─ admission ─┬─> RenderJob, running ─┬─ finished ───────────────────> ended ─ RenderJob deleted ─> removed
+                     │                       └─ cancelled before it began,
+                     └─> failed                 or deleted ────────────────> cancelled, without a RenderJob
 
 Every step starts from what is stored, so it does not matter where the last replica was stopped. Admission, the look at
 the host of a video, may take a minute; it runs beside.
@@ -193,10 +193,16 @@ class Reconciler:
                 return await self._begin(entry, stored.ticket)
             case Stage.RUNNING:
                 return await self._follow(entry, stored.ticket)
-        if job is not None and is_for(job, stored.ticket) and not _stopping(job):
-            # Made in the moment in which the ticket was closed.
-            self._cache.jobs.learn(await self._api.patch(RENDER_JOBS, name, cancelled(job)))
+        if job is not None and is_for(job, stored.ticket):
+            await self._stop(job)
         return await self._expire(stored, job)
+
+    async def _stop(self, job: Job) -> None:
+        """Stop a RenderJob whose ticket is closed: it was cancelled, or made in the moment in which that was closed."""
+        if job.never_begun:
+            await self._remove(job)
+        elif not (job.finished or job.cancel):
+            self._cache.jobs.learn(await self._api.patch(RENDER_JOBS, job.name, cancelled(job)))
 
     async def _begin(self, entry: Entry, ticket: Ticket) -> float | None:
         """Make the RenderJob of a ticket that waits."""
@@ -233,8 +239,7 @@ class Reconciler:
             said = f"A RenderJob {job.name} is there that was not made by the service."
             await self._fail(entry, FailureCode.JOB_ALREADY_EXISTS, said)
         elif job.finished:
-            await self._api.delete(RENDER_JOBS, job.name, uid=job.uid)
-            self._cache.forget_job(job.name, job.uid)
+            await self._remove(job)
         else:
             return AGAIN_SECONDS  # it is being cancelled
         return None
@@ -244,7 +249,8 @@ class Reconciler:
         job = entry.job
         if job is not None and is_for(job, ticket):
             if job.finished:
-                await self._tickets.change(entry, ticket.at(Stage.ENDED))
+                stage = Stage.CANCELLED if job.never_begun else Stage.ENDED
+                await self._tickets.change(entry, ticket.at(stage))
             return None
         # The two watches are not in step: only the API server knows.
         found = await self._tickets.look(ticket.job_id)
@@ -254,6 +260,10 @@ class Reconciler:
                 log.warning("job %s: its RenderJob was deleted before it was finished", ticket.job_id)
             await self._tickets.change(found, ticket.at(Stage.ENDED if ended else Stage.CANCELLED))
         return None if found.job is None else SOON
+
+    async def _remove(self, job: Job) -> None:
+        await self._api.delete(RENDER_JOBS, job.name, uid=job.uid)
+        self._cache.forget_job(job.name, job.uid)
 
     async def _expire(self, stored: StoredTicket, job: Job | None) -> float | None:
         """Remove a ticket that nobody asks for any more, or the oldest one of too many."""
@@ -296,10 +306,6 @@ class Reconciler:
         failure = Failure(code=code, message=message, retryable=RULES[code].retryable)
         log.warning("job %s: %s", entry.stored.ticket.job_id, message)
         await self._tickets.change(entry, entry.stored.ticket.at(Stage.FAILED, scenario=None, failure=failure))
-
-
-def _stopping(job: Job) -> bool:
-    return job.finished or job.cancel
 
 
 def _is_end_known(record: CallbackRecord | None) -> bool:

@@ -56,6 +56,7 @@ class Job:
         job_id: as the client named it; the RenderJob's own name if a person has made it.
         ours: made by the service.
         submitted_at: of the ticket that it was made for, else its creation.
+        begun: it has been let in, and may have had pods.
         stopped: a client has cancelled it before it was finished; that stands, however the operator ended it.
         planned: rendering has begun or could begin; the plan of a short video is told in the end only.
         live: people may watch it while it renders.
@@ -76,6 +77,7 @@ class Job:
     callback_url: str
     cancel: bool
     phase: str
+    begun: bool = False
     stopped: bool = False
     planned: bool = False
     live: bool = False
@@ -99,6 +101,11 @@ class Job:
         """Nothing will be rendered for it any more."""
         return self.phase in FINISHED
 
+    @property
+    def never_begun(self) -> bool:
+        """It was made by the service, and cancelled before it began: there is nothing to be seen of it but that."""
+        return self.ours and self.phase == Phase.CANCELLED and not self.begun
+
 
 def read(obj: Mapping[str, Any]) -> Job:
     """Return the RenderJob `obj`."""
@@ -118,6 +125,7 @@ def read(obj: Mapping[str, Any]) -> Job:
         callback_url=intern(str((spec.get("callback") or {}).get("url", ""))),
         cancel=spec.get("cancel") is True,
         phase=intern(str(phase)),
+        begun="startTime" in status,
         stopped=CANCELLED in notes,
         planned="plan" in status or "segments" in status,
         live=spec.get("live") is not None,

@@ -1,7 +1,7 @@
 """A ticket: what the service itself keeps about a job id, in a small ConfigMap; and the names that belong to that id.
 
     POST ─> waiting ─> running ─> ended         the RenderJob says where the job stands
-              │           └─> cancelled         somebody has deleted the RenderJob
+              │           └─> cancelled         it was cancelled before it began, or somebody has deleted the RenderJob
               ├─> failed                        no RenderJob can be made
               └─> cancelled
     cancel of an unknown id ─> tombstone ─ POST ─> cancelled
