@@ -20,6 +20,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
+FEW = 64
+"""So many due times that count no more are not worth looking for."""
 
 
 class KeyedQueue(Generic[K]):
@@ -48,6 +50,7 @@ class KeyedQueue(Generic[K]):
         self._turn = asyncio.Lock()  # one worker waits for news; woken all at once, most would find nothing
         self._news = asyncio.Event()
         self._closed = False
+        self._moved_at = clock()
 
     def add(self, key: K) -> None:
         """Have `key` looked at as soon as possible; a key that failed waits for the end of its pause."""
@@ -90,7 +93,7 @@ class KeyedQueue(Generic[K]):
             return None
         key = next(iter(self._ready))
         del self._ready[key]
-        self._working[key] = self._clock()
+        self._working[key] = self._moved_at = self._clock()
         return key
 
     def done(self, key: K, due: float | None = None) -> None:
@@ -140,8 +143,13 @@ class KeyedQueue(Generic[K]):
         since = [*self._ready.values(), *self._working.values()]
         return max(0.0, self._clock() - min(since)) if since else 0.0
 
+    def stuck_for(self) -> float:
+        """Seconds for which there was something to do, and no key was given out or handed back."""
+        return min(self.oldest_age(), self._clock() - self._moved_at)
+
     def _finish(self, key: K) -> None:
         self._working.pop(key, None)
+        self._moved_at = self._clock()
         if key in self._again:
             self._again.discard(key)
             self.add(key)
@@ -162,6 +170,11 @@ class KeyedQueue(Generic[K]):
         self._due[key] = when
         self._order += 1
         heapq.heappush(self._heap, (when, self._order, key))
+        if (
+            len(self._heap) > 2 * len(self._due) + FEW
+        ):  # of a key that was looked at before its time one is left each time
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
         if self._heap[0][2] == key:  # else whoever waits wakes up in time
             self._news.set()
 

@@ -85,9 +85,10 @@ class Health:
         found: list[str] = []
         if not self.acting or self.stopping:
             return found
-        age = self._world.queue.oldest_age()
-        if age > STUCK_SECONDS:
-            found.append(f"the queue is stuck: one RenderJob has waited for {age:.0f} s")
+        # Not by the age of the oldest: of tens of thousands that come at once the last one waits for minutes.
+        stuck = self._world.queue.stuck_for()
+        if stuck > STUCK_SECONDS:
+            found.append(f"the queue is stuck: no RenderJob was looked at for {stuck:.0f} s")
         for reflector in self._served():
             if reflector.staleness() > reflector.longest_silence:
                 name = reflector.source.resource.plural

@@ -115,8 +115,8 @@ class ProgressPoller:
 
 async def _bounded(answer: httpx.Response) -> bytes:
     content = b""
-    async for part in answer.aiter_bytes():
+    async for part in answer.aiter_raw():  # who packs is not asked to: a few bytes may unpack to all of the memory
         content += part
         if len(content) > LONGEST_ANSWER:
-            break  # cut off, so that it is no JSON any more
-    return content
+            break
+    return content[:LONGEST_ANSWER]  # cut off, so that it is no JSON any more

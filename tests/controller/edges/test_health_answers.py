@@ -66,7 +66,19 @@ def test_a_working_operator_has_no_problems(parts: Parts) -> None:
 def test_a_stuck_queue(parts: Parts) -> None:
     parts.queue.add(Key("ns", "clip"))
     parts.now = 121.0
-    assert parts.health.problems() == ["the queue is stuck: one RenderJob has waited for 121 s"]
+    assert parts.health.problems() == ["the queue is stuck: no RenderJob was looked at for 121 s"]
+
+
+def test_a_queue_that_is_long_and_moves_is_not_stuck(parts: Parts) -> None:
+    for number in range(20_000):
+        parts.queue.add(Key("ns", f"clip-{number}"))
+    for _ in range(10):
+        parts.now += 60.0
+        key = parts.queue.take()
+        assert key is not None
+        parts.queue.done(key)
+        assert parts.health.problems() == []
+    assert parts.queue.oldest_age() == 600.0
 
 
 def test_a_worker_that_hangs_counts_as_stuck(parts: Parts) -> None:

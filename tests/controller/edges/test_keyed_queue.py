@@ -63,6 +63,22 @@ def test_a_due_time_is_kept_and_the_earliest_counts(queue: KeyedQueue[str], cloc
     assert queue.take() is None
 
 
+def test_a_key_that_is_looked_at_often_long_before_it_is_due_takes_no_more_memory_each_time(
+    queue: KeyedQueue[str], clock: Clock
+) -> None:
+    queue.add_after("b", 3000)
+    for _ in range(10_000):
+        clock.now += 0.1
+        queue.add("a")
+        assert queue.take() == "a"
+        queue.done("a", due=3600)
+    assert len(queue._heap) < 100
+    clock.now += 2000
+    assert queue.take() == "b"
+    clock.now += 1600
+    assert queue.take() == "a"
+
+
 def test_a_key_that_becomes_due_while_it_is_worked_on_comes_again(queue: KeyedQueue[str], clock: Clock) -> None:
     queue.add("a")
     assert queue.take() == "a"
