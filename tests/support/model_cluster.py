@@ -132,7 +132,8 @@ class ModelCluster:
     def _count(self, job: JobView) -> None:
         """Update the Job's status from its pods, by the rules of podFailurePolicy and backoffLimitPerIndex."""
         spec = self.manifests[job.name]["spec"]
-        limit, most_failed = spec.get("backoffLimitPerIndex", 2), spec.get("maxFailedIndexes", 0)
+        limit = spec.get("backoffLimitPerIndex", spec.get("backoffLimit"))
+        most_failed = spec.get("maxFailedIndexes", 0)
         completed, given_up, failed = set(job.completed), set(job.failed_indexes), job.failed
         for pod in self._pods_of(job):
             if pod.phase == "Succeeded":

@@ -12,7 +12,14 @@ from ecg_api.names import Role
 from ecg_api.ranges import parse_ranges
 from ecg_api.status import Phase, WorkFilesState
 from ecg_operator.decide import decide
-from model_cluster import Fate, Fates, all_well
+from fates import (
+    ENDS,
+    nodes_go_away_a_few_times,
+    segment_two_is_broken,
+    segment_two_never_works,
+    some_fail_once,
+)
+from model_cluster import Fate, Fates
 from model_world import World
 from observations import ONE_POD, POLICY
 
@@ -22,19 +29,6 @@ SEEDS = range(16)
 def seeds(lag: int, crashes: float) -> range:
     """Return more seeds where more can happen."""
     return SEEDS if lag and crashes else SEEDS[:4]
-
-
-def some_fail_once(role: Role, segment: int | None, attempt: int) -> Fate:
-    kinds = ("retry", "oom", "killed", "ok")
-    return Fate(kinds[(segment or 0) % 4]) if attempt == 0 and role is not Role.CLEAN else Fate()
-
-
-def segment_two_never_works(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("retry") if segment == 2 else Fate()
-
-
-def segment_two_is_broken(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("fatal") if segment == 2 else Fate()
 
 
 def segment_two_is_broken_and_another_fails_once(role: Role, segment: int | None, attempt: int) -> Fate:
@@ -47,46 +41,8 @@ def segment_two_always_loses_its_node(role: Role, segment: int | None, attempt: 
     return Fate("disrupted", 1) if segment == 2 else Fate(seconds=8 if role is Role.SEGMENTS else 3)
 
 
-def plan_is_broken(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("fatal") if role is Role.PLAN else Fate()
-
-
-def merge_never_works(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("killed") if role is Role.MERGE else Fate()
-
-
-def nodes_go_away_a_few_times(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("disrupted") if segment in (0, 1, 2) and attempt == 0 else Fate()
-
-
-def nodes_always_go_away(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("disrupted") if role is Role.SEGMENTS else Fate()
-
-
-def a_node_dies(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("dead") if attempt == 0 and segment in (None, 1) and role is not Role.CLEAN else Fate()
-
-
-def segments_say_nothing(role: Role, segment: int | None, attempt: int) -> Fate:
-    return Fate("mute") if role is Role.SEGMENTS else Fate()
-
-
 def the_first_report_of_the_output_is_lost(role: Role, segment: int | None, attempt: int) -> Fate:
     return Fate("mute") if role in (Role.MERGE, Role.SEGMENTS) and attempt == 0 else Fate()
-
-
-ENDS: list[tuple[Fates, Phase]] = [
-    (all_well, Phase.SUCCEEDED),
-    (some_fail_once, Phase.SUCCEEDED),
-    (nodes_go_away_a_few_times, Phase.SUCCEEDED),
-    (segments_say_nothing, Phase.SUCCEEDED),
-    (a_node_dies, Phase.SUCCEEDED),
-    (segment_two_never_works, Phase.FAILED),
-    (segment_two_is_broken, Phase.FAILED),
-    (plan_is_broken, Phase.FAILED),
-    (merge_never_works, Phase.FAILED),
-    (nodes_always_go_away, Phase.FAILED),
-]
 
 
 @pytest.mark.parametrize(("fates", "phase"), ENDS, ids=[fates.__name__ for fates, _ in ENDS])
