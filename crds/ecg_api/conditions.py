@@ -75,6 +75,10 @@ class Reason(StrEnum):
     DELIVERY_FAILED = "DeliveryFailed"
 
 
+LONGEST_MESSAGE = 32_768
+"""Kubernetes' limit."""
+
+
 class Condition(StoredModel):
     """One statement about the job; fields as in every Kubernetes object."""
 
@@ -82,7 +86,7 @@ class Condition(StoredModel):
     type: str = Field(min_length=1, max_length=316, description="What this is about.")
     status: ConditionStatus = Field(description="Whether it is so.")
     reason: str = Field(min_length=1, max_length=1024, description="Why, in one word.")
-    message: str = Field(default="", max_length=32_768, description="Why, in a sentence for a person.")
+    message: str = Field(default="", max_length=LONGEST_MESSAGE, description="Why, in a sentence for a person.")
     last_transition_time: datetime = Field(description="When status last changed.")
     observed_generation: int | None = Field(
         default=None, ge=0, description="metadata.generation of the spec that this was said about."
@@ -100,7 +104,8 @@ def set_condition(
 ) -> list[Condition]:
     """Return `conditions` with one of them set, at its old place or at the end.
 
-    The transition time becomes `now`, in whole seconds of UTC, only where `status` differs from before.
+    The transition time becomes `now`, in whole seconds of UTC, only where `status` differs from before. Of a message
+    that is too long, as of an API server that repeats what it refuses, the beginning is kept.
     Raises ValueError for a `now` without a time zone.
     """
     if now.tzinfo is None:
@@ -114,7 +119,7 @@ def set_condition(
             type=condition_type,
             status=status,
             reason=reason,
-            message=message,
+            message=message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…",
             last_transition_time=old.last_transition_time if old and same else _whole_seconds(now),
             observed_generation=observed_generation,
         )

@@ -25,7 +25,8 @@ from ecg_api.status import OutputStatus, PlanSummary, RenderMetrics, RenditionSt
 
 REPORT_BYTES = 4096
 _PACKED = "z:"
-_MOST_UNPACKED = 1024 * 1024
+_MOST_UNPACKED = 256 * 1024
+"""What goes from a report into a status has to fit into an object of etcd, of which 1.5 MB are the most."""
 _BRIEF = 1200
 _SHORT = 1000
 """Characters of a report that is kept decoded: a segment's has 400. Whatever is in it takes 40 kB of memory, and what
@@ -158,6 +159,8 @@ def decode_report(text: str | None) -> Report | None:
 
 
 def _decoded(text: str) -> Report | None:
+    if len(text) > _MOST_UNPACKED:
+        return None
     try:
         if text.startswith(_PACKED):
             unpacking = zlib.decompressobj()

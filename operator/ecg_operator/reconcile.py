@@ -20,7 +20,7 @@ from ecg_cluster.client import RENDER_JOBS
 from ecg_cluster.errors import ApiError, Broken, Changed, Invalid, NotFound, Refused
 from ecg_operator.act import Actor
 from ecg_operator.cluster import Cluster
-from ecg_operator.decide import decide
+from ecg_operator.decide import decide, give_up_unwritable
 from ecg_operator.errors import LeaseLost
 from ecg_operator.events import EventRecorder
 from ecg_operator.metrics import Metrics
@@ -39,6 +39,8 @@ QUEUE_NOTICE_SECONDS = 2.0
 """When many jobs come at once, those that are let in get their first Job before the others are told that they wait."""
 LONGEST_SECONDS = 60.0
 """A look that takes longer is broken off, so that a worker never hangs."""
+LONGEST_REASON = 1000
+"""Characters of what the API server says about a status that it does not take: it may repeat the status."""
 SETTLING_PAUSE_SECONDS = 30.0
 LONGEST_SETTLING_SECONDS = 3600.0
 """For so long it is tried to remove the work files of a RenderJob that was deleted."""
@@ -113,7 +115,13 @@ class Reconciler:
         if _lets_others_go_first(observation):
             return QUEUE_NOTICE_SECONDS
         decision = decide(observation, self._policy)
-        written = await self._write(record, decision.status)
+        try:
+            written = await self._write(record, decision.status)
+        except Invalid as error:
+            if record.value.finished or not error.reason:  # without one it is not the API server that refuses
+                raise
+            decision = give_up_unwritable(observation, self._policy, error.message[:LONGEST_REASON])
+            written = await self._write(record, decision.status)
         for action in decision.actions:
             await self._actor.act(written, action, observation)
         for note in decision.events:

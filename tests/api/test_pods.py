@@ -151,9 +151,9 @@ def test_what_is_no_report_is_none(text: str | None) -> None:
     assert decode_report(text) is None
 
 
-def test_reports_that_unpack_to_a_megabyte_do_not_stay_in_memory() -> None:
-    def bomb(number: int) -> str:
-        lines = FAILURE.model_copy(update={"segment": number, "log_tail": ["x" * 1000] * 1000})
+def test_reports_that_unpack_to_a_lot_do_not_stay_in_memory_and_to_more_are_none() -> None:
+    def bomb(number: int, lines_of_log: int = 200) -> str:
+        lines = FAILURE.model_copy(update={"segment": number, "log_tail": ["x" * 1000] * lines_of_log})
         raw = FailureReport(failure=lines).model_dump_json(exclude_none=True).encode()
         return f"z:{b85encode(zlib.compress(raw, 9)).decode()}"
 
@@ -166,6 +166,7 @@ def test_reports_that_unpack_to_a_megabyte_do_not_stay_in_memory() -> None:
     bombs, plans = [bomb(number) for number in range(20)], [plan(1000 + number, 250) for number in range(100)]
     short = [plan(1000 + number, 45) for number in range(100)]
     assert max(map(len, bombs)) < REPORT_BYTES
+    assert decode_report(bomb(0, lines_of_log=300)) is None, "it would not fit into a status"
     assert held(lambda: [decode_report(text) is not None for text in bombs]) < 1e6
     assert held(lambda: [decode_report(text) is not None for text in plans]) < 1e6
     assert 800 < len(short[0]) <= 1000

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ecg_api.conditions import Reason
+from ecg_api.failures import FailureCode
 from ecg_api.status import RenderJobStatus
 from ecg_operator.decide.admitting import enqueue, refuse, refuse_broken, suspend
 from ecg_operator.decide.draft import Draft
-from ecg_operator.decide.ending import cancel, leave_deleted_alone, succeed, tidy_up
+from ecg_operator.decide.ending import cancel, fail, failure, leave_deleted_alone, succeed, tidy_up
 from ecg_operator.decide.failing import give_up
 from ecg_operator.decide.harvest import harvest
 from ecg_operator.decide.scheduling import watch_pods
@@ -45,6 +47,17 @@ def decide(observation: Observation, policy: Policy) -> Decision:
     for step in _STEPS:
         if step(draft):
             break
+    return Decision(_status(draft), tuple(draft.actions), tuple(draft.events), draft.due)
+
+
+def give_up_unwritable(observation: Observation, policy: Policy, said: str) -> Decision:
+    """Return how a job ends whose status the API server does not take: what a pod reports may be anything.
+
+    It would be tried again for ever, and hold its place as long.
+    """
+    draft = Draft(observation, policy, observation.status)
+    message = f"The API server does not take what is to be noted of the job and its pods: {said}"
+    fail(draft, failure(FailureCode.UNEXPECTED_ERROR, message), Reason.RESULT_LOST)
     return Decision(_status(draft), tuple(draft.actions), tuple(draft.events), draft.due)
 
 

@@ -17,7 +17,7 @@ from ecg_operator.manifests import Owner
 from ecg_operator.model import Action, EventNote, JobView, Observation, PodView
 from ecg_operator.policy import Policy
 
-MOST_WARNINGS = 50
+MOST_WARNINGS, LONGEST_WARNING = 50, 2000
 SOON = 2.0
 """Seconds until another look at what is about to change, though nothing may tell of it."""
 
@@ -152,8 +152,8 @@ class Draft:
 
     def warn(self, texts: Iterable[str]) -> None:
         """Add to the warnings of the status what is not there yet."""
-        known = self.status.warnings
-        self.change(warnings=list(dict.fromkeys([*known, *texts]))[:MOST_WARNINGS])
+        short = (text[:LONGEST_WARNING] for text in texts)
+        self.change(warnings=list(dict.fromkeys([*self.status.warnings, *short]))[:MOST_WARNINGS])
 
     def act(self, *actions: Action) -> None:
         """Add actions."""

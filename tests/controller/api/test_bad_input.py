@@ -178,6 +178,20 @@ async def test_what_authors_of_jobs_and_pods_can_write_ends_no_operator(plane: C
         assert job["status"]["phase"] == "Succeeded"
 
 
+@on_a_loop
+async def test_a_report_that_fits_into_no_status_fails_its_job(
+    plane: ControlPlane, kubelet: FakeKubelet, namespace: str
+) -> None:
+    plan = {"uri": "s3://work/plan.json", "width": 320, "height": 180, "rate": "30", "frames": 10**30}
+    report = Outcome(message=json.dumps({"kind": "plan", "plan": plan, "segments": 1}))
+    kubelet.scripts[namespace] = lambda pod: report if pod.role == "plan" else succeed(pod)
+    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+        await site.apply(render_job("clip"))
+        job = await site.until("clip", finished)
+        assert (job["status"]["phase"], job["status"]["reason"]) == ("Failed", "ResultLost")
+        assert "does not take what is to be noted" in job["status"]["failure"]["message"]
+
+
 def nested(levels: int) -> str:
     return "[" * levels + "]" * levels
 
