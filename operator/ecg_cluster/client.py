@@ -98,6 +98,8 @@ IDLE_WATCH = 100.0
 """A watch that says nothing for so many seconds is dead: API servers send a bookmark each minute."""
 SSLProtocol.max_size = 64 * 1024
 """So much memory each connection has to read TLS into. By default it is 256 KiB: 75 MB for 300 watches."""
+MOST_RETRY_AFTER = 300.0
+"""What asks for a longer pause is something between us and the API server; nobody would look at the object again."""
 LONGEST_STRETCH = 0.01
 """Seconds of work without giving others their turn."""
 
@@ -391,7 +393,7 @@ def _refusal(status: int, verb: str, path: str, body: bytes, headers: Mapping[st
     except (ValueError, AttributeError, RecursionError):
         pass  # something between us and the API server has answered in its own way
     try:
-        retry_after = max(0.0, float(headers.get("Retry-After", "0")))
+        retry_after = min(max(0.0, float(headers.get("Retry-After", "0"))), MOST_RETRY_AFTER)
     except ValueError:
         retry_after = 1.0
     return api_error(status, reason, message or f"{verb} {path}: HTTP {status}", retry_after)

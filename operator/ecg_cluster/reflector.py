@@ -144,9 +144,11 @@ class Reflector:
             except ApiError as error:
                 before, self.problem = self.problem, f"{self.source.resource.plural} cannot be watched: {error}"
                 self.refused = error.status in (403, 404)
+                pause = self._pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
+                pause = max(pause, min(error.retry_after, LIVE_SECONDS))
                 if not self.refused or self.problem != before:  # it may stay so for weeks
-                    log.warning("%s; trying again in %.1f s", self.problem, self._pause)
-                await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, no secret
+                    log.warning("%s; trying again in %.1f s", self.problem, pause)
+                await asyncio.sleep(pause)
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
     async def list_all(self) -> None:

@@ -61,7 +61,6 @@ class RenderJobWatch:
         self._namespaces = namespaces
         self._deliver = deliver
         self._knows = knows
-        self._stop = threading.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -77,8 +76,7 @@ class RenderJobWatch:
 
     async def _watch(self, namespaces: tuple[str, ...]) -> BaseException | str | None:
         """Run kopf to its end, or until other namespaces are to be watched; return what ended it."""
-        loop = asyncio.get_running_loop()
-        self._stop.clear()
+        loop, stop = asyncio.get_running_loop(), threading.Event()
         ended: asyncio.Future[BaseException | None] = loop.create_future()
 
         def report(error: BaseException | None) -> None:
@@ -89,7 +87,7 @@ class RenderJobWatch:
             error: BaseException | None = None
             try:
                 with asyncio.Runner() as runner:
-                    runner.run(self._kopf(loop, namespaces))
+                    runner.run(self._kopf(loop, namespaces, stop))
             except BaseException as caught:
                 error = caught
             if not loop.is_closed():
@@ -103,10 +101,10 @@ class RenderJobWatch:
                     return "other namespaces are served now"
             return ended.result()
         finally:
-            self._stop.set()
+            stop.set()
             await asyncio.wait([ended], timeout=SECONDS_TO_STOP)
 
-    async def _kopf(self, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...]) -> None:
+    async def _kopf(self, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...], stop: threading.Event) -> None:
         try:
             await kopf.operator(
                 registry=self._registry(loop, namespaces),
@@ -114,10 +112,10 @@ class RenderJobWatch:
                 namespaces=namespaces,
                 clusterwide=not namespaces,
                 standalone=True,
-                stop_flag=self._stop,
+                stop_flag=stop,
             )
         finally:
-            self._stop.set()  # kopf waits for it in a thread, which the end of its loop would wait for
+            stop.set()  # kopf waits for it in a thread, which the end of its loop would wait for
         await asyncio.sleep(GOODBYE)
 
     def _registry(self, loop: asyncio.AbstractEventLoop, namespaces: tuple[str, ...]) -> kopf.OperatorRegistry:

@@ -221,6 +221,17 @@ def test_a_long_pause_is_left_to_the_queue() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("asked", ["inf", "1e9", "86400"])
+def test_nobody_in_between_can_ask_for_a_pause_without_end(asked: str) -> None:
+    async def scenario() -> None:
+        async with client(lambda number: status(503, **{"Retry-After": asked})) as (cluster, _):
+            with pytest.raises(NoAnswer) as caught:
+                await cluster.create(JOBS, "ns", {})
+            assert caught.value.retry_after == 300
+
+    asyncio.run(scenario())
+
+
 ERRORS: dict[tuple[int, str], type[ApiError]] = {
     (404, "NotFound"): NotFound,
     (409, "AlreadyExists"): AlreadyExists,

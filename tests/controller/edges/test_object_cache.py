@@ -11,6 +11,7 @@ import pytest
 
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import JOBS, Json, Knows, Resource
+from ecg_cluster.errors import api_error
 from ecg_cluster.reflector import Reflector, Source
 
 
@@ -198,3 +199,29 @@ def test_records_are_found_by_key_and_by_index(seen: Seen) -> None:
     assert [record.name for record in seen.cache.with_index(0)] == ["b-1"]
     seen.cache.forget(obj("a-1", 6))
     assert [record.name for record in seen.cache.of(Key("ns", "a"))] == ["a-2"]
+
+
+class Busy(Pages):
+    """An API server that asks for a pause, longer each time."""
+
+    def __init__(self, pauses: list[float]) -> None:
+        super().__init__([], 1, lambda: None)
+        self._pauses = iter(pauses)
+
+    async def list_page(self, *_: Any) -> Json:
+        raise api_error(429, "TooManyRequests", "the server has received too many requests", next(self._pauses))
+
+
+def test_the_pause_that_an_api_server_asks_for_is_kept(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Reflector(Busy([0, 30, 300]), Source(JOBS, None), seen.cache).run())
+    assert slept[0] < 1
+    assert slept[1:] == [30.0, 90.0]
