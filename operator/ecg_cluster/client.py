@@ -136,7 +136,7 @@ class Client:
 
     Args:
         configuration: where it is and who we are, see `load_connection`.
-        user_agent: who asks, for the API server's log.
+        user_agent: who asks, for the API server's log, and who owns what is written without a field manager.
         after_call: told about each request when it is over.
     """
 
@@ -153,8 +153,7 @@ class Client:
         unlimited = copy.copy(configuration)
         unlimited.connection_pool_maxsize = 0
         self._client, self._watcher = ApiClient(configuration), ApiClient(unlimited)
-        for client in (self._client, self._watcher):
-            client.user_agent = user_agent
+        self._user_agent = user_agent
 
     async def close(self) -> None:
         """Close all connections."""
@@ -224,7 +223,8 @@ class Client:
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(params)}" if params else "")
         started, status = time.monotonic(), 0
         try:
-            headers = {"Content-Type": _CONTENT_TYPES.get(verb, "application/json"), **await self._credentials()}
+            content_type = _CONTENT_TYPES.get(verb, "application/json")
+            headers = {"Content-Type": content_type, "User-Agent": self._user_agent, **await self._credentials()}
             client = self._watcher if verb == "watch" else self._client
             sent = await client.rest_client.request(  # type: ignore[no-untyped-call]
                 _METHODS[verb], url, headers=headers, body=body, _request_timeout=limits
