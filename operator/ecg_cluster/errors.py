@@ -19,6 +19,10 @@ class NoCluster(Exception):
     """There is no cluster to work with."""
 
 
+class RolledBack(Exception):
+    """The API server is at an earlier version than it was: etcd was restored, and what is known never happened."""
+
+
 class ApiError(Exception):
     """A request that failed.
 

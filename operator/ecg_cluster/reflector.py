@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from ecg_cluster.cache import Cache
 from ecg_cluster.client import Json, Knows, Resource, in_turns
-from ecg_cluster.errors import ApiError, Expired, api_error
+from ecg_cluster.errors import ApiError, Expired, RolledBack, api_error
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 LIVE_SECONDS = 90.0
 """With nothing heard for so long, not even a bookmark, what is known is old."""
+_IN_THE_FUTURE = "Too large resource version"
+"""So an API server says that it does not know a version, of which the list before was."""
 RESYNC_SPREAD = 0.8
 """The earliest that there may be a new list, as a share of the time that is set."""
 
@@ -102,6 +104,7 @@ class Reflector:
         self._listed = listed
         self._gate = gate or asyncio.Semaphore(1)
         self._version: int | None = None
+        self._newest = 0
         self._resync_at = 0.0
         self._heard_at = time.monotonic()
         self._pause = FIRST_PAUSE
@@ -126,7 +129,7 @@ class Reflector:
         return 120.0 if self._watches else 2 * self._resync_seconds
 
     async def run(self) -> None:
-        """Stay in step for ever."""
+        """Stay in step for ever; raises RolledBack."""
         while True:
             try:
                 if self._version is None or self._resync_is_due():
@@ -144,6 +147,8 @@ class Reflector:
             except ApiError as error:
                 before, self.problem = self.problem, f"{self.source.resource.plural} cannot be watched: {error}"
                 self.refused = error.status in (403, 404)
+                if _IN_THE_FUTURE in error.message:
+                    self._version = None
                 pause = self._pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
                 pause = max(pause, min(error.retry_after, LIVE_SECONDS))
                 if not self.refused or self.problem != before:  # it may stay so for weeks
@@ -152,16 +157,17 @@ class Reflector:
                 self._pause = min(LONGEST_PAUSE, self._pause * 2)
 
     async def list_all(self) -> None:
-        """Take in everything there is now, page by page."""
+        """Take in everything there is now, page by page; raises RolledBack."""
         there: set[str] = set()
         params = {**self.source.params, "limit": str(OBJECTS_A_PAGE)}
         while True:
             page = await self._lister.list_page(self.source.resource, self.source.namespace, params, self._cache.knows)
             self._heard()
+            version = int(page["metadata"]["resourceVersion"])
+            self._check_order(version)
             async for obj in in_turns(page.get("items") or ()):
                 there.add(obj["metadata"]["uid"])
                 self._cache.learn(obj)
-            version = int(page["metadata"]["resourceVersion"])
             following = page["metadata"].get("continue")
             if not following:
                 break
@@ -192,11 +198,17 @@ class Reflector:
             raise api_error(int(obj.get("code", 500)), str(obj.get("reason", "")), str(obj.get("message", "")))
         self._version = int(obj["metadata"]["resourceVersion"])
         if kind == "BOOKMARK":
+            self._check_order(self._version)
             return
         if kind == "DELETED":
             self._cache.forget(obj)
         else:
             self._cache.learn(obj)
+
+    def _check_order(self, version: int) -> None:
+        if version < self._newest:  # whatever comes would be taken for old
+            raise RolledBack(f"version {version} of {self.source.resource.plural} comes after {self._newest}")
+        self._newest = version
 
     def _heard(self) -> None:
         self._heard_at = time.monotonic()

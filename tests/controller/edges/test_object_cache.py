@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import JOBS, Json, Knows, Resource
-from ecg_cluster.errors import api_error
+from ecg_cluster.errors import RolledBack, api_error
 from ecg_cluster.reflector import Reflector, Source
 
 
@@ -225,3 +226,28 @@ def test_the_pause_that_an_api_server_asks_for_is_kept(seen: Seen, monkeypatch: 
         asyncio.run(Reflector(Busy([0, 30, 300]), Source(JOBS, None), seen.cache).run())
     assert slept[0] < 1
     assert slept[1:] == [30.0, 90.0]
+
+
+class Restored(Pages):
+    """An API server whose etcd is restored after the first list."""
+
+    def __init__(self, says: str) -> None:
+        super().__init__([[obj("a-1", 45)]], 50, lambda: None)
+        self._says = says
+
+    @asynccontextmanager
+    async def watch(self, *_: Any) -> AsyncIterator[AsyncIterator[Json]]:
+        self._version = "40"
+        if self._says != "BOOKMARK":
+            raise api_error(504, "Timeout", self._says)
+
+        async def events() -> AsyncIterator[Json]:
+            yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "40"}}}
+
+        yield events()
+
+
+@pytest.mark.parametrize("says", ["BOOKMARK", "Timeout: Too large resource version: 50, current: 40"])
+def test_versions_that_go_back_end_it_since_all_news_would_be_taken_for_old(seen: Seen, says: str) -> None:
+    with pytest.raises(RolledBack, match="version 40 of jobs comes after 50"):
+        asyncio.run(Reflector(Restored(says), Source(JOBS, None), seen.cache).run())
