@@ -33,6 +33,7 @@ PROGRAMS = {
     "ctr": "containerd",
     "runc": "runc",
     "nft": "nftables",
+    "iptables": "iptables",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "sysctl": "procps",

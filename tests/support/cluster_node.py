@@ -90,6 +90,12 @@ class Node:
         """Give the node the image of an archive."""
         self._ctr("images", "import", str(archive))
 
+    def process_of(self, container: str) -> int:
+        """Return the process of a container, which is named as a pod's status names it."""
+        tasks = self._ctr("tasks", "ls").splitlines()
+        name = container.removeprefix("containerd://")
+        return next(int(line.split()[1]) for line in tasks if line.startswith(name))
+
     def stop(self, plane: ControlPlane) -> None:
         """End pods, programs and mounts; nothing of the node is left but files."""
         plane.daemons.stop("kubelet", seconds=3)

@@ -1,4 +1,4 @@
-"""Programs that the tests run, built from pinned Go modules: etcd, Kubernetes, kwok, helm, versitygw, and neighbours.
+"""Programs that the tests run, built from pinned Go modules: etcd, Kubernetes, helm and others, and neighbours.
 
     tool("kubectl") -> ~/.cache/ecg-render/bin/kubectl, built from tests/cluster/tools/kubernetes if it is not there
 
@@ -40,6 +40,7 @@ PACKAGES = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
     "pause": ("pause", "."),
+    "kube-network-policies": ("networkpolicies", "sigs.k8s.io/kube-network-policies/cmd"),
     "karpenter": ("neighbours", "sigs.k8s.io/karpenter/kwok"),
     "kueue": ("neighbours", "sigs.k8s.io/kueue/cmd/kueue"),
 }
