@@ -17,7 +17,7 @@ from typing import Any
 
 from ecg_api.options import Options
 from ecg_api.renderjob import Look
-from ecg_renderer.looking import Looker
+from ecg_renderer.looking import OVERLAP, Looker
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.model import Film
 from ecg_renderer.origin import PluginOrigins, fetch
@@ -25,7 +25,7 @@ from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.scenario import Finding, Picture, PluginRules, Report, Scenario, draft
 from ecg_renderer.served import known_plugins
 from ecg_renderer.storage import Storage, opened_source
-from ecg_renderer.subtitles import as_scenario, hard_to_read, spoken_of
+from ecg_renderer.subtitles import AT_ONE_TIME, as_scenario, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)
@@ -92,13 +92,13 @@ async def inspect(
     scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()
-    lying = {frozenset((found.cue, found.other)) for found in seen if found.other}
+    lying = {found.cue for found in seen if found.kind == OVERLAP}
     # Those that came from a file of subtitles were put above each other, and that was told.
     placed = any(found.kind == "captions at one time" for found in scenario.findings)
     read = [
         found
         for found in hard_to_read(spoken_of(scenario))
-        if not found.other or not (placed or frozenset((found.cue, found.other)) in lying)
+        if found.kind != AT_ONE_TIME or not (placed or found.cue in lying)
     ]
     return Inspection(scenario, (*scenario.findings, *read, *seen), browser)
 
@@ -119,7 +119,8 @@ async def _seen(
             part = scenario.slice(some[0].start, some[-1].start)
             new = {cue["root"]["id"] for cue in part["cues"]} - known
             known |= new
-            found |= dict.fromkeys(await looker.layout(replace(film, scenario=part), scenario, about=new))
+            if new:
+                found |= dict.fromkeys(await looker.layout(replace(film, scenario=part), scenario, about=new))
             on_progress(first + len(some), len(spans))
     return tuple(found)
 

@@ -23,7 +23,7 @@ from ecg_renderer.fonts import FontUse, packaged, stand_in
 from ecg_renderer.model import Film, FrameGrid
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
-from ecg_renderer.scenario import Finding, Scenario, canonical_hash
+from ecg_renderer.scenario import CueSpan, Finding, Scenario, canonical_hash
 from ecg_renderer.scenario.css import WIDE_KEYWORDS
 from ecg_renderer.scenario.flat import FLAT_NODE
 from ecg_renderer.scenario.writing import texts_of
@@ -37,8 +37,9 @@ ALONG_SECONDS = 10.0
 AHEAD_SECONDS = 5.0
 SHOWN_PER_KIND = 3
 OUTSIDE = "outside the picture"
+OVERLAP = "overlapping captions"
 # Raise when a scenario is looked at otherwise than before.
-_SCHEMA = 1
+_SCHEMA = 2
 _WIDE_HINT = "Shorten it, make it smaller, or let its line break: give the whole sentence as one text, or a flat cue."
 _FONT_HINT = (
     "Install it, give it as define.{name} with its address, or choose another; docs/fonts.md lists what is there."
@@ -106,28 +107,28 @@ class Looker:
     async def layout(
         self, film: Film, scenario: Scenario, *, canvas: bool = False, about: Set[str] | None = None
     ) -> tuple[Finding, ...]:
-        """Return which texts of `film` leave the picture, and which lie on each other, at rest.
+        """Return which texts of `film` leave the picture, or lie on those of cues that begin before them, at rest.
 
-        With `about`, ids of root nodes: what is about one of these, as the others were looked at before.
+        With `about`, ids of root nodes: only of these, as the others were looked at before.
         """
         still = {**film.scenario, "cues": [{**cue, "root": _at_rest(cue["root"])} for cue in film.scenario["cues"]]}
         ids = {cue["root"]["id"] for cue in still["cues"]}
         rest = replace(film, scenario=still, plugins=(), blocks=(), modules={})
-        frames = _frames(scenario, ids, film.rate)
+        about = ids if about is None else about
+        spans = _spans(scenario, ids)
+        frames = _frames([cue for root, cue in spans.items() if root in about], film.rate)
         if not frames:
             return ()
 
         async def look(page: Page) -> Json:
             await page.evaluate("config => ecg.load(config)", rest.page_config(stages=1, canvas=canvas))
-            request = {"frames": frames, "width": film.width, "height": film.height}
+            request = {"frames": frames, "width": film.width, "height": film.height, "roots": [*spans]}
             answer: Json = await page.evaluate("request => ecg.look(request)", request)
             return answer
 
         answer = await self._remembered("layout", [rest.contents(), frames], look)
-        about = ids if about is None else about
-        outside = [item for item in answer["outside"] if item["root"] in about]
-        overlaps = [item for item in answer["overlaps"] if item["root"] in about or item["other"] in about]
-        return (*_outside(outside, scenario), *_overlaps(overlaps, scenario, film.rate))
+        seen = {kind: [item for item in answer[kind] if item["root"] in about] for kind in ("outside", "overlaps")}
+        return (*_outside(seen["outside"], scenario), *_overlaps(seen["overlaps"], scenario, film.rate))
 
     async def _remembered(self, kind: str, subject: Any, ask: Callable[[Page], Awaitable[Json]]) -> Json:
         note = f"looks/{canonical_hash([_SCHEMA, kind, subject, self._versions])}.json"
@@ -221,15 +222,20 @@ def _at_rest(node: Json) -> Json:
     return {**{key: value for key, value in node.items() if key != "pluginChain"}, **children}
 
 
-def _frames(scenario: Scenario, roots: set[str], rate: Fraction) -> list[int]:
-    """Return frames at which all is seen: in the middle of each cue, and at its end, when all words are there."""
-    cues = [cue for cue in scenario.cues if scenario.data["cues"][cue.index]["root"]["id"] in roots]
+def _spans(scenario: Scenario, roots: Set[str]) -> dict[str, CueSpan]:
+    """Return the cues of these root nodes by them, in the order in which they begin."""
+    cues = sorted(scenario.cues, key=lambda cue: cue.start)
+    return {root: cue for cue in cues if (root := scenario.data["cues"][cue.index]["root"]["id"]) in roots}
+
+
+def _frames(cues: Sequence[CueSpan], rate: Fraction) -> list[int]:
+    """Return the frames to look at: where each cue begins, as others may still be there, in its middle, at its end."""
     grid = FrameGrid(rate, max((int(Fraction(cue.end) * rate) + 1 for cue in cues), default=1))
     frames: set[int] = set()
     for cue in cues:
         span = alive_frames(cue.start, cue.end, grid)
         if len(span):
-            frames |= {(span.start + span.end) // 2, span.end - 1}
+            frames |= {span.start, (span.start + span.end) // 2, span.end - 1}
     return sorted(frames)
 
 
@@ -243,10 +249,12 @@ def _outside(seen: Iterable[Json], scenario: Scenario) -> Iterable[Finding]:
 def _overlaps(seen: Iterable[Json], scenario: Scenario, rate: Fraction) -> Iterable[Finding]:
     places = _Places(scenario)
     for item in seen:
-        other = places.cue(item["other"])
-        done = f'lies on the text of cue "{other}" at {float(item["frame"] / rate):.2f} s'
+        others = [f'"{places.cue(other)}"' for other in item["others"]]
+        if len(others) > SHOWN_PER_KIND:
+            others[SHOWN_PER_KIND:] = [f"{len(others) - SHOWN_PER_KIND}{' or more' if item['full'] else ''} others"]
+        done = f"lies on the text of cue {', '.join(others)} at {float(item['frame'] / rate):.2f} s"
         hint = "Let one end before the other begins, or put it elsewhere."
-        yield replace(places.finding("overlapping captions", item["root"], "", done, hint), other=other)
+        yield places.finding(OVERLAP, item["root"], "", done, hint)
 
 
 class _Places:
@@ -338,11 +346,15 @@ async def look_at(looker: Looker, prepared: PreparedJob, *, until: float = inf) 
     """
     scenario, plan = prepared.scenario, prepared.plan
     findings = dict.fromkeys(await looker.fonts(_undrawn(prepared), scenario))
+    known: set[str] = set()
     for number in range(len(plan.cells)):
         frames = prepared.frames_of(range(number, number + 1))
         if number and time.monotonic() > until:
             return findings, frames.start
-        findings |= dict.fromkeys(await looker.layout(prepared.film(frames), scenario))
+        film = prepared.film(frames)
+        new = {cue["root"]["id"] for cue in film.scenario["cues"]} - known
+        known |= new
+        findings |= dict.fromkeys(await looker.layout(film, scenario, about=new))
     return findings, plan.target.frames
 
 

@@ -5,27 +5,35 @@ import { loadFonts } from '/fonts.js';
 const NOTICED = 2;
 /** What two captions share of the smaller one before it is called an overlap. */
 const OVERLAP = 0.1;
+/** More captions that lie under one are not told apart. */
+const MOST_OTHERS = 100;
 
 /**
  * Look at `frames` (ascending) of a stage whose scenario has no plugins.
  *
- * @returns {outside: [{root, node, left, top, right, bottom}] in px beyond the edges, overlaps: [{root, other, frame}]};
- * each node, and each pair of cues, once. Nodes go by their ids, cues by those of their root nodes.
+ * @param roots  cues in the order in which they begin
+ * @returns {outside: [{root, node, left, top, right, bottom}] in px beyond the edges,
+ * overlaps: [{root, others, full, frame}]}, `others` being those that begin before `root`, all of them if not `full`;
+ * each node, and each cue, once. Nodes go by their ids, cues by those of their root nodes.
  */
-export async function lookAt(stage, frames, { width, height }) {
+export async function lookAt(stage, frames, { width, height, roots }) {
   const outside = new Map();
   const overlaps = new Map();
+  const order = new Map(roots.map((root, place) => [root, place]));
   for await (const _ of stage.preRoll([])) continue;
   for (const frame of frames) {
     await stage.seek(frame);
     const texts = shownTexts(stage.captions);
     for (const text of leaving(texts, { width, height })) if (!outside.has(text.node)) outside.set(text.node, text);
-    for (const [root, other] of overlapping(texts)) {
-      const pair = `${root}\n${other}`;
-      if (!overlaps.has(pair)) overlaps.set(pair, { root, other, frame });
+    for (const pair of overlapping(texts)) {
+      const [other, root] = pair.sort((one, two) => order.get(one) - order.get(two));
+      const known = overlaps.get(root) ?? { others: new Set(), frame };
+      overlaps.set(root, known);
+      if (known.others.size < MOST_OTHERS) known.others.add(other);
     }
   }
-  return { outside: [...outside.values()], overlaps: [...overlaps.values()] };
+  const told = [...overlaps].map(([root, { others, frame }]) => ({ root, others: [...others], full: others.size === MOST_OTHERS, frame }));
+  return { outside: [...outside.values()], overlaps: told };
 }
 
 /** Ids of the root nodes of cues that have text beyond the edges as `stage` stands, moved by plugins or not. */
@@ -56,8 +64,9 @@ export function rootOf(element) {
 }
 
 function* overlapping(texts) {
+  texts.sort((one, two) => one.box.top - two.box.top);
   for (let i = 0; i < texts.length; i++) {
-    for (let k = i + 1; k < texts.length; k++) {
+    for (let k = i + 1; k < texts.length && texts[k].box.top < texts[i].box.bottom; k++) {
       const [a, b] = [texts[i], texts[k]];
       if (a.root === b.root) continue;
       const across = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);

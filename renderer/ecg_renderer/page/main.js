@@ -78,8 +78,8 @@ window.ecg = {
   },
 
   /** What stands outside of the picture, and what overlaps, at any of `frames` (ascending); see look.js. */
-  look({ frames, width, height }) {
-    return lookAt(stages[0], frames, { width, height });
+  look({ frames, ...config }) {
+    return lookAt(stages[0], frames, config);
   },
 
   askFonts,

@@ -47,7 +47,6 @@ class Finding:
         problem: what is there, and what is made of it.
         hint: what to do about it; empty where nothing has to be done.
         cue, word: the cue's id and the text it is about; empty where it is about none.
-        other: the id of another cue that it is about, too.
     """
 
     kind: str
@@ -56,7 +55,6 @@ class Finding:
     hint: str = ""
     cue: str = ""
     word: str = ""
-    other: str = ""
 
     @property
     def line(self) -> str:

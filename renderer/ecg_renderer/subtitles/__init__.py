@@ -22,10 +22,12 @@ from ecg_renderer.scenario import Picture, Report
 from ecg_renderer.subtitles.captions import frame_of, paginated
 from ecg_renderer.subtitles.decoding import decoded
 from ecg_renderer.subtitles.looks import build, scale_of
-from ecg_renderer.subtitles.spoken import hard_to_read, spoken_of, written_subtitles
+from ecg_renderer.subtitles.spoken import AT_ONE_TIME, hard_to_read, spoken_of, written_subtitles
 from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
 
-__all__ = ["as_scenario", "hard_to_read", "is_subtitles", "spoken_of", "subtitle_scenario", "written_subtitles"]
+__all__ = [
+    "AT_ONE_TIME", "as_scenario", "hard_to_read", "is_subtitles", "spoken_of", "subtitle_scenario", "written_subtitles",
+]  # fmt: skip
 
 
 def is_subtitles(raw: bytes | dict[str, Any]) -> bool:

@@ -203,6 +203,7 @@ def _place(root: dict[str, Any]) -> Place:
 LINE_COLUMNS = 42
 LINES = 2
 COLUMNS_A_SECOND = 24.0
+AT_ONE_TIME = "subtitles at one time"
 _OVERLAP_SECONDS = 0.02  # less than a frame: rounded times
 
 
@@ -262,8 +263,7 @@ def _at_once(cues: Sequence[Spoken]) -> Iterator[Finding]:
     for cue in cues:
         if latest and cue.start < latest.end - _OVERLAP_SECONDS:
             done = f'begins {latest.end - cue.start:.2f} s before cue "{latest.id}" ends, at the same place'
-            found = _finding("subtitles at one time", cue, done, "Let one end before the other begins.", "")
-            yield replace(found, other=latest.id)
+            yield _finding(AT_ONE_TIME, cue, done, "Let one end before the other begins.", "")
         if latest is None or cue.end > latest.end:
             latest = cue
 

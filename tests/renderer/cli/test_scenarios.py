@@ -232,9 +232,24 @@ def test_a_look_at_many_captions_tells_how_far_it_is_and_misses_none(monkeypatch
     found = asyncio.run(inspect({"cues": cues}, "many", around, on_progress=lambda *so_far: told.append(so_far)))
     assert told == [(number, 5) for number in range(1, 6)]
     assert at_once == [1, 2, 2, 3, 3]
+    lying = {finding.cue: finding.problem for finding in found.findings if finding.kind == "overlapping captions"}
+    assert lying == {
+        "cue-2": 'lies on the text of cue "cue-1" at 1.00 s',
+        "cue-3": 'lies on the text of cue "cue-1" at 2.00 s',
+        "cue-4": 'lies on the text of cue "cue-1", "cue-3" at 2.10 s',
+        "cue-5": 'lies on the text of cue "cue-1", "cue-3" at 3.00 s',
+    }
+
+
+def test_captions_that_all_lie_on_each_other_are_told_once_each() -> None:
+    cues = [{"text": "hello", "start": 0, "end": 5, "style": {"position": "center"}} for _ in range(240)]
+    found = asyncio.run(inspect({"cues": cues}, "pile", Surroundings(Picture(320, 180), Fraction(10), 5)))
     lying = [finding for finding in found.findings if finding.kind == "overlapping captions"]
-    pairs = [(finding.cue, finding.problem.split(" at ")[0].split('"')[1]) for finding in lying]
-    assert sorted(pairs) == [(f"cue-{a}", f"cue-{b}") for a, b in ((1, 2), (1, 3), (1, 4), (1, 5), (3, 4), (3, 5))]
+    assert [finding.path for finding in lying] == [f"cues[{number}]" for number in range(1, 240)]
+    assert lying[0].problem == 'lies on the text of cue "cue-1" at 0.00 s'
+    assert lying[4].problem == 'lies on the text of cue "cue-1", "cue-2", "cue-3", 2 others at 0.00 s'
+    assert lying[-1].problem == 'lies on the text of cue "cue-1", "cue-2", "cue-3", 97 or more others at 0.00 s'
+    assert not [finding for finding in found.findings if finding.kind == "subtitles at one time"]
 
 
 def test_a_plan_names_what_shows_only_in_the_browser(tmp_path: Path) -> None:
