@@ -89,6 +89,10 @@ def repair_plugins(data: dict[str, Any], rules: PluginRules, report: Report) -> 
             if "pluginChain" in node:
                 node["pluginChain"] = _repair_chain(node, f"{path}.pluginChain", rules, report)
                 used.update(plugin["name"] for plugin in node["pluginChain"])
+                if node["pluginChain"] and node["eType"] == "group":
+                    done = "is on a group, where MotionText gives a plugin an empty element: its texts stand still"
+                    hint = "Give it to the texts in the group."
+                    report.warn("plugin of a group", f"{path}.pluginChain", done, hint=hint)
     return frozenset(used)
 
 

@@ -42,6 +42,13 @@ def _name_type(node: Node, path: str, legacy: bool, report: Report) -> None:
         for index, child in enumerate(node.get("children", ())):
             if child is not None:
                 _name_type(child, f"{path}.children[{index}]", legacy, report)
+    elif node.get("children"):
+        done = (
+            f"stand in a node of the type {node['eType']}, and only a group shows what stands in it: they are not shown"
+        )
+        report.warn(
+            "children of no group", f"{path}.children", done, hint="Make the node a group, its text one of them."
+        )
 
 
 def repair_frame(data: dict[str, Any], report: Report) -> None:

@@ -162,3 +162,11 @@ def test_however_much_strangers_declare_and_give_it_is_told_soon(
 def test_a_list_of_choices_that_nobody_can_read_is_not_held_against_each_word(caption: Caption) -> None:
     raw = caption(word={"pluginChain": [{"name": "glow", "params": {"mode": "loud"}}]})
     assert told(raw, {"glow@2.0.0": {"mode": {"enum": [str(number) for number in range(40_000)]}}}) == []
+
+
+def test_a_plugin_of_a_group_is_told_of_as_it_moves_none_of_its_texts(caption: Caption) -> None:
+    [found] = told(caption(root={"pluginChain": [{"name": "pulse"}]}))
+    assert (found.path, found.cue) == ("cues[0].root.pluginChain", "c")
+    assert found.problem == "is on a group, where MotionText gives a plugin an empty element: its texts stand still"
+    assert found.hint == "Give it to the texts in the group."
+    assert told(caption(root={"pluginChain": []})) == []

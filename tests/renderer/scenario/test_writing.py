@@ -66,6 +66,7 @@ def test_a_property_that_is_no_slip_for_another_is_not_taken_for_one(name: str, 
         ),
         ({"style": {"color": "#ff0000", "fontFamily": ["Arial", "Exo"]}}, ""),
         ({"eType": "txt"}, "'txt' is no eType, and was taken for text"),
+        ({"children": [{"eType": "text", "text": "b"}]}, "only a group shows what stands in it: they are not shown"),
     ],
     ids=str,
 )
