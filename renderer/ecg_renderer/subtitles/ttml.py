@@ -12,16 +12,12 @@ from xml.parsers import expat
 
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.others import Said, literal, stamped
+from ecg_renderer.subtitles.ttml_times import Clock
 
 TTML = re.compile(
     rb"\s*+(?:(?:<\?(?>.*?\?>)|<!--(?>.*?-->)|<!DOCTYPE[^>\[]*+(?:>|\[(?>.*?\]\s*+>)))\s*+)*+<(?:\w+:)?tt[\s>/]",
     re.DOTALL,
 )
-_CLOCK = re.compile(r"(\d+):(\d{1,2}):(\d{1,2}(?:\.\d+)?)(?::(\d+)(?:\.(\d+))?)?")
-_OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|f|t)")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_LATEST = 1e10  # seconds; live streams count from 1970
-_DEFAULT_RATE = "30"  # TTML's own
 _TIMED = ("body", "div", "p", "span")
 _TIMES = ("begin", "end", "dur")
 # Nothing inherits these: what is in an element is not shown, or stands beside the text.
@@ -96,8 +92,11 @@ class _Ttml:
         self._parser.EndElementHandler = self._end
         self._open = [_Element()]
         self._found: list[Said] = []
-        self._clock: _Clock | None = None
+        self._clock: Clock | None = None
         self._styles = _Styles(report)
+        self._pictures = False
+        # When a region is there, where it says that: nothing in it is seen before and after.
+        self._active: dict[str, tuple[float, float]] = {}
         # Who speaks, by the name that paragraphs give them, and whose name is being read.
         self._speakers: dict[str, str] = {}
         self._named = ""
@@ -107,6 +106,8 @@ class _Ttml:
 
     def read(self, text: str) -> list[Said]:
         self._parser.Parse(text, True)
+        if self._pictures and not self._found:
+            raise self._report.error("", "has its captions as pictures, which are not read", "Export them as text.")
         return self._found
 
     def _refuse(self, *_: object) -> None:
@@ -119,7 +120,7 @@ class _Ttml:
         outer = self._open[-1]
         try:
             if self._clock is None:
-                self._clock = _Clock(said)
+                self._clock = Clock(said, self._report)
                 self._styles.measure(said)
             element = self._element(name, said, outer, self._clock)
         except ValueError as error:
@@ -135,12 +136,21 @@ class _Ttml:
         elif name == "br":
             self._pieces.append(_Piece(0.0, 0.0, False, "\\N", 0))
 
-    def _element(self, name: str, said: dict[str, str], outer: _Element, clock: _Clock) -> _Element:
+    def _element(self, name: str, said: dict[str, str], outer: _Element, clock: Clock) -> _Element:
         """Return an element that begins within `outer`; what is no content only passes on what it has from there."""
         element = replace(outer)
         if name in ("style", "region", "initial"):
             self._styles.define(name, said, outer.region if outer.inside == "region" else "", self._place())
             element.inside, element.region = ("region", said.get("id", "")) if name == "region" else ("", "")
+            if name == "region" and (times := self._times(said, clock)):
+                begins = times.get("begin", 0.0)
+                until = min(times.get("end", math.inf), begins + times.get("dur", math.inf))
+                self._active[element.region] = begins, until
+        elif name in ("set", "animate"):
+            done = f"changes what it stands in by <{name}>, which is not read: that keeps the look that it begins with"
+            hint = "Write a span or a paragraph for each look."
+            self._report.warn("animation of TTML", self._place(), done, hint=hint)
+        self._pictures |= name == "image" or "backgroundImage" in said
         if "space" in said:
             element.preserve = said["space"] == "preserve"
         if name not in _TIMED or outer.inside in ("metadata", "hidden"):
@@ -152,7 +162,7 @@ class _Ttml:
         element.speaker = said.get("agent", outer.speaker)
         hidden = any(style.get(key) in values for key, values in _HIDING.items())
         element.inside = "hidden" if hidden else outer.inside or ("p" if name == "p" else "")
-        times = {key: clock.seconds(key, said[key]) for key in _TIMES if key in said}
+        times = self._times(said, clock)
         begins = outer.last if outer.sequence else outer.start
         element.start = element.last = begins + times.get("begin", 0.0)
         until = min(begins + times.get("end", math.inf), element.start + times.get("dur", math.inf))
@@ -161,6 +171,9 @@ class _Ttml:
         element.own, element.says = bool(times), outer.says or bool(times)
         element.timed = outer.inside == "p" and (outer.timed or element.own)
         return element
+
+    def _times(self, said: dict[str, str], clock: Clock) -> dict[str, float]:
+        return {key: clock.seconds(key, said[key], self._place()) for key in _TIMES if key in said}
 
     def _place(self) -> str:
         return f"line {self._parser.CurrentLineNumber}"
@@ -220,6 +233,11 @@ class _Ttml:
 
     def _take(self, pieces: list[_Piece], start: float, end: float, paragraph: _Element) -> None:
         """Take a caption, with stamps where its spans begin, and where one ends before the next begins."""
+        since, until = self._active.get(paragraph.region, (start, math.inf))
+        if not (start < until and end > since) and paragraph.region in self._active:
+            self._tell_unseen("the paragraph", "lies outside of the times of its region")
+            return
+        start, end = max(start, since), min(end, until)
         said, at, ended = [self._styles.aligned({**self._beneath, **paragraph.style})], start, math.inf
         for piece in pieces:
             if piece.timed and piece.words:
@@ -352,53 +370,3 @@ def _own(said: dict[str, str]) -> dict[str, str]:
     if not {"underline", "none", "noUnderline"}.isdisjoint(decorations):
         style["textDecoration"] = "underline" if "underline" in decorations else "none"
     return style
-
-
-class _Clock:
-    """What the root says of times: frames, ticks, and whether times are counts of frames, as on tapes."""
-
-    def __init__(self, said: dict[str, str]) -> None:
-        """Errors: ValueError for rates that are none, and for the time of day."""
-        self._rate = _positive("frameRate", said.get("frameRate", _DEFAULT_RATE))
-        factors = said.get("frameRateMultiplier", "1 1").replace(":", " ").split()
-        above, below = (_positive("frameRateMultiplier", factor) for factor in (factors if len(factors) == 2 else "00"))
-        self._parts = _positive("subFrameRate", said.get("subFrameRate", "1"))
-        tick = 1 / self._rate / self._parts if "frameRate" in said else 1.0
-        if "tickRate" in said:
-            tick = 1 / _positive("tickRate", said["tickRate"])
-        self._units = _UNITS | {"f": below / above / self._rate, "t": tick}
-        base = said.get("timeBase", "media")
-        if base == "clock":
-            raise ValueError('timeBase is "clock": times are those of a day, not of a video')
-        self._counts_frames = base == "smpte"
-        # Numbers that are left out: so many every so many minutes, but not every so many.
-        drops = {"dropNTSC": (2, 1, 10), "dropPAL": (4, 2, 20)}
-        self._dropped, self._every, self._kept = drops.get(said.get("dropMode", ""), (0, 1, 10))
-
-    def seconds(self, key: str, said: str) -> float:
-        """Return a time expression in seconds; raises ValueError for none."""
-        seconds = math.inf
-        if clock := _CLOCK.fullmatch(said.strip()):
-            hours, minutes, rest, frames, parts = (float(part or 0) for part in clock.groups())
-            frames += parts / self._parts
-            minutes += hours * 60
-            if self._counts_frames and minutes < math.inf:
-                frames += (minutes * 60 + rest) * self._rate
-                frames -= self._dropped * (minutes // self._every - minutes // self._kept)
-                minutes = rest = 0.0
-            seconds = minutes * 60 + rest + frames * self._units["f"]
-        elif offset := _OFFSET.fullmatch(said.strip()):
-            seconds = float(offset[1]) * self._units[offset[2]]
-        if not seconds < _LATEST:
-            raise ValueError(f'{key}="{said[:40]}" is no time')
-        return seconds
-
-
-def _positive(name: str, said: str) -> float:
-    try:
-        rate = float(said)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < math.inf:
-        raise ValueError(f'{name} is "{said[:40]}", and has to be a number above 0')
-    return rate

@@ -446,6 +446,40 @@ def test_time_codes_count_frames_and_media_times_seconds(root: str, at: str, sec
     assert caption.start == pytest.approx(seconds, abs=1e-6)
 
 
+def test_bare_numbers_are_read_as_seconds_and_told() -> None:
+    body = '<p begin="12.5" end="14">a</p>'
+    assert said(read(ttml(body))) == [(12.5, 14.0, "a")]
+    assert told(ttml(body)) == [
+        'line 3 begin="12.5" has no unit, and was read as seconds',
+        'line 3 end="14" has no unit, and was read as seconds',
+    ]
+
+
+def test_captions_are_seen_while_their_region_is_there() -> None:
+    layout = '<region xml:id="late" begin="2s" end="8s"/><region xml:id="short" begin="1s" dur="2s"/>'
+    body = """<div region="late"><p begin="1s" end="4s">a</p><p begin="5s" end="9s">b <span begin="2s">c</span></p>
+    <p begin="8s" end="9s">d</p></div><p region="short" begin="2s">e</p><p region="short" begin="0s" end="1s">f</p>"""
+    head = styled("", layout)
+    assert said(read(ttml(body, head=head))) == [(2.0, 4.0, "a"), (2.0, 3.0, "e"), (5.0, 8.0, "b c")]
+    wrong = "the paragraph lies outside of the times of its region, and was left out"
+    assert [line for line in told(ttml(body, head=head)) if "region" in line] == [f"line 4 {wrong}"] * 2
+
+
+def test_a_look_that_changes_by_itself_is_told() -> None:
+    body = '<p begin="1s" end="2s">a<set begin="0.5s" tts:color="red"/><animate tts:opacity="0;1"/></p>'
+    assert said(read(ttml(body))) == [(1.0, 2.0, "a")]
+    assert [line.split(",")[0] for line in told(ttml(body))] == [
+        "line 3 changes what it stands in by <set>",
+        "line 3 changes what it stands in by <animate>",
+    ]
+
+
+def test_captions_that_are_pictures_are_refused_as_such() -> None:
+    body = '<div xmlns:smpte="urn:smpte" begin="1s" end="2s" smpte:backgroundImage="a.png"/>'
+    with pytest.raises(ScenarioError, match="has its captions as pictures"):
+        read(ttml(body))
+
+
 def test_times_of_day_are_refused() -> None:
     with pytest.raises(ScenarioError, match="those of a day"):
         read(ttml('<p begin="12:00:00" dur="1s">a</p>', 'timeBase="clock"'))
