@@ -99,10 +99,14 @@ def _broken(text: str, error: json.JSONDecodeError, report: Report) -> ScenarioE
     snippet = line[start : error.colno - 1 + SNIPPET].strip()
     where = f"line {error.lineno}, column {error.colno}"
     near = f", near `{snippet}`" if snippet else ""
-    begins = text.lstrip()[:1]
-    hint = "" if begins in ("{", "[", "") else WHAT_IS_READ
-    hint = "This looks like HTML or XML, not JSON." if begins == "<" else hint
-    return report.error("", f"is not JSON: {error.msg} at {where}{near}", hint)
+    begins = text.lstrip()
+    if begins[0] not in "{[":
+        hint = f"This looks like HTML or XML. {WHAT_IS_READ}" if begins[0] == "<" else WHAT_IS_READ
+        first = begins.split("\n")[0][: 2 * SNIPPET].strip()
+        return report.error(
+            "", f"is no scenario, and no subtitles or transcript that are known: it begins with `{first}`", hint
+        )
+    return report.error("", f"is not JSON: {error.msg} at {where}{near}")
 
 
 def too_deep(path: str, report: Report) -> ScenarioError:

@@ -38,7 +38,12 @@ def cyclic() -> dict[str, Any]:
         (b'{"cues": [\n  {"start": 1 "end": 2}\n]}', ["line 2, column 15", '`{"start": 1 "end": 2}`']),
         (b'{"cues": [1, 2,', ["line 1, column 16"]),
         (b"{'cues': []}", ["line 1, column 2", "`{'cues': []}`"]),
-        (b"<html><body>404</body></html>", ["line 1, column 1"]),
+        (
+            b"<html><body>404</body></html>",
+            ["no subtitles or transcript that are known", "`<html><body>404</body></html>`"],
+        ),
+        (b"Scenarist_SCC V1.0\n\n00:00:01:00\t9420", ["that are known: it begins with `Scenarist_SCC V1.0`"]),
+        (b"850STL25.01", ["it begins with `850STL25.01`"]),
         (b"\xff\xd8\xff\xe0 JFIF", ["is not UTF-8 text", "byte 0"]),
         (b"[]", ["is a list", "object with a list of cues"]),
         (b'"text"', ["is text"]),
