@@ -1,4 +1,4 @@
-"""What the preview shows is what the video shows: every plugin and every sample, captured and in a plain page."""
+"""What the preview shows is what the video shows: every plugin, sample and drawn scenario, as in a plain page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from captions import Json
 from captures import EVERY_PLUGIN, Picture, differing, film, frames_of, open_way, pictures_of
+from drawn_scenarios import SECONDS as DRAWN_SECONDS
+from drawn_scenarios import drawn_scenario
 from ecg_renderer.capture.selfcheck import TOLERANCE, compare
 from ecg_renderer.model import Film
 from own_thread import in_own_thread
@@ -134,6 +136,18 @@ def test_a_sample_looks_as_in_a_plain_page(
     assert any(found[frame].any() for frame in chosen)
     for frame, wanted in preview.pictures(shot, chosen).items():
         check(found[frame], wanted, shot, f"{file.name}, frame {frame}")
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_drawn_scenario_looks_as_in_a_plain_page(number: int, preview: Preview) -> None:
+    shot = film(DRAWN_SECONDS, captions=drawn_scenario(number), rate=RATE)
+    found = captured(shot)
+    assert any(picture.any() for picture in found.values())
+    for frame, wanted in preview.pictures(shot, [*found]).items():
+        # Layers that shine through each other round one after the other, so more edges differ than those of one text.
+        comparison = compare(found[frame].ravel(), wanted.ravel(), shot.whole, None)
+        assert comparison.same, f"frame {frame}: {comparison}"
+        assert similarity(found[frame], wanted) >= CLOSE_ENOUGH, f"frame {frame}"
 
 
 def test_another_way_shows_every_plugin_alike(plugins_shot: Film, plugins_captured: dict[int, Picture]) -> None:
