@@ -3,6 +3,7 @@
 pods = Pods(tmp_path, render_job)          work files below tmp_path/work, or in S3
 ended = pods.run("plan")                   exit code, report, log
 with pods.started("segment", ...) as pod   one that still runs
+asked(pods, "/metrics")                    what that one answers
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import clips
 import command_line
@@ -114,6 +118,18 @@ class Pods:
     def _message(self, verb: str) -> str:
         file = self.folder / f"{verb}-message"
         return file.read_text() if file.exists() else ""
+
+
+def asked(pods: Pods, path: str) -> str:
+    """Return what a pod answers, once it listens."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urlopen(f"http://127.0.0.1:{pods.environment['ECG_PROGRESS_PORT']}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except URLError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def job_of(folder: Path, captions: Json | None = None, scenario: Json | None = None, **spec: Any) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -52,6 +53,12 @@ def test_another_encoder_is_announced_with_the_reason(
         monkeypatch.setattr(encoder, "TEST_SECONDS", 1)
     driver.install(**settings)
     assert chosen() == EncoderChoice("x264", f"NVENC is not available: {reason}")
+
+
+def test_a_container_without_the_drivers_video_library(driver: Driver, tmp_path: Path) -> None:
+    shutil.copy2(driver.libraries / "libcuda.so.1", tmp_path)
+    Driver(tmp_path, driver.folder).install()
+    assert chosen().reason.startswith("NVENC is not available: the driver's video library is not in this container")
 
 
 def test_an_ffmpeg_that_is_newer_than_the_driver(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,19 @@ import asyncio
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from clips import Clip, counter, read_counters
-from command_line import ecg_render, scenario, workplace
+from command_line import SECONDS, ecg_render, scenario, workplace
 from driver_double import Driver
 from ecg_api.failures import FailureCode
 from ecg_api.pods import FailureReport, SegmentReport
 from ecg_renderer import doctor
-from worker_pods import PodEnd, Pods, job_of
+from ports import free_ports
+from worker_pods import PodEnd, Pods, asked, job_of
 
 WORKED = "a test encode on this GPU worked"
 
@@ -99,6 +101,22 @@ def test_the_first_segment_claims_nvenc_and_nodes_that_cannot_follow_leave_it(dr
     assert merged.code == 0, merged.log
     output = pods.folder / "out/captioned.mp4"
     assert [number.source for number in read_counters(output)] == list(range(50))
+
+
+def test_a_pod_says_that_it_encodes_on_the_gpu_and_one_beside_it_waits_for_its_session(
+    driver: Driver, pods: Pods
+) -> None:
+    pods.environment["ECG_PROGRESS_PORT"] = str(free_ports(1)[0])
+    shared, deadline = driver.environment(SESSIONS="1"), time.monotonic() + SECONDS
+    with pods.started("segment", **pods.round(0), **driver.environment(SESSIONS="1", FAULT="hang@20")):
+        while len(driver.sessions) < 2:  # a test encode, and from now on the segment
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        metrics = asked(pods, "/metrics")
+        pods.environment["ECG_PROGRESS_PORT"] = "0"
+        assert "no further encoding session" in refused(pods.segment(1, **shared))
+    assert f'ecg_worker_encoder_info{{encoder="nvenc",reason="{WORKED}"}} 1.0' in metrics
+    assert reported(pods.segment(1, **shared)).encoder == "nvenc"
 
 
 def test_the_first_segment_claims_the_cpu_where_there_is_no_nvenc(driver: Driver, pods: Pods) -> None:

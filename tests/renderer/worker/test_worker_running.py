@@ -22,7 +22,7 @@ from command_line import SECONDS, scenario
 from ecg_api.pods import PodProgress, SegmentReport
 from ports import free_ports
 from s3 import Bucket
-from worker_pods import Pods, job_of
+from worker_pods import Pods, asked, job_of
 
 SESSION = os.environ[processes.MARKER]
 SECONDS_TO_STOP = 10.0
@@ -38,18 +38,6 @@ def long(folder: Path) -> Pods:
     pods = Pods(folder, job, environment={"ECG_PROGRESS_PORT": str(free_ports(1)[0])})
     assert pods.run("plan").code == 0
     return pods
-
-
-def asked(pods: Pods, path: str) -> str:
-    """Return what a pod answers, once it listens."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            with urlopen(f"http://127.0.0.1:{pods.environment['ECG_PROGRESS_PORT']}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def wait_until_rendering(pods: Pods, pod: subprocess.Popen[str], frames: int = 10) -> PodProgress:
