@@ -25,7 +25,8 @@ from ecg_renderer.planning import output_grid, output_size
 from ecg_renderer.scenario import Finding, Picture, PluginRules, Report, Scenario, draft
 from ecg_renderer.served import known_plugins
 from ecg_renderer.storage import Storage, opened_source
-from ecg_renderer.subtitles import AT_ONE_TIME, as_scenario, hard_to_read, spoken_of
+from ecg_renderer.subtitles import as_scenario
+from ecg_renderer.subtitles.spoken import AT_ONE_TIME, hard_to_read, spoken_of
 from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)

@@ -22,7 +22,6 @@ from ecg_renderer.planning import output_size
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.scenario import Scenario, canonical_hash
 from ecg_renderer.storage import FileStorage, FolderStorage, Storage, open_result, open_storage
-from ecg_renderer.subtitles import written_subtitles
 
 MAIN = "main"
 
@@ -189,12 +188,17 @@ async def _in_thread(work: Callable[[Callable[[], bool]], Alone]) -> Alone:
 
 def soft_subtitles(prepared: PreparedJob) -> str:
     """Return the .srt text that the video carries as a track; empty where none is wanted, or nothing is said."""
-    wanted = prepared.job.spec.options.soft_subtitles
-    return written_subtitles(prepared.scenario, "srt") if wanted else ""
+    if not prepared.job.spec.options.soft_subtitles:
+        return ""
+    from ecg_renderer.subtitles.spoken import written_subtitles
+
+    return written_subtitles(prepared.scenario, "srt")
 
 
 async def write_subtitles(job: RenderJob, rendition: Rendition, scenario: Scenario, base: Path) -> RenditionStatus:
     """Write a file of subtitles from a prepared scenario; return the result, or what keeps it from being there."""
+    from ecg_renderer.subtitles.spoken import written_subtitles
+
     place = open_result(rendition.uri, base)
     try:
         with place.output(_key(job, place)) as output:

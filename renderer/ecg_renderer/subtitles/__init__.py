@@ -3,14 +3,15 @@
     .srt .sbv .smi .vtt .ass   files             the last two by webvtt-py and pysubs2
     .ttml .lrc .sub            others
     .. in any encoding         decoding          what nobody marks is guessed
-    JSON                       transcripts       what speech recognition writes; shapes: of others, as Whisper has it
+    JSON                       shapes            is it a transcript? those of others, as Whisper has it
+                               transcripts       what speech recognition writes
     captions -> pages          captions          two balanced lines at a time
     pages -> data              looks             plain, karaoke, pop, loud
 
 And back: spoken, a scenario's text, what people cannot read in it, and files of subtitles.
 
-Which of them a file is, its content says; its name only where the content could be either. What reads files that are
-no JSON is imported when there is one: most renders show scenarios.
+Which of them a file is, its content says; its name only where the content could be either. What reads and writes them
+is imported when it has something to do: most renders show scenarios.
 """
 
 from __future__ import annotations
@@ -19,15 +20,9 @@ from typing import Any
 
 from ecg_api.renderjob import Look
 from ecg_renderer.scenario import Picture, Report
-from ecg_renderer.subtitles.captions import frame_of, paginated
-from ecg_renderer.subtitles.decoding import decoded
-from ecg_renderer.subtitles.looks import build, scale_of
-from ecg_renderer.subtitles.spoken import AT_ONE_TIME, hard_to_read, spoken_of, written_subtitles
-from ecg_renderer.subtitles.transcripts import is_json, is_transcript, read_transcript
+from ecg_renderer.subtitles.shapes import is_json, is_transcript
 
-__all__ = [
-    "AT_ONE_TIME", "as_scenario", "hard_to_read", "is_subtitles", "spoken_of", "subtitle_scenario", "written_subtitles",
-]  # fmt: skip
+__all__ = ["as_scenario", "is_subtitles", "subtitle_scenario"]
 
 
 def is_subtitles(raw: bytes | dict[str, Any]) -> bool:
@@ -44,9 +39,15 @@ def subtitle_scenario(raw: bytes | dict[str, Any], report: Report, picture: Pict
 
     `report` is told what was put right. Errors: ScenarioError for what cannot be read.
     """
+    from ecg_renderer.subtitles.captions import frame_of, paginated
+    from ecg_renderer.subtitles.looks import build, scale_of
+
     if isinstance(raw, dict) or is_json(raw):
+        from ecg_renderer.subtitles.transcripts import read_transcript
+
         captions = read_transcript(raw, report)
     else:
+        from ecg_renderer.subtitles.decoding import decoded
         from ecg_renderer.subtitles.files import format_of, read_file
 
         captions = read_file(decoded(raw, report), format_of(raw), report)

@@ -1,11 +1,17 @@
-"""Transcripts of Google, Deepgram, Transformers, YouTube, AssemblyAI and Clova, as Whisper would write them."""
+"""Which JSON is a transcript, and the shapes of others as Whisper would write them.
+
+The others are Google, Deepgram, Transformers, YouTube, AssemblyAI and Clova.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+
+from ecg_renderer.scenario.load import is_crowded
 
 # In seconds no word, and no segment, lasts as long on average; in milliseconds each lasts longer.
 LONGEST_ON_AVERAGE = {"words": 60, "segments": 500}
@@ -17,6 +23,53 @@ BROKEN = "\ufffd"
 _CUT = re.compile("(?:[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})$")
 _FOLLOWING = re.compile("[\udc80-\udcbf]")
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+def is_transcript(raw: bytes | dict[str, Any]) -> bool:
+    """Tell whether `raw` is a transcript in JSON in one of the known shapes."""
+    return shape_of(loaded(raw)) != ""
+
+
+def is_json(raw: bytes) -> bool:
+    """Tell whether `raw` is JSON of an object or a list, within the limits of a scenario."""
+    return raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and loaded(raw) is not None
+
+
+def loaded(raw: bytes | dict[str, Any]) -> Any:
+    """Return what `raw` holds in JSON; None for what is none, or is too much of it."""
+    if isinstance(raw, dict):
+        return raw
+    if is_crowded(raw):
+        return None
+    encoding = json.detect_encoding(raw)
+    try:
+        text = raw.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if SURROGATE.search(text) and not (isinstance(data, dict) and "transcription" in data):
+        return None
+    words = (
+        isinstance(data, list) and data and all(isinstance(one, dict) and {"word", "start"} <= {*one} for one in data)
+    )
+    return {"words": data} if words else data
+
+
+def shape_of(data: Any) -> str:
+    """Return which shape the transcript `data` has, by the field that only it has; nothing if it has none."""
+    if isinstance(data, list) and data and all(isinstance(item, dict) and "text" in item for item in data):
+        return "segments" if all("start" in item for item in data) else ""
+    if not isinstance(data, dict) or "cues" in data:
+        return ""
+    if known := as_whisper(data):
+        return next(iter(known))
+    if isinstance(data.get("segments"), list):
+        return "segments"
+    if isinstance(data.get("transcription"), list):
+        return "transcription"
+    if isinstance(data.get("results"), dict) and isinstance(data["results"].get("items"), list):
+        return "items"
+    return "words" if isinstance(data.get("words"), list) else ""
 
 
 def as_whisper(data: Any) -> dict[str, Any] | None:

@@ -15,7 +15,6 @@ YouTube's json3      {"events": [{"tStartMs", "dDurationMs", "segs": [{"utf8", "
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -25,18 +24,18 @@ from typing import Any
 
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
-from ecg_renderer.scenario.load import is_crowded
 from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
 from ecg_renderer.subtitles.shapes import (
     BROKEN,
-    SURROGATE,
     as_whisper,
     in_bytes,
     in_letters,
     in_seconds,
     listed,
+    loaded,
     missing_bytes,
     named,
+    shape_of,
     text_of,
 )  # fmt: skip
 
@@ -64,59 +63,14 @@ class _Heard:
     joined: bool = False
 
 
-def is_transcript(raw: bytes | dict[str, Any]) -> bool:
-    """Tell whether `raw` is a transcript in JSON in one of the known shapes."""
-    return _shape(_loaded(raw)) != ""
-
-
-def is_json(raw: bytes) -> bool:
-    """Tell whether `raw` is JSON of an object or a list, within the limits of a scenario."""
-    return raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and _loaded(raw) is not None
-
-
-def _loaded(raw: bytes | dict[str, Any]) -> Any:
-    if isinstance(raw, dict):
-        return raw
-    if is_crowded(raw):
-        return None
-    encoding = json.detect_encoding(raw)
-    try:
-        text = raw.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict")
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if SURROGATE.search(text) and not (isinstance(data, dict) and "transcription" in data):
-        return None
-    words = (
-        isinstance(data, list) and data and all(isinstance(one, dict) and {"word", "start"} <= {*one} for one in data)
-    )
-    return {"words": data} if words else data
-
-
-def _shape(data: Any) -> str:
-    if isinstance(data, list) and data and all(isinstance(item, dict) and "text" in item for item in data):
-        return "segments" if all("start" in item for item in data) else ""
-    if not isinstance(data, dict) or "cues" in data:
-        return ""
-    if known := as_whisper(data):
-        return next(iter(known))
-    if isinstance(data.get("segments"), list):
-        return "segments"
-    if isinstance(data.get("transcription"), list):
-        return "transcription"
-    if isinstance(data.get("results"), dict) and isinstance(data["results"].get("items"), list):
-        return "items"
-    return "words" if isinstance(data.get("words"), list) else ""
-
-
 def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption]:
     """Return the captions of a transcript; `report` is told what was put right.
 
     Errors: ScenarioError, with the path, for one that is not built as its shape is.
     """
     name = report.origin
-    data = _loaded(raw)
-    shape = _shape(data)
+    data = loaded(raw)
+    shape = shape_of(data)
     data = in_seconds(as_whisper(data) or data)
     readers = {
         "segments": _segments,

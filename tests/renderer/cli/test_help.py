@@ -56,6 +56,14 @@ def test_help_loads_nothing_that_is_slow(tmp_path: Path, arguments: list[str]) -
     assert done.stderr.strip() == ""
 
 
+def test_a_render_loads_nothing_that_reads_or_writes_subtitles(tmp_path: Path) -> None:
+    below = "ecg_renderer.subtitles."
+    code = f"import sys, ecg_renderer.local; print(*(name for name in sys.modules if name.startswith({below!r})))"
+    environment = command_line.environment(tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"{below}shapes"]
+
+
 WRONG_USAGE = {
     "an unknown command": (["rnu"], "Did you mean 'run'?"),
     "an unknown option": (["run", "job.yaml", "--ouput", "x"], "--output"),

@@ -14,8 +14,8 @@ import webvtt
 from captions import scenario, talk
 from ecg_renderer.scenario import Picture, Report, Scenario, prepare
 from ecg_renderer.served import known_plugins
-from ecg_renderer.subtitles import hard_to_read, spoken_of, subtitle_scenario, written_subtitles
-from ecg_renderer.subtitles.spoken import LINE_COLUMNS, columns, wrapped
+from ecg_renderer.subtitles import subtitle_scenario
+from ecg_renderer.subtitles.spoken import LINE_COLUMNS, columns, hard_to_read, spoken_of, wrapped, written_subtitles
 
 PICTURE = Picture(1920, 1080)
 LONG = "A sentence that is far too long for one line of subtitles on any screen, and for two"
