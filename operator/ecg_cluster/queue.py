@@ -170,9 +170,8 @@ class KeyedQueue(Generic[K]):
         self._due[key] = when
         self._order += 1
         heapq.heappush(self._heap, (when, self._order, key))
-        if (
-            len(self._heap) > 2 * len(self._due) + FEW
-        ):  # of a key that was looked at before its time one is left each time
+        # Of a key that was looked at before its time, an entry is left each time.
+        if len(self._heap) > 2 * len(self._due) + FEW:
             self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
             heapq.heapify(self._heap)
         if self._heap[0][2] == key:  # else whoever waits wakes up in time
