@@ -58,7 +58,7 @@ def _group(chance: Random, name: str, span: list[float], depth: int) -> Json:
 
 
 def _word(chance: Random, name: str, span: list[float]) -> Json:
-    word = {"id": f"word-{name}", "eType": "text", "text": chance.choice(TEXTS), "style": chance.choice(STYLES)}
+    word: Json = {"id": f"word-{name}", "eType": "text", "text": chance.choice(TEXTS), "style": chance.choice(STYLES)}
     if chance.random() < 0.3:
         word["displayTime"] = [round((2 * span[0] + span[1]) / 3, 3), span[1]]
     return word | _plugins(chance, span, 0.8)

@@ -20,6 +20,7 @@ class Clock:
     def __init__(self, said: dict[str, str], report: Report) -> None:
         """Errors: ValueError for rates that are none, and for the time of day."""
         self._report = report
+        self._told = False
         self._rate = _positive("frameRate", said.get("frameRate", _DEFAULT_RATE))
         factors = said.get("frameRateMultiplier", "1 1").replace(":", " ").split()
         above, below = (_positive("frameRateMultiplier", factor) for factor in (factors if len(factors) == 2 else "00"))
@@ -50,8 +51,9 @@ class Clock:
             seconds = minutes * 60 + rest + frames * self._units["f"]
         elif offset := _OFFSET.fullmatch(said.strip()):
             seconds = float(offset[1]) * self._units[offset[2] or "s"]
-            if not offset[2]:
-                done = f'{key}="{said[:40]}" has no unit, and was read as seconds'
+            if not offset[2] and not self._told:
+                self._told = True
+                done = f'{key}="{said[:40]}" has no unit: this and all like it were read as seconds'
                 self._report.warn("time without a unit", place, done, hint="Write 12.5s, or 00:00:12.500.")
         if not seconds < _LATEST:
             raise ValueError(f'{key}="{said[:40]}" is no time')

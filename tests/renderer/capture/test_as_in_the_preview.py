@@ -143,7 +143,7 @@ def test_a_drawn_scenario_looks_as_in_a_plain_page(number: int, preview: Preview
     shot = film(DRAWN_SECONDS, captions=drawn_scenario(number), rate=RATE)
     found = captured(shot)
     assert any(picture.any() for picture in found.values())
-    for frame, wanted in preview.pictures(shot, [*found]).items():
+    for frame, wanted in preview.pictures(shot, [*found][::2]).items():
         # Layers that shine through each other round one after the other, so more edges differ than those of one text.
         comparison = compare(found[frame].ravel(), wanted.ravel(), shot.whole, None)
         assert comparison.same, f"frame {frame}: {comparison}"
