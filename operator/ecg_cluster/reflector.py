@@ -147,7 +147,7 @@ class Reflector:
             except ApiError as error:
                 before, self.problem = self.problem, f"{self.source.resource.plural} cannot be watched: {error}"
                 self.refused = error.status in (403, 404)
-                if _IN_THE_FUTURE in error.message:
+                if self.lost or _IN_THE_FUTURE in error.message:  # of a version that is to come, watches tell nothing
                     self._version = None
                 pause = self._pause * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
                 pause = max(pause, min(error.retry_after, LIVE_SECONDS))
