@@ -156,7 +156,8 @@ def _instance_type(name: str, has_spot: bool) -> Json:
     labels = {f"karpenter.k8s.aws/{fact}": value for fact, value in facts.items()}
     offers = [
         {"karpenter.sh/capacity-type": kind, "topology.kubernetes.io/zone": zone}
-        for kind in ("spot", "on-demand")
+        # Karpenter's kwok provider takes every offer for available: what there is none of must not be offered.
+        for kind in (("spot", "on-demand") if has_spot else ("on-demand",))
         for zone in ("ap-northeast-2a", "ap-northeast-2b")
     ]
     return {
@@ -172,7 +173,7 @@ def _instance_type(name: str, has_spot: bool) -> Json:
         "offerings": [
             {
                 "Price": price * (SPOT if offer["karpenter.sh/capacity-type"] == "spot" else 1),
-                "Available": has_spot or offer["karpenter.sh/capacity-type"] != "spot",
+                "Available": True,
                 "Requirements": [
                     {"key": key, "operator": "In", "values": [value]} for key, value in {**offer, **labels}.items()
                 ],
