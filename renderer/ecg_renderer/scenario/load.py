@@ -77,9 +77,9 @@ def _decode(raw: bytes | str, report: Report) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise report.error(
-            "", f"is not {encoding.upper()} text (byte {error.start})", f"Save it as UTF-8. {WHAT_IS_READ}"
-        ) from None
+        # By its zeros other data, as of a video, looks like a wide encoding.
+        said = f"is not UTF-8 text (byte {error.start})" if encoding.startswith("utf-8") else "is not text"
+        raise report.error("", said, f"Save it as UTF-8. {WHAT_IS_READ}") from None
 
 
 def _parse(text: str, report: Report) -> object:

@@ -19,6 +19,7 @@ from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
 from ecg_renderer.subtitles.others import format_of_others, from_lrc, from_microdvd
 from ecg_renderer.subtitles.ttml import TTML, from_ttml
+from ecg_renderer.subtitles.untimed import timed_lines, without_untimed
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -35,6 +36,7 @@ _NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
 _VTT_TIMES = re.compile(
     rf"^((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})[ \t]*{_OTHER}[ \t]*((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})", re.MULTILINE
 )
+_VTT_READ = webvtt.vtt.WebVTTCueBlock.CUE_TIMINGS_PATTERN
 _VTT_LINE = re.compile(r"(?:^|\s)line:(-?\d+(?:\.\d+)?)(%?)")
 _RUBY = re.compile(r"<rt>.*?(?:</rt>|(?=</ruby>)|$)", re.DOTALL)
 _SYNC = re.compile(
@@ -105,6 +107,7 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
     """Yield the cues of SubRip, and of .sbv: each is what stands between its line of times and that of the next."""
     if _SBV_TIMES.search(text):
         text = _SBV_TIMES.sub(lambda times: times[0].replace(",", " --> "), text).replace("[br]", "\n")
+    text = without_untimed(text, _SRT_TIMES.match, report)
     cues = list(_SRT_TIMES.finditer(text))
     if frames := _frames_a_second(cues):
         done = f"times end in frames, which were taken to be {frames} a second"
@@ -226,7 +229,11 @@ def _of_class(said: str, first: str) -> str | None:
 
 
 def _from_ass(text: str, report: Report) -> Iterator[Caption]:
-    file = pysubs2.SSAFile.from_string(text, format_="ssa" if _SSA.search(text) else "ass")
+    kind = "ssa" if _SSA.search(text) else "ass"
+    try:
+        file = pysubs2.SSAFile.from_string(text, format_=kind)
+    except ValueError:
+        file = pysubs2.SSAFile.from_string(timed_lines(text, kind, report), format_=kind)
     height = next((int(value) for value in [file.info.get("PlayResY", "")] if re.fullmatch(r"\d{1,6}", value)), 288)
     styles = {name: _face(style) for name, style in file.styles.items()}
     for event in file:
@@ -319,7 +326,7 @@ def _karaoke(text: str, start: float, end: float, faces: Sequence[Face]) -> Iter
 def _from_vtt(text: str, report: Report) -> Iterator[Caption]:
     before: list[str] = []
     rolling = _VTT_STAMP.search(text) is not None
-    text = _VTT_TIMES.sub(r"\1.\2 --> \3.\4", text)
+    text = without_untimed(_VTT_TIMES.sub(r"\1.\2 --> \3.\4", text), _VTT_READ.match, report)
     for cue in webvtt.from_string(text).captions:
         start, end = _seconds(cue.start), _seconds(cue.end)
         raw, faces = marked(_RUBY.sub("", cue.raw_text))

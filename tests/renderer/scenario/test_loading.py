@@ -45,6 +45,7 @@ def cyclic() -> dict[str, Any]:
         (b"Scenarist_SCC V1.0\n\n00:00:01:00\t9420", ["that are known: it begins with `Scenarist_SCC V1.0`"]),
         (b"850STL25.01", ["it begins with `850STL25.01`"]),
         (b"\xff\xd8\xff\xe0 JFIF", ["is not UTF-8 text", "byte 0"]),
+        (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00", ["is not text"]),
         (b"[]", ["is a list", "object with a list of cues"]),
         (b'"text"', ["is text"]),
         (b"null", ["is null"]),

@@ -648,6 +648,41 @@ def test_what_was_put_right_is_told(raw: Any, told: list[str]) -> None:
     assert list(report.warnings) == told
 
 
+_DIALOGUE = "Dialogue: 0,{},0:00:{}.00,Default,,0,0,0,,{}\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "number"),
+    [
+        ("1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n{} --> 00:00:04,000\nlost\nit\n\n"
+         "3\n00:00:05,000 --> 00:00:06,000\nWorld\n", 6),
+        ("1\n00:00:01,000 --> 00:00:02,000\nHello\n2\n{} --> 00:00:04,000\nlost", 5),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n\n{} --> 00:04.000\nlost\n\n0:5.0 --> 0:6.0\nWorld\n", 6),
+        ("[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n[Events]\n"
+         "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+         + _DIALOGUE.format("0:00:01.00", "02", "Hello") + _DIALOGUE.format("{}", "04", "lost")
+         + _DIALOGUE.format("0:00:05.00", "06", "World"), 8),
+    ],
+    ids=["SubRip", "SubRip without an empty line", "WebVTT", "ASS"],
+)  # fmt: skip
+@pytest.mark.parametrize("broken", ["00:00:0x,000", "0:1O", "3:04:"])
+def test_a_caption_whose_times_cannot_be_read_is_left_out_and_told(raw: str, number: int, broken: str) -> None:
+    report = Report("talk")
+    scenario = subtitle_scenario(raw.replace("{}", broken).encode(), report, WIDE, "karaoke")
+    said = [word for words in words_of(scenario) for word, _ in words]
+    assert said == ["Hello", "World"][: 2 if "World" in raw else 1]
+    (told,) = report.warnings
+    assert told.startswith(f"line {number}: has times that cannot be read, `")
+    assert broken in told
+
+
+def test_an_arrow_that_somebody_says_is_said() -> None:
+    report = Report("talk")
+    scenario = subtitle_scenario(f"{CUE}from --> to 12:30\n".encode(), report, WIDE, "karaoke")
+    assert [word for word, _ in words_of(scenario)[0]] == ["from", "-->", "to", "12:30"]
+    assert report.warnings == ()
+
+
 @pytest.mark.parametrize(
     "raw",
     [
