@@ -18,8 +18,6 @@ _TOLD = 40
 
 def without_untimed(text: str, is_times: Callable[[str], object], report: Report) -> str:
     """Return SubRip or WebVTT without the captions that have an arrow in a line of no times, by `is_times`."""
-    if text.count("-->") == 0:
-        return text
     lines = text.split("\n")
     broken = [
         index
@@ -34,7 +32,7 @@ def without_untimed(text: str, is_times: Callable[[str], object], report: Report
 
 
 def _block(lines: Sequence[str], index: int) -> Iterable[int]:
-    """Return the lines of the caption whose times stand at `index`: its number before, its words up to an empty line."""
+    """Return the lines of the caption whose times stand at `index`: its number before, its words after."""
     first = index - 1 if index and _NUMBER.fullmatch(lines[index - 1]) else index
     after = next((later for later in range(index, len(lines)) if not lines[later].strip()), len(lines))
     return range(first, after)
