@@ -141,7 +141,7 @@ def test_a_death_is_noticed_long_before_the_frame_timeout(way: str, ring: bool, 
 
 
 def test_a_browser_that_keeps_dying_is_given_up() -> None:
-    long = cut(film(4.0, size=SIZE), 2)  # so that there is always something left to draw
+    long = cut(film(12.0, size=SIZE), 6)  # so that there is always something left to draw
 
     with pytest.raises(BrowserError, match=r"caption page|Chromium"):
         asyncio.run(capture_disturbed(long, "canvas", kill_page, times=RESTARTS + 1))
