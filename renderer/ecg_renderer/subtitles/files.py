@@ -19,7 +19,7 @@ from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
 from ecg_renderer.subtitles.others import format_of_others, from_lrc, from_microdvd
 from ecg_renderer.subtitles.ttml import TTML, from_ttml
-from ecg_renderer.subtitles.untimed import timed_lines, without_untimed
+from ecg_renderer.subtitles.untimed import NUMBER, timed_lines, without_untimed
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -32,7 +32,6 @@ _SRT_TIMES = re.compile(
     re.MULTILINE,
 )
 _SBV_TIMES = re.compile(r"^\d{1,3}:\d\d:\d\d\.\d{3},\d{1,3}:\d\d:\d\d\.\d{3}[ \t]*$", re.MULTILINE)
-_NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
 _VTT_TIMES = re.compile(
     rf"^((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})[ \t]*{_OTHER}[ \t]*((?:\d+:)?\d\d:\d\d)[,.](\d{{3}})", re.MULTILINE
 )
@@ -113,7 +112,7 @@ def _from_srt(text: str, report: Report) -> Iterator[Caption]:
         done = f"times end in frames, which were taken to be {frames} a second"
         report.warn("frames in times", report.origin, done, hint="Export them with milliseconds.")
     heads = text[: cues[0].start()].split("\n") if cues else []
-    number = next((int(line) for line in heads if _NUMBER.fullmatch(line)), None)
+    number = next((int(line) for line in heads if NUMBER.fullmatch(line)), None)
     for index, cue in enumerate(cues):
         following = cues[index + 1].start() if index + 1 < len(cues) else None
         lines = text[cue.end() : following].strip("\n \t").split("\n")
@@ -134,7 +133,7 @@ def _without_number(lines: list[str], number: int | None, count: int, last: bool
 
     The first cue may have lost its number, then the next has its place as one; a file may have been cut after one.
     """
-    if not _NUMBER.fullmatch(lines[-1]):
+    if not NUMBER.fullmatch(lines[-1]):
         return number
     following = int(lines[-1])
     if last:

@@ -648,7 +648,7 @@ def test_what_was_put_right_is_told(raw: Any, told: list[str]) -> None:
     assert list(report.warnings) == told
 
 
-_DIALOGUE = "Dialogue: 0,{},0:00:{}.00,Default,,0,0,0,,{}\n"
+ASS_LINE = "Dialogue: 0,{},0:00:{}.00,Default,,0,0,0,,{}\n"
 
 
 @pytest.mark.parametrize(
@@ -660,8 +660,8 @@ _DIALOGUE = "Dialogue: 0,{},0:00:{}.00,Default,,0,0,0,,{}\n"
         ("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n\n{} --> 00:04.000\nlost\n\n0:5.0 --> 0:6.0\nWorld\n", 6),
         ("[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n[Events]\n"
          "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
-         + _DIALOGUE.format("0:00:01.00", "02", "Hello") + _DIALOGUE.format("{}", "04", "lost")
-         + _DIALOGUE.format("0:00:05.00", "06", "World"), 8),
+         + ASS_LINE.format("0:00:01.00", "02", "Hello") + ASS_LINE.format("{}", "04", "lost")
+         + ASS_LINE.format("0:00:05.00", "06", "World"), 8),
     ],
     ids=["SubRip", "SubRip without an empty line", "WebVTT", "ASS"],
 )  # fmt: skip
@@ -674,6 +674,29 @@ def test_a_caption_whose_times_cannot_be_read_is_left_out_and_told(raw: str, num
     (told,) = report.warnings
     assert told.startswith(f"line {number}: has times that cannot be read, `")
     assert broken in told
+
+
+@pytest.mark.parametrize("number", ["2\n", ""])
+def test_a_caption_without_readable_times_takes_none_of_those_that_follow_it_at_once(number: str) -> None:
+    lines = f"{CUE}Hello\n{number}00:00:0x,000 --> 00:00:04,000\nlost\n3\n00:00:05,000 --> 00:00:06,000\nWorld\n"
+    scenario = subtitle_scenario(lines.encode(), Report("talk"), WIDE, "karaoke")
+    assert [word for words in words_of(scenario) for word, _ in words] == ["Hello", "World"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CUE + "Hello\n\n" + "00:00:0x --> 00:00:04\n" * 100_000,
+        CUE + "Hello\n\n" + " " * 1_000_000 + "-->\n",
+        "[V4+ Styles]\n\n[Events]\n" + ASS_LINE.format("0:00:01.00", "02", "Hello") + "Dialogue: 0,x\n" * 20_000,
+    ],
+    ids=["lines of no times", "a line of spaces", "ASS"],
+)
+def test_many_times_that_cannot_be_read_take_no_long_time(raw: str) -> None:
+    began = time.process_time()
+    scenario = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "karaoke")
+    assert next(word for words in words_of(scenario) for word, _ in words) == "Hello"
+    assert time.process_time() - began < 4
 
 
 def test_an_arrow_that_somebody_says_is_said() -> None:
