@@ -60,14 +60,18 @@ class Budget:
     jobs_per_namespace: int = 0
     places: int | None = None
 
+    def most(self, placed: bool) -> int:
+        """Return how many segments there may be at a time, of those that take a place or of the others."""
+        return self.segments if not placed or self.places is None else min(self.segments, self.places)
+
 
 class _Room:
     """What is left of a budget: segments of all kinds, and places for those that take one."""
 
     def __init__(self, budget: Budget, kept: int = 0) -> None:
         """Keep `kept` for jobs that may still come, but no more than a quarter of all."""
-        places = budget.segments if budget.places is None else budget.places
-        self._segments, self._places = (most - min(kept, most // 4) for most in (budget.segments, places))
+        most = budget.most(False), budget.most(True)
+        self._segments, self._places = (segments - min(kept, segments // 4) for segments in most)
 
     def left(self, claim: Claim) -> int:
         """Return how many more segments `claim` may have; negative where it has more than it may."""
@@ -128,8 +132,7 @@ def _obstacle(claim: Claim, budget: Budget, jobs: int, room: _Room, in_namespace
     if jobs >= budget.jobs:
         return f"{_counted(budget.jobs, 'job')} running, which is the limit"
     if _floor(claim) > room.left(claim):
-        most = min(budget.segments, budget.places) if claim.placed and budget.places is not None else budget.segments
-        return f"{_counted(most, 'segment')} being rendered, which is the limit"
+        return f"{_counted(budget.most(claim.placed), 'segment')} being rendered, which is the limit"
     if 0 < budget.jobs_per_namespace <= in_namespace[namespace]:
         return f"{_counted(budget.jobs_per_namespace, 'job')} running in namespace {namespace}, which is its limit"
     return ""
