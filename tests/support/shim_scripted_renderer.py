@@ -51,6 +51,9 @@ class Stage:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
+    def note(self, text: str) -> None:
+        note(text)
+
     def put(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -250,8 +250,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_closing_stops_renderers_within_seconds_and_the_next_service_goes_on(tmp_path: Path) -> None:
     async def first(backend: StandaloneBackend) -> None:
-        await backend.submit(order("a", ["segment", "one"], ["once", "x", ["deaf"], ["sleep", 60]], ["result"]))
-        await eventually(lambda: "segment one" in starts(tmp_path / "script.log"))
+        steps: list[Any] = [["segment", "one"], ["once", "x", ["deaf"], ["note", "asleep"], ["sleep", 60]], ["result"]]
+        await backend.submit(order("a", *steps))
+        await eventually(lambda: "asleep" in starts(tmp_path / "script.log"))
 
     async def second(backend: StandaloneBackend) -> JobState:
         return await ended(backend, "a")
