@@ -2,7 +2,7 @@ JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-first test-second test-third test-quick test-cluster test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
+.PHONY: help run test test-without-cluster test-quick test-cluster test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
@@ -12,26 +12,19 @@ run: setup ## render the example (or JOB=path/to/renderjob.yaml); the first time
 	@scripts/footage
 	@$(BIN)/ecg-render run $(JOB)
 
+# More tests at once than cores: none keeps a core busy, each also waits for processes and clocks. Memory ends it at 8.
+AT_ONCE := --numprocesses $(shell echo $$((2 * $$(nproc)))) --maxprocesses 8 --dist worksteal
+
 test: setup-dev ## lint, and all tests that need no Kubernetes (ARGS="-k words" narrows them)
 ifdef ARGS
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory --jobs 4 lint test-first test-second test-third
+	@$(MAKE) --no-print-directory --jobs 2 lint test-without-cluster
 endif
 
-# Three sessions at once, about as long: none keeps a core busy, each also waits for processes and clocks. mypy, which
-# has one core to itself for half a minute, runs beside them.
-FIRST := $(addprefix tests/renderer/,capture cli origin plugins streaming)
-SECOND := $(addprefix tests/renderer/,nvenc render worker) tests/shim
-test-first:
-	@$(BIN)/python -m pytest -q -m "not cluster" $(FIRST)
-
-test-second:
-	@$(BIN)/python -m pytest -q -m "not cluster" $(SECOND)
-
-test-third:
-	@$(BIN)/python -m pytest -q -m "not cluster" $(addprefix --ignore=,$(FIRST) $(SECOND))
+test-without-cluster:
+	@$(BIN)/python -m pytest -q -m "not cluster" $(AT_ONCE)
 
 test-quick: setup-dev ## two minutes: what decides and plans, without browser, FFmpeg and clusters
 	@$(BIN)/python -m pytest -q -m "not cluster" tests/api tests/bench tests/common tests/controller/pure \

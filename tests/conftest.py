@@ -63,6 +63,7 @@ def started_in() -> Iterator[dict[psutil.Process, str]]:
 @pytest.fixture(autouse=True)
 def watch_processes(request: pytest.FixtureRequest, started_in: dict[psutil.Process, str]) -> Iterator[None]:
     """Note after which test a process was first there, so that a leak has a name."""
+    processes.begin_test()
     yield
     for process in processes.newcomers(SESSION):
         started_in.setdefault(process, request.node.nodeid)

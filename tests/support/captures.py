@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+import processes
 from captions import talk
 from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.canvas import CanvasCapture
@@ -177,7 +178,7 @@ def distinct(pictures: dict[int, Picture]) -> int:
 def browser_processes(kind: str | None) -> list[psutil.Process]:
     """Return the processes of the browsers that this test runs: of a kind ("renderer"), or (None) the main ones."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in processes.of_this_test():
         try:
             command = process.cmdline()
         except psutil.Error:

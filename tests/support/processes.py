@@ -71,6 +71,21 @@ def _ours(pid: int, session: str) -> psutil.Process | None:
     return process if is_ours else None
 
 
+_before_this_test: set[int] = set()
+
+
+def begin_test() -> None:
+    """Note what runs already: what other tests share, which `of_this_test` leaves out."""
+    _before_this_test.clear()
+    _before_this_test.update(process.pid for process in psutil.Process().children(recursive=True))
+
+
+def of_this_test() -> list[psutil.Process]:
+    """Return this process's descendants that the test which runs now has started, also those that nobody has reaped."""
+    children = psutil.Process().children(recursive=True)
+    return [process for process in children if process.pid not in _before_this_test]
+
+
 def wait_until_gone(session: str, seconds: float) -> set[psutil.Process]:
     """Give the session's processes `seconds` to end by themselves; return those that did not."""
     deadline = time.monotonic() + seconds

@@ -21,12 +21,9 @@ from ecg_renderer.errors import FfmpegError, FfmpegStopped, RenderError, Resourc
 from ecg_renderer.media.arguments import LEAD_FRAMES, Overlay
 from ecg_renderer.media.process import Finished, Progress, failure, run_ffmpeg
 from encodes import Render
+from processes import of_this_test
 
 ENDLESS = ["-f", "lavfi", "-i", "testsrc=s=64x64", "-f", "null", "-"]
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -91,14 +88,14 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_cancelling_ends_the_child() -> None:
     async def cancelled() -> None:
         task = asyncio.create_task(run_ffmpeg(ENDLESS))
-        assert await asyncio.to_thread(wait_for, lambda: bool(children()))
+        assert await asyncio.to_thread(wait_for, lambda: bool(of_this_test()))
         await asyncio.sleep(0.2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancelled())
-    assert wait_for(lambda: not children())
+    assert wait_for(lambda: not of_this_test())
 
 
 def test_a_child_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +114,7 @@ def test_a_child_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkey
             await task
 
     asyncio.run(cancelled())
-    assert wait_for(lambda: not children())
+    assert wait_for(lambda: not of_this_test())
 
 
 def test_ffmpeg_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
@@ -135,8 +132,8 @@ def test_ffmpeg_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None
 def test_interrupting_the_terminal_does_not_reach_the_child() -> None:
     async def session() -> int:
         task = asyncio.create_task(run_ffmpeg(ENDLESS))
-        assert await asyncio.to_thread(wait_for, lambda: bool(children()))
-        found = os.getsid(children()[0].pid)
+        assert await asyncio.to_thread(wait_for, lambda: bool(of_this_test()))
+        found = os.getsid(of_this_test()[0].pid)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return found
