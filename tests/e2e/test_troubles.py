@@ -119,7 +119,6 @@ def test_a_job_that_gets_no_gpu_in_time_fails(studio: Studio, cluster: Cluster) 
 def test_what_is_not_there_fails_once_with_its_name(
     studio: Studio, name: str, spec: dict[str, object], code: str, word: str
 ) -> None:
-    began = time.monotonic()
     job = studio.submit(name, **json.loads(json.dumps(spec).replace("BUCKET", studio.bucket.name)))
 
     status = job.finished()
@@ -128,7 +127,7 @@ def test_what_is_not_there_fails_once_with_its_name(
     assert word in status["failure"]["message"], status
     assert not status["failure"]["retryable"]
     assert status["failure"]["hint"]
-    assert time.monotonic() - began < 25
+    assert len(job.pods("plan")) <= 1, "another try would find the same"
     assert "Failed" in job.events()
 
 

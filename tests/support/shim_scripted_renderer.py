@@ -78,8 +78,9 @@ class Stage:
         folder = self.work / "segments"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / name).exists():
-            note(f"segment {name}")
+            # Noted when it is there: tests kill the renderer, or its service, as soon as they read of it.
             (folder / name).write_text(name)
+            note(f"segment {name}")
 
     def video(self) -> None:
         self.output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from typing import Any
@@ -70,7 +69,7 @@ async def test_a_config_map_without_the_entry_is_told_with_what_it_has(plane: Co
 async def test_a_config_map_that_comes_soon_after_the_job_is_used(plane: ControlPlane, namespace: str) -> None:
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "en.json"}}))
-        await asyncio.sleep(1)
+        await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == "Queued")
         await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
         job = await site.until("clip", finished, 20)
     assert job["status"]["phase"] == "Succeeded", job["status"].get("failure")

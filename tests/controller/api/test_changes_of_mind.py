@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from control_plane import ControlPlane
@@ -38,7 +36,7 @@ async def no_pods_but_cleaning_ones(site: Site) -> bool:
 
 @pytest.mark.parametrize("phase", PHASES)
 @on_a_loop
-async def test_a_cancelled_job_has_no_pods_within_seconds_and_cleans_up(
+async def test_a_cancelled_job_has_no_pods_any_more_and_cleans_up(
     plane: ControlPlane, kubelet: FakeKubelet, namespace: str, phase: str
 ) -> None:
     kubelet.scripts[namespace] = stuck_in(PHASES[phase])
@@ -46,10 +44,9 @@ async def test_a_cancelled_job_has_no_pods_within_seconds_and_cleans_up(
         await site.apply(render_job("clip"))
         await site.until("clip", in_phase(phase))
         await until_pods_run(site, PHASES[phase])
-        asked = time.monotonic()
         await site.change("clip", cancel=True)
+        # They would run for ever. That it takes less than five seconds is shown where time is simulated.
         await site.until_true(lambda: no_pods_but_cleaning_ones(site))
-        assert time.monotonic() - asked < 5
         job = await site.until("clip", finished)
         assert job["status"]["phase"] == "Cancelled"
         assert condition(job, "Finished")["reason"] == "Cancelled"

@@ -55,7 +55,7 @@ def test_a_good_job_does_not_wait_behind_hundreds_whose_host_is_silent() -> None
         async with silent_host() as (url, had):
             waiting = [asyncio.create_task(admit(order(f"bad{number}", url))) for number in range(320)]
             await eventually(lambda: had() == PER_HOST)
-            good = await asyncio.wait_for(admit(order("good", "s3://b/k.mp4")), 5)
+            good = await asyncio.wait_for(admit(order("good", "s3://b/k.mp4")), 60)
             assert isinstance(good, RenderOrder)
             assert had() == PER_HOST, "a host is asked for a few jobs at a time"
             for task in waiting:
@@ -102,7 +102,7 @@ def test_a_domain_of_which_any_name_is_a_host_cannot_take_all_places() -> None:
 
         crowd = [asyncio.create_task(look(f"{number}.evil.example")) for number in range(5 * AT_ONCE)]
         await eventually(lambda: inside == PER_DOMAIN)
-        async with asyncio.timeout(1), places.at("videos.example"):
+        async with asyncio.timeout(20), places.at("videos.example"):
             assert inside == PER_DOMAIN
         for task in crowd:
             task.cancel()
@@ -160,11 +160,11 @@ def test_in_a_cluster_each_job_is_looked_at_once_and_the_look_ends_with_the_wait
         admissions.forget("b")
         later = ticket("a", NOW.replace(year=2027))
         assert admissions.verdict("a", later) is None
-        await asyncio.sleep(0.01)
+        await eventually(lambda: len(begun) == 3 and len(decided) == 2)
         assert begun == ["a", "b", "a"], "another submission under the same id is looked at anew"
         assert ended == ["b", "a"]
         answer.set()
-        await asyncio.sleep(0.01)
+        await eventually(lambda: len(decided) == 3)
         assert decided[-1] == "a"
         assert admissions.verdict("a", later) == "s3://b/k.mp4"
         admissions.verdict("c", ticket("c"))

@@ -280,14 +280,16 @@ async def test_only_one_of_two_replicas_tells_and_the_other_takes_over_at_once_w
 
 
 @on_a_loop
-async def test_a_replica_whose_lease_was_taken_tells_nothing_more(place: Place) -> None:
+async def test_a_replica_whose_lease_was_taken_tells_nothing_more(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     async with place, place.replica() as backend:
         job_id = await place.post(backend)
         await place.says(job_id, "Rendering", plan=PLAN)
         await place.told(job_id, "processing")
         taken = {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}}
         await place.cluster.patch(LEASES, place.namespace, "ecg-relay", taken)
-        await asyncio.sleep(0.6)
+        await eventually(lambda: f"Lease {place.namespace}/ecg-relay is lost" in caplog.text)
         await place.succeeds(job_id)
         await until(backend, job_id, "completed")
         await asyncio.sleep(1.0)

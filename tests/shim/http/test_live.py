@@ -90,12 +90,12 @@ NOTHING = {
 
 
 @pytest.mark.parametrize(("path", "status"), NOTHING.values(), ids=NOTHING)
-def test_what_is_not_there_is_said_at_once(served, path, status):
+def test_what_is_not_there_is_said_at_once(served, monkeypatch, path, status):
+    monkeypatch.setattr(live, "HELD_SECONDS", 3600)  # whoever waits for it has no answer here
     served.backend.set("plain", status=JobStatus.PROCESSING)
     show(served, 0, JobStatus.FAILED)
     served.backend.streams["talk"]["live/../../jobs.sqlite"] = "secret"
-    answer = served.client.get(path)
-    assert (answer.status_code, answer.elapsed.total_seconds() < 2) == (status, True)
+    assert served.client.get(path).status_code == status
 
 
 def test_players_bring_no_token_and_pages_of_allowed_sites_may_read(serve):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -32,6 +34,7 @@ SECRET = "whsec_MfKQ9r8GKYqwTwjUPD8ILPZIo2LaLaSw"
 ANYWHERE = AddressPolicy(schemes=("http", "https"), setting="ECG_CALLBACK_HOSTS", private=True)
 POLICY = Policy(hold=1.5, hold_terminal=3.0)
 PUBLIC = replace(ANYWHERE, private=False)
+PATIENCE = 30.0
 
 
 class Clock:
@@ -197,8 +200,11 @@ def test_a_backend_that_is_down_for_a_minute_misses_progress_but_no_end(tmp_path
 
 def test_a_backend_that_hangs_gets_the_end_after_it_has_worked_off_what_it_had(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
+        wakes = threading.Event()
+
         def hang(body: dict[str, Any]) -> None:
-            time.sleep(0.6 if body["status"] == "processing" else 0)
+            if body["status"] == "processing":
+                wakes.wait(PATIENCE)
 
         bench.client.fault = hang
         await bench.tell("processing", 1)
@@ -206,7 +212,8 @@ def test_a_backend_that_hangs_gets_the_end_after_it_has_worked_off_what_it_had(t
         await bench.tell("cancelled", 2)
         await bench.after(14)
         assert not bench.client.received
-        await asyncio.sleep(0.7)
+        wakes.set()
+        await asyncio.to_thread(bench.client.wait, JOB, PATIENCE, ("processing",))
         await bench.after(2)
         assert bench.heard() == [("processing", 1), ("cancelled", None)]
         assert bench.client.row(JOB).status == "cancelled"
@@ -267,24 +274,30 @@ def test_what_the_backend_does_not_understand_is_not_repeated_and_raises_an_alar
     assert metrics.registry.get_sample_value("ecg_callback_tries_total", labels) == 1
 
 
-def raw(*parts: bytes, pause: float = 0.0) -> tuple[int, Any]:
-    """Return an answer that is written as it stands, part by part."""
+class Raw:
+    """Writes an answer as it stands, part by part; `written`: when each part was."""
 
-    def write(handler: Any) -> None:
+    def __init__(self, parts: tuple[bytes, ...], pause: float) -> None:
+        self.parts, self._pause = parts, pause
+        self.written: list[float] = []
+
+    def __call__(self, handler: Any) -> None:
         handler.close_connection = True
-        try:
-            for part in parts:
+        with contextlib.suppress(OSError):  # the relay has read enough
+            for part in self.parts:
                 handler.wfile.write(part)
                 handler.wfile.flush()
-                time.sleep(pause)
-        except OSError:  # the relay has read enough
-            pass
+                self.written.append(time.monotonic())
+                time.sleep(self._pause)
 
-    return 200, write
+
+def raw(*parts: bytes, pause: float = 0.0) -> tuple[int, Any]:
+    """Return an answer that is written as it stands."""
+    return 200, Raw(parts, pause)
 
 
 ENDLESS = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n", *([b"x" * 65536] * 200))
-SLOW = (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *([b"x"] * 20))
+SLOW = (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *([b"x"] * 99))  # for 20 s
 REDIRECT = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/elsewhere\r\nContent-Length: 0\r\n\r\n"
 NOWHERE = b"HTTP/1.1 302 Found\r\nLocation: http://xn--/\r\nContent-Length: 0\r\n\r\n"
 RETRY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 100\r\nContent-Length: 0\r\n\r\n"
@@ -300,12 +313,10 @@ STRANGE: dict[str, tuple[tuple[int, Any], RecordState, str]] = {
 }
 
 
-async def told(bench: Bench, within: float) -> CallbackRecord:
-    """Tell of the job's end, which takes less than `within` seconds; return what is noted then."""
+async def told(bench: Bench) -> CallbackRecord:
+    """Tell of the job's end; return what is noted then."""
     await bench.tell("completed", 1)
-    began = time.monotonic()
     await bench.after(5)
-    assert time.monotonic() - began < within
     record = await bench.relay._outbox.get(JOB)
     assert record
     return record
@@ -315,23 +326,28 @@ async def told(bench: Bench, within: float) -> CallbackRecord:
 def test_strange_answers_do_no_harm(tmp_path: Path, answer: tuple[int, Any], expected: RecordState, error: str) -> None:
     async def work(bench: Bench) -> None:
         bench.client.fault = lambda _: answer
-        record = await told(bench, within=3)
+        record = await told(bench)
         assert record.state is expected
         assert record.terminal
         assert error in record.terminal.error
         if answer is STRANGE["a request for time"][0]:
             assert record.terminal.due == pytest.approx(bench.clock.now + 100)
+        if answer is STRANGE["a success whose body never ends"][0]:
+            assert len(answer[1].written) < len(answer[1].parts), "it was not waited for"
 
     with_relay(tmp_path, work, seconds=1.0)
 
 
 def test_waiting_for_an_answer_and_reading_it_have_one_limit_together(tmp_path: Path) -> None:
     async def work(bench: Bench) -> None:
-        bench.client.fault = lambda _: raw(b"HTTP/1.1 200", b" OK\r\n\r\n", *([b"x"] * 5), pause=0.6)
-        record = await told(bench, within=1.4)
+        answer = raw(b"HTTP/1.1 200", b" OK\r\n\r\n", *([b"x"] * 5), pause=1.5)
+        bench.client.fault = lambda _: answer
+        record = await told(bench)
         assert record.state is RecordState.SETTLED
+        assert time.monotonic() - answer[1].written[1] < limit, "what waiting has left of it was for reading"
 
-    with_relay(tmp_path, work, seconds=0.9)
+    limit = 3.0
+    with_relay(tmp_path, work, seconds=limit)
 
 
 def test_a_host_that_is_no_name_is_given_up_and_does_not_stay_on_its_way(tmp_path: Path) -> None:
@@ -416,22 +432,27 @@ def test_a_hanging_backend_of_one_job_does_not_delay_another(tmp_path: Path) -> 
     async def work(bench: Bench) -> None:
         bench.client.rows[other] = Row(other, None)
 
+        wakes = threading.Event()
+
         def hang(body: dict[str, Any]) -> None:
-            time.sleep(1.5 if body["job_id"] == JOB else 0)
+            if body["job_id"] == JOB:
+                wakes.wait(PATIENCE)
 
         bench.client.fault = hang
         await bench.tell("completed", 1)
         await bench.relay.take(bench.backend.now("completed", 1, other, bench.client.callback_url))
         delivering = asyncio.create_task(bench.after(5))
-        await asyncio.to_thread(bench.client.wait, other, 1.0)
+        await asyncio.to_thread(bench.client.wait, other, PATIENCE)
         assert bench.client.row(JOB).status == "queued"
+        wakes.set()
         await delivering
 
-    with_relay(tmp_path, work)
+    with_relay(tmp_path, work, seconds=PATIENCE)
 
 
 def test_by_itself_the_relay_follows_a_backend_from_its_first_change_on(tmp_path: Path) -> None:
-    quick = Policy(hold=0.1, hold_terminal=0.2, progress_every=0.05, first_wait=0.05)
+    # Seldom: however slowly the changes come here, some of them are left out.
+    quick = Policy(hold=0.1, hold_terminal=0.2, progress_every=1.0, first_wait=0.05)
 
     async def run(client: ClientBackend) -> None:
         backend = ToldBackend()
@@ -443,7 +464,7 @@ def test_by_itself_the_relay_follows_a_backend_from_its_first_change_on(tmp_path
                     backend.now("processing", version, JOB, client.callback_url)
                     await asyncio.sleep(0.03)
                 backend.now("completed", 20, JOB, client.callback_url)
-                await asyncio.to_thread(client.wait, JOB, 5.0)
+                await asyncio.to_thread(client.wait, JOB, PATIENCE)
 
     with ClientBackend() as client:
         client.rows[JOB] = Row(JOB, None)

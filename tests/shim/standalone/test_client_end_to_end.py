@@ -129,6 +129,7 @@ def test_a_cancel_while_it_waits_for_its_turn(client: ClientBackend) -> None:
     waiting = client.create(script(["result"]), video_url=VIDEO)
     assert client.cancel(waiting)["success"] is True
     assert [client.wait(job_id).status for job_id in busy] == ["completed", "completed"]
+    eventually(lambda: bool(client.of(waiting)))
     assert settled(client, waiting) == ["cancelled"]
 
 

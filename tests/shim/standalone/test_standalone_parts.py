@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +56,8 @@ def test_measured_times_make_estimates_also_after_a_restart(tmp_path: Path) -> N
         last = await backend.get("d")
         assert last
         assert last.eta_seconds is not None
-        assert 2 <= last.eta_seconds < 30
-        assert 2 <= (await backend.queue()).wait_seconds < 30
+        assert 2 <= last.eta_seconds < FIRST_GUESS_SECONDS
+        assert 2 <= (await backend.queue()).wait_seconds < FIRST_GUESS_SECONDS
 
     with_backend(tmp_path, measure)
     with_backend(tmp_path, estimate, max_concurrent=1)
@@ -143,11 +142,9 @@ def test_fifty_posts_at_once_are_answered_without_waiting_for_renders(tmp_path: 
     async def work(backend: StandaloneBackend) -> None:
         filler = ["say", "x" * 1_000_000]
         orders = [order(f"job-{number}", filler, ["sleep", 60]) for number in range(50)]
-        began = time.monotonic()
         await asyncio.gather(*(backend.submit(one) for one in orders))
-        # Ten times what it takes on an idle machine.
-        assert time.monotonic() - began < 5
-        assert (await backend.queue()).total == 50
+        queue = await backend.queue()
+        assert queue.pending + queue.processing == 50, "none has ended"
         await backend.clear()
 
     with_backend(tmp_path, work)

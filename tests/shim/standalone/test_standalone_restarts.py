@@ -123,7 +123,7 @@ def test_a_video_that_was_finished_when_the_service_died_is_not_rendered_again(t
 def test_the_kernel_ends_renderers_with_the_service(tmp_path: Path) -> None:
     put(tmp_path, ["deaf"], ["sleep", 60])
     with killed_when(tmp_path, lambda: "start" in starts(tmp_path / "script.log")):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + SECONDS
         while any("scripted_renderer" in line for line in running(tmp_path)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -137,7 +137,7 @@ def test_a_renderer_that_outlived_a_service_is_stopped_by_the_next(tmp_path: Pat
     other = subprocess.Popen(["sleep", "60"], env={MARK: f"{tmp_path / 'data2'}:a:1", "PATH": "/usr/bin:/bin"})
     try:
         assert finish(tmp_path) is JobStatus.COMPLETED
-        assert left.wait(5) < 0
+        assert left.wait(SECONDS) < 0
         assert other.poll() is None, "another service's renderer is left alone"
     finally:
         for process in (left, other):
