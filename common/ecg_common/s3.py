@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -125,12 +126,13 @@ class S3Connection:
 
 
 def connection(limits: Limits = _BRIEF, *, bucket: str = "", profile: str = "") -> S3Connection:
-    """Return the connection of this process to a bucket, or by a storage profile, for the variables as they are now.
+    """Return the connection of this process to a bucket, or by a storage profile, for the settings as they are now.
 
-    Without a profile it is that of the AWS variables. Raises what S3Connection does, and ValueError for profiles that
-    cannot be read.
+    Those are variables and AWS' files. Without a profile it is that of AWS' own settings. Raises what S3Connection
+    does, and ValueError for profiles that cannot be read.
     """
     settings = sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "ECG_STORAGE_")))
+    settings += [(name, _version(os.environ.get(name) or default)) for name, default in _FILES.items()]
     found = profiles().of_bucket(bucket) if bucket and not profile else None
     profile = found.name if found else profile
     with _creating:
@@ -141,6 +143,19 @@ def connection(limits: Limits = _BRIEF, *, bucket: str = "", profile: str = "") 
 def _connection(limits: Limits, profile: str, settings: tuple[tuple[str, str], ...]) -> S3Connection:
     # The settings are the key only: boto3 reads them itself.
     return S3Connection(limits, profile)
+
+
+# boto3 reads them once; keys of a session that somebody else renews, every quarter of an hour perhaps, lie there.
+_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+
+
+def _version(path: str) -> str:
+    """Return what changes with a file's content; empty if there is no such file."""
+    try:
+        found = Path(path).expanduser().stat()
+    except (OSError, RuntimeError):  # the latter for a user without a home
+        return ""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}:{found.st_size}"
 
 
 def _way_of(name: str) -> _Way:

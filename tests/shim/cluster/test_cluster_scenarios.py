@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
+from ecg_api.failures import Failure
 from ecg_api.renderjob import ScenarioRef
 from ecg_cluster.client import CONFIG_MAPS
 from ecg_renderer.worker.plan import scenario_reader
 from ecg_shim.backends.cluster import ClusterBackend
-from ecg_shim.backends.cluster.scenarios import inline
+from ecg_shim.backends.cluster.scenarios import Kept, Scenarios, inline
 from ecg_shim.model import JobStatus
 from operators import on_a_loop
 from s3 import S3Server
+from s3_edge import S3Edge
 from shim_cluster import Place, until
 
 
@@ -139,6 +141,40 @@ def test_a_scenario_that_s3_does_not_take_goes_to_a_config_map(s3: S3Server, pla
             assert "configMapRef" in (await place.made(job_id))["spec"]["scenario"]
 
     run()
+
+
+BUSY = {
+    "for a moment": (1, "uri"),
+    "for long": (10_000, "configMapRef"),
+    "not, the session is over": (-1, "configMapRef"),
+}
+
+
+@pytest.mark.parametrize(("busy", "place"), BUSY.values(), ids=BUSY)
+def test_a_scenario_goes_to_a_config_map_if_s3_is_busy_for_longer_than_a_client_waits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, busy: int, place: str
+) -> None:
+    given = json.dumps(scenario(1000, 50)).encode()
+    with S3Edge().running() as edge:
+        for name, value in edge.environment().items():
+            monkeypatch.setenv(name, value)
+        edge.busy = busy
+        if busy < 0:
+            edge.renew()
+        kept = asyncio.run(kept_by(Scenarios("videos", "s3"), given))
+    assert isinstance(kept, Kept)
+    assert place in kept.reference
+    assert list(edge.objects.values()) == ([given] if place == "uri" else [])
+    assert len(edge.asked) == (1 if busy < 0 else 2)
+    reason = "" if place == "uri" else "ExpiredToken" if busy < 0 else "SlowDown"
+    assert reason in caplog.text
+
+
+async def kept_by(scenarios: Scenarios, given: bytes) -> Kept | Failure:
+    try:
+        return await scenarios.keep("a", given)
+    finally:
+        scenarios.close()
 
 
 @on_a_loop

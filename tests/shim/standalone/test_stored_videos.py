@@ -84,6 +84,22 @@ def test_with_a_public_address_of_the_service_that_is_told_and_leads_to_what_is_
     assert "X-Amz-Security-Token=first" in old.url, "what was signed when the job ended is better than nothing"
 
 
+def test_a_session_that_somebody_renews_in_a_file_signs_the_next_download(
+    role: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Secret that is mounted, and renewed every quarter of an hour."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    presigner = Presigner("videos", DAY)
+    for token in ("first", "second"):
+        new = file.with_suffix(".new")
+        new.write_text(f"[default]\naws_access_key_id=key\naws_secret_access_key=s\naws_session_token={token}\n")
+        new.replace(file)
+        assert f"X-Amz-Security-Token={token}" in asyncio.run(presigner.renewed(EXPIRED)).url
+
+
 LASTING = {
     "a public address": Output("https://cdn.example.com/a.mp4", 5, 1.0),
     "a signed video in another bucket": SignedOutput("https://x.example/a.mp4", 5, 1.0, uri="s3://videos-2/a.mp4"),
