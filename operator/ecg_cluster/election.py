@@ -124,13 +124,19 @@ class Election:
             return
         self._renewed = None
         try:
-            lease = await self._client.call("get", LEASES, self._namespace, self._name)
-            if lease["spec"].get("holderIdentity") == self.identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-                await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
-                log.info("gave up the Lease %s", self.place)
+            try:
+                await self._give_up()
+            except Changed:  # by a renewal that was broken off here, and of which the API server knew already
+                await self._give_up()
         except ApiError as error:
             log.warning("the Lease %s was not given up and will run out: %s", self.place, error)
+
+    async def _give_up(self) -> None:
+        lease = await self._client.call("get", LEASES, self._namespace, self._name)
+        if lease["spec"].get("holderIdentity") == self.identity:
+            lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+            await self._client.call("update", LEASES, self._namespace, self._name, body=lease)
+            log.info("gave up the Lease %s", self.place)
 
     def _left_to_renew(self) -> float:
         return float("-inf") if self._renewed is None else self._renewed + self._timing.renew_seconds - self._clock()

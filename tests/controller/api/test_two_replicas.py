@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 
@@ -146,3 +147,25 @@ async def test_of_many_candidates_at_once_one_gets_the_lease(plane: ControlPlane
         task.cancel()
     await asyncio.wait(tries)
     await client.close()
+
+
+@on_a_loop
+async def test_a_lease_is_given_up_though_a_renewal_that_was_broken_off_still_arrives(
+    plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(await load_connection(str(plane.kubeconfig)), "renewal")
+    leader = Election(client, namespace, "late", "one", QUICK_LEASE)
+    await leader.win()
+    call, renewal = client.call, [{"metadata": {"annotations": {"renewed": "late"}}}]
+
+    async def overtaken(verb: str, *rest: Any, **options: Any) -> Any:
+        if verb == "update" and renewal:
+            await call("patch", LEASES, namespace, "late", body=renewal.pop())
+        return await call(verb, *rest, **options)
+
+    monkeypatch.setattr(client, "call", overtaken)
+    await leader.release()
+    lease = await call("get", LEASES, namespace, "late")
+    await client.close()
+    assert not renewal
+    assert lease["spec"]["holderIdentity"] == ""
