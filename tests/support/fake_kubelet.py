@@ -5,12 +5,15 @@
     with kubelet: ...
 
 Pods are bound to one node, become Running, end with the exit code and the termination message that the script of their
-namespace says, and go away with a grace period when they are deleted, as real ones do.
+namespace says, and go away with a grace period when they are deleted, as real ones do. It hears of them by a list and
+a watch of its own: with the operator's, a mistake in those would hide on both sides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -21,18 +24,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import aiohttp
+from kubernetes.aio.client import Configuration
+
 from ecg_api.failures import RULES, Failure, FailureCode
-from ecg_api.names import CONTAINER, JOB_LABEL, MANAGED_BY, OPERATOR, ROLE_LABEL, SEGMENTS_VARIABLE
+from ecg_api.names import CONTAINER, MANAGED_BY, OPERATOR, ROLE_LABEL, SEGMENTS_VARIABLE
 from ecg_api.pods import FailureReport, encode_report
 from ecg_api.ranges import parse_ranges
-from ecg_cluster.cache import Cache, Key, Record
 from ecg_cluster.client import NODES, PODS, delete_options, load_connection
 from ecg_cluster.errors import Changed, NoAnswer, NotFound
-from ecg_cluster.reflector import Reflector, Source
 from ecg_operator.cluster import Cluster
 from pod_reports import report_of
 
 NODE = "fake-node"
+JOB_NAME = "batch.kubernetes.io/job-name"
+LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,8 @@ class FakeKubelet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self._stop = asyncio.Event()
+        self._listed = asyncio.Event()
         self._wakes: dict[str, asyncio.Event] = {}
-        self._pods: Cache[dict[str, Any]] = Cache(_read, self._news, self._gone)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> FakeKubelet:
@@ -134,10 +140,11 @@ class FakeKubelet:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._cluster = Cluster(await load_connection(str(self._kubeconfig)))
-        source = Source(PODS, None, f"{MANAGED_BY}={OPERATOR}")
-        informing = asyncio.create_task(Reflector(self._cluster, source, self._pods).run())
+        configuration = await load_connection(str(self._kubeconfig))
+        self._cluster = Cluster(configuration)
+        informing = asyncio.create_task(self._hear(configuration))
         await self._make_node()
+        await self._listed.wait()
         self._ready.set()
         await self._stop.wait()
         tasks = [informing, *self._tasks]
@@ -155,30 +162,57 @@ class FakeKubelet:
         status = {"status": {"conditions": [condition]}}
         await self._cluster.client.call("patch", NODES, None, NODE, part="status", body=status)
 
-    def _news(self, record: Record[dict[str, Any]], before: Record[dict[str, Any]] | None) -> None:
-        wake = self._wakes.get(record.uid)
+    async def _hear(self, configuration: Configuration) -> None:
+        """Follow all pods of ours, for ever: list them, and watch until that breaks off."""
+        headers = {"Authorization": await configuration.get_api_key_with_prefix("BearerToken", "authorization") or ""}
+        trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=configuration.ssl_ca_cert))
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with aiohttp.ClientSession(
+            configuration.host, headers=headers, connector=trust, timeout=patience, read_bufsize=LONGEST_LINE
+        ) as session:
+            while True:
+                with suppress(aiohttp.ClientError, OSError):  # the API server is away
+                    await self._list_and_watch(session)
+                await asyncio.sleep(0.1)
+
+    async def _list_and_watch(self, session: aiohttp.ClientSession) -> None:
+        ours = {"labelSelector": f"{MANAGED_BY}={OPERATOR}"}
+        async with session.get("/api/v1/pods", params=ours, raise_for_status=True) as answer:
+            listed = await answer.json()
+        for uid in self._wakes.keys() - {pod["metadata"]["uid"] for pod in listed["items"]}:
+            self._wakes[uid].set()
+        for pod in listed["items"]:
+            self._news(pod)
+        self._listed.set()
+        since = {"watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
+        async with session.get("/api/v1/pods", params=ours | since, raise_for_status=True) as answer:
+            async for line in answer.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                self._news(event["object"], gone=event["type"] == "DELETED")
+
+    def _news(self, obj: dict[str, Any], gone: bool = False) -> None:
+        meta = obj["metadata"]
+        wake = self._wakes.get(meta["uid"])
         if wake is not None:
-            if "deletionTimestamp" in record.value["metadata"]:
+            if gone or "deletionTimestamp" in meta:
                 wake.set()
             return
-        if record.value.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        # A pod of no Job gets no node.
+        if gone or JOB_NAME not in meta["labels"] or obj.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return
-        self._wakes[record.uid] = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._live(record))
+        self._wakes[meta["uid"]] = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._live(obj))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _gone(self, record: Record[dict[str, Any]]) -> None:
-        wake = self._wakes.get(record.uid)
-        if wake is not None:
-            wake.set()
-
-    async def _live(self, record: Record[dict[str, Any]]) -> None:
-        pod = self._describe(record)
+    async def _live(self, obj: dict[str, Any]) -> None:
+        pod = self._describe(obj)
         outcome = self.scripts.get(pod.namespace, succeed)(pod)
         self.started.append(pod)
         with suppress(NotFound, Changed):  # somebody else has deleted it
-            await self._play(pod, record.uid, outcome)
+            await self._play(pod, obj["metadata"]["uid"], outcome)
 
     async def _play(self, pod: Pod, uid: str, outcome: Outcome) -> None:
         wake = self._wakes[uid]
@@ -265,26 +299,18 @@ class FakeKubelet:
             call = self._cluster.client.call
             await self._surely(lambda: call("delete", PODS, pod.namespace, pod.name, body=now))
 
-    def _describe(self, record: Record[dict[str, Any]]) -> Pod:
-        meta, spec = record.value["metadata"], record.value["spec"]
+    def _describe(self, obj: dict[str, Any]) -> Pod:
+        meta, spec = obj["metadata"], obj["spec"]
         role = meta["labels"][ROLE_LABEL]
         index = int(meta.get("annotations", {}).get("batch.kubernetes.io/job-completion-index", 0))
         container = next(c for c in spec["containers"] if c["name"] == CONTAINER)
         variables = {v["name"]: v.get("value", "") for v in container.get("env", [])}
         segments = sorted(parse_ranges(variables.get(SEGMENTS_VARIABLE, "")))
-        job = meta["labels"]["batch.kubernetes.io/job-name"]
-        place = (record.namespace, job, index)
+        job = meta["labels"][JOB_NAME]
+        place = (meta["namespace"], job, index)
         self._attempts[place] = self._attempts.get(place, 0) + 1
         segment = segments[index] if segments else 0
-        return Pod(record.namespace, record.name, job, role, index, segment, self._attempts[place])
-
-
-def _read(obj: dict[str, Any]) -> Record[dict[str, Any]] | None:
-    meta = obj["metadata"]
-    if "batch.kubernetes.io/job-name" not in meta["labels"]:
-        return None  # a pod of no Job: no node takes it
-    key = Key(meta["namespace"], meta["labels"].get(JOB_LABEL, ""))
-    return Record(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"]), key, obj)
+        return Pod(meta["namespace"], meta["name"], job, role, index, segment, self._attempts[place])
 
 
 def _container(state: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ async def test_a_scenario_that_comes_a_moment_after_its_job_is_waited_for_and_on
     async with operated(plane, namespace, clocks) as site:
         for name in ("there", "missing"):
             await site.apply(render_job(name, scenario={"configMapRef": {"name": name, "key": "scenario.json"}}))
-        await asyncio.sleep(1.5)
+        await site.until("there", lambda job: condition(job, "Scheduled").get("reason") == "Queued")
         body = {"metadata": {"name": "there"}, "data": {"scenario.json": "{}"}}
         await site.cluster.create(CONFIG_MAPS, namespace, body)
         failed = await site.until("missing", finished)
