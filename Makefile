@@ -1,6 +1,9 @@
 JOB ?= examples/renderjob.yaml
 BIN := .venv/bin
 
+# Tests start hundreds of Python programs, each of which would compile all of our code where a shell forbids to keep it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-without-cluster test-quick test-cluster test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
