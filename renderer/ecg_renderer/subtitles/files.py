@@ -19,7 +19,7 @@ from ecg_renderer.subtitles.decoding import bytes_of_text
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
 from ecg_renderer.subtitles.others import format_of_others, from_lrc, from_microdvd
 from ecg_renderer.subtitles.ttml import TTML, from_ttml
-from ecg_renderer.subtitles.untimed import NUMBER, timed_lines, without_untimed
+from ecg_renderer.subtitles.untimed import NUMBER, nothing_left, readable_lines, without_untimed
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"
@@ -98,7 +98,7 @@ def read_file(text: str, kind: str, report: Report) -> list[Caption]:
             f"{name} cannot be read as .{kind}: {str(error)[:200]}.", hint="Export the subtitles again."
         ) from None
     if not captions:
-        raise ScenarioError(f"{name} holds no captions.", hint="Check that it is the right file.")
+        raise nothing_left("captions", report)
     return in_order(captions, report)
 
 
@@ -232,7 +232,7 @@ def _from_ass(text: str, report: Report) -> Iterator[Caption]:
     try:
         file = pysubs2.SSAFile.from_string(text, format_=kind)
     except ValueError:
-        file = pysubs2.SSAFile.from_string(timed_lines(text, kind, report), format_=kind)
+        file = pysubs2.SSAFile.from_string(readable_lines(text, kind, report), format_=kind)
     height = next((int(value) for value in [file.info.get("PlayResY", "")] if re.fullmatch(r"\d{1,6}", value)), 288)
     styles = {name: _face(style) for name, style in file.styles.items()}
     for event in file:

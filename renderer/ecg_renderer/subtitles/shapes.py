@@ -181,9 +181,10 @@ def in_seconds(data: Any) -> Any:
 def _divided(items: Any, longest: int) -> Any:
     timed = [item for item in listed(items) if isinstance(item, dict) and {"start", "end"} <= item.keys()]
     bounds = [(item["start"], item["end"]) for item in timed]
-    whole = bool(bounds) and all(type(bound) is int for pair in bounds for bound in pair)
+    whole = all(type(bound) is int for pair in bounds for bound in pair)
+    lengths = [end - start for start, end in bounds if _is_count(start) and _is_count(end)]
     clovas = any(isinstance(word, list) for item in timed for word in listed(item.get("words")))
-    if not whole or not (clovas or sum(end - start for start, end in bounds) >= longest * len(bounds)):
+    if not (whole and lengths) or not (clovas or sum(lengths) >= longest * len(lengths)):
         return items
     return [_item_in_seconds(item) if isinstance(item, dict) else item for item in items]
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
 from ecg_renderer.subtitles.shapes import (
@@ -38,6 +37,7 @@ from ecg_renderer.subtitles.shapes import (
     shape_of,
     text_of,
 )  # fmt: skip
+from ecg_renderer.subtitles.untimed import nothing_left
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
@@ -66,9 +66,8 @@ class _Heard:
 def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption]:
     """Return the captions of a transcript; `report` is told what was put right.
 
-    Errors: ScenarioError, with the path, for one that is not built as its shape is.
+    Errors: ScenarioError, with the path, for one that is not built as its shape is, and for one without words.
     """
-    name = report.origin
     data = loaded(raw)
     shape = shape_of(data)
     data = in_seconds(as_whisper(data) or data)
@@ -79,21 +78,21 @@ def read_transcript(raw: bytes | dict[str, Any], report: Report) -> list[Caption
         "words": _words,
     }
     if shape not in readers:
-        raise ScenarioError(f"{name} is no transcript that is known.", hint="Whisper's JSON is, for example.")
+        raise report.error("", "is no transcript that is known", "Whisper's JSON is, for example.")
     captions = [caption for caption in readers[shape](data, report) if caption.words]
     if not captions:
-        raise ScenarioError(f"{name} holds no words.", hint="Check that it is the right file.")
+        raise nothing_left("words", report)
     return in_order(captions, report)
 
 
 def _segments(data: Any, report: Report) -> Iterator[Caption]:
-    name = report.origin
     before = 0.0
     for index, segment in enumerate(data if isinstance(data, list) else data["segments"]):
         path = f"segments[{index}]"
-        fields = _object(segment, path, name)
-        start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
-        heard = [_heard(word, f"{path}.words[{place}]", name) for place, word in enumerate(listed(fields.get("words")))]
+        fields = _object(segment, path, report)
+        start, end = _times(fields, path, report)
+        said = enumerate(listed(fields.get("words")))
+        heard = [_heard(word, f"{path}.words[{place}]", report) for place, word in said]
         speaker = named(fields.get("speaker")) or next((word.speaker for word in heard if word.speaker), "")
         text = text_of(fields.get("text"))
         if start is None and end is not None and not any(word.start is not None for word in heard):
@@ -103,11 +102,10 @@ def _segments(data: Any, report: Report) -> Iterator[Caption]:
             yield from _caption(heard, text, start, end, speaker, path, report)
 
 
-def _heard(word: Any, path: str, name: str) -> _Heard:
-    fields = _object(word, path, name)
+def _heard(word: Any, path: str, report: Report) -> _Heard:
+    fields = _object(word, path, report)
     said = text_of(fields.get("word", fields.get("text")))
-    start, end = _time(fields.get("start"), f"{path}.start", name), _time(fields.get("end"), f"{path}.end", name)
-    return _Heard(said, start, end, named(fields.get("speaker", fields.get("speaker_id"))))
+    return _Heard(said, *_times(fields, path, report), named(fields.get("speaker", fields.get("speaker_id"))))
 
 
 def _caption(
@@ -121,7 +119,9 @@ def _caption(
     begin = finish if begin is None else begin
     finish = begin if finish is None else finish
     if begin is None or finish is None:
-        raise report.error(path, "has no time", "Write start and end in seconds.")
+        hint = "Write start and end in seconds."
+        report.warn("times of a caption", path, "has no time, and was left out with its words", hint=hint)
+        return
     if not words:
         said, lines = in_lines(text.split("\n"), begin, finish)
         yield Caption(said, begin, finish, speaker, line_starts=lines)
@@ -200,15 +200,15 @@ def _timed(words: list[_Heard], begin: float, finish: float) -> list[Word]:
 
 
 def _transcription(data: Any, report: Report) -> Iterator[Caption]:
-    name = report.origin
     given: list[_Heard] = []
     spoken: list[list[_Heard]] = []
     for index, entry in enumerate(data["transcription"]):
         path = f"transcription[{index}]"
-        fields = _object(entry, path, name)
-        given.append(_Heard(in_bytes(fields.get("text")), *_offsets(fields, path, name), named(fields.get("speaker"))))
+        fields = _object(entry, path, report)
+        start, end = _offsets(fields, path, report)
+        given.append(_Heard(in_bytes(fields.get("text")), start, end, named(fields.get("speaker"))))
         tokens = enumerate(listed(fields.get("tokens")))
-        spoken.append([_token(token, f"{path}.tokens[{place}]", name) for place, token in tokens])
+        spoken.append([_token(token, f"{path}.tokens[{place}]", report) for place, token in tokens])
     whole = iter(_whole_letters(token for tokens in spoken for token in tokens))
     parts = [list(islice(whole, len(tokens))) for tokens in spoken]
     entries = [
@@ -252,16 +252,16 @@ def _whole_letters(parts: Iterable[_Heard]) -> list[_Heard]:
     return [replace(part, text=in_letters(part.text)) for part in whole]
 
 
-def _token(token: Any, path: str, name: str) -> _Heard:
-    fields = _object(token, path, name)
-    start, end = _offsets(fields, path, name)
+def _token(token: Any, path: str, report: Report) -> _Heard:
+    fields = _object(token, path, report)
+    start, end = _offsets(fields, path, report)
     return _Heard(in_bytes(fields.get("text")), start, end)
 
 
-def _offsets(fields: dict[str, Any], path: str, name: str) -> tuple[float | None, float | None]:
+def _offsets(fields: dict[str, Any], path: str, report: Report) -> tuple[float | None, float | None]:
     offsets = fields.get("offsets")
     bounds = offsets if isinstance(offsets, dict) else _written_offsets(fields.get("timestamps"))
-    start, end = (_time(bounds.get(key), f"{path}.offsets.{key}", name) for key in ("from", "to"))
+    start, end = _times(bounds, f"{path}.offsets", report, "from", "to")
     return None if start is None else start / 1000, None if end is None else end / 1000
 
 
@@ -289,12 +289,11 @@ def _whole_words(tokens: Iterable[_Heard]) -> list[_Heard]:
 
 
 def _items(data: Any, report: Report) -> Iterator[Caption]:
-    name = report.origin
     results = data["results"]
     by_start = {
         str(item.get("start_time")): str(item.get("speaker_label", ""))
         for segment in listed(
-            _object(results.get("speaker_labels") or {}, "results.speaker_labels", name).get("segments")
+            _object(results.get("speaker_labels") or {}, "results.speaker_labels", report).get("segments")
         )
         if isinstance(segment, dict)
         for item in listed(segment.get("items"))
@@ -303,7 +302,7 @@ def _items(data: Any, report: Report) -> Iterator[Caption]:
     heard: list[_Heard] = []
     for index, item in enumerate(results["items"]):
         path = f"results.items[{index}]"
-        fields = _object(item, path, name)
+        fields = _object(item, path, report)
         choices = listed(fields.get("alternatives"))
         text = text_of(choices[0].get("content")) if choices and isinstance(choices[0], dict) else ""
         if fields.get("type") == "punctuation":
@@ -315,14 +314,12 @@ def _items(data: Any, report: Report) -> Iterator[Caption]:
             or by_start.get(str(fields.get("start_time")), "")
             or fields.get("channel_label", "")
         )
-        start, end = (_time(fields.get(key), f"{path}.{key}", name) for key in ("start_time", "end_time"))
-        heard.append(_Heard(text, start, end, speaker))
+        heard.append(_Heard(text, *_times(fields, path, report, "start_time", "end_time"), speaker))
     yield from _grouped(_joined(heard))
 
 
 def _words(data: Any, report: Report) -> Iterator[Caption]:
-    name = report.origin
-    heard = [_heard(word, f"words[{index}]", name) for index, word in enumerate(data["words"])]
+    heard = [_heard(word, f"words[{index}]", report) for index, word in enumerate(data["words"])]
     yield from _grouped(_joined(heard))
 
 
@@ -349,13 +346,20 @@ def _grouped(words: list[_Heard]) -> Iterator[Caption]:
             first, letters = index + 1, 0
 
 
-def _object(value: Any, path: str, name: str) -> dict[str, Any]:
+def _object(value: Any, path: str, report: Report) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    raise ScenarioError(f"{name}: {path}: must be an object, not {str(value)[:40]!r}.", hint="Transcribe it again.")
+    raise report.error(path, f"must be an object, not {str(value)[:40]!r}", "Transcribe it again.")
 
 
-def _time(value: Any, path: str, name: str) -> float | None:
+def _times(
+    fields: dict[str, Any], path: str, report: Report, start: str = "start", end: str = "end"
+) -> tuple[float | None, float | None]:
+    return _time(fields.get(start), f"{path}.{start}", report), _time(fields.get(end), f"{path}.{end}", report)
+
+
+def _time(value: Any, path: str, report: Report) -> float | None:
+    """Return seconds, or what else they count; None where there is none, or `report` is told that it is no number."""
     if value is None or value == "":
         return None
     try:
@@ -363,5 +367,7 @@ def _time(value: Any, path: str, name: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if isinstance(value, bool) or not abs(seconds) < LONGEST_SECONDS:
-        raise ScenarioError(f"{name}: {path}: {str(value)[:40]!r} is no time.", hint="Times are numbers.")
+        done = f"{str(value)[:40]!r} is no time, and was taken as if there was none"
+        report.warn("time that is none", path, done, hint="Times are numbers.")
+        return None
     return seconds

@@ -29,6 +29,7 @@ _LONGEST_NAME = 100
 _LONGEST_VALUE = 200  # each paragraph may inherit it
 _LENGTH = re.compile(r"([+-]?(?:\d+(?:\.\d+)?|\.\d+))(%|px|c|rh)")
 _ROWS = re.compile(r"(\d{1,6})(?:px)?")
+_TIME_HINT = "Write 12.5s, or 00:00:12.500."
 _OUTSIDE = "lies outside of the times of what it stands in"
 _ALPHA = re.compile(r"rgba\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 
@@ -142,7 +143,8 @@ class _Ttml:
         if name in ("style", "region", "initial"):
             self._styles.define(name, said, outer.region if outer.inside == "region" else "", self._place())
             element.inside, element.region = ("region", said.get("id", "")) if name == "region" else ("", "")
-            if name == "region" and (times := self._times(said, clock)):
+            otherwise = "the region is taken to be there all the time"
+            if name == "region" and (times := self._times(said, clock, otherwise)):
                 begins = times.get("begin", 0.0)
                 until = min(times.get("end", math.inf), begins + times.get("dur", math.inf))
                 self._active[element.region] = begins, until
@@ -162,7 +164,9 @@ class _Ttml:
         element.speaker = said.get("agent", outer.speaker)
         hidden = any(style.get(key) in values for key, values in _HIDING.items())
         element.inside = "hidden" if hidden else outer.inside or ("p" if name == "p" else "")
-        times = self._times(said, clock)
+        times = self._times(said, clock, "what stands in it was left out with its words")
+        if times is None:
+            element.inside, times = "hidden", {}
         begins = outer.last if outer.sequence else outer.start
         element.start = element.last = begins + times.get("begin", 0.0)
         until = min(begins + times.get("end", math.inf), element.start + times.get("dur", math.inf))
@@ -172,8 +176,13 @@ class _Ttml:
         element.timed = outer.inside == "p" and (outer.timed or element.own)
         return element
 
-    def _times(self, said: dict[str, str], clock: Clock) -> dict[str, float]:
-        return {key: clock.seconds(key, said[key], self._place()) for key in _TIMES if key in said}
+    def _times(self, said: dict[str, str], clock: Clock, otherwise: str) -> dict[str, float] | None:
+        """Return the times that an element says; None where one cannot be read, and what is told to be done then."""
+        try:
+            return {key: clock.seconds(key, said[key], self._place()) for key in _TIMES if key in said}
+        except ValueError as error:
+            self._report.warn("times of a caption", self._place(), f"has {error}: {otherwise}", hint=_TIME_HINT)
+            return None
 
     def _place(self) -> str:
         return f"line {self._parser.CurrentLineNumber}"

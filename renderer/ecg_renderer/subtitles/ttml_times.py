@@ -56,7 +56,7 @@ class Clock:
                 done = f'{key}="{said[:40]}" has no unit: this and all like it were read as seconds'
                 self._report.warn("time without a unit", place, done, hint="Write 12.5s, or 00:00:12.500.")
         if not seconds < _LATEST:
-            raise ValueError(f'{key}="{said[:40]}" is no time')
+            raise ValueError(f'{key}="{said[:40]}", which is no time')
         return seconds
 
 

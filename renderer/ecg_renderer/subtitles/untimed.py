@@ -1,4 +1,4 @@
-"""Captions whose times cannot be read: each is left out, with its words, and told; the others are shown."""
+"""What cannot be read in a file of captions: captions without times and styles are left out, and told, one by one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pysubs2
 
+from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 
 NUMBER = re.compile(r"[ \t]*\d{1,9}[ \t]*")
 """The line before the times of a caption of SubRip."""
 _BEGINS_AS_TIMES = re.compile(r"[ \t]*+(?=.*\d:\d)(?:[-\d]|-->)")
-_EVENT = re.compile(r"[ \t]*+(?:Dialogue|Comment):")
+_READ_ALONE = re.compile(r"[ \t]*+(Dialogue|Comment|Style):")
 _TOLD = 40
 
 
@@ -40,14 +41,18 @@ def without_untimed(text: str, is_times: Callable[[str], object], report: Report
     return "\n".join(kept)
 
 
-def timed_lines(text: str, kind: str, report: Report) -> str:
-    """Return .ass or .ssa without the lines of dialogue, and comments, that cannot be read."""
+def readable_lines(text: str, kind: str, report: Report) -> str:
+    """Return .ass or .ssa without the lines of styles, dialogue, and comments, that cannot be read."""
     kept = []
     for number, line in enumerate(text.split("\n"), 1):
-        if _EVENT.match(line) and not _is_read(line, kind):
-            _tell(number, line, report)
-        else:
+        alone = _READ_ALONE.match(line)
+        if not alone or _is_read(line, kind):
             kept.append(line)
+        elif alone[1] == "Style":
+            done = f"cannot be read, `{line.strip()[:_TOLD]}`, and was left out: what has it looks as without a style"
+            report.warn("style of captions", f"line {number}", done, hint="Write it as the other styles.")
+        else:
+            _tell(number, line, report)
     return "\n".join(kept)
 
 
@@ -57,6 +62,12 @@ def _is_read(line: str, kind: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def nothing_left(what: str, report: Report) -> ScenarioError:
+    """Return the error to raise for a file without a caption, which says what was left out."""
+    left_out = "".join(f" {line}" for line in report.warnings[:1])
+    return ScenarioError(f"{report.origin} holds no {what}.{left_out}", hint="Check that it is the right file.")
 
 
 def _tell(number: int, line: str, report: Report) -> None:

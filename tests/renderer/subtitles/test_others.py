@@ -63,7 +63,7 @@ def test_frames_of_microdvd_are_those_of_the_rate_in_its_first_line() -> None:
     ("text", "told", "hint"),
     [
         ("{25}{50}Hello\n", "does not say how many", "{1}{1}25"),
-        ("<tt><body><p begin='x'>a</p></body></tt>", "is no time", "Export"),
+        ("<tt><body><p begin='x'>a</p></body></tt>", 'no captions. line 1: has begin="x", which is no', "right file"),
         ("<tt><body><p begin='1s'>a</body></tt>", "mismatched tag", "Export"),
         ("<tt><body/></tt>", "holds no captions", "right file"),
         ("<!DOCTYPE tt><tt><body/></tt>", "defines entities", "DOCTYPE"),

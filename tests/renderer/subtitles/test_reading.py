@@ -676,6 +676,17 @@ def test_a_caption_whose_times_cannot_be_read_is_left_out_and_told(raw: str, num
     assert broken in told
 
 
+@pytest.mark.parametrize(("size", "colour"), [("big", "&H0000FFFF"), ("20", "yellow")])
+def test_a_style_that_cannot_be_read_is_left_out_and_told(size: str, colour: str) -> None:
+    style = f"Style: Bad,Arial,{size},{f'{colour},' * 4}1,0,0,0,100,100,0,0,1,1,0,8,10,10,10,1\n"
+    report = Report("talk")
+    lines = ASS.replace("\n[Events]", f"{style}\n[Events]").replace("04.00,Top", "04.00,Bad")
+    scenario = subtitle_scenario(lines.encode(), report, WIDE, "karaoke")
+    assert [word for words in words_of(scenario) for word, _ in words] == ["Hel", "lo", "you", "two", "lines"]
+    number = lines[: lines.index(style)].count("\n") + 1
+    assert report.warnings[0].startswith(f"line {number}: cannot be read, `Style: Bad,Arial,")
+
+
 @pytest.mark.parametrize("number", ["2\n", ""])
 def test_a_caption_without_readable_times_takes_none_of_those_that_follow_it_at_once(number: str) -> None:
     lines = f"{CUE}Hello\n{number}00:00:0x,000 --> 00:00:04,000\nlost\n3\n00:00:05,000 --> 00:00:06,000\nWorld\n"
@@ -689,8 +700,12 @@ def test_a_caption_without_readable_times_takes_none_of_those_that_follow_it_at_
         CUE + "Hello\n\n" + "00:00:0x --> 00:00:04\n" * 100_000,
         CUE + "Hello\n\n" + " " * 1_000_000 + "-->\n",
         "[V4+ Styles]\n\n[Events]\n" + ASS_LINE.format("0:00:01.00", "02", "Hello") + "Dialogue: 0,x\n" * 20_000,
+        "[V4+ Styles]\n"
+        + "Style: a,b\nStyle: a,b,c\n" * 10_000
+        + "[Events]\n"
+        + ASS_LINE.format("0:00:01.00", "02", "Hello"),
     ],
-    ids=["lines of no times", "a line of spaces", "ASS"],
+    ids=["lines of no times", "a line of spaces", "ASS", "styles"],
 )
 def test_many_times_that_cannot_be_read_take_no_long_time(raw: str) -> None:
     began = time.process_time()
@@ -725,22 +740,14 @@ def test_a_scenario_is_no_transcript(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"segments": [{"text": "a", "start": 0, "end": 1e308}]}, "segments[0].end: '1e+308' is no time"),
-        ({"segments": [{"text": "a", "start": 0, "end": 10**400}]}, "segments[0].end: '1000"),
-        ({"words": [{"text": "a", "start": 0, "end": 10**400}]}, "words[0].end: '1000"),
         (
             {"results": [{"alternatives": [{"words": [{"word": "a", "startTime": {"seconds": 10**400}}]}]}]},
-            "words[0].start",
+            "holds no words. words[0].start",
         ),
         ({"segments": [1]}, "segments[0]: must be an object"),
-        ({"segments": [{"text": "a"}]}, "segments[0]: has no time"),
-        ({"segments": [{"text": "a", "start": "soon", "end": 1}]}, "segments[0].start: 'soon' is no time"),
-        (
-            {"segments": [{"start": 0, "end": 1, "words": [{"word": "a", "start": True}]}]},
-            "words[0].start: 'True' is no",
-        ),
+        ({"segments": [{"text": "a"}]}, "holds no words. segments[0]: has no time"),
         ({"segments": []}, "holds no words"),
-        ({"transcription": [{"text": "a", "offsets": {"from": "x"}}]}, "transcription[0].offsets.from"),
+        ({"transcription": [{"text": "a", "offsets": {"from": "x"}}]}, "no words. transcription[0].offsets.from"),
         ({"results": {"items": [None]}}, "results.items[0]: must be an object"),
         ("WEBVTT\n\n", "holds no captions"),
         ("1\n00:00:01,000 --> 00:00:02,000\n\n", "holds no captions"),
@@ -752,6 +759,38 @@ def test_what_cannot_be_read_is_refused_with_its_place(raw: Any, message: str) -
         subtitle_scenario(encoded(raw), Report("talk"), WIDE, "karaoke")
     assert caught.value.message.startswith("talk")
     assert message in caught.value.message
+
+
+def _segments(*segments: Any) -> dict[str, Any]:
+    return {"segments": [{"text": "before", "start": 0, "end": 1}, *segments]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown", "told"),
+    [
+        (_segments({"text": "a", "start": 2, "end": 1e308}), [("a", 2)], "segments[1].end: '1e+308' is no time"),
+        (_segments({"text": "a", "start": 2, "end": 10**400}), [("a", 2)], "segments[1].end: '1000"),
+        (_segments({"text": "a", "start": "soon", "end": 3}), [("a", 1)], "segments[1].start: 'soon' is no time"),
+        (_segments({"text": "a", "start": "soon"}), [], "segments[1]: has no time, and was left out with its words"),
+        (
+            _segments({"start": 2, "end": 3, "words": [{"word": "a", "start": True}]}),
+            [("a", 2)],
+            "segments[1].words[0].start: 'True' is no time",
+        ),
+        (
+            {"words": [{"word": "before", "start": 0, "end": 1}, {"word": "a", "start": 2, "end": 10**400}]},
+            [("a", 2)],
+            "words[1].end: '1000",
+        ),
+    ],
+    ids=str,
+)
+def test_a_time_of_a_transcript_that_is_none_costs_no_other_caption(raw: Any, shown: Any, told: str) -> None:
+    report = Report("talk")
+    scenario = subtitle_scenario(encoded(raw), report, WIDE, "karaoke")
+    spoken = [(word, start) for words in words_of(scenario) for word, (start, _) in words]
+    assert spoken == [("before", 0), *shown]
+    assert any(told in line for line in report.warnings)
 
 
 @pytest.mark.parametrize("picture", [WIDE, UPRIGHT, Picture(1080, 1080), Picture(640, 360)])
