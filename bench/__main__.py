@@ -77,8 +77,9 @@ def main(
     full = not (quick or ours_only or program) and parts == set(PARTS)
     facts = conditions()
     seconds, rounds = (QUICK_SECONDS, 1) if quick else (SECONDS, pairs)
-    compared = [row for row in rows(seconds, rounds, quick=quick) if row.name in parts or (long and row.name == "many")]
-    compared += [Row("typical", LONG_SECONDS, 1, "typical")] if long else []
+    named = parts | {"many"} if long and parts >= set(PARTS) else parts
+    compared = [row for row in rows(seconds, rounds, quick=quick) if row.name in named]
+    compared += [Row("typical", LONG_SECONDS, 1, "typical")] if long and "typical" in parts else []
     edited = LONG_SECONDS if long else QUICK_SECONDS * 5 if quick else EDIT_SECONDS
     measured = _measure(
         compared,
