@@ -14,7 +14,7 @@ from ecg_shim.backends.cluster import ClusterBackend, render_jobs, states
 from ecg_shim.backends.cluster.tickets import object_name, ticket_name
 from ecg_shim.model import Conflict, Full, JobState, JobStatus
 from operators import on_a_loop, render_job
-from shim_cluster import FAILURE, OUTPUT, PLAN, Place, eventually, until
+from shim_cluster import FAILURE, FINISHED, OUTPUT, PLAN, STARTED, Place, eventually, until
 
 
 @on_a_loop
@@ -261,7 +261,7 @@ async def test_a_job_that_was_cancelled_before_it_began_leaves_no_render_job(pla
             await place.made(job_id)
             await until(backend, job_id, "queued")
             assert await backend.cancel(job_id)
-            await place.says(job_id, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+            await place.says(job_id, "Cancelled", run={"finishedAt": FINISHED})
             await place.told(job_id, "cancelled")
 
             async def gone(job_id: str = job_id) -> bool:
@@ -281,7 +281,7 @@ async def test_a_render_job_that_a_person_has_made_stays_though_it_was_cancelled
         row = place.new_row()
         await place.apply(render_job(row, callback={"url": place.client.callback_url}))
         await place.change(row, cancel=True)
-        await place.says(row, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+        await place.says(row, "Cancelled", run={"finishedAt": FINISHED})
         await place.told(row, "cancelled")
         await place.settles(row)
         await asyncio.sleep(0.3)
@@ -292,10 +292,10 @@ async def test_a_render_job_that_a_person_has_made_stays_though_it_was_cancelled
 async def test_a_job_that_was_cancelled_after_it_began_keeps_its_render_job(place: Place) -> None:
     async with place, place.replica() as backend:
         job_id = await place.post(backend)
-        await place.says(job_id, "Planning", startTime="2026-01-31T12:00:00Z")
+        await place.says(job_id, "Planning", startTime=STARTED)
         await until(backend, job_id, "processing")
         assert await backend.cancel(job_id)
-        await place.says(job_id, "Cancelled", run={"finishedAt": "2026-01-31T12:00:00Z"})
+        await place.says(job_id, "Cancelled", run={"finishedAt": FINISHED})
         await place.told(job_id, "cancelled")
         await place.settles(job_id)
         await asyncio.sleep(0.3)
