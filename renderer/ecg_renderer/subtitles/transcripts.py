@@ -37,7 +37,7 @@ from ecg_renderer.subtitles.shapes import (
     shape_of,
     text_of,
 )  # fmt: skip
-from ecg_renderer.subtitles.untimed import nothing_left
+from ecg_renderer.subtitles.unreadable import nothing_left
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
