@@ -59,7 +59,7 @@ lint: setup-dev ## ruff, mypy --strict, the import layers, shellcheck
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@shellcheck $(filter-out %.py,$(wildcard scripts/*)) .ci/run tests/support/nvenc/build.sh
+	@shellcheck $(filter-out %.py %__pycache__,$(wildcard scripts/*)) .ci/run tests/support/nvenc/build.sh
 
 format: setup-dev ## put the code into ruff's shape
 	@$(BIN)/ruff check --quiet --fix-only .
