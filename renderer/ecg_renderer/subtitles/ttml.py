@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.others import Said, literal, stamped
-from ecg_renderer.subtitles.ttml_times import Clock
+from ecg_renderer.subtitles.ttml_times import TIME_HINT, Clock
 
 TTML = re.compile(
     rb"\s*+(?:(?:<\?(?>.*?\?>)|<!--(?>.*?-->)|<!DOCTYPE[^>\[]*+(?:>|\[(?>.*?\]\s*+>)))\s*+)*+<(?:\w+:)?tt[\s>/]",
@@ -29,7 +29,6 @@ _LONGEST_NAME = 100
 _LONGEST_VALUE = 200  # each paragraph may inherit it
 _LENGTH = re.compile(r"([+-]?(?:\d+(?:\.\d+)?|\.\d+))(%|px|c|rh)")
 _ROWS = re.compile(r"(\d{1,6})(?:px)?")
-_TIME_HINT = "Write 12.5s, or 00:00:12.500."
 _OUTSIDE = "lies outside of the times of what it stands in"
 _ALPHA = re.compile(r"rgba\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 
@@ -181,7 +180,7 @@ class _Ttml:
         try:
             return {key: clock.seconds(key, said[key], self._place()) for key in _TIMES if key in said}
         except ValueError as error:
-            self._report.warn("times of a caption", self._place(), f"has {error}: {otherwise}", hint=_TIME_HINT)
+            self._report.warn("times of a caption", self._place(), f"has {error}: {otherwise}", hint=TIME_HINT)
             return None
 
     def _place(self) -> str:

@@ -7,6 +7,7 @@ import re
 
 from ecg_renderer.scenario import Report
 
+TIME_HINT = "Write 12.5s, or 00:00:12.500."
 _CLOCK = re.compile(r"(\d+):(\d{1,2}):(\d{1,2}(?:\.\d+)?)(?::(\d+)(?:\.(\d+))?)?")
 _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|f|t|)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -54,7 +55,7 @@ class Clock:
             if not offset[2] and not self._told:
                 self._told = True
                 done = f'{key}="{said[:40]}" has no unit: this and all like it were read as seconds'
-                self._report.warn("time without a unit", place, done, hint="Write 12.5s, or 00:00:12.500.")
+                self._report.warn("time without a unit", place, done, hint=TIME_HINT)
         if not seconds < _LATEST:
             raise ValueError(f'{key}="{said[:40]}", which is no time')
         return seconds
