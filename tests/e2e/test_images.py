@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 
+import bills
 import images
 from needs_root import needs_root
 from scripts.image_report import Image, bill_of_materials, read_image
@@ -41,7 +40,7 @@ def test_nobody_in_an_image_is_root_or_becomes_it(image: Image) -> None:
 
 def test_the_bill_of_materials_names_what_the_lock_files_pin_and_debians_parts(name: str, image: Image) -> None:
     text = bill_of_materials(image)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert bills.problem(text) is None
     purls = [one["purl"] for one in json.loads(text)["components"]]
 
     python = {purl.removeprefix("pkg:pypi/") for purl in purls if purl.startswith("pkg:pypi/")}

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
+import bills
 from scripts.image_report import CAPABILITIES, Image, bill_of_materials, components, main, read_image, report
 
 STATUS = """\
@@ -45,7 +44,7 @@ def test_packages_become_a_bill_of_materials_that_follows_the_schema(tmp_path: P
         "pkg:npm/%40fontsource/noto@5.0",
     }
     text = bill_of_materials(image)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert bills.problem(text) is None
     assert json.loads(text)["metadata"]["component"]["name"] == "ecg-render-operator"
 
 

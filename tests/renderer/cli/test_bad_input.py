@@ -124,7 +124,7 @@ BAD_SCENARIOS: dict[str, tuple[Arrange, str, int, str]] = {
     "unknown plugin": (with_unknown_plugin, "SCENARIO_PARSE_ERROR", 67, "explode"),
     "NaN times": (with_cues(cue("a", float("nan"), 0.5)), "SCENARIO_PARSE_ERROR", 67, "cues[0].root.displayTime[0]"),
     "10,001 cues": (
-        with_cues(*(cue(str(n), n / 20000, (n + 1) / 20000) for n in range(10_001))),
+        lambda folder: with_cues(*(cue(str(n), n / 20000, (n + 1) / 20000) for n in range(10_001)))(folder),
         "SCENARIO_PARSE_ERROR",
         67,
         "10,001 cues",

@@ -68,7 +68,9 @@ def cyclic() -> dict[str, Any]:
         ({"version": "3.1", "cues": []}, ['version: "3.1" cannot be rendered']),
         ({"version": [], "cues": []}, ["version"]),
     ],
-    ids=lambda value: None if isinstance(value, list) else str(value)[:30],
+    ids=lambda value: (
+        None if isinstance(value, list) else str(value[:30] if isinstance(value, bytes) else [*value])[:30]
+    ),
 )
 def test_what_is_no_scenario_is_refused_with_the_place(raw: Any, parts: list[str]) -> None:
     error = refusal(raw)
