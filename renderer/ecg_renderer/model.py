@@ -122,9 +122,14 @@ class FrameGrid:
         """When the last frame is over: presentation time, in seconds."""
         return self.seconds(self.frames)
 
-    def first_at_or_after(self, seconds: Fraction) -> int:
-        """Return the first frame shown at or after `seconds`, within 0 to `frames`."""
-        return min(max(ceil((seconds - self.start) * self.rate), 0), self.frames)
+    def first_at_or_after(self, seconds: float, earlier: Fraction) -> int:
+        """Return the first frame shown at or after `seconds` less `earlier`, exactly, within 0 to `frames`."""
+        # In integers: thousands of times are looked up, and fractions are reduced at every step.
+        over, under = seconds.as_integer_ratio()
+        before = self.start.numerator * earlier.denominator + earlier.numerator * self.start.denominator
+        whole = self.start.denominator * earlier.denominator
+        frame = (over * whole - before * under) * self.rate.numerator, under * whole * self.rate.denominator
+        return min(max(-(-frame[0] // frame[1]), 0), self.frames)
 
 
 @dataclass(frozen=True)

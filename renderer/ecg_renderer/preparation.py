@@ -12,8 +12,8 @@ import asyncio
 import hashlib
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +44,7 @@ from ecg_renderer.planning import (
 )
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Report, Scenario, canonical_hash, draft
-from ecg_renderer.served import Fetched, PluginModule, known_plugins
+from ecg_renderer.served import Fetched, known_plugins
 from ecg_renderer.storage import Cell, CellStore, Found, Storage, open_storage, opened_source, told_again
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts
@@ -69,7 +69,7 @@ class PreparedJob:
 
     Attributes:
         source_url: what FFmpeg opens; may carry a signature and is never printed.
-        modules: the plugins that an origin gave, by name and version.
+        planner: what films are cut out of.
     """
 
     job: RenderJob
@@ -77,7 +77,7 @@ class PreparedJob:
     scenario: Scenario
     encoder: EncoderChoice
     plan: Plan
-    modules: Mapping[str, PluginModule] = field(default_factory=dict)
+    planner: Planner
 
     @property
     def source(self) -> SourceFacts:
@@ -104,11 +104,6 @@ class PreparedJob:
     def encoding(self) -> tuple[Options, int]:
         """The options, and the bits of a sample, that the encoder is chosen by."""
         return encoding_of(self.source, self.job.spec.options)
-
-    @cached_property
-    def planner(self) -> Planner:
-        """What films are cut out of."""
-        return Planner.of(self.plan, self.scenario, self.job.spec.options, self.modules)
 
     def film(self, frames: FrameRange) -> Film:
         """Return what is drawn on `frames`."""
@@ -190,7 +185,7 @@ async def prepare_job(
     width, height, _ = output_size(source_facts, spec.options)
     encoder = await chooser(encoding, bit_depth=bit_depth, size=(width, height))
     scenario, fetched = await _scenario(raw.result(), source_facts, job, origin)
-    plan = make_plan(
+    plan, planner = make_plan(
         job.metadata.name,
         source_facts,
         scenario,
@@ -204,7 +199,7 @@ async def prepare_job(
     )
     if damage := read_damage(await store.recall(damage_note(source_facts))):
         plan = plan.model_copy(update={"warnings": [*plan.warnings, damage_words(damage)]})
-    return PreparedJob(job, source_url, scenario, encoder, plan, fetched.modules)
+    return PreparedJob(job, source_url, scenario, encoder, plan, planner)
 
 
 async def _scenario(

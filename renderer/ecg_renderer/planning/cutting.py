@@ -36,10 +36,8 @@ def alive_frames(start: float, end: float, grid: FrameGrid) -> FrameRange:
     A frame that is sampled at an end counts: the browser compares doubles, which may fall on either side. One at the
     end's very time is sampled after it. The range is empty where no frame is shown, or none of the video's.
     """
-    shortly_after = float(grid.seconds(grid.frames)) + 1
-    first, last = (min(max(seconds, -1.0), shortly_after) for seconds in (start, end))
-    begin = grid.first_at_or_after(Fraction(first) - _SAMPLED_AFTER - _EDGE)
-    return FrameRange(begin, max(begin, grid.first_at_or_after(Fraction(last) - _SAMPLED_AFTER + _EDGE)))
+    begin = grid.first_at_or_after(start, _SAMPLED_AFTER + _EDGE)
+    return FrameRange(begin, max(begin, grid.first_at_or_after(end, _SAMPLED_AFTER - _EDGE)))
 
 
 def changing_frames(cue: CueSpan, grid: FrameGrid) -> list[FrameRange]:

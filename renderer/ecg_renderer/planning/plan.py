@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -56,8 +57,12 @@ class Planner:
     size: tuple[int, int]
     cell_frames: int
     preview_layout: bool
-    activity: Activity
     modules: Mapping[str, PluginModule]
+
+    @cached_property
+    def activity(self) -> Activity:
+        """What captions do on every frame."""
+        return Activity.of(self.scenario.cues, self.grid)
 
     @classmethod
     def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
@@ -71,7 +76,6 @@ class Planner:
             (target.width, target.height),
             plan.cell_frames,
             options.layout == "preview",
-            Activity.of(scenario.cues, grid),
             modules,
         )
 
@@ -101,8 +105,8 @@ def make_plan(
     cores: int,
     fetched: Fetched = NOTHING_FETCHED,
     alone: bool = False,
-) -> Plan:
-    """Return the plan of the job `name`, with nothing in the store yet; see `reusing`.
+) -> tuple[Plan, Planner]:
+    """Return the plan of the job `name`, with nothing in the store yet (see `reusing`), and what it was made of.
 
     `encoder` is the one that was decided on; `versions` names every program, package and font whose change may change
     a pixel; `cores` is the number of CPU cores for which time is estimated; with `alone`, cells have a key for their
@@ -112,9 +116,7 @@ def make_plan(
     width, height, size_warnings = output_size(source, options)
     longest = round(min(cutting.cell_seconds, cutting.target_seconds) * grid.rate)
     cell_frames = cell_length(grid.frames, max(1, longest), cutting.forced)
-    activity = Activity.of(scenario.cues, grid)
-    layout = options.layout == "preview"
-    planner = Planner(scenario, grid, (width, height), cell_frames, layout, activity, fetched.modules)
+    planner = Planner(scenario, grid, (width, height), cell_frames, options.layout == "preview", fetched.modules)
     target = _target(source, options, grid, (width, height), encoder)
     ranges = [FrameRange(start, min(start + cell_frames, grid.frames)) for start in range(0, grid.frames, cell_frames)]
     whole = FrameRange(0, grid.frames)
@@ -126,12 +128,12 @@ def make_plan(
         cells=[_cell(planner, frames, target, source, options, versions, alone=alone) for frames in ranges],
         segments=[],
         plugins=[_plugin(module) for module in fetched.modules.values()],
-        captioned_frames=activity.captioned_frames(whole),
-        distinct_frames_estimate=activity.distinct_frames(whole),
+        captioned_frames=planner.activity.captioned_frames(whole),
+        distinct_frames_estimate=planner.activity.distinct_frames(whole),
         estimated_seconds=0.0,
         warnings=[*scenario.warnings, *fetched.warnings, *rate_warnings, *size_warnings, *_told_of(source, options)],
     )
-    return reusing(draft, activity, cutting, kept=(), cores=cores)
+    return reusing(draft, planner.activity, cutting, kept=(), cores=cores), planner
 
 
 def _told_of(source: SourceFacts, options: Options) -> list[str]:

@@ -35,6 +35,7 @@ from ecg_renderer.media.encoder import (
     without_nvenc,
 )
 from ecg_renderer.media.process import is_remote
+from ecg_renderer.planning import Planner
 from ecg_renderer.preparation import PreparedJob, same_source
 from ecg_renderer.results import Take, takes_of
 from ecg_renderer.scenario import Scenario
@@ -56,9 +57,8 @@ async def store_job(work: Work, prepared: PreparedJob, take: int = 0) -> None:
 
     `take` is its number among those of a job; the main one is written last.
     """
-    bodies = {
-        digest: module.files[path] for module in prepared.modules.values() for path, digest in module.hashes.items()
-    }
+    modules = prepared.planner.modules.values()
+    bodies = {digest: module.files[path] for module in modules for path, digest in module.hashes.items()}
     puts = [partial(_put_plugin_file, digest, body) for digest, body in bodies.items()]
     await work.do_all(puts, at_once=_TRANSFERS)
     await work.put(WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.dump_json(prepared.scenario))
@@ -79,8 +79,8 @@ async def load_prepared(work: Work, job: RenderJob, url: str, take: int = 0) -> 
     """Return a take as it was prepared, with the source's address `url`; raises as `load_plan` does."""
     plan = await _load(work, WorkFiles.of_take(WorkFiles.PLAN, take), Plan.model_validate_json)
     scenario = await _load(work, WorkFiles.of_take(WorkFiles.SCENARIO, take), _SCENARIO.validate_json)
-    modules = await _load_plugins(work, plan)
-    return PreparedJob(job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan, modules)
+    planner = Planner.of(plan, scenario, job.spec.options, await _load_plugins(work, plan))
+    return PreparedJob(job, url, scenario, EncoderChoice(plan.target.encoder, "as planned"), plan, planner)
 
 
 async def load_plan(work: Work) -> Plan:

@@ -67,7 +67,7 @@ def plan(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) 
         "versions": VERSIONS,
         "cores": 2,
     }
-    return make_plan(**(arguments | changes))
+    return make_plan(**(arguments | changes))[0]
 
 
 def keys(of: Plan) -> list[str]:
