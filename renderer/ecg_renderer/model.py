@@ -203,6 +203,7 @@ class Film:
         preview_layout: lay out at 360 px height, as the editor's preview does, and scale up.
         modules: plugins among them that an origin gave, by their names; all others are our own.
         fonts: what its texts ask for, which the scenario says too.
+        kind: what all films of the job are drawn with, see `kind_of`; empty for one that stands alone.
     """
 
     scenario: dict[str, Any]
@@ -215,6 +216,7 @@ class Film:
     start: Fraction = Fraction(0)
     modules: Mapping[str, PluginModule] = field(default_factory=dict)
     fonts: tuple[FontUse, ...] = ()
+    kind: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Box:
@@ -302,6 +304,23 @@ def plugins_in(scenario: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of the plugins that the cues of a prepared scenario use, ascending."""
     nodes = (node for cue in scenario["cues"] for node in _nodes(cue["root"]))
     return tuple(sorted({plugin["name"] for node in nodes for plugin in node.get("pluginChain", ())}))
+
+
+def kind_of(scenario: dict[str, Any], modules: Mapping[str, PluginModule]) -> tuple[str, ...]:
+    """Return what pictures are drawn with, whatever is said and when: plugins by name and content, names of styles."""
+    digests = sorted({module.digest for module in modules.values()})
+    return (*plugins_in(scenario), *digests, *sorted(set(_style_names(scenario))))
+
+
+def _style_names(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        for item in part:
+            yield from _style_names(item)
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            if name.lower().endswith("style") and isinstance(value, dict):
+                yield from value
+            yield from _style_names(value)
 
 
 def _nodes(root: dict[str, Any]) -> Iterable[dict[str, Any]]:

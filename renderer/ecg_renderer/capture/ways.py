@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ecg_renderer.browser import COMMON_ARGUMENTS, BrowserLauncher, page_hash
 from ecg_renderer.capture.canvas import CanvasCapture
@@ -23,7 +23,7 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_check, frames_to_measure
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import CaptureWay, Film, SelfCheck, around
+from ecg_renderer.model import CaptureWay, Film, SelfCheck, around, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -174,27 +174,13 @@ async def _check(capture: RestartingCapture, request: _Request, frames: list[int
 
 
 def check_key(way: CaptureWay, browser_version: str, film: Film) -> str:
-    """Return what a verdict depends on, as a hash: browser, our page, plugins, layout, size, the styles in use."""
+    """Return what a verdict depends on, as a hash: browser, our page, layout, size, the kind of film."""
     parts = [
         way,
         browser_version,
         page_hash(),
         *COMMON_ARGUMENTS,
-        *sorted(film.plugins),
-        *sorted({module.digest for module in film.modules.values()}),
         f"{film.width}x{film.height} {film.preview_layout}",
-        *sorted(set(_style_names(film.scenario))),
+        *(film.kind or kind_of(film.scenario, film.modules)),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _style_names(part: Any) -> Iterator[str]:
-    """Yield the names of all style properties in a scenario."""
-    if isinstance(part, list):
-        for item in part:
-            yield from _style_names(item)
-    elif isinstance(part, dict):
-        for name, value in part.items():
-            if name.lower().endswith("style") and isinstance(value, dict):
-                yield from value
-            yield from _style_names(value)

@@ -174,11 +174,12 @@ def film_of(
     cell_frames: int,
     preview_layout: bool,
     modules: Mapping[str, PluginModule] | None = None,
+    kind: tuple[str, ...] = (),
 ) -> Film:
     """Return what is drawn on `frames`; `modules` are the plugins that an origin gave, by name and version.
 
-    Its blocks are together all frames with a caption alive, and no others. None crosses the border of a cell, so that
-    a cell is drawn alike alone and among others.
+    `kind` is that of all films of the job (`kind_of`). Its blocks are together all frames with a caption alive, and no
+    others. None crosses the border of a cell, so that a cell is drawn alike alone and among others.
     """
     first, last = float(grid.seconds(frames.start)), float(grid.seconds(frames.end - 1))
     data, cues = scenario.slice(first, last), scenario.touching(first, last)
@@ -192,7 +193,8 @@ def film_of(
     fetched = {
         name.partition("#")[0]: modules[key] for name in plugins if modules and (key := plugin_key(name)) in modules
     }
-    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, grid.start, fetched, font_uses(data))
+    fonts = font_uses(data)
+    return Film(data, plugins, *size, grid.rate, tuple(blocks), preview_layout, grid.start, fetched, fonts, kind)
 
 
 def _parts(frames: FrameRange, cell_frames: int) -> list[FrameRange]:

@@ -14,7 +14,7 @@ from ecg_api.rational import rate_words, to_rational
 from ecg_renderer.media.codecs import track_warnings
 from ecg_renderer.media.placing import Placing, start_seconds
 from ecg_renderer.media.process import UNTIMED_FORMATS
-from ecg_renderer.model import Film, FrameGrid, FrameRange
+from ecg_renderer.model import Film, FrameGrid, FrameRange, kind_of
 from ecg_renderer.planning.cutting import Activity, cell_length, cut_segments, estimate_seconds, film_of, frame_costs
 from ecg_renderer.planning.output import colour_warnings, output_colour, output_grid, output_size
 from ecg_renderer.scenario import Scenario, canonical_hash
@@ -64,6 +64,11 @@ class Planner:
         """What captions do on every frame."""
         return Activity.of(self.scenario.cues, self.grid)
 
+    @cached_property
+    def kind(self) -> tuple[str, ...]:
+        """What all films are drawn with: a way to capture that has passed its check for one has for the others."""
+        return kind_of(self.scenario.data, self.modules)
+
     @classmethod
     def of(cls, plan: Plan, scenario: Scenario, options: Options, modules: Mapping[str, PluginModule]) -> Planner:
         """Return that of a plan which was made before."""
@@ -90,6 +95,7 @@ class Planner:
             cell_frames=self.cell_frames,
             preview_layout=self.preview_layout,
             modules=self.modules,
+            kind=self.kind,
         )
 
 

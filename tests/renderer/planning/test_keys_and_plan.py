@@ -5,8 +5,18 @@ import pytest
 
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SeekPoint
-from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, Cutting, estimate_seconds, frame_costs, make_plan, reusing, with_encoder
+from ecg_renderer.capture.ways import check_key
+from ecg_renderer.model import CaptureWay, FrameGrid, FrameRange
+from ecg_renderer.planning import (
+    Activity,
+    Cutting,
+    Planner,
+    estimate_seconds,
+    frame_costs,
+    make_plan,
+    reusing,
+    with_encoder,
+)
 from ecg_renderer.scenario import Scenario, prepare
 from plan_facts import a_source
 
@@ -57,6 +67,10 @@ def prepared(data: dict[str, Any]) -> Scenario:
 
 
 def plan(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) -> Plan:
+    return planned(data, count=count, **changes)[0]
+
+
+def planned(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) -> tuple[Plan, Planner]:
     arguments: dict[str, Any] = {
         "name": "demo",
         "source": SOURCE,
@@ -67,7 +81,7 @@ def plan(data: dict[str, Any] | None = None, *, count: int = 6, **changes: Any) 
         "versions": VERSIONS,
         "cores": 2,
     }
-    return make_plan(**(arguments | changes))[0]
+    return make_plan(**(arguments | changes))
 
 
 def keys(of: Plan) -> list[str]:
@@ -239,3 +253,17 @@ def test_estimates_grow_with_the_work_and_shrink_with_cores() -> None:
     assert estimate(cores=8) < estimate()
     assert estimate(encoder="nvenc") < estimate()
     assert estimate(encoder="nvenc", cores=1000) > 2
+
+
+def test_a_way_that_passed_for_one_part_of_a_job_is_not_checked_again_for_another() -> None:
+    data = captions()
+    data["cues"][0]["root"]["children"][0] |= {"pluginChain": [], "style": {"color": "#fff"}}
+    _, planner = planned(data)
+    first, later = planner.film(FrameRange(0, 60)), planner.film(FrameRange(120, 180))
+    assert (first.plugins, later.plugins) == ((), ("fadein",))
+
+    verdicts = {check_key(CaptureWay.CANVAS, "156.0", film) for film in (first, later)}
+
+    assert len(verdicts) == 1
+    data["cues"][5]["root"]["children"][0]["style"] = {"letterSpacing": 0.1}
+    assert check_key(CaptureWay.CANVAS, "156.0", planned(data)[1].film(FrameRange(0, 60))) not in verdicts
