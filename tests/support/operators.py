@@ -43,6 +43,8 @@ ENVIRONMENT = {
     "PROGRESS_SECONDS": "1",
 }
 QUICK_LEASE = LeaseTiming(lease_seconds=3, renew_seconds=2, retry_seconds=0.3)
+SECONDS = 60.0
+"""What takes longer has failed, also where others keep the machine busy."""
 
 
 def on_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -74,6 +76,12 @@ def settings_for(namespace: str, **variables: str) -> Settings:
     """Return settings for one namespace, with further environment variables."""
     settings = read_settings({**ENVIRONMENT, "OPERATOR_NAMESPACES": namespace, **variables})
     return replace(settings, policy=replace(settings.policy, start_seconds=0.5, unseen_seconds=3.0))
+
+
+def settings_with(namespace: str, **policy: Any) -> Settings:
+    """Return settings for one namespace whose policy differs in some parts."""
+    settings = settings_for(namespace)
+    return replace(settings, policy=replace(settings.policy, **policy))
 
 
 def start_operator(kubeconfig: Path, namespace: str, log: Path, **variables: str) -> subprocess.Popen[bytes]:
@@ -127,7 +135,7 @@ class Site:
         running = asyncio.create_task(operator.run(stop))
         try:
             if not chosen.elects:
-                await first(running, operator.working.wait(), 20)
+                await first(running, operator.working.wait(), SECONDS)
             yield operator
         finally:
             stop.set()
@@ -166,7 +174,7 @@ class Site:
         selector = {"fieldSelector": f"involvedObject.name={name}"}
         return list((await self.cluster.list_page(EVENTS, self.namespace, selector))["items"])
 
-    async def until(self, name: str, wanted: Callable[[Json], bool], seconds: float = 30) -> Json:
+    async def until(self, name: str, wanted: Callable[[Json], bool], seconds: float = SECONDS) -> Json:
         """Wait until a RenderJob is as wanted, and return it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -176,7 +184,7 @@ class Site:
             assert time.monotonic() < deadline, f"{name} after {seconds} s: {found.get('status')}"
             await asyncio.sleep(0.1)
 
-    async def until_true(self, wanted: Callable[[], Coroutine[Any, Any, bool]], seconds: float = 30) -> None:
+    async def until_true(self, wanted: Callable[[], Coroutine[Any, Any, bool]], seconds: float = SECONDS) -> None:
         """Wait until something is true."""
         deadline = time.monotonic() + seconds
         while not await wanted():

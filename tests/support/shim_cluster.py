@@ -36,10 +36,14 @@ from ecg_shim.relay import Outbox, Policy, Relay, Sender
 from operators import Site
 from shim_client_backend import ClientBackend, Row
 
-SECONDS = 20.0
+SECONDS = 60.0
+SECONDS_TO_ANSWER = 30.0
 BUCKET = "videos"
 QUICK = Policy(hold=0.1, hold_terminal=0.2, progress_every=0.05, first_wait=0.1, longest_wait=0.5, unsure=0.3)
-LEASE = LeaseTiming(lease_seconds=2.0, renew_seconds=1.4, retry_seconds=0.2)
+LEASE = LeaseTiming(lease_seconds=30.0, renew_seconds=25.0, retry_seconds=0.2)
+"""Longer than a busy machine keeps a replica waiting: whoever loses the Lease may tell twice what it was telling."""
+SOON_OVER = LeaseTiming(lease_seconds=4.0, renew_seconds=3.0, retry_seconds=0.2)
+"""Of a replica that is killed: so long the next one waits."""
 ANYWHERE = AddressPolicy(schemes=("http", "https"), setting="ECG_CALLBACK_HOSTS", private=True)
 SCENARIO: dict[str, Any] = {"version": "2.0", "cues": [{"id": "c1"}]}
 OUTPUT = {
@@ -80,10 +84,10 @@ class Place(Site):
         self, admit: Admission | None = None, *, tells: bool = True, policy: Policy = QUICK, **changes: Any
     ) -> AsyncIterator[ClusterBackend]:
         """Run a replica of the service; with `tells` it makes RenderJobs and tells callbacks if no other one does."""
-        async with checked_client(ANYWHERE, timeout=5) as http:
+        async with checked_client(ANYWHERE, timeout=SECONDS_TO_ANSWER) as http:
 
             def relay(outbox: Outbox) -> Relay:
-                return Relay(backend, outbox, Sender(http, None, 5), policy)
+                return Relay(backend, outbox, Sender(http, None, SECONDS_TO_ANSWER), policy)
 
             backend = ClusterBackend(self.settings(**changes), admit, relay if tells else None)
             async with backend.running():
@@ -194,7 +198,7 @@ def kill(service: subprocess.Popen[str]) -> None:
 
 
 async def _serve(kubeconfig: Path, namespace: str) -> None:
-    async with Place(kubeconfig, namespace, ClientBackend()).replica():
+    async with Place(kubeconfig, namespace, ClientBackend()).replica(timing=SOON_OVER):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.sleep(3600)
