@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from ecg_shim.backends.cluster import ClusterBackend, api
 from ecg_shim.model import Unavailable
 from faulty_api import FaultyApi
 from operators import on_a_loop, render_job
-from shim_cluster import PLAN, Place, eventually, until
+from shim_cluster import PLAN, SECONDS, Place, eventually, until
 
 ACCOUNT = "ecg-render-service"
 
@@ -79,7 +80,7 @@ def test_a_replica_that_cannot_follow_changes_any_more_is_not_ready_and_ends(
             monkeypatch.setattr(Reflector, "_take", lambda self, event: 1 / 0)
             job_id = place.new_row()
             await backend.submit(place.order(job_id))
-            await asyncio.wait_for(backend.tasks.ended(), 20)
+            await asyncio.wait_for(backend.tasks.ended(), SECONDS)
             assert "has ended: division by zero" in backend.not_ready()[0]
 
     run()
@@ -110,7 +111,8 @@ async def test_a_post_outlasts_an_api_server_that_is_away_for_a_moment(place: Pl
     ):
         faulty.refuse = lambda method, path: 500 if method == "POST" else None
         posting = asyncio.create_task(place.post(backend))
-        await asyncio.sleep(1.0)
+        await eventually(lambda: faulty.count("POST", "/configmaps") >= 3)
+        assert not posting.done()
         faulty.refuse = lambda method, path: None
         await place.made(await posting)
 
@@ -203,25 +205,31 @@ def test_the_rights_that_the_chart_gives_are_enough(plane: ControlPlane, place: 
             assert await backend.cancel(job_id)
             assert not await backend.cancel("never-heard-of")
             await place.delete(job_id)
-            assert backend.health()["problems"] == [_nobody(place, "ecg-render-operator")]
+            await eventually(lambda: backend.health()["problems"] == [_nobody(place, "ecg-render-operator")])
 
     run()
 
 
-def test_a_service_without_rights_says_what_is_missing(plane: ControlPlane, place: Place) -> None:
+def test_a_service_without_rights_says_what_is_missing(
+    plane: ControlPlane, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plane.kubectl("create", "serviceaccount", "nobody", f"--namespace={place.namespace}")
     kubeconfig = str(plane.kubeconfig_for("nobody", place.namespace))
 
+    async def refusal(seconds: float) -> str:
+        monkeypatch.setattr("ecg_shim.backends.cluster.backend.SECONDS_TO_SYNC", seconds)
+        with pytest.raises(Unavailable) as refused:
+            await ClusterBackend(place.settings(kubeconfig=kubeconfig)).start()
+        return str(refused.value)
+
     @on_a_loop
     async def run() -> None:
-        from ecg_shim.backends.cluster import backend as module
-
-        module.SECONDS_TO_SYNC, kept = 1.0, module.SECONDS_TO_SYNC
-        try:
-            with pytest.raises(Unavailable, match=r"renderjobs cannot be watched.*forbidden"):
-                await ClusterBackend(place.settings(kubeconfig=kubeconfig)).start()
-        finally:
-            module.SECONDS_TO_SYNC = kept
+        for seconds in (1.0, 30.0):  # on a busy machine the API server may say nothing within a second
+            said = await refusal(seconds)
+            if re.search(r"renderjobs cannot be watched.*forbidden", said):
+                break
+        else:
+            raise AssertionError(said)
 
     run()
 
@@ -250,12 +258,13 @@ async def test_health_tells_of_the_operator_and_of_gpus(place: Place) -> None:
         spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "renewTime": _time("2026-01-01")}  # another clock
         lease = {"metadata": {"name": "ecg-operator"}, "spec": spec}
         await place.cluster.create(LEASES, place.namespace, lease)
-        backend._health._stale_seconds = 0.3
         await backend._health.look()
         assert backend.health()["problems"] == []
+        patience, backend._health._stale_seconds = backend._health._stale_seconds, 0.3
         await asyncio.sleep(0.4)
         await backend._health.look()
         assert "has not renewed" in backend.health()["problems"][0]
+        backend._health._stale_seconds = patience  # it looks by itself, too: what follows may take longer than 0.3 s
         renewed = {"spec": {"renewTime": _time()}}
         await place.cluster.patch(LEASES, place.namespace, "ecg-operator", renewed)
         node = {"metadata": {"name": f"gpu-{place.namespace}"}}

@@ -19,11 +19,11 @@ from ecg_cluster.errors import Changed, NotFound
 from ecg_shim.backends.cluster.outbox import ClusterOutbox
 from ecg_shim.backends.cluster.store import JobCache
 from ecg_shim.model import JobStatus, RenderOrder, Unavailable
-from ecg_shim.relay.records import CallbackRecord, RecordState
+from ecg_shim.relay.records import CallbackRecord, Delivery, RecordState
 from faulty_api import FaultyApi
 from go_tools import tool
 from operators import condition, on_a_loop, render_job
-from shim_cluster import OUTPUT, PLAN, QUICK, Place, eventually, kill, start_process, until
+from shim_cluster import OUTPUT, PLAN, QUICK, SECONDS, Place, eventually, kill, start_process, until
 
 BROKEN = Failure(code=FailureCode.INVALID_VIDEO_URL, message="There is no video.", retryable=False)
 
@@ -229,26 +229,25 @@ async def test_an_end_without_answer_when_the_replica_was_killed_is_told_again_u
     async with place, place.replica(tells=False) as other:
         service = await asyncio.to_thread(start_process, place)
         try:
-            place.client.fault = lambda body: time.sleep(60) if body["status"] == "completed" else None
+            place.client.fault = lambda body: time.sleep(600) if body["status"] == "completed" else None
             job_id = await place.post(other)
             await place.succeeds(job_id)
+            seen: list[Delivery] = []
 
             async def sending() -> bool:
                 stored = await place.stored(job_id)
-                return bool(stored and stored.record and stored.record.sending)
+                record = stored.record if stored else None
+                seen.extend(one for one in (record and record.sending,) if one)
+                return bool(seen)
 
             await place.until_true(sending)
-            stored = await place.stored(job_id)
-            assert stored is not None
-            assert stored.record is not None
-            assert stored.record.sending is not None
         finally:
             await asyncio.to_thread(kill, service)
         place.client.fault = None
         async with place.replica():
             await place.told(job_id, "completed")
             await place.settles(job_id)
-        assert place.client.of(job_id)[-1].headers["webhook-id"] == stored.record.sending.id
+        assert place.client.of(job_id)[-1].headers["webhook-id"] == seen[0].id
         assert ends(place, job_id) == ["completed"]
 
 
@@ -312,7 +311,7 @@ async def test_the_operators_writes_and_the_relays_do_not_undo_each_other(place:
         await place.succeeds(job_id)
         await place.until(job_id, lambda job: _state(job) == "Retrying")
         written, turn = -1, 0
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while written < 0 or turn < 60:
             assert time.monotonic() < deadline
             written, turn = await _operator_writes(place, job_id, turn, written), turn + 1
@@ -402,7 +401,7 @@ def test_no_write_goes_on_beyond_the_fence_and_each_names_the_version_that_it_is
 
             monkeypatch.setattr(backend._api.client, "call", stalled)
             outbox = ClusterOutbox(backend._api, backend._cache, lambda: 0.2)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 with pytest.raises(Unavailable, match="Lease has run out"):
                     await outbox.save(record_of(place, job_id))
             assert written == [{"resourceVersion": stored.version, "uid": stored.uid}]
@@ -420,7 +419,7 @@ async def test_a_ticket_that_somebody_else_has_changed_is_written_all_the_same_w
         job_id = await place.post(backend)
         behind = JobCache(backend._api)
         behind.tickets.learn(await _changed(place, job_id))
-        outbox = ClusterOutbox(backend._api, behind, lambda: 10.0)
+        outbox = ClusterOutbox(backend._api, behind, lambda: 60.0)
         await outbox.save(record_of(place, job_id))
         stored = await place.stored(job_id)
         assert stored is not None

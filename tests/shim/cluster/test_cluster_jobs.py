@@ -393,7 +393,11 @@ async def test_lists_and_queue_are_alike_on_all_replicas(place: Place) -> None:
         for backend in (one, two):
             await until(backend, ids[0], "processing")
             await until(backend, ids[1], "completed")
-            assert {state.job_id for state in await backend.list_jobs(10)} == set(ids)
+
+            async def listed(backend: ClusterBackend = backend) -> bool:
+                return {state.job_id for state in await backend.list_jobs(10)} == set(ids)
+
+            await place.until_true(listed)  # of each job a replica hears by itself
             assert [state.job_id for state in await backend.list_jobs(1)] == ids[-1:]
 
             async def counted(backend: ClusterBackend = backend) -> bool:

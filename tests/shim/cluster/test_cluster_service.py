@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +20,7 @@ from ecg_cluster.client import LEASES
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, succeed
 from operators import condition, on_a_loop
 from ports import free_ports
-from shim_cluster import SCENARIO, Place, eventually, kill
+from shim_cluster import SCENARIO, SECONDS, Place, eventually, kill
 
 VIDEO = "s3://in/clip.mp4"
 
@@ -48,7 +47,7 @@ class Service:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SECONDS
         while True:
             with suppress(httpx.HTTPError):
                 httpx.get(f"{self.address}/health", trust_env=False)
@@ -57,10 +56,13 @@ class Service:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Return what it answers."""
-        answer: dict[str, Any] = httpx.get(f"{self.address}{path}", trust_env=False, timeout=30).json()
-        return answer
+    async def says(self, job_id: str, status: str) -> None:
+        """Wait until it says that a job has a status: each replica hears of changes by itself."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            deadline = time.monotonic() + SECONDS
+            while (said := (await client.get(f"{self.address}/api/render/{job_id}/status")).json())["status"] != status:
+                assert time.monotonic() < deadline, said
+                await asyncio.sleep(0.05)
 
     def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -112,12 +114,12 @@ async def _client_and_operator(place: Place, kubelet: FakeKubelet) -> None:
             client.service = service.address
             await asyncio.to_thread(client.create, SCENARIO, video_url=VIDEO, job_id=job_id)
         await place.until(late, lambda job: job.get("status", {}).get("phase") == "Rendering")
-        assert two.get(f"/api/render/{late}/status")["status"] == "processing"
+        await two.says(late, "processing")
         assert (await asyncio.to_thread(client.cancel, late))["success"] is True
-        row = await asyncio.to_thread(client.wait, good, 30, ("completed",))
+        row = await asyncio.to_thread(client.wait, good, SECONDS, ("completed",))
         assert row.download_url
         assert row.progress == 100
-        row = await asyncio.to_thread(client.wait, bad, 30, ("failed",))
+        row = await asyncio.to_thread(client.wait, bad, SECONDS, ("failed",))
         assert row.error_code == "SCENARIO_PARSE_ERROR"
         for job_id in (late, early):
             await eventually(lambda job_id=job_id: client.statuses(job_id)[-1:] == ["cancelled"])  # type: ignore[misc]
@@ -125,8 +127,8 @@ async def _client_and_operator(place: Place, kubelet: FakeKubelet) -> None:
         assert await place.get(early) == {}
         await place.until(late, lambda job: job["status"]["phase"] == "Cancelled")
         for job_id, status in ((good, "completed"), (bad, "failed"), (late, "cancelled"), (early, "cancelled")):
-            assert one.get(f"/api/render/{job_id}/status")["status"] == status
-            assert two.get(f"/api/render/{job_id}/status")["status"] == status
+            await one.says(job_id, status)
+            await two.says(job_id, status)
             terminal = [answer for answer in client.statuses(job_id) if answer != "processing"]
             assert terminal == [status]
         told = await place.until(good, lambda job: condition(job, "CallbackDelivered").get("status") == "True")
@@ -151,15 +153,14 @@ async def _kills(place: Place) -> None:
         await asyncio.to_thread(kill, holder.process)
         client.service = two.address
         for job_id in jobs:
-            assert two.get(f"/api/render/{job_id}/status")["status"] == "processing"
+            await two.says(job_id, "processing")
             await place.succeeds(job_id)
         jobs.append(await asyncio.to_thread(client.create, SCENARIO, video_url=VIDEO))
-        await asyncio.to_thread(client.wait, jobs[0], 60, ("completed",))
         for job_id in jobs[:4]:
-            await asyncio.to_thread(client.wait, job_id, 30, ("completed",))
+            await asyncio.to_thread(client.wait, job_id, SECONDS, ("completed",))
         await place.made(jobs[4])
         await place.says(jobs[4], "Failed")
-        await asyncio.to_thread(client.wait, jobs[4], 30, ("failed",))
+        await asyncio.to_thread(client.wait, jobs[4], SECONDS, ("failed",))
 
 
 def test_the_replica_that_tells_is_killed_and_every_job_ends(place: Place) -> None:
