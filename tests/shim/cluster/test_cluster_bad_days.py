@@ -18,6 +18,7 @@ from ecg_cluster.errors import NoAnswer
 from ecg_cluster.reflector import Reflector
 from ecg_shim.backends.cluster import ClusterBackend, api
 from ecg_shim.model import Unavailable
+from ecg_shim.relay.records import RecordState
 from faulty_api import FaultyApi
 from operators import on_a_loop, render_job
 from shim_cluster import PLAN, SECONDS, Place, eventually, until
@@ -100,6 +101,32 @@ async def test_a_replica_that_hears_nothing_for_long_is_not_ready(place: Place) 
         assert backend.not_ready() == []
         backend._cache.reflectors[0]._heard_at -= 90
         assert "cannot be watched" in backend.not_ready()[0]
+
+
+@on_a_loop
+async def test_a_post_after_the_end_is_told_the_end_again_by_a_replica_that_has_not_heard_that_it_was_told(
+    place: Place,
+) -> None:
+    async with (
+        place,
+        FaultyApi(place.kubeconfig) as faulty,
+        place.replica() as one,
+        place.replica(tells=False, kubeconfig=str(faulty.kubeconfig)) as two,
+    ):
+        job_id = await place.post(one)
+        await eventually(lambda: two._cache.entry(job_id).stored is not None)
+        faulty.refuse = lambda method, path: 500 if path.endswith("/configmaps") else None
+        faulty.cut_watches()
+        await place.succeeds(job_id)
+        await place.told(job_id, "completed")
+        await place.settles(job_id)
+        await eventually(lambda: [state.status for state in two._cache.newest(1)] == ["completed"])
+        known = two._cache.entry(job_id).stored
+        assert known is not None
+        assert known.record_state is not RecordState.SETTLED
+        await place.post(two, job_id)
+        await eventually(lambda: [one.body["status"] for one in place.client.of(job_id)] == ["completed"] * 2)
+        assert place.client.row(job_id).status == "completed"
 
 
 @on_a_loop

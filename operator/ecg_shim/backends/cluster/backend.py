@@ -199,7 +199,11 @@ class ClusterBackend:
 
     async def tell_again(self, job_id: str) -> None:
         """Have the leader tell the end of a job once more, if it was told or given up. Raises Unavailable."""
-        stored = self._cache.entry(object_name(job_id)).stored
+        try:
+            # Not from memory: the leader may have told it a moment ago, and the client's row says `processing` now.
+            stored = (await self._tickets.look(job_id)).stored
+        except ApiError as error:
+            raise unavailable(error) from error
         if stored is not None and stored.record_state not in (None, RecordState.OPEN):
             await ClusterOutbox(self._api, self._cache, lambda: 0.0).ask_for_replay(job_id)
 
