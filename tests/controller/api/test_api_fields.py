@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from control_plane import ControlPlane
+from ecg_cluster.client import Json
 from fake_kubelet import FakeKubelet, Outcome, slow_segments, succeed
 from operators import Site, condition, finished, in_phase, of, on_a_loop, render_job
 
@@ -54,7 +55,7 @@ async def test_kubectl_can_wait_for_a_job_to_be_suspended(
 ) -> None:
     held = {"yes"}
     kubelet.scripts[namespace] = lambda pod: Outcome(seconds=None) if held and pod.role == "segments" else succeed(pod)
-    wait = ("wait", "--for=condition=Suspended", "rj/clip", f"--namespace={namespace}", "--timeout=20s")
+    wait = ("wait", "--for=condition=Suspended", "rj/clip", f"--namespace={namespace}", "--timeout=60s")
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
         await site.until("clip", in_phase("Rendering"))
@@ -79,7 +80,7 @@ async def test_a_finished_job_goes_after_the_operators_time_unless_it_has_one_of
         await site.apply(render_job("clip"))
         await site.until("kept", finished)
         await site.until("cancelled", finished)
-        await site.until("clip", lambda job: not job, 20)
+        await site.until("clip", lambda job: not job)
         assert finished(await site.get("kept"))
         assert finished(await site.get("cancelled"))
 
@@ -91,8 +92,13 @@ async def test_segments_ask_for_what_the_cluster_calls_a_gpu_and_it_is_counted(
     kubelet.scripts[namespace] = slow_segments
     async with Site(plane.kubeconfig, namespace) as site, site.operator(GPU_RESOURCE="nvidia.com/gpu.shared"):
         await site.apply(render_job("clip"))
-        await site.until("clip", in_phase("Rendering"))
-        jobs = await site.jobs()
+        jobs: dict[str, Json] = {}
+
+        async def made() -> bool:  # the phase is written before the Job is made, and the Job goes with the end
+            jobs.update(await site.jobs())
+            return "clip-seg-0" in jobs
+
+        await site.until_true(made)
         job = await site.until("clip", finished)
     container = jobs["clip-seg-0"]["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu.shared"] == "1"

@@ -13,7 +13,7 @@ from ecg_api.failures import FailureCode
 from ecg_cluster.client import CONFIG_MAPS, JOBS, PODS, Json
 from ecg_cluster.errors import Invalid
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, slow_segments, succeed
-from operators import Site, condition, finished, on_a_loop, render_job
+from operators import Site, condition, finished, on_a_loop, render_job, settings_with
 
 FROM_THE_PLAN = {
     "a scenario address that leads nowhere": FailureCode.SCENARIO_PARSE_ERROR,
@@ -33,7 +33,7 @@ async def test_what_the_plan_finds_wrong_ends_the_job_at_once_with_its_code(
     kubelet.scripts[namespace] = lambda pod: fail(code, what) if pod.role == "plan" else succeed(pod)
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
-        job = await site.until("clip", finished, 10)
+        job = await site.until("clip", finished)
     assert job["status"]["phase"] == "Failed"
     assert job["status"]["failure"]["code"] == code
     assert what in job["status"]["failure"]["message"]
@@ -48,7 +48,7 @@ async def test_a_config_map_that_is_not_there_is_waited_for_a_little_and_then_na
 ) -> None:
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "de.json"}}))
-        job = await site.until("clip", finished, 20)
+        job = await site.until("clip", finished)
     assert job["status"]["phase"] == "Failed"
     assert "texts" in job["status"]["failure"]["message"]
     assert not [pod for pod in kubelet.started if pod.namespace == namespace and pod.role == "plan"]
@@ -59,7 +59,7 @@ async def test_a_config_map_without_the_entry_is_told_with_what_it_has(plane: Co
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
         await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "de.json"}}))
-        job = await site.until("clip", finished, 20)
+        job = await site.until("clip", finished)
     assert job["status"]["phase"] == "Failed"
     assert "de.json" in job["status"]["failure"]["message"]
     assert "en.json" in job["status"]["failure"]["message"]
@@ -67,11 +67,12 @@ async def test_a_config_map_without_the_entry_is_told_with_what_it_has(plane: Co
 
 @on_a_loop
 async def test_a_config_map_that_comes_soon_after_the_job_is_used(plane: ControlPlane, namespace: str) -> None:
-    async with Site(plane.kubeconfig, namespace) as site, site.operator():
+    settings = settings_with(namespace, reference_seconds=10.0)  # a busy machine may need some to create it
+    async with Site(plane.kubeconfig, namespace) as site, site.operator(settings=settings):
         await site.apply(render_job("clip", scenario={"configMapRef": {"name": "texts", "key": "en.json"}}))
         await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == "Queued")
         await site.cluster.create(CONFIG_MAPS, namespace, {"metadata": {"name": "texts"}, "data": {"en.json": "{}"}})
-        job = await site.until("clip", finished, 20)
+        job = await site.until("clip", finished)
     assert job["status"]["phase"] == "Succeeded", job["status"].get("failure")
 
 
@@ -99,7 +100,7 @@ async def test_an_inline_scenario_over_the_limit_is_refused_and_other_jobs_go_on
         manifest = json.dumps(render_job("clip", scenario=scenario))
         said = plane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=manifest, check=False)
         if "created" in said:
-            job = await site.until("clip", finished, 10)
+            job = await site.until("clip", finished)
             assert job["status"]["failure"]["code"] == "VALIDATION_ERROR"
             assert "64 KiB" in job["status"]["failure"]["message"]
         else:
@@ -132,7 +133,7 @@ async def test_a_foreign_job_with_the_name_of_a_child_is_not_touched(
     plane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=foreign)
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
-        job = await site.until("clip", lambda job: "clip-plan" in str(job.get("status", {}).get("conditions")), 15)
+        job = await site.until("clip", lambda job: "clip-plan" in str(job.get("status", {}).get("conditions")))
         assert "clip-plan" in str(job["status"]["conditions"])
         assert "clip-plan" in await site.jobs()
 
@@ -237,17 +238,18 @@ async def test_deadlines(plane: ControlPlane, kubelet: FakeKubelet, namespace: s
     kubelet.scripts[namespace] = script
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("slow", deadlines={"activeSeconds": 4}))
-        await site.apply(render_job("nowhere", deadlines={"pendingSeconds": 4}))
-        await site.apply(render_job("image", deadlines={"pendingSeconds": 4}))
+        # Long enough that what is in the way is told before, also on a busy machine.
+        await site.apply(render_job("nowhere", deadlines={"pendingSeconds": 10}))
+        await site.apply(render_job("image", deadlines={"pendingSeconds": 10}))
         for name, said in (("nowhere", "nvidia.com/gpu"), ("image", "renderer:nope")):
 
             def is_said(job: dict[str, object], said: str = said) -> bool:
                 return said in condition(job, "Scheduled").get("message", "")
 
-            await site.until(name, is_said, 10)
+            await site.until(name, is_said)
         reasons = {}
         for name in ("slow", "nowhere", "image"):
-            job = await site.until(name, finished, 20)
+            job = await site.until(name, finished)
             reasons[name] = condition(job, "Failed")["reason"]
     assert reasons["slow"] == "ActiveDeadlineExceeded"
     assert reasons["nowhere"] == "PendingDeadlineExceeded"
@@ -265,8 +267,13 @@ async def test_a_storage_profile_is_chosen_near_the_source_and_one_that_is_not_t
     async with Site(plane.kubeconfig, namespace) as site, site.operator(**given):
         await site.apply(render_job("wrong", "s3:///out.mp4", storage={"profile": "far"}))
         await site.apply(render_job("clip", "s3:///clip.mp4", storage={"profile": "auto"}))
-        wrong = await site.until("wrong", finished, 10)
-        job = await site.until("clip", lambda job: job.get("status", {}).get("phase") == "Planning", 20)
+        wrong = await site.until("wrong", finished)
+        job = await site.until("clip", lambda job: job.get("status", {}).get("phase") == "Planning")
+
+        async def made() -> bool:  # the phase is written before the Job is made
+            return "clip-plan" in await site.jobs()
+
+        await site.until_true(made)
         plan = await site.cluster.get(JOBS, namespace, "clip-plan")
     assert wrong["status"]["reason"] == "InvalidInput"
     assert "spec.storage.profile: there is no storage profile 'far'; there are first, near-1" in str(wrong["status"])

@@ -42,7 +42,7 @@ async def test_a_namespace_that_is_gone_stops_no_other_and_is_served_again_when_
         operator.health.measure(operator.metrics)
         assert "ecg_unserved_namespaces 1.0" in operator.metrics.text().decode()
         await site.apply(render_job("clip"))
-        assert (await site.until("clip", finished, 40))["status"]["phase"] == "Succeeded"
+        assert (await site.until("clip", finished))["status"]["phase"] == "Succeeded"
 
         plane.kubectl("create", "namespace", other)
         give_rights(plane, namespace, namespace, other)

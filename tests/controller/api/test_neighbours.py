@@ -6,8 +6,9 @@ import base64
 import json
 import ssl
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,7 @@ from control_plane import ControlPlane
 from ecg_api.failures import FailureCode
 from ecg_api.pods import FailureReport, decode_report, encode_report
 from fake_kubelet import FakeKubelet, Outcome, Pod, fail, slow_segments, succeed
-from operators import Json, Site, condition, finished, in_phase, on_a_loop, render_job
+from operators import SECONDS, Json, Site, condition, finished, in_phase, on_a_loop, render_job
 
 
 def roles(kubelet: FakeKubelet, namespace: str) -> Counter[str]:
@@ -42,7 +43,7 @@ async def test_a_result_whose_report_is_lost_is_made_again(
     kubelet.scripts[namespace] = script
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
-        job = await site.until("clip", finished, 60)
+        job = await site.until("clip", finished)
         assert job["status"]["phase"] == "Succeeded", job["status"]
 
         async def told() -> bool:
@@ -50,6 +51,18 @@ async def test_a_result_whose_report_is_lost_is_made_again(
 
         await site.until_true(told)
     assert roles(kubelet, namespace)["plan"] == 2
+
+
+def in_force(plane: ControlPlane, namespace: str, holds: Callable[[Json | None], bool]) -> None:
+    """Wait until something holds for a pod as the API server would make it, None if it refuses: policies come late."""
+    command = ("run", "probe", "--image=i", "--dry-run=server", "--output=json", f"--namespace={namespace}")
+    deadline = time.monotonic() + SECONDS
+    while True:
+        said = plane.kubectl(*command, check=False)
+        if ("forbidden" in said or said.startswith("{")) and holds(json.loads(said) if said.startswith("{") else None):
+            return
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)
 
 
 LIMITS = {"limits": [{"type": "Container", "max": {"memory": "1Mi"}}]}
@@ -70,13 +83,11 @@ async def test_what_a_neighbour_refuses_is_said_and_tried_again(
     plane.kubectl(
         "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": spec})
     )
-    if kind == "ResourceQuota":
-        counted = "--for=jsonpath={.status.hard.pods}=0"
-        plane.kubectl("wait", "resourcequota/small", f"--namespace={namespace}", counted, "--timeout=20s")
+    in_force(plane, namespace, lambda pod: pod is None)
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         await site.apply(render_job("clip"))
         # Where the event comes after the first question, it is asked for again half a minute later.
-        job = await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == reason, 60)
+        job = await site.until("clip", lambda job: condition(job, "Scheduled").get("reason") == reason, 90)
         assert said in condition(job, "Scheduled")["message"]
         plane.kubectl("delete", kind, "small", f"--namespace={namespace}")
         # The Job controller tries again with growing pauses; the operator does nothing about it.
@@ -137,6 +148,7 @@ def webhook(plane: ControlPlane, namespace: str) -> Iterator[None]:
     }
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(configuration))
     try:
+        in_force(plane, namespace, lambda pod: pod is not None and pod["metadata"]["labels"].get("mesh") == "in")
         yield
     finally:
         plane.kubectl("delete", "mutatingwebhookconfiguration", namespace)
@@ -156,11 +168,13 @@ async def test_pods_that_a_webhook_changes_under_restricted_pod_security_are_lef
     kubelet.scripts[namespace] = slow_segments
     async with Site(plane.kubeconfig, namespace) as site, site.operator():
         plane.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+        in_force(plane, namespace, lambda pod: pod is None)
         await site.apply(render_job("plain"))
         job = await site.until("plain", finished)
         assert job["status"]["phase"] == "Succeeded", "our own pods keep the strictest of Kubernetes' rules"
 
         plane.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce-")
+        in_force(plane, namespace, lambda pod: pod is not None)
         with webhook(plane, namespace):
             await site.apply(render_job("meshed"))
             await site.until("meshed", in_phase("Rendering"))

@@ -20,7 +20,7 @@ async def test_a_process_renders_logs_and_gives_its_lease_up_on_sigterm(
     try:
         async with Site(plane.kubeconfig, namespace) as site:
             await site.apply(render_job("clip"))
-            await site.until("clip", finished, 60)
+            await site.until("clip", finished)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, "longer than the kubelet waits"
             lease = await site.cluster.get(LEASES, namespace, "ecg-operator")

@@ -16,7 +16,7 @@ from ecg_operator.app import Operator, Options
 from ecg_operator.errors import LeaseLost
 from fake_kubelet import FakeKubelet, slow_segments
 from faulty_api import FaultyApi
-from operators import QUICK_LEASE, Site, finished, in_phase, on_a_loop, render_job, settings_for
+from operators import SECONDS, Site, finished, in_phase, on_a_loop, render_job, settings_for
 
 
 class Replica:
@@ -32,7 +32,13 @@ class Replica:
         await self.running
 
 
-async def replica(site: Site, name: str, timing: LeaseTiming = QUICK_LEASE, api: FaultyApi | None = None) -> Replica:
+REAL_LEASE = LeaseTiming()
+"""A busy machine does not lose it."""
+LOST_SOON = LeaseTiming(lease_seconds=15, renew_seconds=2, retry_seconds=0.3)
+"""Given up soon by who cannot renew it, and long before another replica may take over."""
+
+
+async def replica(site: Site, name: str, timing: LeaseTiming = REAL_LEASE, api: FaultyApi | None = None) -> Replica:
     variables = {"LEASE_NAMESPACE": site.namespace, "POD_NAME": name}
     configuration = await load_connection(str(api.kubeconfig if api else site.kubeconfig))
     options = Options(timing=timing, progress_poll_seconds=0.5)
@@ -44,10 +50,9 @@ async def test_one_of_two_acts_and_gives_the_lease_up_for_the_other_without_doub
     plane: ControlPlane, kubelet: FakeKubelet, namespace: str
 ) -> None:
     async with Site(plane.kubeconfig, namespace) as site:
-        timing = LeaseTiming()  # the real one: what counts is that the Lease is given up
-        first = await replica(site, "first", timing)
+        first = await replica(site, "first")
         await first.operator.working.wait()
-        second = await replica(site, "second", timing)
+        second = await replica(site, "second")
         for number in range(3):
             await site.apply(render_job(f"clip-{number}"))
         await asyncio.sleep(1)
@@ -55,7 +60,7 @@ async def test_one_of_two_acts_and_gives_the_lease_up_for_the_other_without_doub
         await first.end()
         lease = await site.cluster.get(LEASES, site.namespace, "ecg-operator")
         assert not lease["spec"]["holderIdentity"].startswith("first"), "nobody waits for the Lease to run out"
-        await asyncio.wait_for(second.operator.working.wait(), 30)
+        await asyncio.wait_for(second.operator.working.wait(), SECONDS)
         for number in range(3):
             job = await site.until(f"clip-{number}", finished)
             assert job["status"]["phase"] == "Succeeded"
@@ -87,7 +92,7 @@ async def test_replicas_whose_clocks_are_minutes_apart_from_each_other_and_from_
             for module in ("observe", "act", "reconcile", "events", "warm_places", "world"):
                 monkeypatch.setattr(f"ecg_operator.{module}.datetime", clock_apart(offset))
             acting = await replica(site, name)
-            await asyncio.wait_for(acting.operator.working.wait(), 20)
+            await asyncio.wait_for(acting.operator.working.wait(), SECONDS)
             if name == "first":
                 await site.apply(render_job("clip", deadlines=deadlines, ttl={"succeededSeconds": 600}))
                 await site.until("clip", in_phase("Rendering"))
@@ -106,16 +111,16 @@ async def test_a_replica_that_cannot_renew_its_lease_ends_and_writes_nothing_any
     plane: ControlPlane, namespace: str
 ) -> None:
     async with FaultyApi(plane.kubeconfig) as api, Site(plane.kubeconfig, namespace) as site:
-        first = await replica(site, "first", api=api)
+        first = await replica(site, "first", LOST_SOON, api)
         await first.operator.working.wait()
         second = await replica(site, "second")
         api.refuse = lambda method, path: 500 if "/leases" in path else None
         with pytest.raises(LeaseLost):
-            await asyncio.wait_for(first.running, 10)
+            await asyncio.wait_for(first.running, SECONDS)
         assert not second.operator.working.is_set()
         with pytest.raises(LeaseLost):
             await first.operator.cluster.patch(LEASES, namespace, "any", {})
-        await asyncio.wait_for(second.operator.working.wait(), 10)
+        await asyncio.wait_for(second.operator.working.wait(), SECONDS)
         await site.apply(render_job("clip"))
         await site.until("clip", finished)
         await second.end()
@@ -128,7 +133,7 @@ async def test_a_replica_stopped_while_it_waits_for_the_lease_ends_at_once(plane
         await first.operator.working.wait()
         second = await replica(site, "second")
         await asyncio.sleep(0.5)
-        await asyncio.wait_for(second.end(), 10)  # the other one leads for as long as it lives
+        await asyncio.wait_for(second.end(), SECONDS)  # the other one leads for as long as it lives
         assert first.operator.leader is not None
         assert first.operator.leader.leads
         await first.end()
@@ -138,7 +143,7 @@ async def test_a_replica_stopped_while_it_waits_for_the_lease_ends_at_once(plane
 async def test_of_many_candidates_at_once_one_gets_the_lease(plane: ControlPlane, namespace: str) -> None:
     configuration = await load_connection(str(plane.kubeconfig))
     client = Client(configuration, "candidates")
-    leaders = [Election(client, namespace, "many", f"candidate-{number}", QUICK_LEASE) for number in range(8)]
+    leaders = [Election(client, namespace, "many", f"candidate-{number}") for number in range(8)]
     tries = [asyncio.create_task(leader.win()) for leader in leaders]
     await asyncio.wait(tries, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.sleep(0.5)
@@ -154,7 +159,7 @@ async def test_a_lease_is_given_up_though_a_renewal_that_was_broken_off_still_ar
     plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client(await load_connection(str(plane.kubeconfig)), "renewal")
-    leader = Election(client, namespace, "late", "one", QUICK_LEASE)
+    leader = Election(client, namespace, "late", "one")
     await leader.win()
     call, renewal = client.call, [{"metadata": {"annotations": {"renewed": "late"}}}]
 

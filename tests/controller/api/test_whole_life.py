@@ -24,6 +24,11 @@ async def test_a_render_job_goes_from_pending_to_succeeded(
             return not of(job, await site.jobs())
 
         await site.until_true(tidy)
+
+        async def told() -> bool:  # events are posted beside the work
+            return len({event["reason"] for event in await site.events("clip")}) >= 3
+
+        await site.until_true(told)
         events = await site.events("clip")
     status = job["status"]
     assert status["phase"] == "Succeeded"
@@ -34,7 +39,6 @@ async def test_a_render_job_goes_from_pending_to_succeeded(
     assert status["metrics"]["framesProcessed"] == 3 * FRAMES
     roles = [pod.role for pod in kubelet.started if pod.namespace == namespace]
     assert roles == ["plan", "segments", "segments", "segments", "merge"]
-    assert len({event["reason"] for event in events}) >= 3, events
     assert all(event["count"] == 1 for event in events)
 
 
