@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from chart import CHART, WORK, objects, of_kind
 from control_plane import ControlPlane
+from daemons import NotReady
 from ecg_operator.metrics import Metrics as OperatorMetrics
 from ecg_shim.metrics import Metrics as ServiceMetrics
 from ecg_shim.relay.metrics import RelayMetrics
@@ -136,12 +137,18 @@ def parts(plane: ControlPlane, backend: ClientBackend, folder: Path) -> Iterator
     finally:
         for process in (service, operator):
             process.terminate()
-        assert (service.wait(30), operator.wait(30)) == (0, 0)
+        assert (service.wait(60), operator.wait(60)) == (0, 0)
 
 
 def slow_enough_to_count(pod: Pod) -> Outcome:
     outcome = succeed(pod, segments=2)
     return replace(outcome, seconds=1.5) if pod.role == "segments" else outcome
+
+
+def jobs_are_refused(plane: ControlPlane) -> bool:
+    """Tell whether the quota counts already."""
+    probe = ("create", "job", "probe", "--image=i", "--dry-run=server", f"--namespace={NAMESPACE}")
+    return "forbidden" in plane.kubectl(*probe, check=False)
 
 
 async def work(plane: ControlPlane, backend: ClientBackend) -> None:
@@ -154,6 +161,7 @@ async def work(plane: ControlPlane, backend: ClientBackend) -> None:
             row = await asyncio.to_thread(backend.wait, job_id)
             assert row.status == "completed", row
         plane.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0", f"--namespace={NAMESPACE}")
+        await site.until_true(lambda: asyncio.to_thread(jobs_are_refused, plane))
         await site.apply(render_job("held-back"))
 
         async def is_refused() -> bool:
@@ -190,6 +198,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     ("panel", "query"), QUERIES, ids=[f"{panel}-{number}" for number, (panel, _) in enumerate(QUERIES)]
 )
 def test_a_panel_shows_what_was_going_on(prometheus: Prometheus, panel: str, query: str) -> None:
+    with suppress(NotReady):  # what came last may not have been asked for yet
+        prometheus.until(lambda: prometheus.shown(query), 20)
     assert prometheus.shown(query), f"{panel} shows nothing: {query}"
     assert (panel in FED) == (not re.search(r"\becg_", query))
 
