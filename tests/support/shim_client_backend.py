@@ -108,7 +108,7 @@ class ClientBackend:
         self.fault: Fault | None = None
         self.rows: dict[str, Row] = {}
         self.received: list[Received] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
         self._host = host
         self._port = 0
@@ -229,8 +229,8 @@ class ClientBackend:
         except ValueError:
             body = {}
         faulty = self.fault(body) if self.fault else None
-        answer = self._store(body) if faulty is None else faulty
-        with self._lock:
+        with self._lock:  # who sees the row sees the callback, too
+            answer = self._store(body) if faulty is None else faulty
             one = Received(time.time(), str(body.get("job_id")), headers, body, raw, answer[0])
             self.received.append(one)
         return answer if answer[0] else None

@@ -90,7 +90,7 @@ async def serve_until_told(folder: Path, client: ClientBackend, job_id: str) -> 
     async with checked_client(policy) as http:
         outbox = SqliteOutbox(folder / FILE_NAME)
         async with Relay(ToldBackend(), outbox, Sender(http), quick).running():  # type: ignore[arg-type]
-            await asyncio.to_thread(client.wait, job_id, 10.0)
+            await asyncio.to_thread(client.wait, job_id, 60.0)
 
 
 def test_unknown_jobs_are_named(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class World:
     async def live(self, steps: Steps, script: list[str]) -> None:
         """Run a relay that takes what is left of `script`: states of the job, one every two seconds."""
         async with checked_client(ANYWHERE) as http:
-            sender = CrashingSender(http, None, 5.0, lambda: self.now)
+            sender = CrashingSender(http, None, 30.0, lambda: self.now)
             sender.steps = steps
             outbox = CrashingOutbox(self.folder / "callbacks.sqlite", steps)
             relay = Relay(self.backend, outbox, sender, Policy(), None, lambda: self.now)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from shim_jobs import ToldBackend
 
 NOW = 1_790_000_000.0
 AT_HOST, AT_DOMAIN, IN_ALL = 4, 16, 64
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class HeldSender(Sender):
