@@ -161,7 +161,7 @@ class NotedEnds:
 
     def soon(self) -> list[str]:
         """Return them, after waiting for the first if need be: it is noted just after the client has its answer."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self.job_ids and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.job_ids

@@ -65,6 +65,11 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def held(self, path: str) -> None:
+        """Go on when a file is there, so that what a test looks at lasts as long as it looks."""
+        while not Path(path).exists():
+            time.sleep(0.01)
+
     def deaf(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

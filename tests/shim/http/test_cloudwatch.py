@@ -41,7 +41,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stubber:
 
 
 async def until(stub: Stubber) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while stub._queue:  # noqa: ASYNC110 (the client tells nobody)
             await asyncio.sleep(0.01)
 

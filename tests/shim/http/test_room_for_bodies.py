@@ -96,7 +96,7 @@ def test_of_many_that_fill_the_room_together_all_are_answered():
     async def run() -> None:
         service = Service()
         clients = [Client([10] * 50) for _ in range(40)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.gather(*map(service.post, clients))
         assert {client.answer for client in clients} == {ANSWERED}
         assert service.peak <= MOST + 500 + 40 * 10, "the limit, the one that goes on, and a part of each"
@@ -108,7 +108,7 @@ def test_a_body_larger_than_the_room_is_read_all_the_same():
     async def run() -> None:
         service = Service()
         client = Client([60] * 4)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await service.post(client)
         assert client.answer == ANSWERED
 
@@ -116,7 +116,7 @@ def test_a_body_larger_than_the_room_is_read_all_the_same():
 
 
 def test_who_makes_no_progress_loses_its_room_and_who_waited_for_it_no_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "BODY_SECONDS", 2.0)
 
     async def run() -> None:
         service = Service()
@@ -124,7 +124,7 @@ def test_who_makes_no_progress_loses_its_room_and_who_waited_for_it_no_time(monk
         tasks = [service.post(one) for one in stalled]
         await a_while()
         honest = Client([50, 40])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.gather(*tasks, service.post(honest))
         assert [one.answer for one in (*stalled, honest)] == [LATE, LATE, ANSWERED]
 

@@ -19,7 +19,7 @@ import ports
 from shim_requests import CALLBACK, JOB_ID, encoded, render_body
 
 ROOT = Path(__file__).parents[3]
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Running:
@@ -31,7 +31,7 @@ class Running:
         command = [sys.executable, "-m", "ecg_shim", "--port", str(port), "--data-dir", str(data)]
         self.port = port
         self.process = subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=10)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=SECONDS)
         deadline = time.monotonic() + SECONDS
         while True:
             try:

@@ -50,10 +50,13 @@ def settled(client: ClientBackend, job_id: str, seconds: float = 1.5) -> list[st
             return client.statuses(job_id)
 
 
-def test_a_render_that_succeeds(client: ClientBackend) -> None:
-    steps = script(["progress", "rendering", 30], ["sleep", 3], ["progress", "rendering", 80], ["sleep", 1], ["result"])
+def test_a_render_that_succeeds(client: ClientBackend, tmp_path: Path) -> None:
+    held = ["held", str(tmp_path / "go")]
+    steps = script(["progress", "rendering", 30], held, ["progress", "rendering", 80], ["sleep", 1], ["result"])
     job_id = client.create(steps, video_url=VIDEO)
     assert client.row(job_id).status == "processing"
+    eventually(lambda: bool(client.of(job_id)))
+    (tmp_path / "go").touch()
     row = client.wait(job_id)
     assert (row.status, row.progress, row.file_size, row.duration) == ("completed", 100, 5, 4.0)
     assert settled(client, job_id) == ["processing", "completed"]
@@ -134,9 +137,10 @@ def test_a_cancel_while_it_waits_for_its_turn(client: ClientBackend) -> None:
 
 
 def test_a_post_that_comes_twice_is_rendered_once_and_ends_once(client: ClientBackend, tmp_path: Path) -> None:
-    steps = script(["sleep", 2], ["result"])
+    steps = script(["held", str(tmp_path / "go")], ["result"])
     job_id = client.create(steps, video_url=VIDEO)
     client.create(steps, video_url=VIDEO, job_id=job_id)
+    (tmp_path / "go").touch()
     client.wait(job_id, status=("completed",))
     assert settled(client, job_id)[-1] == "completed"
     assert [one.body["status"] for one in client.of(job_id)].count("completed") == 1
@@ -199,7 +203,7 @@ def test_a_service_that_is_killed_at_any_stage_ends_every_job_once(
     killable: Killable, tmp_path: Path, stage: str
 ) -> None:
     slow = stage == "after the first callback"
-    steps = [["segment", "one"], ["once", "pause", ["sleep", 3 if slow else 0.5]], ["segment", "two"], ["result"]]
+    steps = [["segment", "one"], ["once", "pause", ["sleep", 60 if slow else 0.5]], ["segment", "two"], ["result"]]
     with ClientBackend(killable.address) as client:
         job_id = client.create(script(*steps), video_url=VIDEO)
         eventually(lambda: STAGES[stage](client, job_id, tmp_path))
@@ -214,8 +218,8 @@ def test_a_service_that_is_killed_at_any_stage_ends_every_job_once(
 
 def test_a_callback_held_back_over_a_restart_is_still_held_back(killable: Killable) -> None:
     with ClientBackend(killable.address) as client:
-        job_id = client.create(script(["failure", "RENDER_ERROR", False], ["exit", 96]), video_url=VIDEO)
         posted = time.time()
+        job_id = client.create(script(["failure", "RENDER_ERROR", False], ["exit", 96]), video_url=VIDEO)
         killable.kill()
         killable.start()
         client.wait(job_id, status=("failed",))

@@ -39,7 +39,7 @@ def client(tmp_path: Path) -> Iterator[ClientBackend]:
     with log.open("wb") as output:
         service = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SECONDS
         while not (found := re.search(r"status page (http://\S+?)/,", log.read_text())):
             assert service.poll() is None, log.read_text()
             assert time.monotonic() < deadline
@@ -48,7 +48,7 @@ def client(tmp_path: Path) -> Iterator[ClientBackend]:
             yield backend
     finally:
         service.send_signal(signal.SIGTERM)
-        assert service.wait(20) == 0, log.read_text()
+        assert service.wait(60) == 0, log.read_text()
 
 
 def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: Path) -> None:

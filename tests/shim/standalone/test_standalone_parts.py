@@ -50,7 +50,7 @@ def test_measured_times_make_estimates_also_after_a_restart(tmp_path: Path) -> N
 
     async def estimate(backend: StandaloneBackend) -> None:
         for name in ("b", "c", "d"):
-            await backend.submit(order(name, ["sleep", 1.5], ["result"]))
+            await backend.submit(order(name, ["held", str(tmp_path / "go")], ["result"]))
         await until(backend, "b", lambda state: state.status is JobStatus.PROCESSING)
         await asyncio.sleep(1)
         last = await backend.get("d")
@@ -58,6 +58,7 @@ def test_measured_times_make_estimates_also_after_a_restart(tmp_path: Path) -> N
         assert last.eta_seconds is not None
         assert 2 <= last.eta_seconds < FIRST_GUESS_SECONDS
         assert 2 <= (await backend.queue()).wait_seconds < FIRST_GUESS_SECONDS
+        (tmp_path / "go").touch()
 
     with_backend(tmp_path, measure)
     with_backend(tmp_path, estimate, max_concurrent=1)

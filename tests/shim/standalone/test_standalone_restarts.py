@@ -102,15 +102,15 @@ def test_a_killed_service_goes_on_where_it_was(tmp_path: Path, stage: str) -> No
 def test_a_service_waits_for_what_a_killed_one_was_starting(tmp_path: Path) -> None:
     put(tmp_path, *STEPS)
     # A child between fork and exec still has every file of the service, its lock among them.
-    child = subprocess.Popen(["flock", "--no-fork", str(tmp_path / "data" / "lock"), "sleep", "1.5"])
-    while not locked(tmp_path / "data" / "lock"):
+    child = subprocess.Popen(["flock", "--no-fork", str(tmp_path / "data" / "lock"), "sleep", "2"])
+    while not locked(tmp_path / "data" / "lock") and child.poll() is None:
         time.sleep(0.01)
     assert finish(tmp_path) is JobStatus.COMPLETED
     assert child.wait() == 0
 
 
 def test_a_video_that_was_finished_when_the_service_died_is_not_rendered_again(tmp_path: Path) -> None:
-    put(tmp_path, ["result"], ["sleep", 5])
+    put(tmp_path, ["result"], ["sleep", 60])
     # Killed after the renderer has said its result, and before the service could note it.
     folder = tmp_path / "data" / "jobs"
     with killed_when(tmp_path, lambda: any(path.stat().st_size for path in folder.glob("a-*/result-1.json"))):
