@@ -18,9 +18,10 @@ import processes
 SESSION = processes.open_session()
 
 OTHER_SETTINGS = ("BROWSER_POOL_SIZE", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE")
-SECONDS_TO_END = 3.0
-SECONDS_FOR_FILES = 8.0  # of a browser that another session has killed: the next one that starts clears up
-SECONDS_FOR_TASKS_TO_END = 0.5
+# What goes by itself is not waited for longer than that takes; on a busy machine it may take seconds.
+SECONDS_TO_END = 15.0
+SECONDS_FOR_FILES = 25.0  # of a browser that another session has killed: the next one that starts clears up
+SECONDS_FOR_TASKS_TO_END = 5.0
 
 
 # What needs Kubernetes' own programs: by what a test is given, or where it is.

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -20,8 +20,12 @@ ROOT = TESTS.parent
 # Lasts to the end of the suite, and is told apart from those of a suite that runs beside this one.
 NAP = f"sleep 9{os.getpid()}"
 
+# Those that last: to be found, nothing needs to be waited for.
+IMPATIENT = {"SECONDS_TO_END = 15.0": "SECONDS_TO_END = 3.0", "SECONDS_FOR_FILES = 25.0": "SECONDS_FOR_FILES = 1.0",
+             "SECONDS_FOR_TASKS_TO_END = 5.0": "SECONDS_FOR_TASKS_TO_END = 0.5"}  # fmt: skip
+
 LEAKY_SUITE = f"""
-import asyncio, subprocess, tempfile
+import asyncio, os, subprocess, tempfile
 
 def test_child():
     subprocess.Popen("exec {NAP}.1", shell=True)
@@ -33,7 +37,7 @@ def test_daemon():
     subprocess.run("setsid {NAP}.3 >/dev/null 2>&1 & sleep 0.5", shell=True)
 
 def test_file():
-    tempfile.mkdtemp(prefix="ecg-leaktest-", dir="/dev/shm")
+    tempfile.mkdtemp(prefix=f"ecg-leaktest-{{os.getpid()}}-{os.getpid()}-", dir="/dev/shm")
 
 async def leave_a_task():
     leave_a_task.kept = asyncio.create_task(asyncio.sleep(60), name="forgotten")
@@ -54,29 +58,34 @@ def test_it():
     subprocess.Popen(["sleep", "0.5"])  # ends by itself in the time that a suite grants
 """
 
-Suite = Callable[[str], subprocess.CompletedProcess[str]]
+Suite = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def run_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
     """Run one test module under the real conftest, in a pytest of its own; return the finished process."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ROOT / part) for part in ("common", "crds", "renderer")))
-    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (tmp_path / "processes.py").write_text((TESTS / "support" / "processes.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
-    def run(module: str) -> subprocess.CompletedProcess[str]:
+    def run(module: str, changes: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        conftest = (TESTS / "conftest.py").read_text()
+        for before, after in (changes or {}).items():
+            assert before in conftest
+            conftest = conftest.replace(before, after)
+        (tmp_path / "conftest.py").write_text(conftest)
         (tmp_path / "test_it.py").write_text(module)
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py"]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     yield run
-    for path in processes.SHARED_MEMORY.glob("ecg-leaktest-*"):
+    # Its own alone: a suite beside this one has left another, and is about to complain of it.
+    for path in processes.SHARED_MEMORY.glob(f"ecg-leaktest-*-{os.getpid()}-*"):
         path.rmdir()
 
 
 def test_a_suite_that_leaks_fails_names_what_it_left_and_ends_it(run_suite: Suite) -> None:
-    finished = run_suite(LEAKY_SUITE)
+    finished = run_suite(LEAKY_SUITE, IMPATIENT)
     assert finished.returncode == 1
     for complaint in (
         f"{NAP}.1, first seen after test_it.py::test_child",
@@ -87,7 +96,7 @@ def test_a_suite_that_leaks_fails_names_what_it_left_and_ends_it(run_suite: Suit
     ):
         assert complaint in finished.stdout
     commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
-    assert [command for command in commands if command.startswith(NAP)] == []
+    assert [command for command in commands if command.startswith(f"{NAP}.")] == []
 
 
 def test_a_suite_that_cleans_up_passes_and_does_not_see_the_users_settings(
@@ -103,6 +112,8 @@ def test_the_processes_of_another_session_are_not_ours(monkeypatch: pytest.Monke
     with subprocess.Popen(f"{NAP} & echo $!; wait", shell=True, stdout=subprocess.PIPE, text=True) as stranger:
         assert stranger.stdout is not None
         orphan = psutil.Process(int(stranger.stdout.readline()))
+        while orphan.name() != "sleep":  # before, it is a shell, which for a moment shows no environment
+            time.sleep(0.01)
         stranger.kill()
         stranger.wait()
         try:

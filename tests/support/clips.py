@@ -126,18 +126,26 @@ def _copy_notes(notes: Path, target: Path) -> None:
 
 
 def slow_ffmpeg(folder: Path, speed: float) -> Path:
-    """Return an FFmpeg, a file in `folder`, that takes what is piped to it at `speed` times real time."""
+    """Return an FFmpeg, a file in `folder`, that takes what is piped to it at `speed` times real time.
+
+    When `hurry` was told its path, it is as fast as any.
+    """
     program = folder / "slow-ffmpeg"
     program.write_text(
         f"#!{sys.executable}\nimport os, sys\n"
         "arguments = sys.argv[1:]\n"
-        "if 'pipe:0' in arguments:\n"
+        "if 'pipe:0' in arguments and not os.path.exists(__file__ + '.hurry'):\n"
         "    first = arguments.index('-i')\n"
         f"    arguments[first:first] = ['-readrate', '{speed}']\n"
         f"os.execv({shutil.which('ffmpeg')!r}, ['ffmpeg', *arguments])\n"
     )
     program.chmod(0o755)
     return program
+
+
+def hurry(slow: Path) -> None:
+    """Let an FFmpeg of `slow_ffmpeg` be slow no more; it is still the same to whoever asks which one is used."""
+    slow.with_name(f"{slow.name}.hurry").touch()
 
 
 def frames(path: Path, pixel_format: str = "gray") -> list[NDArray[np.uint8]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -86,10 +86,10 @@ def of_this_test() -> list[psutil.Process]:
     return [process for process in children if process.pid not in _before_this_test]
 
 
-def wait_until_gone(session: str, seconds: float) -> set[psutil.Process]:
-    """Give the session's processes `seconds` to end by themselves; return those that did not."""
+def wait_until_gone(session: str, seconds: float, before: Collection[psutil.Process] = ()) -> set[psutil.Process]:
+    """Give the session's processes, without those of `before`, `seconds` to end; return those that did not."""
     deadline = time.monotonic() + seconds
-    while (left := survivors(session)) and time.monotonic() < deadline:
+    while (left := survivors(session).difference(before)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 

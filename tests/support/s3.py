@@ -17,7 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from ecg_common.profiles import variable_of
 from go_tools import tool
 from ports import free_ports
 
-SECONDS_TO_START = 20.0
+SECONDS_TO_START = 60.0
 _HEALTH = "/health"
 _NAME = "versitygw"
 NO_OTHER_SETTINGS = {
@@ -220,5 +220,8 @@ class Bucket:
 
 def _stopped(pid: int) -> bool:
     """Tell whether no thread of a process runs any more."""
-    states = (task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").glob("*/stat"))
-    return all(state == "T" for state in states)
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            if task.read_text().rpartition(")")[2].split()[0] != "T":
+                return False
+    return True

@@ -25,6 +25,8 @@ from uuid import UUID, uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from ports import free_ports
+
 PATH = "/api/render/callback"
 DEFAULT_OPTIONS = {"width": 1920, "height": 1080, "fps": 30, "quality": 90, "format": "mp4"}
 TERMINAL = ("completed", "failed", "cancelled")
@@ -132,8 +134,8 @@ class ClientBackend:
     def come_up(self) -> None:
         """Listen; on the same port as before."""
         assert self._server is None
+        self._port = self._port or free_ports(1, self._host)[0]  # which is still free when it comes up again
         self._server = _Server((self._host, self._port), _handler(self))
-        self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def go_down(self) -> None:

@@ -242,7 +242,7 @@ def nothing_left(folder: Path) -> Iterator[None]:
     running = processes.survivors(SESSION)
     yield
     assert {path for path in files(folder) if not path.startswith("disk/cells")} == before
-    left = processes.wait_until_gone(SESSION, 3.0) - running
+    left = processes.wait_until_gone(SESSION, 30.0, running)
     assert not left, [processes.describe(process) for process in left]
 
 

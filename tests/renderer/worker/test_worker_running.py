@@ -66,10 +66,7 @@ def test_a_pod_that_is_told_to_stop_does_so_in_time_and_leaves_nothing_half_done
     notes = ("cells/probes/", "cells/selfcheck/", "cells/looks/")
     assert {path for path in files if not path.startswith(notes)} == {"plan.json", "scenario.json", "encoder.json"}
     assert list(long.scratch.iterdir()) == []
-    deadline = time.monotonic() + 2
-    while (left := processes.survivors(SESSION) - running) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == set()
+    assert processes.wait_until_gone(SESSION, SECONDS_TO_STOP, running) == set()
 
     again = long.segment(0)
     assert isinstance(again.report, SegmentReport), again.log
