@@ -27,6 +27,12 @@ def scripted(*steps: list[Any]) -> bytes:
     return json.dumps({"cues": [], "script": steps}).encode()
 
 
+def go_on(log: Path, word: str = "go on") -> None:
+    """Let stand-ins go on that wait for a word: `["until", word]`, or `["until"]` for this one."""
+    with log.open("a") as file:
+        file.write(f"{word}\n")
+
+
 def starts(log: Path) -> list[str]:
     """Return the first words of each line of the log, such as `start` or `end`."""
     return log.read_text().splitlines() if log.exists() else []
@@ -65,10 +71,10 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def held(self, path: str) -> None:
-        """Go on when a file is there, so that what a test looks at lasts as long as it looks."""
-        while not Path(path).exists():
-            time.sleep(0.01)
+    def until(self, word: str = "go on") -> None:
+        """Wait until the log has a line `word`: a test that is late misses nothing of what comes before."""
+        while word not in starts(Path(os.environ[LOG])):
+            time.sleep(0.02)
 
     def deaf(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

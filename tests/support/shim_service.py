@@ -32,7 +32,7 @@ from ecg_shim.wiring import rules_of
 from ports import free_ports
 from shim_memory import serving
 
-SECONDS_TO_START = 60.0
+SECONDS_TO_START = 90.0
 
 
 def application(folder: Path, address: str, policy: Policy, **changes: Any) -> FastAPI:

@@ -21,7 +21,7 @@ from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
 from ecg_shim.model import JobState, RenderOrder, RequestOptions, Submission
 from shim_scripted_renderer import scripted
 
-SECONDS = 60.0
+SECONDS = 90.0
 CALLBACK = "http://127.0.0.1:1/api/render/callback"
 
 

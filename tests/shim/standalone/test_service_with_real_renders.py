@@ -48,7 +48,7 @@ def client(tmp_path: Path) -> Iterator[ClientBackend]:
             yield backend
     finally:
         service.send_signal(signal.SIGTERM)
-        assert service.wait(60) == 0, log.read_text()
+        assert service.wait(SECONDS) == 0, log.read_text()
 
 
 def test_a_video_is_rendered_told_and_fetched(client: ClientBackend, tmp_path: Path) -> None:

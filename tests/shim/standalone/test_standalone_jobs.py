@@ -13,7 +13,7 @@ import pytest
 from ecg_api.failures import Failure, FailureCode
 from ecg_shim.backends.standalone import StandaloneBackend, StandaloneSettings
 from ecg_shim.model import Conflict, JobState, JobStatus, RenderOrder
-from shim_scripted_renderer import starts
+from shim_scripted_renderer import go_on, starts
 from shim_standalone import ended, eventually, order, rows, submission, until, with_backend
 
 FAILED = Failure(code=FailureCode.INVALID_VIDEO_URL, message="No video.", retryable=False)
@@ -21,8 +21,7 @@ FAILED = Failure(code=FailureCode.INVALID_VIDEO_URL, message="No video.", retrya
 
 def test_a_job_goes_from_queued_through_processing_to_completed_with_its_video(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> None:
-        held = ["held", str(tmp_path / "go")]
-        queued = await backend.submit(order("a", ["progress", "rendering", 50], held, ["result"]))
+        queued = await backend.submit(order("a", ["progress", "rendering", 50], ["until"], ["result"]))
         assert (queued.status, queued.progress) == (JobStatus.QUEUED, 0)
         moving = await until(backend, "a", lambda state: state.progress > 40)
         assert (moving.status, moving.progress, moving.eta_seconds) == (JobStatus.PROCESSING, 50, 51)
@@ -30,7 +29,7 @@ def test_a_job_goes_from_queued_through_processing_to_completed_with_its_video(t
         assert moving.metrics.frames_processed == 50
         assert moving.streaming
         assert moving.streaming.memory_mb > 1
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
         done = await ended(backend, "a")
         assert (done.status, done.progress, done.eta_seconds) == (JobStatus.COMPLETED, 100, None)
         assert done.output
@@ -52,19 +51,21 @@ def test_a_job_goes_from_queued_through_processing_to_completed_with_its_video(t
 
 def test_progress_is_at_least_one_as_soon_as_a_job_is_processed(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> None:
-        await backend.submit(order("a", ["held", str(tmp_path / "go")], ["result"]))
+        await backend.submit(order("a", ["until"], ["result"]))
         assert (await until(backend, "a", lambda s: s.status is JobStatus.PROCESSING)).progress == 1
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
+        await ended(backend, "a")
 
     with_backend(tmp_path, work)
 
 
 def test_the_same_post_again_is_the_same_job_rendered_once(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> None:
-        again = await asyncio.gather(*(backend.submit(order("a", ["sleep", 0.2], ["result"])) for _ in range(5)))
+        again = await asyncio.gather(*(backend.submit(order("a", ["until"], ["result"])) for _ in range(5)))
         assert len({state.created_at for state in again}) == 1
+        go_on(tmp_path / "script.log")
         done = await ended(backend, "a")
-        assert (await backend.submit(order("a", ["sleep", 0.2], ["result"]))).version == done.version
+        assert (await backend.submit(order("a", ["until"], ["result"]))).version == done.version
 
     with_backend(tmp_path, work)
     assert starts(tmp_path / "script.log").count("start") == 1
@@ -74,12 +75,12 @@ def test_another_post_with_the_id_of_an_unfinished_job_is_a_conflict_and_of_a_fi
     tmp_path: Path,
 ) -> None:
     async def work(backend: StandaloneBackend) -> None:
-        first = await backend.submit(order("a", ["held", str(tmp_path / "go")], ["result"]))
+        first = await backend.submit(order("a", ["until"], ["result"]))
         with pytest.raises(Conflict, match="other content"):
             await backend.submit(order("a", ["result"]))
         with pytest.raises(Conflict):
             await backend.reject(submission("a"), FAILED)
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
         done = await ended(backend, "a")
         second = await backend.submit(order("a", ["result"]))
         assert second.created_at > first.created_at
@@ -103,12 +104,12 @@ def test_a_rejected_job_is_failed_and_a_cancelled_one_stays_cancelled(tmp_path: 
 
 def test_a_cancelled_job_that_waits_never_starts(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> None:
-        await backend.submit(order("first", ["held", str(tmp_path / "go")], ["result"]))
+        await backend.submit(order("first", ["until"], ["result"]))
         await backend.submit(order("a", ["result"]))
         assert await backend.cancel("a")
         assert not await backend.cancel("a"), "it has ended"
-        (tmp_path / "go").touch()
         assert (await backend.get("a")) == (await ended(backend, "a"))
+        go_on(tmp_path / "script.log")
         await ended(backend, "first")
 
     with_backend(tmp_path, work, max_concurrent=1)
@@ -185,10 +186,10 @@ def test_a_forgotten_cancel_does_not_stop_a_later_job(tmp_path: Path) -> None:
 def test_clear_cancels_what_waits_and_leaves_what_runs(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> None:
         for name in "abc":
-            await backend.submit(order(name, ["held", str(tmp_path / "go")], ["result"]))
+            await backend.submit(order(name, ["until"], ["result"]))
         await until(backend, "a", lambda state: state.status is JobStatus.PROCESSING)
         assert await backend.clear() == 2
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
         assert (await ended(backend, "a")).status is JobStatus.COMPLETED
         assert (await ended(backend, "c")).status is JobStatus.CANCELLED
 
@@ -198,13 +199,11 @@ def test_clear_cancels_what_waits_and_leaves_what_runs(tmp_path: Path) -> None:
 def test_no_more_jobs_run_at_a_time_than_allowed_and_they_start_in_order(tmp_path: Path) -> None:
     async def work(backend: StandaloneBackend) -> list[int]:
         for number in range(6):
-            await backend.submit(order(f"job-{number}", ["held", str(tmp_path / "go")], ["sleep", 0.2], ["result"]))
+            await backend.submit(order(f"job-{number}", ["sleep", 0.2], ["result"]))
         running = []
         while (queue := await backend.queue()).pending or queue.processing:
             running.append(queue.processing)
             assert queue.max_concurrent == 2
-            if queue.processing == 2:
-                (tmp_path / "go").touch()
             await asyncio.sleep(0.02)
         assert queue.total == 6
         return running
@@ -250,10 +249,10 @@ def test_admission_gives_the_video_or_the_reason_why_there_is_none(tmp_path: Pat
 
     async def work(backend: StandaloneBackend) -> None:
         await backend.submit(order("lost", ["result"]))
-        await backend.submit(order("found", ["held", str(tmp_path / "go")], ["result"]))
+        await backend.submit(order("found", ["until"], ["result"]))
         assert (await ended(backend, "lost")).failure == FAILED
         await eventually(lambda: "/videos/found.mp4" in manifest_of(tmp_path, "found"))
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
         assert (await ended(backend, "found")).status is JobStatus.COMPLETED
 
     with_backend(tmp_path, work, admit)
@@ -284,8 +283,7 @@ def test_finished_jobs_and_videos_go_after_their_time_and_running_ones_stay(tmp_
 
     async def second(backend: StandaloneBackend) -> None:
         await eventually(lambda: not rows(tmp_path))
-        while await backend.get("old") is not None:  # noqa: ASYNC110 - it is forgotten after its row is gone
-            await asyncio.sleep(0.02)
+        assert await backend.get("old") is None
         await eventually(lambda: not (tmp_path / "data" / "outputs" / "old").exists())
 
     with_backend(tmp_path, first)
@@ -332,11 +330,9 @@ def test_no_more_jobs_are_rendered_at_once_than_there_are_slots_and_they_keep_th
     async def work(backend: StandaloneBackend) -> list[JobState]:
         most = 0
         for number in range(6):
-            await backend.submit(order(f"job-{number}", ["held", str(tmp_path / "go")], ["sleep", 0.2], ["result"]))
+            await backend.submit(order(f"job-{number}", ["sleep", 0.2], ["result"]))
         while (queue := await backend.queue()).pending or queue.processing:
             most = max(most, queue.processing)
-            if queue.processing == 2:
-                (tmp_path / "go").touch()
             await asyncio.sleep(0.01)
         assert most == 2
         return await backend.list_jobs(10)

@@ -18,6 +18,7 @@ from ecg_shim.backends.standalone.process import message_of, metrics_of, read_li
 from ecg_shim.database import Database
 from ecg_shim.model import JobStatus, Unavailable
 from ecg_shim.snapshot import FIRST_GUESS_SECONDS, starts_in, typical_seconds
+from shim_scripted_renderer import go_on
 from shim_standalone import ended, order, until, with_backend
 
 STARTS: dict[str, tuple[list[float], int, int, list[int]]] = {
@@ -50,7 +51,7 @@ def test_measured_times_make_estimates_also_after_a_restart(tmp_path: Path) -> N
 
     async def estimate(backend: StandaloneBackend) -> None:
         for name in ("b", "c", "d"):
-            await backend.submit(order(name, ["held", str(tmp_path / "go")], ["result"]))
+            await backend.submit(order(name, ["until"], ["result"]))
         await until(backend, "b", lambda state: state.status is JobStatus.PROCESSING)
         await asyncio.sleep(1)
         last = await backend.get("d")
@@ -58,7 +59,7 @@ def test_measured_times_make_estimates_also_after_a_restart(tmp_path: Path) -> N
         assert last.eta_seconds is not None
         assert 2 <= last.eta_seconds < FIRST_GUESS_SECONDS
         assert 2 <= (await backend.queue()).wait_seconds < FIRST_GUESS_SECONDS
-        (tmp_path / "go").touch()
+        go_on(tmp_path / "script.log")
 
     with_backend(tmp_path, measure)
     with_backend(tmp_path, estimate, max_concurrent=1)

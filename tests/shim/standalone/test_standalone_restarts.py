@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,18 +100,24 @@ def test_a_killed_service_goes_on_where_it_was(tmp_path: Path, stage: str) -> No
     assert len(rows(tmp_path)) == 1
 
 
-def test_a_service_waits_for_what_a_killed_one_was_starting(tmp_path: Path) -> None:
+def test_a_service_waits_for_what_a_killed_one_was_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecg_shim.backends.standalone.workspace.LOCK_SECONDS", SECONDS)
     put(tmp_path, *STEPS)
     # A child between fork and exec still has every file of the service, its lock among them.
-    child = subprocess.Popen(["flock", "--no-fork", str(tmp_path / "data" / "lock"), "sleep", "2"])
-    while not locked(tmp_path / "data" / "lock") and child.poll() is None:
-        time.sleep(0.01)
-    assert finish(tmp_path) is JobStatus.COMPLETED
-    assert child.wait() == 0
+    command = ["flock", "--no-fork", str(tmp_path / "data" / "lock"), "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        assert child.stdin
+        while not locked(tmp_path / "data" / "lock"):
+            time.sleep(0.01)
+        begun = threading.Timer(1.5, child.stdin.close)
+        begun.start()
+        assert finish(tmp_path) is JobStatus.COMPLETED
+        begun.join()
+    assert child.returncode == 0
 
 
 def test_a_video_that_was_finished_when_the_service_died_is_not_rendered_again(tmp_path: Path) -> None:
-    put(tmp_path, ["result"], ["sleep", 60])
+    put(tmp_path, ["result"], ["sleep", 600])
     # Killed after the renderer has said its result, and before the service could note it.
     folder = tmp_path / "data" / "jobs"
     with killed_when(tmp_path, lambda: any(path.stat().st_size for path in folder.glob("a-*/result-1.json"))):
@@ -133,8 +140,8 @@ def test_a_renderer_that_outlived_a_service_is_stopped_by_the_next(tmp_path: Pat
     put(tmp_path, ["result"])
     # What would be left where the kernel cannot help: a process of an earlier life, with its mark.
     mark = f"{tmp_path / 'data'}:a:1"
-    left = subprocess.Popen(["sleep", "60"], env={MARK: mark, "PATH": "/usr/bin:/bin"})
-    other = subprocess.Popen(["sleep", "60"], env={MARK: f"{tmp_path / 'data2'}:a:1", "PATH": "/usr/bin:/bin"})
+    left = subprocess.Popen(["sleep", "600"], env={MARK: mark, "PATH": "/usr/bin:/bin"})
+    other = subprocess.Popen(["sleep", "600"], env={MARK: f"{tmp_path / 'data2'}:a:1", "PATH": "/usr/bin:/bin"})
     try:
         assert finish(tmp_path) is JobStatus.COMPLETED
         assert left.wait(SECONDS) < 0
