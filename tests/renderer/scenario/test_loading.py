@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 
+from cpu_time import least_seconds
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import prepare
 
@@ -130,9 +130,10 @@ def test_the_same_mistake_everywhere_is_told_three_times_and_counted() -> None:
     ids=["a number that is none", "equal ids", "a long name", "repeated keys", "broken text"],
 )
 def test_hostile_input_takes_no_long_time(raw: Any) -> None:
-    started = time.process_time()
-    try:
-        prepare(raw, duration=10.0, known_plugins={})
-    except ScenarioError as error:
-        assert len(error.message) < 1000
-    assert time.process_time() - started < 4
+    def attempt() -> None:
+        try:
+            prepare(raw, duration=10.0, known_plugins={})
+        except ScenarioError as error:
+            assert len(error.message) < 1000
+
+    assert least_seconds(attempt, 4) < 4

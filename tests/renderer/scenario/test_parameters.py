@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from cpu_time import least_seconds
 from ecg_renderer.scenario import Finding, PluginRules, Scenario, draft, prepare
 from ecg_renderer.served import known_plugins
 
@@ -154,9 +154,9 @@ def test_however_much_strangers_declare_and_give_it_is_told_soon(
     chain = [{"name": "glow", "params": {f"parameter nummer {number}": 1 for number in range(unknown)}}]
     word = raw["cues"][0]["root"]["children"][0] | {"pluginChain": chain}
     raw["cues"][0]["root"]["children"] = [word | {"id": f"word-{number}"} for number in range(words)]
-    began = time.process_time()
-    assert len(told(raw, {"glow@2.0.0": schema})) == unknown * words
-    assert time.process_time() - began < SOON
+    found: list[Any] = []
+    assert least_seconds(lambda: found.append(told(raw, {"glow@2.0.0": schema})), SOON) < SOON
+    assert len(found[0]) == unknown * words
 
 
 def test_a_list_of_choices_that_nobody_can_read_is_not_held_against_each_word(caption: Caption) -> None:

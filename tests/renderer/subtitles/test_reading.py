@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from cpu_time import least_seconds
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Picture, Report, prepare
 from ecg_renderer.subtitles import as_scenario, is_subtitles, subtitle_scenario
@@ -708,10 +708,13 @@ def test_a_caption_without_readable_times_takes_none_of_those_that_follow_it_at_
     ids=["lines of no times", "a line of spaces", "ASS", "styles"],
 )
 def test_many_times_that_cannot_be_read_take_no_long_time(raw: str) -> None:
-    began = time.process_time()
-    scenario = subtitle_scenario(raw.encode(), Report("talk"), WIDE, "karaoke")
-    assert next(word for words in words_of(scenario) for word, _ in words) == "Hello"
-    assert time.process_time() - began < 4
+    found: list[Any] = []
+
+    def read() -> None:
+        found.append(subtitle_scenario(raw.encode(), Report("talk"), WIDE, "karaoke"))
+
+    assert least_seconds(read, 4) < 4
+    assert next(word for words in words_of(found[0]) for word, _ in words) == "Hello"
 
 
 def test_an_arrow_that_somebody_says_is_said() -> None:
@@ -888,10 +891,9 @@ def test_letters_that_whisper_cpp_splits_over_entries_are_put_together() -> None
 def test_letters_that_never_end_cost_no_more_than_they_are_long() -> None:
     count = 50_000
     raw = of_tokens(*[(b"\x95\x88 \xec", place, place + 1) for place in range(count)], text="안 " * count)
-    began = time.process_time()
-    [caption] = read_transcript(raw, Report("talk"))
-    assert len(caption.words) == count
-    assert time.process_time() - began < 10
+    found: list[Any] = []
+    assert least_seconds(lambda: found.extend(read_transcript(raw, Report("talk"))), 10) < 10
+    assert len(found[0].words) == count
 
 
 def test_letters_that_are_lost_in_tokens_are_those_of_the_text() -> None:

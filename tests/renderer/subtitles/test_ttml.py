@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from cpu_time import least_seconds
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption
@@ -96,19 +97,17 @@ def test_paragraphs_of_ttml_that_nobody_sees_are_told_with_their_lines() -> None
 def test_a_paragraph_in_a_paragraph_is_a_part_of_it_however_deep_they_nest() -> None:
     depth = 20_000
     text = ttml("<p begin='1s' end='2s'>a " + "<p>b " * depth + "</p>" * depth + "</p>")
-    began = time.process_time()
-    [caption] = read(text)
-    assert len(caption.words) == depth + 1
-    assert time.process_time() - began < 10
+    found: list[Any] = []
+    assert least_seconds(lambda: found.extend(read(text)), 10) < 10
+    assert len(found[0].words) == depth + 1
 
 
 def test_colours_in_colours_cost_no_more_than_they_are_long() -> None:
     depth = 50_000
     text = ttml("<p begin='1s' end='2s'>" + "<span tts:color='red'>" * depth + "a" + "</span>" * depth + "</p>")
-    began = time.process_time()
-    [caption] = read(text)
-    assert caption.colour
-    assert time.process_time() - began < 4
+    found: list[Any] = []
+    assert least_seconds(lambda: found.extend(read(text)), 4) < 4
+    assert found[0].colour
 
 
 @pytest.mark.parametrize(
@@ -321,11 +320,11 @@ def test_styles_and_regions_that_are_not_there_are_told_once() -> None:
 def test_styles_of_styles_cost_no_more_than_they_are_long() -> None:
     count = 30_000
     styling = "".join(f'<style xml:id="a{n}" style="{"a0 " * 20 if n else ""}" tts:color="red"/>' for n in range(count))
-    began = time.process_time()
     every = " ".join(f"a{n}" for n in range(count))
-    [caption] = read(ttml(f'<p begin="1s" end="2s" style="{every}">a</p>', head=styled(styling)))
-    assert caption.colour == "red"
-    assert time.process_time() - began < 10
+    text = ttml(f'<p begin="1s" end="2s" style="{every}">a</p>', head=styled(styling))
+    found: list[Any] = []
+    assert least_seconds(lambda: found.extend(read(text)), 10) < 10
+    assert found[0].colour == "red"
 
 
 @pytest.mark.parametrize(
@@ -343,9 +342,9 @@ def test_styles_of_styles_cost_no_more_than_they_are_long() -> None:
 def test_lengths_cost_no_more_than_they_are_long(root: str, look: str) -> None:
     paragraphs = "".join(f'<p begin="{second}s" dur="1s">a</p>' for second in range(1000))
     text = ttml(f"<div {look}>{paragraphs}</div>", root)
-    began = time.process_time()
-    assert len(read(text)) == 1000
-    assert time.process_time() - began < 3
+    found: list[Any] = []
+    assert least_seconds(lambda: found.append(read(text)), 3) < 3
+    assert len(found[0]) == 1000
 
 
 @pytest.mark.parametrize(
