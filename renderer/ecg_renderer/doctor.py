@@ -240,7 +240,7 @@ async def _capture(way: CaptureWay | None) -> tuple[CaptureWay, Sequence[str]]:
     data = {"version": "2.0", "tracks": [{"id": "track", "type": "subtitle", "layer": 1}], "cues": [cue]}
     scenario = prepare(data, duration=1, known_plugins={})
     film = Film(scenario.data, (), *_SIZE, Fraction(10), (Block(FrameRange(0, 10)),))
-    settings = Settings(capture=way, stages=1, frame_timeout=TRY_SECONDS)
+    settings = Settings(capture=way, stages=1)  # as patient as a render: on a busy machine what is slow is usable
     async with open_capture(film, None, settings, BrowserLauncher(), CellStore(default_cells().as_uri())) as choice:
         drawn = [patch.pixels.any() async for patch in choice.capture.patches(list(film.blocks), film.whole)]
         if not any(drawn):

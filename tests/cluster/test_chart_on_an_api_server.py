@@ -15,6 +15,7 @@ from chart import CHART, helm_template
 from control_plane import CRD, ControlPlane
 from foreign_crds import crd_files
 from go_tools import tool
+from studio import wait_until
 
 FILES = sorted(file.name for file in CHART.glob("values*.yaml"))
 SETTINGS = ("work.uri=s3://videos/work", "service.bucket=videos", "commonLabels.cluster=prod", "crds.install=false")
@@ -39,7 +40,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with ControlPlane(tmp_path_factory.mktemp("plane")) as running:
         for file in crd_files():
             running.kubectl("apply", "--server-side", "-f", str(file))
-        running.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
+        running.kubectl("wait", "--for=condition=Established", "--timeout=120s", "crd", "--all")
         running.kubectl("create", "namespace", "render")
         # Also of Deployments: their pods would not be let in.
         running.kubectl("label", "namespace", "render", RESTRICTED, RESTRICTED.replace("enforce", "warn"))
@@ -93,12 +94,12 @@ def test_a_test_that_has_succeeded_leaves_nothing_that_outlives_the_release(plan
     command = [str(tool("helm")), f"--kubeconfig={plane.kubeconfig}", "--namespace=render", "test", "ecg"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as test:
         ran = ("patch", "pod", "ecg-test", "-n", "render", "--subresource=status", "--type=merge")
-        plane.kubectl("wait", "--for=create", "pod/ecg-test", "-n", "render", "--timeout=60s")
+        plane.kubectl("wait", "--for=create", "pod/ecg-test", "-n", "render", "--timeout=120s")
         plane.kubectl(*ran, "-p", '{"status": {"phase": "Succeeded"}}')  # no kubelet is here to run it
-        said, _ = test.communicate(timeout=60)
+        said, _ = test.communicate(timeout=120)
     assert test.returncode == 0, said
     _succeeds(_helm(plane, "uninstall", "ecg"))
-    assert plane.kubectl(*everything) == before
+    wait_until(lambda: plane.kubectl(*everything) == before, 60, lambda: plane.kubectl(*everything))
 
 
 def test_an_upgrade_brings_a_changed_crd(plane: ControlPlane, tmp_path: Path) -> None:
@@ -130,6 +131,8 @@ def test_whoever_may_edit_a_namespace_may_render_in_it_and_not_write_a_status(pl
         words = ("auth", "can-i", verb, "renderjobs.render.ecg.dev", *more, "-n", "render", f"--as={user}")
         return plane.kubectl(*words, check=False).split()[0] == "yes"
 
+    # The API server goes by a role that it has taken a moment later.
+    wait_until(lambda: may("viewer", "list") and may("editer", "delete"), 60)
     assert [may("viewer", verb) for verb in ("list", "create", "delete")] == [True, False, False]
     assert [may("editer", verb) for verb in ("watch", "create", "patch", "delete")] == [True] * 4
     assert [may("editer", verb, "--subresource=status") for verb in ("get", "patch")] == [True, False]

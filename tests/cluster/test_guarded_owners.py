@@ -63,7 +63,7 @@ async def takes(plane: ControlPlane, account: str, lease: str) -> bool:
     """Tell whether a replica with the rights of an account takes or renews the Lease."""
     api = Client(await load_connection(str(plane.kubeconfig_for(account, "render"))), "test")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await Election(api, "render", lease, "replica").win()
         return True
     except TimeoutError:

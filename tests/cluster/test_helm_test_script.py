@@ -53,7 +53,7 @@ def script(plane: ControlPlane, bucket: Bucket, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(module, "ACCOUNT", tmp_path)
     monkeypatch.setattr(module, "CLIP", tmp_path / "clip.mp4")
     variables = {
-        "NAMESPACE": "render", "JOB_NAME": NAME, "WORK_URI": bucket.uri("work"), "GPUS": "0", "TIMEOUT_SECONDS": "60",
+        "NAMESPACE": "render", "JOB_NAME": NAME, "WORK_URI": bucket.uri("work"), "GPUS": "0", "TIMEOUT_SECONDS": "150",
         "KUBERNETES_SERVICE_HOST": plane.listen.host, "KUBERNETES_SERVICE_PORT": str(plane.listen.api),
         "AWS_DEFAULT_REGION": "us-east-1", **bucket.server.environment(),
     }  # fmt: skip
@@ -99,7 +99,7 @@ class _operator:  # noqa: N801 (used as a function)
         self._thread.join()
 
     def _run(self, plane: ControlPlane, bucket: Bucket, phase: str) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while not plane.kubectl("get", "renderjobs", NAME, "-n", "render", "--ignore-not-found", "-o", "name"):
             if time.monotonic() > until:
                 return

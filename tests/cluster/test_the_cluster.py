@@ -43,10 +43,10 @@ def running(folder: Path) -> Iterator[Cluster]:
 def test_the_scheduler_counts_gpus_and_the_node_can_get_more(running: Cluster) -> None:
     _apply(running, _pod("first"), _pod("second"))
 
-    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Pending"}, 30, lambda: str(_phases(running)))
+    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Pending"}, 90, lambda: str(_phases(running)))
     running.set_gpus(2)
 
-    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Running"}, 30, lambda: str(_phases(running)))
+    wait_until(lambda: _phases(running) == {"first": "Running", "second": "Running"}, 90, lambda: str(_phases(running)))
 
 
 def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, folder: Path) -> None:
@@ -56,13 +56,14 @@ def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, fol
         write_image(tool("pause"), IMAGE, folder / "other.tar")
         other.load(folder / "other.tar")
         _apply(other, _pod("alone"))
-        wait_until(lambda: _phases(other) == {"alone": "Running"}, 30)
+        wait_until(lambda: _phases(other) == {"alone": "Running"}, 90)
         address = json.loads(other.kubectl("get", "pod", "alone", "--output=json"))["status"]["podIP"]
         assert address.startswith("10.243.")
         assert _traces(str(folder)) > before
         assert running.plane.is_ready()
 
-    assert _traces(str(folder)) == before
+    # The kernel takes a network apart in its own time.
+    wait_until(lambda: _traces(str(folder)) == before, 60, lambda: str(_traces(str(folder)) ^ before))
     assert not (folder / "other").exists()
     assert running.plane.is_ready()
 

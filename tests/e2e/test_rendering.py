@@ -110,11 +110,14 @@ def test_a_rendition_that_cannot_be_rendered_costs_nothing_but_itself(studio: St
             content = studio.bucket.get(output["uri"].removeprefix(studio.bucket.uri("")))
             assert (len(content), hashlib.sha256(content).hexdigest()) == (output["sizeBytes"], output["sha256"])
     assert "out/lost-8k.mp4" not in studio.bucket.keys
-    assert "lost-8k.mp4 cannot be made, the rest goes on" in job.kubectl("describe", "rj", "lost")
+    # Events come after the status, in their own time.
+    job.until(lambda one: "lost-8k.mp4 cannot be made, the rest goes on" in one.kubectl("describe", "rj", "lost"))
 
 
 def test_a_person_sees_what_happened(job: Job) -> None:
     columns = job.kubectl("get", "rj", "clip").split()
+    # Events come after the status, in their own time.
+    job.until(lambda one: "Succeeded" in one.events())
     told = job.kubectl("describe", "rj", "clip")
 
     assert columns[:7] == ["NAME", "PHASE", "REASON", "PROGRESS", "SEGMENTS", "ETA", "ENCODER"]
@@ -154,7 +157,7 @@ def test_a_scenario_can_be_in_a_config_map_compressed(studio: Studio) -> None:
 def test_the_doctor_finds_all_that_rendering_needs_in_the_image(studio: Studio, cluster: Cluster) -> None:
     pod = _locked_down_pod("doctor", ["doctor", "--json"])
     studio.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
-    studio.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", "pod/doctor")
+    studio.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s", "pod/doctor")
 
     found = {check["name"]: check for check in json.loads(studio.kubectl("logs", "doctor"))["checks"]}
 
@@ -184,13 +187,15 @@ def _decoded(video: Path) -> list[bytes]:
 
 
 def _locked_down_pod(name: str, arguments: list[str]) -> dict[str, object]:
-    """Return a pod with the security settings and volumes of those that render."""
+    """Return a pod with the security settings, volumes and resources of those that render."""
     memory = {"medium": "Memory", "sizeLimit": "1Gi"}
     container = {
         "name": "renderer",
         "image": "localhost/ecg-render-renderer:test",
         "imagePullPolicy": "Never",
         "args": arguments,
+        # Without, it gets next to nothing of a busy node's CPUs.
+        "resources": {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -40,7 +40,7 @@ def test_a_drained_node_costs_no_try(studio: Studio, cluster: Cluster) -> None:
     job.rendering_pod()
 
     cluster.kubectl("drain", NODE, "--pod-selector=render.ecg.dev/role=segments", "--force", "--delete-emptydir-data")
-    waiting = job.until(lambda one: _waits_for_a_node(one), seconds=15)
+    waiting = job.until(_waits_for_a_node)
     cluster.kubectl("uncordon", NODE)
 
     assert "unschedulable" in waiting["message"], waiting
@@ -87,7 +87,7 @@ def test_a_job_waits_for_a_gpu_and_says_so(studio: Studio, cluster: Cluster) -> 
     cluster.set_gpus(0)
     try:
         job = studio.submit("no-gpu")
-        said = job.until(lambda one: _is_false(one.condition("Scheduled"), "GpuUnavailable"), seconds=20)
+        said = job.until(lambda one: _is_false(one.condition("Scheduled"), "GpuUnavailable"))
         assert "nvidia.com/gpu" in said["message"], said
         assert job.condition("Finished").get("status") != "True"
     finally:
@@ -128,7 +128,7 @@ def test_what_is_not_there_fails_once_with_its_name(
     assert not status["failure"]["retryable"]
     assert status["failure"]["hint"]
     assert len(job.pods("plan")) <= 1, "another try would find the same"
-    assert "Failed" in job.events()
+    job.until(lambda one: "Failed" in one.events())  # told after the status, in its own time
 
 
 def test_s3_may_be_away_for_half_a_minute(studio: Studio, cluster: Cluster) -> None:
@@ -139,7 +139,7 @@ def test_s3_may_be_away_for_half_a_minute(studio: Studio, cluster: Cluster) -> N
     time.sleep(30)
     cluster.s3.start()
 
-    status = job.finished(120)
+    status = job.finished()
     assert status["phase"] == "Succeeded", status
     assert status["output"]["frames"] == 30 * LONG
 

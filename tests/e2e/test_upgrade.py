@@ -121,7 +121,7 @@ def test_no_job_is_lost_by_upgrade_rollback_and_removal(films: Studio, tmp_path:
         release.install(ROOT, images.TAG)
 
         release.follow("Removal")
-        wait_until(lambda: kinds(release.everything() - before) == LEFT, 60, lambda: str(release.everything() - before))
+        wait_until(lambda: kinds(release.everything() - before) == LEFT, 90, lambda: str(release.everything() - before))
         release.install(ROOT, images.TAG)
         all_shown(backend)
         backend.wait(backend.create(captions.talk(1), OPTIONS, video_url=films.clip(1)))
@@ -175,13 +175,13 @@ def submit_by_hand(films: Studio) -> Job:
 def at_work(films: Studio) -> None:
     """Wait until some jobs wait and some are rendered, at once."""
     path = "--output=jsonpath={.items[*].status.phase}"
-    wait_until(lambda: set(films.kubectl("get", "renderjobs", path).split()) >= {"Pending", "Rendering"}, 90)
+    wait_until(lambda: set(films.kubectl("get", "renderjobs", path).split()) >= {"Pending", "Rendering"}, 180)
 
 
 def all_shown(backend: ClientBackend) -> None:
     """Ask the service for the jobs that it had before it was removed."""
     for job_id in backend.rows:
-        told = httpx.get(f"{backend.service}/api/render/{job_id}/status", trust_env=False).json()
+        told = httpx.get(f"{backend.service}/api/render/{job_id}/status", trust_env=False, timeout=60).json()
         assert (told["status"], told["progress"]) == ("completed", 100), told
 
 

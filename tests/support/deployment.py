@@ -43,7 +43,7 @@ def install(kubeconfig: Path, work_uri: str, **values: Any) -> None:
     """
     values["work"] = {"uri": work_uri}
     command = ("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--values", str(VALUES))
-    helm(kubeconfig, *command, "--wait", "--timeout", "60s", values=values)
+    helm(kubeconfig, *command, "--wait", "--timeout", "180s", values=values)
 
 
 def helm(kubeconfig: Path, *command: str, namespace: str = NAMESPACE, values: dict[str, Any] | None = None) -> str:

@@ -145,7 +145,7 @@ class Job:
         """Change the spec."""
         self.kubectl("patch", "renderjob", self.name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
-    def delete(self, seconds: float = 10) -> None:
+    def delete(self, seconds: float = 60) -> None:
         """Delete the object and wait until it is gone."""
         self.kubectl("delete", "renderjob", self.name, f"--timeout={seconds:.0f}s")
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import Ended, ecg_render
+from ecg_renderer import doctor
+from ecg_renderer.errors import BrowserError
+from ecg_renderer.model import CaptureWay
+from ecg_renderer.request import Settings
 
 NEEDED = ("Python", "FFmpeg", "Encoders", "npm packages", "Chromium", "Capture")
 WANTED = (
@@ -82,3 +90,18 @@ def test_a_person_gets_a_table_a_conclusion_and_what_to_do_about_missing_fonts(t
         assert words in ended.out
     for words in ("only DejaVu Sans for Arial", "apt-get install fonts-noto-cjk"):
         assert words in ended.out
+
+
+def test_what_is_slow_on_a_busy_machine_gets_the_time_that_it_has_in_a_render(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    @asynccontextmanager
+    async def opened(film: object, conversion: object, settings: Settings, *_: object) -> AsyncIterator[Any]:
+        given.append(settings.frame_timeout)
+        raise BrowserError("enough was seen")
+        yield
+
+    monkeypatch.setattr(doctor, "open_capture", opened)
+    with pytest.raises(BrowserError, match="enough was seen"):
+        asyncio.run(doctor._capture(CaptureWay.BEGINFRAME))
+    assert given == [Settings().frame_timeout]
