@@ -22,7 +22,7 @@ import yaml
 import clips
 import loaded_renderer
 
-SECONDS = 60
+SECONDS = 150  # of a command that hangs; none takes a tenth of it on a quiet machine
 CLIP = clips.Clip(frames=30)  # a second, 320x180 at 30
 # For a command that ends before it needs one: it starts one at once, which costs more than all else that it does.
 NO_BROWSER = {"ECG_CHROMIUM": "/bin/false"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,13 +49,14 @@ class Origin:
 def serving(files: dict[str, bytes]) -> Iterator[Origin]:
     """Serve files on a port of this machine until the end of the block."""
     origin = Origin("", {path: Answer(body) for path, body in files.items()})
+    over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.removeprefix("/plugins/")
             origin.asked.append(path)
             answer = origin.answers.get(path, Answer(status=404))
-            time.sleep(answer.seconds)
+            over.wait(answer.seconds)
             self.send_response(answer.status)
             if answer.location:
                 self.send_header("Location", answer.location)
@@ -75,6 +75,7 @@ def serving(files: dict[str, bytes]) -> Iterator[Origin]:
     try:
         yield origin
     finally:
+        over.set()
         server.shutdown()
         server.server_close()
         thread.join()

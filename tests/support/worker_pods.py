@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import clips
@@ -122,12 +121,12 @@ class Pods:
 
 def asked(pods: Pods, path: str) -> str:
     """Return what a pod answers, once it listens."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + command_line.SECONDS
     while True:
         try:
-            with urlopen(f"http://127.0.0.1:{pods.environment['ECG_PROGRESS_PORT']}{path}", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{pods.environment['ECG_PROGRESS_PORT']}{path}", timeout=30) as answer:
                 return str(answer.read().decode())
-        except URLError:
+        except OSError:  # not there yet, or not at its turn
             assert time.monotonic() < deadline
             time.sleep(0.05)
 

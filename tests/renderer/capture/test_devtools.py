@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+import processes
 from ecg_renderer import served
 from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, BrowserLauncher, find_chromium
 from ecg_renderer.browser import chromium as chromium_module
 from ecg_renderer.browser.cdp import DevTools, Json
 from ecg_renderer.errors import BrowserError
+
+PATIENCE = 60.0
 
 
 @asynccontextmanager
@@ -90,10 +93,10 @@ def test_an_answer_that_nobody_waits_for_any_more_is_dropped(tmp_path: Path) -> 
     async def run() -> Json:
         async with chromium(tmp_path) as devtools:
             session = await new_page(devtools)
-            slow = evaluate(devtools, session, "new Promise((resolve) => setTimeout(resolve, 200))")
+            slow = evaluate(devtools, session, "new Promise((resolve) => { globalThis.answer = resolve; })")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(slow, 0.05)
-            await asyncio.sleep(0.3)
+            await evaluate(devtools, session, "globalThis.answer?.()")
             return await evaluate(devtools, session, "'still there'")
 
     assert asyncio.run(run())["value"] == "still there"
@@ -105,10 +108,10 @@ def test_the_end_of_chromium_fails_what_waits_and_what_comes(tmp_path: Path) -> 
             session = await new_page(devtools)
             waiting = asyncio.ensure_future(evaluate(devtools, session, "new Promise(() => {})"))
             await asyncio.sleep(0.1)
-            for process in [psutil.Process(devtools.group), *psutil.Process(devtools.group).children(recursive=True)]:
-                process.kill()
+            group = psutil.Process(devtools.group)
+            processes.kill([group, *group.children(recursive=True)])
             with pytest.raises(BrowserError, match="ended unexpectedly"):
-                await asyncio.wait_for(waiting, 5)
+                await asyncio.wait_for(waiting, PATIENCE)
             with pytest.raises(BrowserError, match="ended unexpectedly"):
                 await devtools.send("Browser.getVersion")
 
@@ -121,7 +124,7 @@ def test_what_is_no_chromium_fails_at_the_first_command(command: list[str]) -> N
         devtools = await DevTools.start(command)
         try:
             with pytest.raises(BrowserError, match="ended unexpectedly"):
-                await asyncio.wait_for(devtools.send("Browser.getVersion"), 5)
+                await asyncio.wait_for(devtools.send("Browser.getVersion"), PATIENCE)
         finally:
             await devtools.close()
 
@@ -133,15 +136,16 @@ def test_closing_ends_every_process_even_stopped_ones(tmp_path: Path) -> None:
         async with chromium(tmp_path) as devtools:
             await new_page(devtools)
             group = psutil.Process(devtools.group)
-            processes = [group, *group.children(recursive=True)]
-            for process in processes[1:]:
-                process.suspend()
-            return processes
+            started = [group, *group.children(recursive=True)]
+            for process in started[1:]:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            return started
 
-    processes = asyncio.run(run())
+    started = asyncio.run(run())
 
-    assert len(processes) > 3
-    _, alive = psutil.wait_procs(processes, timeout=3)
+    assert len(started) > 3
+    _, alive = psutil.wait_procs(started, timeout=PATIENCE)
     assert alive == []
 
 
@@ -158,7 +162,7 @@ def test_a_start_that_is_broken_off_leaves_nothing_behind(seconds: float) -> Non
         return set(psutil.Process().children(recursive=True)), set(profiles)
 
     before = mine()
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
     assert [found - known for found, known in zip(mine(), before, strict=True)] == [set(), set()]
 
@@ -199,7 +203,8 @@ def test_without_room_in_shared_memory_chromium_does_without(monkeypatch: pytest
     async def run() -> tuple[str, list[str]]:
         browser = await Browser.start()
         try:
-            [command] = [p.cmdline() for p in psutil.Process().children(recursive=True) if is_main(p)][-1:]
+            [process] = [p for p in psutil.Process().children(recursive=True) if is_main(p)][-1:]
+            command = process.cmdline()
             page = await browser.open_page(64, 36)
             return await page.evaluate("() => document.title"), command
         finally:
@@ -212,5 +217,8 @@ def test_without_room_in_shared_memory_chromium_does_without(monkeypatch: pytest
 
 
 def is_main(process: psutil.Process) -> bool:
-    words = process.cmdline()
+    try:
+        words = process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
     return any(word.startswith("--user-data-dir=") for word in words) and not any("--type=" in word for word in words)

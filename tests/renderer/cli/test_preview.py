@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ async def served(folder: Path, clip: Clip, shown: Any = None) -> AsyncIterator[s
 
     def tell(address: str) -> None:
         try:  # as soon as it is told
-            socket.create_connection(("127.0.0.1", urlsplit(address).port or 0), timeout=1).close()
+            socket.create_connection(("127.0.0.1", urlsplit(address).port or 0), timeout=30).close()
             told.set_result(address)
         except OSError as error:
             told.set_exception(error)
@@ -104,10 +105,10 @@ def test_it_ends_at_once_and_in_silence_while_a_page_listens(tmp_path: Path) -> 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         address = process.stdout.readline().strip()
-        with httpx.Client() as client, client.stream("GET", f"{address}events", timeout=60) as answer:
+        with httpx.Client() as client, client.stream("GET", f"{address}events", timeout=WAIT / 1000) as answer:
             assert next(answer.iter_lines()).startswith("data: ")
             process.terminate()
-            assert process.wait(30) == 143
+            assert process.wait(WAIT / 1000) == 143
         assert process.stderr.read().strip() == "Stopped."
 
 
@@ -115,6 +116,19 @@ async def picture(page: Page, selector: str) -> Any:
     png = await page.locator(selector).screenshot()
     with av.open(io.BytesIO(png), "r", format="png_pipe") as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+
+
+async def both(page: Page) -> tuple[Any, Any]:
+    """Return what the page shows of the video, once it has sought its frame and painted it, and the rendered still."""
+    sought = "() => { const video = document.querySelector('#video'); return !video.seeking && video.readyState >= 2; }"
+    await page.wait_for_function(sought, timeout=WAIT)
+    deadline = time.monotonic() + WAIT / 1000
+    while True:
+        shown, rendered = await picture(page, "#box > video"), await picture(page, "#still")
+        is_painted = shown.shape == rendered.shape and (np.abs(shown - rendered).max(axis=2) > 60).mean() < 0.01
+        if is_painted or time.monotonic() > deadline:
+            return shown, rendered
+        await asyncio.sleep(0.2)
 
 
 def test_the_page_shows_what_is_rendered_and_follows_edits(tmp_path: Path) -> None:
@@ -127,9 +141,8 @@ def test_the_page_shows_what_is_rendered_and_follows_edits(tmp_path: Path) -> No
             await page.wait_for_selector("body[data-frame='15']", timeout=WAIT)
             await page.keyboard.press("r")
             await page.wait_for_selector("#still[data-frame^='15/']", timeout=WAIT)
-            await page.wait_for_timeout(300)
-            shown, rendered = await picture(page, "#box > video"), await picture(page, "#still")
             # The same frame number in the picture, the same caption on it: what differs is scaled edges.
+            shown, rendered = await both(page)
             assert shown.shape == rendered.shape
             assert np.abs(shown - rendered).mean() < 6
             assert (np.abs(shown - rendered).max(axis=2) > 60).mean() < 0.01
@@ -148,8 +161,7 @@ def test_the_page_shows_what_is_rendered_and_follows_edits(tmp_path: Path) -> No
             await page.wait_for_selector("#cues li.cue:has-text('again')", timeout=WAIT)
 
             await page.click("#play")
-            await page.wait_for_timeout(700)
-            assert int(await page.get_attribute("body", "data-frame") or 0) > 15
+            await page.wait_for_function("() => Number(document.body.dataset.frame) > 15", timeout=WAIT)
 
             stage = page.frames[1]
             reached = await stage.evaluate(
@@ -173,8 +185,7 @@ def test_plugins_of_an_origin_look_as_they_are_rendered(tmp_path: Path, monkeypa
             await page.wait_for_selector("body[data-frame='15']", timeout=WAIT)
             await page.keyboard.press("r")
             await page.wait_for_selector("#still[data-frame^='15/']", timeout=WAIT)
-            await page.wait_for_timeout(300)
-            seen, rendered = await picture(page, "#box > video"), await picture(page, "#still")
+            seen, rendered = await both(page)
             assert (np.abs(seen - rendered).max(axis=2) > 60).mean() < 0.01
             assert await page.frames[1].locator(".mtx-text span").count() > 4  # the letters of sparks
 
@@ -197,7 +208,7 @@ def test_a_source_that_browsers_do_not_play_is_copied(tmp_path: Path) -> None:
 
 def test_only_the_holder_of_the_address_on_this_machine_is_answered(tmp_path: Path) -> None:
     async def ask() -> None:
-        async with served(tmp_path, Clip(frames=30)) as address, httpx.AsyncClient() as client:
+        async with served(tmp_path, Clip(frames=30)) as address, httpx.AsyncClient(timeout=WAIT / 1000) as client:
             root = address[: address.index("/", 8)]
             assert (await client.get(f"{address}job")).status_code == 200
             assert (await client.get(f"{address}job", headers={"Host": "evil.example:80"})).status_code == 403

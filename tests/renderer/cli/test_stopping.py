@@ -31,7 +31,7 @@ CLIP = clips.Clip(frames=120, width=640, height=360)
 
 @contextmanager
 def started(folder: Path, *options: str, segments: int = 3, ffmpeg: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a render, with an FFmpeg slow enough for it to be stopped in between; end it with the block at the latest."""
+    """Start a render, with an FFmpeg so slow that it can be stopped in between; end it with the block at the latest."""
     command = command_line.command("run", "job.yaml", "--segments", str(segments), *options)
     environment = command_line.environment(folder, {"ECG_FFMPEG": str(ffmpeg)})
     render = subprocess.Popen(

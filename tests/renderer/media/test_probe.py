@@ -380,7 +380,7 @@ def test_a_missing_page_is_named_without_its_signature(server: http.server.Threa
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_connecting_may_take_as_long_as_reading(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "NETWORK_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(process, "NETWORK_TIMEOUT_SECONDS", 7)
     with socket.socket() as listening, contextlib.ExitStack() as stack:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -391,7 +391,7 @@ def test_connecting_may_take_as_long_as_reading(scheme: str, monkeypatch: pytest
         began = time.monotonic()
         error = refused(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/clip.mp4")
         assert type(error) is ServiceUnreachable, error
-        assert 1 <= time.monotonic() - began < 4  # FFmpeg's own limit for connecting is 5 s
+        assert time.monotonic() - began >= 7  # FFmpeg's own limit for connecting is 5 s
 
 
 def test_a_certificate_that_nobody_signed_is_refused(

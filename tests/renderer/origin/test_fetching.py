@@ -89,11 +89,11 @@ def test_signed_addresses_of_a_public_storage_may_be_asked() -> None:
 
 def test_a_slow_origin_is_given_up(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SECONDS", 0.4)
-    origin.answers["slide@2.0.0/lib/ease.mjs"].seconds = 1.5
+    origin.answers["slide@2.0.0/lib/ease.mjs"].seconds = 120
     began = time.monotonic()
 
     assert "did not give all plugins within 0.4 s" in refused(origin, ServiceUnreachable)
-    assert time.monotonic() - began < 1.2
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("broken", [Answer(status=500), Answer(b"x" * 1000, cut=500)])

@@ -105,7 +105,7 @@ def test_who_is_cancelled_while_a_folder_of_pictures_gets_its_name_waits_for_it(
 
     async def run() -> None:
         writing = asyncio.create_task(write())
-        await asyncio.to_thread(renaming.wait, 5)
+        assert await asyncio.to_thread(renaming.wait, 60)
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -160,20 +162,32 @@ def test_an_endpoint_that_nobody_knows_is_named(
 
 
 def test_waiting_is_announced_once_and_can_be_stopped(
-    own: Bucket, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    own: Bucket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = open_work_store(own.uri("work"))
     own.server.kill()
+    tries, patience = 0, threading.Event()
 
+    def spread(*_: float) -> float:
+        """Make five pauses short, and the next longer than the test may last."""
+        nonlocal tries
+        tries += 1
+        if tries <= 5:
+            return 0.01
+        patience.set()
+        return 100.0
+
+    monkeypatch.setattr(s3_client.random, "uniform", spread)
+    monkeypatch.setattr(S3, "patience_seconds", 10_000.0)
     with ThreadPoolExecutor(1) as pod:
         asking = pod.submit(work.get, "plan.json")
-        time.sleep(3)
+        assert patience.wait(100)
         began = time.monotonic()
         work.stop()
         with pytest.raises(Cancelled):
             asking.result()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 60
     assert len(caplog.messages) == 1
     assert "cannot be reached" in caplog.messages[0]
 
@@ -185,15 +199,17 @@ def test_ffmpeg_goes_on_reading_a_source_that_was_away(own: Bucket, tmp_path: Pa
     options = [word for name, value in source_options(storage.source_url(), insist=True).items()
                for word in (f"-{name}", str(value))]  # fmt: skip
     command = ["ffmpeg", "-v", "warning", "-nostdin", "-re", *options, "-i", storage.source_url()]
-    child = subprocess.Popen(
-        [*command, "-f", "framecrc", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(1)
-    own.server.kill()
-    time.sleep(2)
-    own.server.start()
-    out, log = child.communicate(timeout=60)
+    command += ["-flush_packets", "1", "-f", "framecrc", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout and child.stderr
+        frames = [next(line for line in child.stdout if not line.startswith("#"))]
+        child.send_signal(signal.SIGSTOP)  # it must not be done before the server is gone, however late that is
+        own.server.kill()
+        child.send_signal(signal.SIGCONT)
+        log = list(takewhile(lambda line: "Will reconnect" not in line, child.stderr))
+        own.server.start()
+        log += child.stderr
+        frames += child.stdout
 
     assert child.returncode == 0, log
-    assert "Will reconnect" in log
-    assert len([line for line in out.splitlines() if not line.startswith("#")]) == 75
+    assert len(frames) == 75

@@ -56,7 +56,7 @@ async def received(
     sending = asyncio.ensure_future(page.evaluate(SEND, [SIZE, payloads]))
     found: list[tuple[Any, ...]] = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while True:
                 for record in ring.records():
                     if record.kind is Kind.END:
@@ -140,7 +140,7 @@ def test_a_reader_that_stops_in_the_middle_goes_on_with_the_next_record() -> Non
             await page.evaluate(SEND, [SIZE, payloads])
             first: list[int] = []
             later: list[int] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 while 1 not in first:  # the page's worker may not have written all of them yet
                     for record in ring.records():
                         first.append(record.frame)

@@ -110,8 +110,9 @@ def test_what_fails_after_the_plan_is_a_failure_of_the_segment(folder: Path, cap
 
 
 def test_one_that_is_killed_while_it_renders_is_done_over_by_another(folder: Path, captions: Json) -> None:
-    pods = one_segment(folder, captions, options={"preset": "veryslow"})
-    with pods.started("plan", ECG_GO_ON="true") as pod:
+    pods = one_segment(folder, captions)
+    slow = clips.slow_ffmpeg(folder, 0.1)
+    with pods.started("plan", ECG_GO_ON="true", ECG_FFMPEG=str(slow)) as pod:
         wait_for(pod, "Rendering segment 0")
         pod.send_signal(signal.SIGKILL)
         pod.communicate(timeout=SECONDS)

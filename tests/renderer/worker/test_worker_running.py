@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -25,7 +25,8 @@ from s3 import Bucket
 from worker_pods import Pods, asked, job_of
 
 SESSION = os.environ[processes.MARKER]
-SECONDS_TO_STOP = 10.0
+# As long as Kubernetes waits before it kills; a pod takes a tenth of it on a quiet machine.
+SECONDS_TO_STOP = 30.0
 
 
 @pytest.fixture
@@ -38,6 +39,11 @@ def long(folder: Path) -> Pods:
     pods = Pods(folder, job, environment={"ECG_PROGRESS_PORT": str(free_ports(1)[0])})
     assert pods.run("plan").code == 0
     return pods
+
+
+def slowly(pods: Pods) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start the segment's pod with an FFmpeg so slow that it is not done before the test has looked at it."""
+    return pods.started("segment", **pods.round(0), ECG_FFMPEG=str(clips.slow_ffmpeg(pods.folder, 0.3)))
 
 
 def wait_until_rendering(pods: Pods, pod: subprocess.Popen[str], frames: int = 10) -> PodProgress:
@@ -53,7 +59,7 @@ def wait_until_rendering(pods: Pods, pod: subprocess.Popen[str], frames: int = 1
 
 def test_a_pod_that_is_told_to_stop_does_so_in_time_and_leaves_nothing_half_done(long: Pods) -> None:
     running = processes.survivors(SESSION)
-    with long.started("segment", **long.round(0)) as pod:
+    with slowly(long) as pod:
         wait_until_rendering(long, pod)
         began = time.monotonic()
         pod.send_signal(signal.SIGTERM)
@@ -74,10 +80,9 @@ def test_a_pod_that_is_told_to_stop_does_so_in_time_and_leaves_nothing_half_done
 
 
 def test_progress_is_served_while_a_segment_is_rendered(long: Pods) -> None:
-    with long.started("segment", **long.round(0)) as pod:
+    with slowly(long) as pod:
         seen = [wait_until_rendering(long, pod)]
-        time.sleep(0.5)
-        seen.append(PodProgress.model_validate_json(asked(long, "/progress")))
+        seen.append(wait_until_rendering(long, pod, frames=seen[0].frames_done + 1))
         metrics, health = asked(long, "/metrics"), asked(long, "/healthz")
         pod.send_signal(signal.SIGTERM)
         pod.communicate(timeout=SECONDS)
