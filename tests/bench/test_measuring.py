@@ -55,7 +55,7 @@ def test_a_child_that_nobody_waits_for_is_counted(version: int, tmp_path: Path) 
     try:
         with cgroup("ecg-bench-test", version) as group:
             os.spawnv(os.P_WAIT, "/bin/sh", group.entering([sys.executable, "-c", orphaning]))
-            group.drain()
+            assert group.drain(patience=60.0) == []
             assert group.cpu_seconds() > 0.3
     except BenchError as error:
         pytest.skip(str(error))
@@ -73,9 +73,12 @@ def _measurable() -> None:
 
 @pytest.mark.usefixtures("_measurable")
 def test_a_measurement_tells_wall_cpu_and_output(tmp_path: Path) -> None:
-    measured = measure([sys.executable, "-c", BURN.format(0.4) + "\nprint('done')"], tmp_path)
-    assert measured.stdout == "done\n"
-    assert 0.4 <= measured.cpu < 1
+    # It is there for a while after it has worked: who looks at it now and then, on a busy machine, has seen all of it.
+    measured = measure(
+        [sys.executable, "-c", BURN.format(0.4) + "\nprint(time.process_time())\ntime.sleep(2)"], tmp_path
+    )
+    used = float(measured.stdout)
+    assert 0.4 <= used <= measured.cpu < 2 * used, "counted once"
     assert measured.wall >= 0.4
     assert measured.seen.cpu["python"] == pytest.approx(measured.cpu, abs=0.2)
 
@@ -85,7 +88,7 @@ def test_a_process_that_outlives_its_command_is_counted_and_killed(tmp_path: Pat
     (tmp_path / "leak").write_text("sleep 60 & echo $!")
     measured = measure(["/bin/sh", "leak"], tmp_path)
     assert measured.leaked == 1
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{measured.stdout.strip()}/cmdline").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{measured.stdout.strip()}/cmdline").exists()

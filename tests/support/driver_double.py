@@ -45,7 +45,7 @@ class Driver:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Another program has a session of this GPU, which has one."""
-        encode = ["-re", "-f", "lavfi", "-i", "color=s=320x240", "-t", "60", "-c:v", "h264_nvenc", "-bf", "0"]
+        encode = ["-re", "-f", "lavfi", "-i", "color=s=320x240", "-t", "600", "-c:v", "h264_nvenc", "-bf", "0"]
         command = ["ffmpeg", "-v", "error", "-nostdin", *encode, "-progress", "pipe:1", "-f", "null", "-"]
         environment = os.environ | self.environment(SESSIONS="1")
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:

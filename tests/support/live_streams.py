@@ -56,5 +56,5 @@ def decoded(playlist: str, kind: str) -> list[str]:
     """Return a hash of each decoded frame that FFmpeg finds behind a playlist, or in a file: v for video, a sound."""
     allowed = ["-protocol_whitelist", "file,http,tcp"]
     command = ["ffmpeg", "-v", "error", *allowed, "-i", playlist, "-map", f"0:{kind}:0", "-f", "framemd5", "-"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=150)
     return [line.split(",")[-1].strip() for line in done.stdout.splitlines() if not line.startswith("#")]

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 # A player fetches parts from the same address while it plays.
 RENEWED_SECONDS = 3600
+CONNECT_SECONDS, READ_SECONDS = 1, 3
 AWAY_SECONDS = 10.0
 """For so long a place that does not answer is not asked again: each look would keep a viewer waiting."""
 
@@ -116,7 +117,7 @@ class Presigner:
 
         if self._away.get(profile, 0.0) > time.monotonic():
             return False
-        brief = Limits(connect_seconds=1, read_seconds=3, attempts=1)
+        brief = Limits(connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=1)
         try:
             connection(brief, profile=profile).client.head_object(Bucket=bucket, Key=key)
         except ClientError as error:

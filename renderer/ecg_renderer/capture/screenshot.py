@@ -129,8 +129,9 @@ class PlaywrightBrowser:
         check_packages()
         executable = find_chromium()
         playwright = await async_playwright().start()
-        profile = make_profile()
+        profile = None
         try:
+            profile = make_profile()
             context = await playwright.chromium.launch_persistent_context(
                 str(profile),
                 executable_path=executable,
@@ -147,7 +148,8 @@ class PlaywrightBrowser:
             await context.route("**/*", browser._serve)
         except BaseException as error:
             await playwright.stop()
-            remove_profile(profile)
+            if profile:
+                remove_profile(profile)
             if not isinstance(error, Exception):
                 raise
             found = f"Chromium ({executable})" if executable else "Playwright's own Chromium"

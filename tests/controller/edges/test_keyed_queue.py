@@ -164,7 +164,7 @@ def test_a_waiting_worker_gets_a_key_when_it_is_added_when_it_is_due_and_none_at
         queue.add("a")
         assert await worker == "a"
         queue.done("a", due=0.05)
-        assert await asyncio.wait_for(queue.get(), 2) == "a"
+        assert await asyncio.wait_for(queue.get(), 60) == "a"
         queue.close()
         assert await queue.get() is None
 

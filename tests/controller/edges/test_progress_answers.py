@@ -33,8 +33,9 @@ def bomb() -> bytes:
     ids=["an answer", "too long", "packed"],
 )
 def test_an_answer_takes_no_more_memory_than_a_good_one(
-    header: str, make_body: Callable[[], bytes], frames: int | None
+    header: str, make_body: Callable[[], bytes], frames: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ecg_operator.progress.ANSWER_SECONDS", 60.0)
     body = make_body()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,7 +49,7 @@ def test_an_answer_takes_no_more_memory_than_a_good_one(
         pod = SimpleNamespace(namespace="ns", name="a", value=SimpleNamespace(ip="127.0.0.1"), key=("ns", "clip"))
         world = SimpleNamespace(queue=SimpleNamespace(add=lambda key: None))
         poller = ProgressPoller(cast(World, world), server.sockets[0].getsockname()[1])
-        async with server, httpx.AsyncClient(trust_env=False) as client:
+        async with server, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             await poller._ask(client, cast(Any, pod))
         return poller.said.get(("ns", "a"))
 

@@ -19,7 +19,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(ROOT / part) for part in ("operator", "common", "crds")])
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": path, **variables}
     command = [sys.executable, "-m", "ecg_operator", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
 
 
 def test_help_shows_how_to_start_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from playwright.async_api import Error as PlaywrightError
 
 from captures import browser_processes, film, open_way
 from ecg_renderer.browser import Browser, sandbox_problem
+from ecg_renderer.capture import screenshot
 from ecg_renderer.capture.screenshot import PlaywrightBrowser
 from ecg_renderer.errors import BrowserError
 
@@ -232,8 +234,21 @@ def test_chance_is_the_same_in_every_browser(page: str) -> None:
     assert 0.4 < sum(first) / 100 < 0.6
 
 
+def names_in(process: psutil.Process) -> list[str]:
+    """Return the names in a process's environment; none of one that has ended meanwhile."""
+    try:
+        return list(process.environ())
+    except psutil.NoSuchProcess:
+        return []
+
+
 def seccomp_mode(pid: int) -> str:
-    [mode] = re.findall(r"Seccomp:\s(\d)", Path(f"/proc/{pid}/status").read_text())
+    """Return what confines a process; nothing for one that has ended meanwhile."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+    [mode] = re.findall(r"Seccomp:\s(\d)", status)
     return str(mode)
 
 
@@ -243,11 +258,20 @@ def test_the_pages_process_knows_no_secrets_and_is_confined_where_that_can_be(mo
     async def look() -> tuple[list[str], list[str]]:
         async with driven_page():
             processes = [*browser_processes(None), *browser_processes("renderer")]
-            secrets = [name for process in processes for name in process.environ() if name.startswith("AWS_")]
-            return secrets, [seccomp_mode(process.pid) for process in browser_processes("renderer")]
+            secrets = [name for process in processes for name in names_in(process) if name.startswith("AWS_")]
+            return secrets, [mode for process in browser_processes("renderer") if (mode := seccomp_mode(process.pid))]
 
     secrets, filters = asyncio.run(look())
 
     assert secrets == []
     assert set(filters) == {"0" if sandbox_problem() else "2"}
     assert bool(sandbox_problem()) or os.geteuid() != 0
+
+
+def test_without_room_for_a_profile_the_reference_says_so_and_leaves_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(screenshot, "make_profile", full)
+    with pytest.raises(BrowserError, match="No space left on device"):
+        asyncio.run(PlaywrightBrowser.start())

@@ -112,10 +112,12 @@ def test_a_pod_says_that_it_encodes_on_the_gpu_and_one_beside_it_waits_for_its_s
         while len(driver.sessions) < 2:  # a test encode, and from now on the segment
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        metrics = asked(pods, "/metrics")
+        told = f'ecg_worker_encoder_info{{encoder="nvenc",reason="{WORKED}"}} 1.0'
+        while told not in asked(pods, "/metrics"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         pods.environment["ECG_PROGRESS_PORT"] = "0"
         assert "no further encoding session" in refused(pods.segment(1, **shared))
-    assert f'ecg_worker_encoder_info{{encoder="nvenc",reason="{WORKED}"}} 1.0' in metrics
     assert reported(pods.segment(1, **shared)).encoder == "nvenc"
 
 

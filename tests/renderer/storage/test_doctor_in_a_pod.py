@@ -35,6 +35,6 @@ def test_work_files_and_every_bucket_for_results_are_tried_and_left_as_they_were
 
 def run(command: list[str], variables: dict[str, str]) -> Any:
     own = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, *command[1:]], env=own, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *command[1:]], env=own, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

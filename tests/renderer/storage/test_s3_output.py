@@ -16,6 +16,8 @@ from s3 import Bucket
 
 LONG = 2 * PART_BYTES + 12_345
 
+PATIENCE = 100.0
+
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
@@ -98,21 +100,19 @@ def test_leaving_ends_an_upload_in_another_thread(bucket: Bucket, tmp_path: Path
     def commit() -> None:
         def begun(done: int, of: int) -> None:
             began.set()
-            stopped.wait(10)
+            assert output._s3._stopped.wait(PATIENCE)  # type: ignore[attr-defined]
 
         try:
             output.commit(begun)
         except Cancelled as error:
             ended.append(error)
 
-    stopped = threading.Event()
     with open_storage(uri, tmp_path).output("key") as output:
         long_file(output.path)
         thread = threading.Thread(target=commit)
         thread.start()
-        assert began.wait(10)
-        threading.Timer(0.2, stopped.set).start()
-    thread.join(10)
+        assert began.wait(PATIENCE)
+    thread.join(PATIENCE)
 
     assert len(ended) == 1
     assert (bucket.get("out.mp4"), bucket.unfinished, files(tmp_path)) == (b"old", set(), [])

@@ -28,7 +28,7 @@ from s3 import S3Server
 from shim_standalone import ended, eventually, until
 
 SESSION = os.environ[processes.MARKER]
-SECONDS = 60.0
+SECONDS = 150.0
 IN_THREE = ("sh", "-c", f'exec {sys.executable} -m ecg_renderer "$@" --segments 3', "ecg-render")
 LONG = clips.Clip(frames=120, width=640, height=360)
 
@@ -43,6 +43,11 @@ def order(video: Path, captions: dict[str, Any], job_id: str = "job", **options:
         callback_url="http://127.0.0.1:9/cb",
         payload_hash=hashlib.sha256(scenario).hexdigest(),
     )
+
+
+def slow(folder: Path) -> dict[str, str]:
+    """Return the environment of renders with an FFmpeg that takes seconds for a segment, however late the test is."""
+    return {"ECG_FFMPEG": str(clips.slow_ffmpeg(folder, 0.5))}
 
 
 def settings(folder: Path, **changes: Any) -> StandaloneSettings:
@@ -122,7 +127,9 @@ def test_a_cancel_leaves_neither_browser_nor_ffmpeg_nor_files(tmp_path: Path) ->
     before = processes.survivors(SESSION)
 
     async def work() -> None:
-        async with StandaloneBackend(settings(tmp_path, command=IN_THREE)).running() as backend:
+        # Time enough for the renderer to clear up after itself.
+        patient = settings(tmp_path, command=IN_THREE, environment=slow(tmp_path), stop_seconds=60)
+        async with StandaloneBackend(patient).running() as backend:
             captions = command_line.scenario(*"abcd", seconds=4, plugin="elastic")
             await backend.submit(order(clips.counter(LONG), captions))
             await rendering(tmp_path, backend)
@@ -138,14 +145,17 @@ def test_a_cancel_leaves_neither_browser_nor_ffmpeg_nor_files(tmp_path: Path) ->
 
 
 def test_a_render_that_is_broken_off_goes_on_from_its_finished_segments(tmp_path: Path) -> None:
+    in_three = settings(tmp_path, command=IN_THREE, environment=slow(tmp_path))
+
     async def broken_off() -> None:
-        async with StandaloneBackend(settings(tmp_path, command=IN_THREE)).running() as backend:
+        async with StandaloneBackend(in_three).running() as backend:
             captions = command_line.scenario(*"abcd", seconds=4, plugin="elastic")
             await backend.submit(order(clips.counter(LONG), captions))
             await rendering(tmp_path, backend)
 
     async def again() -> JobState:
-        async with StandaloneBackend(settings(tmp_path, command=IN_THREE)).running() as backend:
+        clips.hurry(tmp_path / "slow-ffmpeg")
+        async with StandaloneBackend(in_three).running() as backend:
             return await ended(backend, "job", SECONDS)
 
     asyncio.run(broken_off())

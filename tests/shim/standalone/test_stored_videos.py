@@ -120,10 +120,17 @@ def test_without_credentials_the_address_stays_as_it_is(monkeypatch: pytest.Monk
     assert asyncio.run(Presigner("videos", DAY).renewed(EXPIRED)) is EXPIRED
 
 
+def give(seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server that is there take so long for an answer before it counts as away."""
+    for name in ("CONNECT_SECONDS", "READ_SECONDS"):
+        monkeypatch.setattr(storage, name, seconds)
+
+
 def test_a_download_goes_to_the_copy_while_the_first_place_is_away_and_to_the_cdn_where_there_is_one(
     tmp_path: Path, role: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "AWAY_SECONDS", 0.0)
+    give(60, monkeypatch)
     with S3Server(tmp_path / "first") as first, S3Server(tmp_path / "second") as second:
         near, far = first.new_bucket(), second.new_bucket()
         near.put("rendered/a/output.mp4", b"video")
@@ -148,7 +155,9 @@ def test_a_download_goes_to_the_copy_while_the_first_place_is_away_and_to_the_cd
             assert answer.read() == b"video"
         assert handed_out("b").startswith(first.url), "which has no copy"
         with second.paused():
+            give(1, monkeypatch)
             assert handed_out("a").startswith(first.url), "neither answers"
+        give(60, monkeypatch)
         first.start()
         assert handed_out("a").startswith(first.url)
         first.client.delete_object(Bucket=near.name, Key="rendered/a/output.mp4")
