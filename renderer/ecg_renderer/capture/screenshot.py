@@ -101,6 +101,8 @@ class ScreenshotCapture(StepwiseCapture):
 
 PAGE_MILLISECONDS = 20_000
 CLOSE_SECONDS = 5.0
+# The driver ends Chromium, and itself after half a minute at the latest; left before, it would be nobody's.
+STOP_SECONDS = 40.0
 
 
 class PlaywrightBrowser:
@@ -191,7 +193,7 @@ class PlaywrightBrowser:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._context.close()
             with suppress(Exception):
-                async with asyncio.timeout(CLOSE_SECONDS):
+                async with asyncio.timeout(STOP_SECONDS):
                     await self._playwright.stop()
         finally:
             remove_profile(self.profile)
