@@ -51,7 +51,7 @@ def planned(job: RenderJob, folder: Path) -> PreparedJob:
 def test_versions_are_those_of_the_editor(tmp_path: Path, origin: Origin) -> None:
     prepared = planned(job_with(tmp_path, origin.url, "slide", "slide@2.0.0", "hop@1.0.0", "hop"), tmp_path)
 
-    assert set(prepared.modules) == {"slide@2.0.0", "hop@1.0.0"}
+    assert set(prepared.planner.modules) == {"slide@2.0.0", "hop@1.0.0"}
     assert [plugin.key for plugin in prepared.plan.plugins] == ["hop@1.0.0", "slide@2.0.0"]
     assert prepared.scenario.plugins == {"slide", "slide@2.0.0", "hop@1.0.0"}
     assert any('"hop" is not there' in warning for warning in prepared.plan.warnings)
@@ -86,7 +86,7 @@ def test_the_machine_has_an_origin_for_jobs_that_name_none(
     tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECG_PLUGIN_ORIGIN", origin.url)
-    assert set(planned(job_with(tmp_path, None, "slide"), tmp_path).modules) == {"slide@2.0.0"}
+    assert set(planned(job_with(tmp_path, None, "slide"), tmp_path).planner.modules) == {"slide@2.0.0"}
 
 
 def test_a_scenario_is_checked_with_the_plugins_of_the_machines_origin(
