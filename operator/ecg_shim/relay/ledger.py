@@ -54,9 +54,11 @@ def replayed(record: CallbackRecord, now: Now, policy: Policy) -> CallbackRecord
 
     Such a client writes its own row then, over what it was told before.
     """
-    if record.state is RecordState.OPEN or record.terminal is None:
+    # What is on its way may be stored before that row is written, and what is still to be sent is sent after it.
+    end = record.terminal if record.state is not RecordState.OPEN else record.sending
+    if end is None or not end.terminal:
         return record
-    fresh = _afresh(record.terminal).model_copy(update={"due": now.at + policy.hold_terminal})
+    fresh = _afresh(end).model_copy(update={"due": now.at + policy.hold_terminal})
     return record.model_copy(update={"state": RecordState.OPEN, "terminal": fresh})
 
 
@@ -127,7 +129,8 @@ def _finish_terminal(
     record: CallbackRecord, sent: Delivery, answer: Answer, verdict: Verdict, now: Now, policy: Policy
 ) -> CallbackRecord:
     if verdict is Verdict.TOLD:
-        return record.model_copy(update={"state": RecordState.SETTLED, "terminal": sent})
+        asked_again = record.terminal is not None
+        return record if asked_again else record.model_copy(update={"state": RecordState.SETTLED, "terminal": sent})
     counted = sent.model_copy(
         update={
             "answered": sent.answered + (verdict is not Verdict.UNANSWERED),

@@ -233,6 +233,25 @@ def test_a_client_that_posts_an_ended_job_again_is_told_its_end_again_under_the_
     assert ledger.begin(again, Now(103.0))[1].id == record.terminal.id
 
 
+def test_a_client_that_posts_while_it_is_told_the_end_is_told_once_more_when_that_is_over() -> None:
+    begun, sending = ledger.begin(taken(state("completed", 1)), Now(4.0))
+
+    asked = ledger.replayed(begun, Now(5.0), POLICY)
+    assert ledger.due(asked, POLICY) is None
+    told, _ = ledger.finish(asked, sending.id, Answer(200), Now(6.0), POLICY)
+
+    assert ledger.due(told, POLICY) == 8.0
+    assert ledger.begin(told, Now(8.0))[1].id == sending.id
+    assert sent(told, 8.0, Answer(200)).state is RecordState.SETTLED
+
+
+def test_an_end_that_is_yet_to_be_sent_is_not_sent_twice() -> None:
+    record = taken(state("completed", 1))
+    assert ledger.replayed(record, Now(1.0), POLICY) is record
+    begun, _ = ledger.begin(taken(state("processing", 1)), Now(4.0))
+    assert ledger.replayed(begun, Now(5.0), POLICY) is begun, "progress is on its way, not the end"
+
+
 def test_another_job_of_the_same_id_begins_anew() -> None:
     record = sent(taken(state("completed", 1)), 5.0, Answer(200))
     later = state("failed", 2, created_at=CREATED + timedelta(seconds=1))

@@ -40,7 +40,6 @@ from ecg_shim.model import (
     Submission,
     Unavailable,
 )
-from ecg_shim.relay.records import RecordState
 from ecg_shim.snapshot import Snapshot, Snapshots
 from ecg_shim.tasks import Tasks
 
@@ -198,13 +197,13 @@ class ClusterBackend:
         return self._cache.listen()
 
     async def tell_again(self, job_id: str) -> None:
-        """Have the leader tell the end of a job once more, if it was told or given up. Raises Unavailable."""
+        """Have the leader tell the end of a job once more, unless that is yet to be told. Raises Unavailable."""
         try:
             # Not from memory: the leader may have told it a moment ago, and the client's row says `processing` now.
             stored = (await self._tickets.look(job_id)).stored
         except ApiError as error:
             raise unavailable(error) from error
-        if stored is not None and stored.record_state not in (None, RecordState.OPEN):
+        if stored is not None and stored.record_state is not None:
             await ClusterOutbox(self._api, self._cache, lambda: 0.0).ask_for_replay(job_id)
 
     def not_ready(self) -> list[str]:
