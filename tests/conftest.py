@@ -16,6 +16,7 @@ import ecg_renderer
 import processes
 
 SESSION = processes.open_session()
+HERE = Path(__file__).parent
 
 OTHER_SETTINGS = ("BROWSER_POOL_SIZE", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE")
 # What goes by itself is not waited for longer than that takes; on a busy machine it may take seconds.
@@ -57,8 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _in(path: Path, *folders: str) -> bool:
-    here = Path(__file__).parent
-    return f"{path}/".startswith(tuple(f"{here}/{folder}/" for folder in folders))
+    return f"{path}/".startswith(tuple(f"{HERE}/{folder}/" for folder in folders))
 
 
 @pytest.fixture(scope="session", autouse=True)

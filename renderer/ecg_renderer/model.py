@@ -128,8 +128,8 @@ class FrameGrid:
         over, under = seconds.as_integer_ratio()
         before = self.start.numerator * earlier.denominator + earlier.numerator * self.start.denominator
         whole = self.start.denominator * earlier.denominator
-        frame = (over * whole - before * under) * self.rate.numerator, under * whole * self.rate.denominator
-        return min(max(-(-frame[0] // frame[1]), 0), self.frames)
+        frames, of = (over * whole - before * under) * self.rate.numerator, under * whole * self.rate.denominator
+        return min(max(-(-frames // of), 0), self.frames)
 
 
 @dataclass(frozen=True)

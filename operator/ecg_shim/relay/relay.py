@@ -129,7 +129,7 @@ class Relay:
                 await self._keep(changed)
 
     async def tell_again(self, job_id: str) -> None:
-        """Send the end of a job once more, if it was sent or given up. Raises Unavailable."""
+        """Send the end of a job once more, if it is being sent, was, or was given up. Raises Unavailable."""
         await self._change(job_id, lambda record, now: ledger.replayed(record, now, self._policy))
 
     async def deliver_due(self) -> None:
