@@ -12,10 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
+import clips
 import ecg_renderer
 import processes
 
 SESSION = processes.open_session()
+clips.folder()  # made before other processes start, which share it
 HERE = Path(__file__).parent
 
 OTHER_SETTINGS = ("BROWSER_POOL_SIZE", "MEMORY_THRESHOLD_MB", "QUEUE_MAX_SIZE")

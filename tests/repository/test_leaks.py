@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -65,7 +66,8 @@ Suite = Callable[..., subprocess.CompletedProcess[str]]
 def run_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Suite]:
     """Run one test module under the real conftest, in a pytest of its own; return the finished process."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(str(ROOT / part) for part in ("common", "crds", "renderer")))
-    (tmp_path / "processes.py").write_text((TESTS / "support" / "processes.py").read_text())
+    for name in ("clips.py", "processes.py"):
+        shutil.copy(TESTS / "support" / name, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
     def run(module: str, changes: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

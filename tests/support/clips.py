@@ -1,4 +1,6 @@
-"""Small real videos, made by FFmpeg once a test run: each frame carries its own number, in binary, as cells.
+"""Small real videos, made by FFmpeg once a test run, whose processes share them: nobody changes one.
+
+Each frame carries its own number, in binary, as cells.
 
 counter(Clip(rate="30000/1001"))   a video; its upper half tells the source's frame number
 derived(path, ("-c", "copy"), ".ts")   the same in another container, cut, tagged, rotated
@@ -9,12 +11,15 @@ caption_pictures(...)                  a NUT file of caption pictures, with numb
 from __future__ import annotations
 
 import atexit
+import fcntl
 import functools
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CELLS = 16
+FOLDER = "TEST_CLIPS"  # which variable names it
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,35 @@ class Clip:
 
 @functools.cache
 def folder() -> Path:
+    """Return the folder of all clips: of the first process that asks, and of those that it starts."""
+    if found := os.environ.get(FOLDER):
+        return Path(found)
     directory = tempfile.TemporaryDirectory(prefix="ecg-clips-")
     atexit.register(directory.cleanup)
+    os.environ[FOLDER] = directory.name
     return Path(directory.name)
 
 
-@functools.cache
+def made(kind: str, facts: object, suffix: str, make: Callable[[Path], object]) -> Path:
+    """Return the clip of that kind and those facts; `make` writes it to a path if none of the processes has."""
+    digest = hashlib.sha1(repr(facts).encode()).hexdigest()[:16]
+    path = folder() / f"{kind}-{digest}{suffix}"
+    if not path.exists():
+        with (folder() / f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                unfinished = folder() / f"{kind}-{digest}-unfinished{suffix}"
+                make(unfinished)
+                unfinished.rename(path)
+    return path
+
+
 def counter(clip: Clip = Clip()) -> Path:
     """Return a video whose frame n shows n, with a tone that changes (so that every moment sounds different)."""
-    path = folder() / f"counter-{abs(hash(clip)):x}{clip.suffix}"
+    return made("counter", clip, clip.suffix, lambda path: _write_counter(clip, path))
+
+
+def _write_counter(clip: Clip, path: Path) -> None:
     # The numbers are in the upper half; the lower is grey, for captions.
     picture = f"color=gray:s={CELLS}x2:r={clip.rate},format=gray,"
     picture += f"geq=lum='if(lt(Y,1),235*mod(floor(N/pow(2,X)),2),128)',scale={clip.width}:{clip.height}:flags=neighbor"
@@ -67,40 +93,25 @@ def counter(clip: Clip = Clip()) -> Path:
     tone = f"aevalsrc=0.3*sin(600*t*(1+t)):s=48000:d={float(clip.seconds)}"
     sound = ["-f", "lavfi", "-i", tone] if clip.audio else []
     coding = ["-c:v", clip.codec, *clip.video, "-frames:v", str(clip.frames)]
-    ffmpeg(
-        "-f",
-        "lavfi",
-        "-i",
-        picture,
-        *sound,
-        *coding,
-        *(["-c:a", clip.audio] if clip.audio else []),
-        *clip.output,
-        str(path),
-    )
-    return path
+    hearing = ["-c:a", clip.audio] if clip.audio else []
+    ffmpeg("-f", "lavfi", "-i", picture, *sound, *coding, *hearing, *clip.output, str(path))
 
 
-@functools.cache
 def derived(source: Path, options: tuple[str, ...], suffix: str, *, before: tuple[str, ...] = ()) -> Path:
     """Return a file made from `source` by FFmpeg; `before` are options of the input, `options` of the output."""
-    path = folder() / f"derived-{abs(hash((source, options, before))):x}{suffix}"
-    ffmpeg(*before, "-i", str(source), *options, str(path))
-    return path
+    words = (*before, "-i", str(source), *options)
+    return made("derived", words, suffix, lambda path: ffmpeg(*words, str(path)))
 
 
-@functools.cache
 def turned(source: Path, matrix: tuple[float, float, float, float] = (0, 1, -1, 0)) -> Path:
     """Return the MP4 `source` with a note for players to turn it, if not said otherwise by 90 degrees clockwise."""
-    path = folder() / f"turned-{abs(hash(matrix)):x}-{source.name}"
     content = bytearray(source.read_bytes())
     # Track header, version 0: its matrix stands 44 bytes after the box's name; 16.16 and, in the last column, 2.30.
     place = content.index(b"tkhd") + 44
     a, b, c, d = (round(value * 65536) for value in matrix)
     values = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     content[place : place + 36] = b"".join(value.to_bytes(4, signed=True) for value in values)
-    path.write_bytes(content)
-    return path
+    return made("turned", (source, matrix), source.suffix, lambda path: path.write_bytes(content))
 
 
 def ffmpeg(*arguments: str) -> bytes:
@@ -115,9 +126,10 @@ def known_to(cells: Path) -> Iterator[None]:
 
     Looking at a clip takes five processes, longer than encoding it; of the damage that was found nothing is told.
     """
-    _copy_notes(folder() / "probes", cells / "probes")
+    known = folder() / f"probes-{os.getpid()}"
+    _copy_notes(known, cells / "probes")
     yield
-    _copy_notes(cells / "probes", folder() / "probes")
+    _copy_notes(cells / "probes", known)
 
 
 def _copy_notes(notes: Path, target: Path) -> None:

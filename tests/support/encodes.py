@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -34,6 +35,16 @@ from ecg_renderer.planning import output_colour
 def probe(path: Path | str) -> SourceFacts:
     """Return what is found out about a file, or what is at an address."""
     return asyncio.run(probe_source(str(path), display=Path(path).name, identity="test"))
+
+
+def known(path: Path) -> SourceFacts:
+    """Return what `probe` does, asked once: it takes several processes."""
+    return _known(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _known(path: Path, _changed: int) -> SourceFacts:
+    return probe(path)
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class Render:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.source = probe(self.path)
+        self.source = known(self.path)
         self.rate = self.rate or self.source.exact_rate
         self.width = self.options.pop("width", self.source.width)
         self.height = self.options.pop("height", self.source.height)

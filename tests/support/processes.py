@@ -77,7 +77,7 @@ _before_this_test: set[int] = set()
 def begin_test() -> None:
     """Note what runs already: what other tests share, which `of_this_test` leaves out."""
     _before_this_test.clear()
-    _before_this_test.update(process.pid for process in psutil.Process().children(recursive=True))
+    _before_this_test.update(psutil.pids())
 
 
 def of_this_test() -> list[psutil.Process]:

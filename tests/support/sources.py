@@ -7,8 +7,6 @@ marks(path)            when pictures are shown, squares flash and beeps sound
 
 from __future__ import annotations
 
-import functools
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,20 +16,19 @@ import av
 import numpy as np
 from av.error import InvalidDataError
 
-from clips import derived, ffmpeg, folder, turned
+from clips import derived, ffmpeg, made, turned
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_renderer.model import FrameGrid
 from ecg_renderer.planning import output_grid
 from ecg_renderer.planning.plan import source_warnings
-from encodes import probe
+from encodes import known, probe
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "15", "-pix_fmt", "yuv420p")
 ONE_KEY = (*X264[:-4], "-g", "60", *X264[-2:])
 _LOUD, _WHITE = 0.05, 180
 
 
-@functools.cache
 def marked(
     seconds: float = 2,
     sound: float | None = 2,
@@ -43,14 +40,13 @@ def marked(
     audio: str = "aac",
 ) -> Path:
     """Return a video of `seconds` with `sound` seconds of sound, or None."""
-    path = folder() / f"marked-{abs(hash((seconds, sound, rate, size, coding, filters, audio))):x}{suffix}"
     square = "drawbox=c=white:w=32:h=32:t=fill:enable=lt(mod(t+.001\\,.5)\\,.1)"
     picture = f"testsrc2=s={size}:r={rate}:d={seconds},{square}" + (f",{filters}" if filters else "")
     tone = f"aevalsrc=.5*sin(5529*t)*lt(mod(t\\,.5)\\,.1):s=48000:d={sound}"
     hearing = ("-f", "lavfi", "-i", tone, "-c:a", audio) if sound else ()
     inputs = [*("-f", "lavfi", "-i", picture), *hearing[:4]]
-    ffmpeg("-threads", "2", *inputs, *coding, *hearing[4:], str(path))
-    return path
+    words = ("-threads", "2", *inputs, *coding, *hearing[4:])
+    return made("marked", words, suffix, lambda path: ffmpeg(*words, str(path)))
 
 
 def shifted(seconds: float, *, which: str, suffix: str = ".mp4", base: Path | None = None) -> Path:
@@ -68,12 +64,10 @@ def cut(suffix: str, *words: str, base: Path | None = None, before: tuple[str, .
 
 def joined(suffix: str, *parts: Path, live: bool = False) -> Path:
     """Return parts behind each other, as they are."""
-    listing = folder() / f"joined-{abs(hash(parts)):x}.txt"
-    listing.write_text("".join(f"file {part}\n" for part in parts))
-    path = folder() / f"joined-{abs(hash((parts, live))):x}{suffix}"
     told = ("-f", "webm", "-live", "1") if live else ()
-    ffmpeg("-f", "concat", "-safe", "0", "-i", str(listing), "-c", "copy", *told, str(path))
-    return path
+    listing = made("list", parts, ".txt", lambda path: path.write_text("".join(f"file {part}\n" for part in parts)))
+    words = ("-f", "concat", "-safe", "0", "-i", str(listing), "-c", "copy", *told)
+    return made("joined", words, suffix, lambda path: ffmpeg(*words, str(path)))
 
 
 def held() -> Path:
@@ -90,23 +84,19 @@ def damaged(coding: tuple[str, ...] = ONE_KEY, kept: float = 0) -> Path:
     """Return a video of which three packets, 35 to 37, are zeros but for a share at their beginning."""
     source = marked(coding=coding)
     content = bytearray(source.read_bytes())
-    entries = ["-select_streams", "v", "-show_entries", "packet=pos,size", "-of", "csv=p=0"]
-    rows = subprocess.run(["ffprobe", "-v", "error", *entries, str(source)], check=True, capture_output=True, text=True)
-    for row in rows.stdout.split()[35:38]:
-        size, position = map(int, row.split(",")[:2])
+    with av.open(str(source)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0)]
+    for position, size in packets[35:38]:
         content[position + int(size * kept) : position + size] = bytes(size - int(size * kept))
-    path = folder() / f"damaged-{kept}-{source.name}"
-    path.write_bytes(content)
-    return path
+    return made("damaged", (kept, source), source.suffix, lambda path: path.write_bytes(content))
 
 
 def cut_within_a_group() -> Path:
     """Return a transport stream whose first packets belong to a key frame that is not there."""
     whole = cut(".ts", base=marked(coding=(*X264[:-4], "-g", "20", *X264[-2:])))
-    path = folder() / "within.ts"
     content = whole.read_bytes()
-    path.write_bytes(content[: 188 * 3] + content[len(content) // 5 // 188 * 188 :])
-    return path
+    within = content[: 188 * 3] + content[len(content) // 5 // 188 * 188 :]
+    return made("within", whole, ".ts", lambda path: path.write_bytes(within))
 
 
 PASSED = ("-fps_mode", "passthrough", "-enc_time_base", "1/120000", "-video_track_timescale", "120000")
@@ -126,9 +116,9 @@ def _mpeg2(size: str) -> Path:
 
 def cut_off(whole: Path, share: float) -> Path:
     """Return the first part of a file."""
-    path = folder() / f"cut-{share}-{whole.name}"
-    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
-    return path
+    content = whole.read_bytes()
+    first = content[: int(len(content) * share)]
+    return made("cut", (share, whole), whole.suffix, lambda path: path.write_bytes(first))
 
 
 def _gif(seconds: float) -> Path:
@@ -294,7 +284,7 @@ class Planned:
 
 def planned(path: Path | str, *, captions_end: float = 0, **options: object) -> Planned:
     """Return it; `options` are those of a job, by their Python names."""
-    facts, wanted = probe(path), Options(**options)
+    facts, wanted = known(path) if isinstance(path, Path) else probe(path), Options(**options)
     grid, warnings = output_grid(facts, wanted, captions_end=captions_end)
     return Planned(facts, grid, " ".join([*warnings, *source_warnings(facts, wanted)]))
 

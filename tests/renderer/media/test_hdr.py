@@ -23,7 +23,7 @@ from ecg_renderer.media.facts import light_facts, source_facts
 from ecg_renderer.media.timing import Timing
 from ecg_renderer.planning import encoding_of, output_colour
 from ecg_renderer.planning.output import colour_warnings
-from encodes import Render, probe
+from encodes import Render, known
 from plan_facts import a_source
 
 PQ, HLG = "smpte2084", "arib-std-b67"
@@ -82,7 +82,7 @@ def rendered(path: Path, folder: Path, **options: Any) -> tuple[Path, list[float
 
 def signals(path: Path) -> list[float]:
     """Return the luma of grey, white paper and caption as shares of the signal's range."""
-    facts = probe(path)
+    facts = known(path)
     raw = ffmpeg("-i", str(path), "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", facts.pixel_format, "-")
     ten_bit = facts.bit_depth > 8
     luma = np.frombuffer(raw, np.uint16 if ten_bit else np.uint8)[: 128 * 128].reshape(128, 128)
@@ -92,7 +92,7 @@ def signals(path: Path) -> list[float]:
 
 
 def tags(path: Path) -> tuple[str, ...]:
-    facts = probe(path)
+    facts = known(path)
     return facts.codec, facts.pixel_format, facts.color_space or "", facts.primaries or "", facts.transfer or ""
 
 
@@ -147,7 +147,7 @@ def light_of(path: Path) -> LightFacts | None:
 
 
 def test_what_hdr10_says_about_its_light_is_read_from_its_first_picture(folder: Path) -> None:
-    light = probe(film(PQ, folder)).light
+    light = known(film(PQ, folder)).light
     assert light
     assert (light.display_nits, light.content_nits, light.average_nits) == (1000, 1200, 400)
     assert light.display == "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"

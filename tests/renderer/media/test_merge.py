@@ -25,11 +25,11 @@ from sources import VP8, marked, marks
 NTSC = Clip(rate="30000/1001")
 
 
-def audio_packets(path: Path) -> list[str]:
-    """Return times and hash of every packet of sound."""
-    entries = ["-select_streams", "a", "-show_entries", "packet=pts_time,data_hash", "-show_data_hash", "md5"]
-    command = ["ffprobe", "-v", "error", *entries, "-of", "csv=p=0", str(path)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+def audio_packets(path: Path) -> list[tuple[float, bytes]]:
+    """Return every packet of sound with its time in seconds."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
 
 
 def codecs(path: Path) -> list[str]:

@@ -232,11 +232,20 @@ def test_one_that_jumps_back_leaves_nothing_behind(way: str) -> None:
     assert differing(patched, whole) == []
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience for a plugin that will never end costs a core all the time."""
+    for name, seconds in {"PING": 0.2, "SILENT": 0.4, "ENDLESS": 1.0, "DEAF": 2.0}.items():
+        monkeypatch.setattr(f"ecg_renderer.capture.restarting.{name}_SECONDS", seconds)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", CaptureWay)
 def test_one_without_an_end_fails_the_job_by_its_name_long_before_a_frame_times_out(way: str) -> None:
     assert str(blamed(ENDLESS, way)).endswith('runs without an end on "Hostile" in the cue "cue-hostile".')
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "script", [ENDLESS_AT_ONCE, ENDLESS_PROMISE, ENDLESS_DEBUGGER], ids=["loading", "promises", "debugger"]
 )
@@ -244,6 +253,7 @@ def test_wherever_it_runs_without_an_end_its_name_is_known(script: str) -> None:
     blamed(script, "canvas")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", CaptureWay)
 def test_one_that_nothing_can_interrupt_is_named_with_its_text_and_the_browser_started_once(
     way: str, monkeypatch: pytest.MonkeyPatch
@@ -260,15 +270,20 @@ def test_one_that_nothing_can_interrupt_is_named_with_its_text_and_the_browser_s
     assert started == []
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("script", [DEAF_AT_ONCE, DEAF_PROMISE, DEAF_CHANNELS], ids=["loading", "promises", "channels"])
 def test_wherever_nothing_can_interrupt_it_its_name_is_known(script: str) -> None:
     blamed(script, "canvas")
 
 
-def test_one_that_nothing_can_interrupt_is_named_when_the_first_frame_times_out() -> None:
+def test_one_that_nothing_can_interrupt_is_named_when_the_first_frame_times_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ecg_renderer.capture.restarting.BLAME_SECONDS", 1.0)
     blamed(DEAF, "canvas", frame_timeout=3)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_one_of_several_that_nothing_can_interrupt_in_a_promise_is_named_among_them() -> None:
     error = blamed(DEAF_PROMISE, "canvas", beside=HARMLESS)
     said = "One of the plugins x@2.0.0, y@2.0.0, which an origin gave, runs without an end."
