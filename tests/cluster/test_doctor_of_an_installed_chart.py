@@ -17,7 +17,7 @@ from command_line import ecg_render
 from control_plane import ControlPlane
 from ecg_operator.views import read_pod
 from ecg_renderer.preflight import trial_pod
-from ecg_renderer.preflight.rights import Right, operators_rights, services_rights
+from ecg_renderer.preflight.checks import Right, operators_rights, services_rights
 from go_tools import tool
 from studio import wait_until
 

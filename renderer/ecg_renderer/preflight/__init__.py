@@ -17,8 +17,18 @@ from ecg_api.names import GPU_RESOURCE, MANAGED_BY, OPERATOR, ROLE_LABEL
 from ecg_common.profiles import VARIABLE as STORAGE_PROFILES
 from ecg_common.profiles import key_references, read_profiles
 from ecg_renderer.errors import RenderError, ServiceUnreachable
-from ecg_renderer.preflight.checks import Facts, Json, Trial, allocatable, examine_cluster, kind_of, settings_of
-from ecg_renderer.preflight.rights import Right, operators_rights, services_rights
+from ecg_renderer.preflight.checks import (
+    Facts,
+    Json,
+    Right,
+    Trial,
+    allocatable,
+    examine_cluster,
+    kind_of,
+    operators_rights,
+    services_rights,
+    settings_of,
+)
 
 __all__ = ["Facts", "Trial", "examine_cluster", "look"]
 

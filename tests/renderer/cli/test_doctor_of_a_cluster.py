@@ -17,8 +17,7 @@ from command_line import ecg_render
 from ecg_api.crd import custom_resource_definition
 from ecg_renderer.doctor import Check, State
 from ecg_renderer.preflight import Facts, Trial, examine_cluster
-from ecg_renderer.preflight.checks import amount
-from ecg_renderer.preflight.rights import Right, operators_rights
+from ecg_renderer.preflight.checks import Right, amount, operators_rights
 
 SERVICE = {
     "metadata": {"namespace": "render", "name": "ecg-service"},
