@@ -2,7 +2,7 @@
 
     .srt .sbv .smi .vtt .ass   files             the last two by webvtt-py and pysubs2
     .ttml .lrc .sub            others
-    .. in any encoding         decoding          what nobody marks is guessed
+    .. in any encoding         decoding          what nobody marks is guessed, what cannot be read left out
     JSON                       shapes            is it a transcript? those of others, as Whisper has it
                                transcripts       what speech recognition writes
     captions -> pages          captions          two balanced lines at a time

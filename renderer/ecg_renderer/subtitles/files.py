@@ -15,11 +15,10 @@ import webvtt
 from ecg_renderer.errors import ScenarioError
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Place, Word, faced_out, in_lines, in_order, tell_empty, told_at
-from ecg_renderer.subtitles.decoding import bytes_of_text
+from ecg_renderer.subtitles.decoding import NUMBER, bytes_of_text, nothing_left, readable_lines, without_untimed
 from ecg_renderer.subtitles.faces import PLAIN, Face, faced, marked, marks_of, seen_colour, unmarked
 from ecg_renderer.subtitles.others import format_of_others, from_lrc, from_microdvd
 from ecg_renderer.subtitles.ttml import TTML, from_ttml
-from ecg_renderer.subtitles.unreadable import NUMBER, nothing_left, readable_lines, without_untimed
 
 # Also as word processors correct it; these arrows stand in what is said, too.
 _OTHER = "(?:-{1,3}>|[\u2013\u2014]-?>|\u2192)"

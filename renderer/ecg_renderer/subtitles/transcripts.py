@@ -24,6 +24,7 @@ from typing import Any
 
 from ecg_renderer.scenario import Report
 from ecg_renderer.subtitles.captions import Caption, Word, in_lines, in_order, shared_out
+from ecg_renderer.subtitles.decoding import nothing_left
 from ecg_renderer.subtitles.shapes import (
     BROKEN,
     as_whisper,
@@ -37,7 +38,6 @@ from ecg_renderer.subtitles.shapes import (
     shape_of,
     text_of,
 )  # fmt: skip
-from ecg_renderer.subtitles.unreadable import nothing_left
 
 # Words that nobody has put into captions: a new one begins after a pause, a sentence, another speaker, or so many.
 PAUSE_SECONDS = 0.7
