@@ -5,7 +5,7 @@
     3  migrate      1.x and flat cue lists -> 2.0, milliseconds -> seconds          migrate, flat
     4  repair       types, ids, plugins, times, fonts, files to load                repair, plugins, times, writing
     5  validate     tracks; a mistake that only its author can correct is an error  model
-    6  lay out      when is each cue in the page, when do plugins run               timeline, times
+    6  lay out      when is each cue in the page, when do plugins run               times
 
 A 2.0 scenario that MotionText accepts looks the same before and after.
 """
@@ -40,7 +40,7 @@ from ecg_renderer.scenario.plugins import (
 )
 from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
-from ecg_renderer.scenario.timeline import keep_visible
+from ecg_renderer.scenario.times import keep_visible
 from ecg_renderer.scenario.writing import check_writing, font_uses, repair_writing
 
 __all__ = [

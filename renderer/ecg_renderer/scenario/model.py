@@ -173,14 +173,20 @@ def number(value: object) -> int | float | None:
     return None
 
 
+def pair_of(value: object) -> list[Any] | None:
+    """Return start and end of [start, end] and of {start, end}; None for anything else."""
+    pair = [value.get("start"), value.get("end")] if isinstance(value, dict) else value
+    return pair if isinstance(pair, list) and len(pair) == 2 else None
+
+
 def time_range(value: object, path: str, report: Report, *, ordered: bool = True) -> list[int | float]:
     """Return `value` as [start, end] in seconds.
 
     Accepts [start, end] and {start, end}. Errors: ScenarioError if it is neither, holds something else than
     numbers, or (if `ordered`) ends before it starts.
     """
-    pair = [value.get("start"), value.get("end")] if isinstance(value, dict) else value
-    if not isinstance(pair, list) or len(pair) != 2:
+    pair = pair_of(value)
+    if pair is None:
         raise report.error(path, "must be [start, end] in seconds")
     start, end = number(pair[0]), number(pair[1])
     if start is None or end is None:
