@@ -22,7 +22,18 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
 
-from ecg_renderer.scenario.model import EDGE, SAMPLED_AFTER, Cue, CueSpan, Node, Window, cues_of, number, pair_of, time_range
+from ecg_renderer.scenario.model import (
+    EDGE,
+    SAMPLED_AFTER,
+    Cue,
+    CueSpan,
+    Node,
+    Window,
+    cues_of,
+    number,
+    pair_of,
+    time_range,
+)
 from ecg_renderer.scenario.report import Report
 
 # A word whose end nobody knows lasts no longer than this, in seconds.

@@ -17,8 +17,11 @@ from ecg_api.plan import SegmentPlan
 from ecg_api.pods import PodProgress
 from ecg_renderer.media.encoder import EncoderChoice
 from ecg_renderer.metering import MemoryMeter, ProgressReport, RenderMeter, Stage
+from ecg_renderer.model import MEGABYTE
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from ecg_renderer.frames import QueueStatistics
 
 LINE_SECONDS = 10.0
@@ -31,6 +34,33 @@ class Moment:
 
     progress: PodProgress
     queue: QueueStatistics | None
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield it in Prometheus' words."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+        progress, queue = self.progress, self.queue
+        gauges = [
+            ("frames_done", "Frames of this pod's segment, or of the merge, that are done.", progress.frames_done),
+            ("frames_total", "Frames that this pod has to do.", progress.frames_total),
+            ("frames_per_second", "Speed over the last seconds.", progress.frames_per_second or 0),
+            ("queue_frames", "Caption pictures that wait for FFmpeg.", queue.queue_size if queue else 0),
+            ("queue_limit_frames", "Caption pictures that may wait for FFmpeg.", queue.max_size if queue else 0),
+            ("memory_bytes", "Memory of all processes of this pod.", progress.memory_mb * MEGABYTE),
+        ]
+        for name, text, value in gauges:
+            yield GaugeMetricFamily(f"ecg_worker_{name}", text, value=value)
+        yield CounterMetricFamily(
+            "ecg_worker_frames_dropped", "Caption pictures left out.", value=progress.frames_dropped
+        )
+        about = {"stage": progress.stage, "encoder": progress.encoder, "capture": progress.capture}
+        yield InfoMetricFamily("ecg_worker", "What this pod is doing, and how.", value=about)
+        # The reason apart: it is long, and says the same all the time.
+        yield InfoMetricFamily(
+            "ecg_worker_encoder",
+            "The encoder, and why it is that one.",
+            value={"encoder": progress.encoder, "reason": progress.encoder_reason},
+        )
 
 
 class Live:
@@ -205,6 +235,4 @@ def _metrics(moment: Moment) -> Answer:
     # Imported when it is asked for: most pods are never scraped.
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-    from ecg_renderer.worker.metrics import registry_of
-
-    return CONTENT_TYPE_LATEST, generate_latest(registry_of(moment))
+    return CONTENT_TYPE_LATEST, generate_latest(moment)
