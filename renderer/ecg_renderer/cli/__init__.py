@@ -1,9 +1,8 @@
 """The command line, `ecg-render`.
 
-app        the commands, with their help; imports next to nothing, so that --help comes at once
+app        the commands, with their help, doctor, cells, serve; imports next to nothing, so that --help comes at once
  ├─ run        run, burn ──> display    the progress bar, or lines in a log
  ├─ look       plan, preview, still, frames
- ├─ machine    doctor, cells, serve
  ├─ scenario   check, migrate and the like, of a scenario alone
  └─ worker     the steps that pods run, with a report each
 
