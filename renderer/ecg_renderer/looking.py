@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 from ecg_renderer.browser import BrowserLauncher, Page
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.fonts import FontUse, packaged, stand_in
 from ecg_renderer.model import Film, FrameGrid
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
@@ -27,6 +26,7 @@ from ecg_renderer.scenario import CueSpan, Finding, Scenario, canonical_hash
 from ecg_renderer.scenario.css import WIDE_KEYWORDS
 from ecg_renderer.scenario.flat import FLAT_NODE
 from ecg_renderer.scenario.writing import texts_of
+from ecg_renderer.served import FontUse, packaged, stand_in
 
 log = logging.getLogger(__name__)
 

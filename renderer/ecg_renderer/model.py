@@ -11,8 +11,7 @@ from functools import lru_cache, reduce
 from math import ceil, floor
 from typing import Any
 
-from ecg_renderer.fonts import FontUse, faces_of
-from ecg_renderer.served import PluginModule, ServedFile
+from ecg_renderer.served import FontUse, PluginModule, ServedFile, faces_of
 
 MEGABYTE = 1024 * 1024
 

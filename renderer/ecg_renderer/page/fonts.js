@@ -30,7 +30,7 @@ function load({ family, weight, text }) {
 }
 
 /**
- * Load those of `faces` that `texts` are written in (see fonts.py for both), and `own`, the scenario's: {family: data:
+ * Load those of `faces` that `texts` are written in (see served.py for both), and `own`, the scenario's: {family: data:
  * address}, in place of those of the last call.
  *
  * @returns what the last call was given, or null. The others are not left for Chromium to fetch: they would come in the middle of a film.

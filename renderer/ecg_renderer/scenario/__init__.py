@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.load import adopt_definitions, inline_defines, load
 from ecg_renderer.scenario.migrate import is_legacy, migrate, to_seconds
 from ecg_renderer.scenario.model import (
@@ -42,6 +41,7 @@ from ecg_renderer.scenario.repair import name_types, repair_cues, repair_frame
 from ecg_renderer.scenario.report import Finding, Report
 from ecg_renderer.scenario.times import keep_visible
 from ecg_renderer.scenario.writing import check_writing, font_uses, repair_writing
+from ecg_renderer.served import FontUse
 
 __all__ = [
     "CueSpan", "Draft", "Finding", "FontUse", "Picture", "PluginRules", "Report", "Scenario", "canonical_hash", "draft",

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.load import WHAT_IS_READ
 from ecg_renderer.scenario.report import Finding, Report, did_you_mean, listed
+from ecg_renderer.served import FontUse
 
 # How long after a frame's time its captions are asked for, in seconds; page/stage.js does it. Times are rounded to
 # milliseconds, so those within half of one mean the frame; and MotionText shows a cue up to and including its end, so

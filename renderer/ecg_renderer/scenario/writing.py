@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
-from ecg_renderer.fonts import FontUse
 from ecg_renderer.scenario.css import (
     COLOUR_HINT,
     WIDE_KEYWORDS,
@@ -21,6 +20,7 @@ from ecg_renderer.scenario.css import (
 from ecg_renderer.scenario.load import join
 from ecg_renderer.scenario.model import Node, cues_of, nodes_of, number
 from ecg_renderer.scenario.report import Report, did_you_mean
+from ecg_renderer.served import FontUse
 
 # Nodes that this renderer makes are laid out by rules of its own; see page/index.html.
 OWN_NODE = "ecg-"
