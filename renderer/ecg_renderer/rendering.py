@@ -1,7 +1,7 @@
 """A segment as a stream of cells: capture -> queue -> FFmpeg, all at once, no frame on disk.
 
     Chromium --patches--> draw --pictures-+-> FrameQueue --> NUT on a pipe --> FFmpeg --> cell, cell, cell ...
-                                          +-> caption_cells --------------------------> captions alone, cell by cell
+                                          +-> CaptionCellWriter ----------------------> captions alone, cell by cell
 
 `render` is what a whole job, a pod and everything that follows a render share. It owns the browser while it runs, and
 tells a `RenderMeter` how far it is and what it took.
@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.caption_cells import CaptionCellWriter
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture, YuvaPicture, draw, sample_frames
 from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
-from ecg_renderer.frames import CaptionFrame, FrameQueue, NutWriter
+from ecg_renderer.frames import CaptionCellWriter, CaptionFrame, FrameQueue, NutWriter
 from ecg_renderer.looking import look_along, look_outside, told
 from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictures, segment_arguments
 from ecg_renderer.media.codecs import encoder_threads

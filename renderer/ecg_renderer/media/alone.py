@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from ecg_api.plan import Matrix, SourceFacts, Target
 from ecg_api.renditions import RenditionFormat
-from ecg_renderer.caption_cells import ShownPicture, area_of, pictures_of
 from ecg_renderer.errors import Cancelled, FfmpegError
+from ecg_renderer.frames import ShownPicture, area_of, pictures_of
 from ecg_renderer.media import prores
 from ecg_renderer.media.arguments import movie_timescale
 from ecg_renderer.media.codecs import constant_rate_factor

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecg_renderer.caption_cells import CaptionCellWriter, area_of, pictures_of
+from ecg_renderer.frames import CaptionCellWriter, area_of, pictures_of
 from ecg_renderer.model import Box, FrameRange
 
 CELL, CELLS = 4, 4
