@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ecg_renderer.errors import RenderError
-from ecg_renderer.media.beginnings import TAG_HEAD_BYTES, tag_length
+from ecg_renderer.media.damage import TAG_HEAD_BYTES, tag_length
 from ecg_renderer.media.process import input_name, is_remote, local_path, option_words, read_ffmpeg, source_options
 
 _FETCH_SECONDS = 60

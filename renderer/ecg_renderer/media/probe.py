@@ -29,7 +29,6 @@ from pydantic import ValidationError
 from ecg_api.plan import SourceFacts
 from ecg_api.rational import to_rational
 from ecg_renderer.errors import ServiceUnreachable, SourceInvalid, SourceMissing
-from ecg_renderer.media.beginnings import HEAD_BYTES, what_begins
 from ecg_renderer.media.changes import Headers, may_change, read_headers, sampled
 from ecg_renderer.media.codecs import is_copied_somewhere
 from ecg_renderer.media.counting import (
@@ -46,6 +45,7 @@ from ecg_renderer.media.counting import (
     untimed,
     with_held_end,
 )
+from ecg_renderer.media.damage import HEAD_BYTES, what_begins
 from ecg_renderer.media.endings import early_end, fetched
 from ecg_renderer.media.facts import FIRST, SOUND_HINT, source_facts, video_stream
 from ecg_renderer.media.placing import seek_points

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecg_renderer.errors import SourceInvalid
-from ecg_renderer.media.beginnings import tag_length, what_begins
+from ecg_renderer.media.damage import tag_length, what_begins
 from encodes import probe
 from sources import CODECS, SOURCES, cut, cut_off, marked
 
