@@ -20,8 +20,7 @@ from clips import derived, ffmpeg, made, turned
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_renderer.model import FrameGrid
-from ecg_renderer.planning import output_grid
-from ecg_renderer.planning.plan import source_warnings
+from ecg_renderer.planning import output_grid, source_warnings
 from encodes import known, probe
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "15", "-pix_fmt", "yuv420p")

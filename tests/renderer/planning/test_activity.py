@@ -3,7 +3,8 @@ from fractions import Fraction
 import pytest
 
 from ecg_renderer.model import FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, alive_frames, replay_before
+from ecg_renderer.planning import Activity, alive_frames
+from ecg_renderer.planning.cutting import replay_before
 from ecg_renderer.scenario import CueSpan
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from plan_facts import RATES, spans

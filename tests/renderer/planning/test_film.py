@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ecg_renderer.model import Film, FrameGrid, FrameRange
-from ecg_renderer.planning import Activity, film_of, replay_before
-from ecg_renderer.planning.cutting import LONGEST_BLOCK
+from ecg_renderer.planning import Activity, film_of
+from ecg_renderer.planning.cutting import LONGEST_BLOCK, replay_before
 from ecg_renderer.scenario import Scenario
 from plan_facts import RATES, spans
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ecg_renderer.model import FrameRange
-from ecg_renderer.planning import Cutting, cell_length, cut_segments, runs_of
+from ecg_renderer.planning import Cutting
+from ecg_renderer.planning.cutting import cell_length, cut_segments, runs_of
 
 DEAD = np.zeros(1000, bool)
 
