@@ -24,7 +24,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ecg_renderer.browser import find_chromium
+from ecg_renderer.chromium import find_chromium
 
 HERE = Path(__file__).parent
 BOARDS = HERE.parent / "helm/ecg-render/files/dashboards"

@@ -24,23 +24,17 @@ from importlib.metadata import version
 import psutil
 
 from ecg_common.profiles import profiles
-from ecg_renderer.browser import (
-    MEMORY_FILES,
-    MINIMUM_MEMORY_FILES_BYTES,
-    PAGE_FOLDER,
-    Browser,
-    BrowserLauncher,
-    find_chromium,
-    sandbox_problem,
-)
+from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.capture.canvas import Ring
 from ecg_renderer.capture.ways import open_capture
+from ecg_renderer.chromium import MEMORY_FILES, MINIMUM_MEMORY_FILES_BYTES, find_chromium, sandbox_problem
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.media.encoder import NO_DEVICE, nvenc_problem
 from ecg_renderer.media.process import tool_path
 from ecg_renderer.model import Block, CaptureWay, Film, FrameRange
 from ecg_renderer.request import Settings
 from ecg_renderer.scenario import prepare
+from ecg_renderer.served import PAGE_FOLDER
 from ecg_renderer.storage import CellStore, ask_s3, default_cells, s3_is_set_up
 
 TRY_SECONDS = 20

@@ -22,7 +22,7 @@ from ecg_api.live import LiveStream
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
-from ecg_renderer.browser import find_chromium, page_hash
+from ecg_renderer.chromium import find_chromium
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
 from ecg_renderer.media.damage import damage_note, damage_words, read_damage
@@ -44,7 +44,7 @@ from ecg_renderer.planning import (
 )
 from ecg_renderer.request import RunRequest
 from ecg_renderer.scenario import Draft, Picture, PluginRules, Report, Scenario, canonical_hash, draft
-from ecg_renderer.served import Fetched, known_plugins
+from ecg_renderer.served import Fetched, known_plugins, page_hash
 from ecg_renderer.storage import Cell, CellStore, Found, Storage, open_storage, opened_source, told_again
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.web_fonts import with_web_fonts

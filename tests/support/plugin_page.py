@@ -9,8 +9,8 @@ from typing import Any
 
 from playwright.sync_api import Page, Route, sync_playwright
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium, page_file
-from ecg_renderer.served import ServedFile, content_type
+from ecg_renderer.chromium import COMMON_ARGUMENTS, find_chromium
+from ecg_renderer.served import ServedFile, content_type, page_file
 
 ORIGIN = "http://ecg.invalid"
 HARNESS = Path(__file__).with_suffix(".html")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, find_chromium
+from ecg_renderer.chromium import COMMON_ARGUMENTS, find_chromium
 from ecg_renderer.model import Film
 from ecg_renderer.scenario.model import SAMPLED_AFTER
 from ecg_renderer.served import ServedFile

@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ecg_renderer.browser import Browser, BrowserLauncher, Page
-from ecg_renderer.browser.cdp import EventHandler, Json
+from ecg_renderer.browser import Browser, BrowserLauncher, EventHandler, Json, Page
 from ecg_renderer.capture.patches import HEADER, Kind, Record, parse
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.colour import Conversion

@@ -11,8 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
-from ecg_renderer.browser import Page
-from ecg_renderer.browser.cdp import EventHandler
+from ecg_renderer.browser import EventHandler, Page
 from ecg_renderer.capture.patches import BlockOrder, CaptureStatistics, Patch, PluginFailure, Record
 from ecg_renderer.errors import BrowserError, BrowserGone, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.model import Area, Block, Box, CaptureWay, Film, apart

@@ -11,8 +11,9 @@ from typing import Any
 from playwright.async_api import BrowserContext, CDPSession, Page, Playwright, Route, async_playwright
 
 from ecg_common.children import short_environment
-from ecg_renderer.browser.cdp import EventHandler, Json
-from ecg_renderer.browser.chromium import (
+from ecg_renderer.browser import EventHandler, Json
+from ecg_renderer.capture.stepwise import StepwiseCapture
+from ecg_renderer.chromium import (
     CANVAS_ARGUMENTS,
     COMMON_ARGUMENTS,
     INSTALL_HINT,
@@ -21,7 +22,6 @@ from ecg_renderer.browser.chromium import (
     remove_profile,
     sandbox_problem,
 )
-from ecg_renderer.capture.stepwise import StepwiseCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError
 from ecg_renderer.model import Box, CaptureWay, Film

@@ -16,8 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ecg_renderer.browser import Browser, Page
-from ecg_renderer.browser.cdp import EventHandler, Json
+from ecg_renderer.browser import Browser, EventHandler, Json, Page
 from ecg_renderer.capture.canvas import replay_of
 from ecg_renderer.capture.patches import BoxOutgrownError, Bytes, Kind, Record
 from ecg_renderer.capture.restarting import RestartingCapture

@@ -16,14 +16,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecg_renderer.browser import COMMON_ARGUMENTS, BrowserLauncher, page_hash
+from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture, CaptureStatistics
 from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.capture.selfcheck import CheckResult, check_way, frames_to_check, frames_to_measure
+from ecg_renderer.chromium import COMMON_ARGUMENTS
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
 from ecg_renderer.model import CaptureWay, Film, SelfCheck, around, kind_of
+from ecg_renderer.served import page_hash
 
 log = logging.getLogger(__name__)
 

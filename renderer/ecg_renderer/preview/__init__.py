@@ -27,10 +27,9 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 
-from ecg_renderer.browser import PAGE_FOLDER, page_file
 from ecg_renderer.errors import OptionsError, RenderError
 from ecg_renderer.preview.watching import RequestMaker, SourceCopy, Watched, described, plays_itself, whole_film
-from ecg_renderer.served import SERVED_BELOW, content_type
+from ecg_renderer.served import PAGE_FOLDER, SERVED_BELOW, content_type, page_file
 from ecg_renderer.stills import StillRequest, make_still
 
 __all__ = ["preview"]

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 import processes
+from ecg_renderer import chromium as chromium_module
 from ecg_renderer import served
-from ecg_renderer.browser import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, Browser, BrowserLauncher, find_chromium
-from ecg_renderer.browser import chromium as chromium_module
-from ecg_renderer.browser.cdp import DevTools, Json
+from ecg_renderer.browser import Browser, BrowserLauncher, DevTools, Json
+from ecg_renderer.chromium import COMMON_ARGUMENTS, MEMORY_FILES, PROFILE_PREFIX, find_chromium
 from ecg_renderer.errors import BrowserError
 
 PATIENCE = 60.0

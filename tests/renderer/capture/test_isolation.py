@@ -15,9 +15,10 @@ import pytest
 from playwright.async_api import Error as PlaywrightError
 
 from captures import browser_processes, film, open_way
-from ecg_renderer.browser import Browser, sandbox_problem
+from ecg_renderer.browser import Browser
 from ecg_renderer.capture import screenshot
 from ecg_renderer.capture.screenshot import PlaywrightBrowser
+from ecg_renderer.chromium import sandbox_problem
 from ecg_renderer.errors import BrowserError
 
 Evaluate = Callable[[str, Any], Awaitable[Any]]

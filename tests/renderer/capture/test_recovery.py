@@ -19,11 +19,13 @@ import pytest
 
 import processes
 from captures import Picture, Tampering, browser_processes, cut, differing, film, open_way, pictures_of
-from ecg_renderer.browser import PROFILE_PREFIX, Browser, BrowserLauncher, chromium, make_profile, remove_profile
+from ecg_renderer import chromium
+from ecg_renderer.browser import Browser, BrowserLauncher
 from ecg_renderer.capture import canvas
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import BoxOutgrownError, Patch
 from ecg_renderer.capture.restarting import RESTARTS, RestartingCapture
+from ecg_renderer.chromium import PROFILE_PREFIX, make_profile, remove_profile
 from ecg_renderer.errors import BrowserError, FrameTimeout
 from ecg_renderer.model import Block, Box, CaptureWay, Film
 

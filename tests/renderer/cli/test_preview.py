@@ -23,7 +23,7 @@ from playwright.async_api import Page, async_playwright
 
 from captions import scenario, word_cue
 from clips import Clip, counter
-from ecg_renderer.browser import find_chromium
+from ecg_renderer.chromium import find_chromium
 from ecg_renderer.cli.requests import run_request
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.model import SelfCheck

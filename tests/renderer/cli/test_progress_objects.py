@@ -11,7 +11,8 @@ from typing import Any
 
 import command_line
 from command_line import ecg_render, scenario, workplace
-from ecg_renderer.browser import MEMORY_FILES, PROFILE_PREFIX, START_SECONDS
+from ecg_renderer.browser import START_SECONDS
+from ecg_renderer.chromium import MEMORY_FILES, PROFILE_PREFIX
 from ecg_renderer.cli.display import ObjectDisplay
 from ecg_renderer.metering import ProgressReport, Stage
 

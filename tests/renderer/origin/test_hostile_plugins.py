@@ -11,9 +11,10 @@ import pytest
 
 from captions import Json
 from captures import Picture, browser_processes, differing, distinct, film, open_way, pictures_of
-from ecg_renderer.browser import CANVAS_ARGUMENTS, COMMON_ARGUMENTS, BrowserLauncher
+from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.capture.patches import BoxOutgrownError
 from ecg_renderer.capture.restarting import RestartingCapture
+from ecg_renderer.chromium import CANVAS_ARGUMENTS, COMMON_ARGUMENTS
 from ecg_renderer.errors import BrowserError, FrameTimeout, RenderError, ScenarioError
 from ecg_renderer.model import CaptureWay, Film, around
 from plugin_origin import module

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, sync_playwright
 
-from ecg_renderer.browser import find_chromium
+from ecg_renderer.chromium import find_chromium
 from own_thread import in_own_thread
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import clips
 import live_streams
 from ecg_api.failures import FailureCode
-from ecg_renderer.browser import find_chromium
+from ecg_renderer.chromium import find_chromium
 from ecg_shim.failures import failure
 from ecg_shim.model import JobStatus
 from shim_memory import Served, finished
