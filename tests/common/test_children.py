@@ -12,7 +12,7 @@ import pytest
 
 from ecg_common.children import MARK, short_environment, tree_memory
 from ecg_renderer.browser import Browser
-from ecg_renderer.capture.screenshot import PlaywrightBrowser
+from ecg_renderer.capture.stepwise import PlaywrightBrowser
 from ecg_renderer.media.process import run_ffmpeg, run_ffprobe
 
 SECRETS = {

@@ -23,8 +23,7 @@ from ecg_renderer.browser import Browser, BrowserLauncher, Page
 from ecg_renderer.capture.canvas import CanvasCapture
 from ecg_renderer.capture.patches import Capture, RgbaPicture
 from ecg_renderer.capture.restarting import RestartingCapture
-from ecg_renderer.capture.screenshot import ScreenshotCapture
-from ecg_renderer.capture.stepwise import BeginFrameCapture
+from ecg_renderer.capture.stepwise import BeginFrameCapture, ScreenshotCapture
 from ecg_renderer.colour import Conversion
 from ecg_renderer.model import Area, Block, CaptureWay, Film, FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, film_of

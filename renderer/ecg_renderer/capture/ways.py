@@ -140,8 +140,7 @@ def _capture(way: CaptureWay, request: _Request) -> RestartingCapture:
 
             return BeginFrameCapture(film, conversion, frame_timeout=frame_timeout)
         case CaptureWay.SCREENSHOT:
-            # Imported when it is needed: Playwright takes longer to load than everything else together.
-            from ecg_renderer.capture.screenshot import ScreenshotCapture
+            from ecg_renderer.capture.stepwise import ScreenshotCapture
 
             return ScreenshotCapture(film, conversion, frame_timeout=frame_timeout)
 

@@ -16,8 +16,8 @@ from playwright.async_api import Error as PlaywrightError
 
 from captures import browser_processes, film, open_way
 from ecg_renderer.browser import Browser
-from ecg_renderer.capture import screenshot
-from ecg_renderer.capture.screenshot import PlaywrightBrowser
+from ecg_renderer.capture import stepwise
+from ecg_renderer.capture.stepwise import PlaywrightBrowser
 from ecg_renderer.chromium import sandbox_problem
 from ecg_renderer.errors import BrowserError
 
@@ -273,6 +273,6 @@ def test_without_room_for_a_profile_the_reference_says_so_and_leaves_no_driver(m
     def full() -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(screenshot, "make_profile", full)
+    monkeypatch.setattr(stepwise, "make_profile", full)
     with pytest.raises(BrowserError, match="No space left on device"):
         asyncio.run(PlaywrightBrowser.start())
