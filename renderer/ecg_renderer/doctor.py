@@ -25,8 +25,8 @@ import psutil
 
 from ecg_common.profiles import profiles
 from ecg_renderer.browser import Browser, BrowserLauncher
+from ecg_renderer.capture import open_capture
 from ecg_renderer.capture.canvas import Ring
-from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.chromium import MEMORY_FILES, MINIMUM_MEMORY_FILES_BYTES, find_chromium, sandbox_problem
 from ecg_renderer.errors import BrowserError, RenderError
 from ecg_renderer.media.encoder import NO_DEVICE, nvenc_problem

@@ -24,8 +24,8 @@ from ecg_renderer.model import MEGABYTE
 if TYPE_CHECKING:
     from ecg_api.rendering import StreamingStatistics
     from ecg_api.status import MemoryTrend
+    from ecg_renderer.capture import CaptureChoice
     from ecg_renderer.capture.patches import Capture
-    from ecg_renderer.capture.ways import CaptureChoice
     from ecg_renderer.frames import FrameQueue
 
 WINDOW_SECONDS = 10.0

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.capture import Verdicts, open_capture
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture, YuvaPicture, draw, sample_frames
-from ecg_renderer.capture.ways import Verdicts, open_capture
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
 from ecg_renderer.frames import CaptionCellWriter, CaptionFrame, FrameQueue, NutWriter

@@ -26,8 +26,8 @@ import numpy as np
 from ecg_api.plan import SegmentPlan
 from ecg_api.renderjob import RenderJob
 from ecg_renderer.browser import BrowserLauncher
+from ecg_renderer.capture import open_capture
 from ecg_renderer.capture.patches import Bytes, Capture, RgbaPicture, YuvaPicture, draw
-from ecg_renderer.capture.ways import open_capture
 from ecg_renderer.colour import Conversion, tone_map_of
 from ecg_renderer.errors import OptionsError
 from ecg_renderer.frames import CaptionFrame, NutWriter

@@ -14,7 +14,7 @@ from captions import Json
 from captures import EVERY_PLUGIN, Picture, differing, film, frames_of, open_way, pictures_of
 from drawn_scenarios import SECONDS as DRAWN_SECONDS
 from drawn_scenarios import drawn_scenario
-from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.capture import TOLERANCE, compare
 from ecg_renderer.model import Film
 from own_thread import in_own_thread
 from plugin_page import scenario
@@ -33,7 +33,7 @@ SAMPLE_SECONDS = 10
 MOMENTS = [4, 6, 8, 10, 12]
 
 CLOSE_ENOUGH = 0.99
-# Pixels that differ by more than 3/255: now and then Skia snaps the end of a curve another way (see selfcheck.py).
+# Pixels that differ by more than 3/255: now and then Skia snaps the end of a curve another way (see `EDGE_SHARE`).
 MOST_EDGES = 0.001
 
 

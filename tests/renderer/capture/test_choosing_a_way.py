@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from captures import EVERY_PLUGIN, Tampering, browser_processes, film, pictures_of
+from ecg_renderer import capture as ways
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.capture import canvas, selfcheck, stepwise, ways
-from ecg_renderer.capture.ways import CaptureChoice, check_key, open_capture
+from ecg_renderer.capture import CaptureChoice, canvas, check_key, open_capture, stepwise
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, OptionsError
 from ecg_renderer.model import CaptureWay, Film
@@ -42,7 +42,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[CaptureWay]:
     checked: list[CaptureWay] = []
     check_way = ways.check_way
 
-    async def note(candidate: ways.Capture, *arguments: object, **options: object) -> selfcheck.CheckResult:
+    async def note(candidate: ways.Capture, *arguments: object, **options: object) -> ways.CheckResult:
         checked.append(candidate.way)
         return await check_way(candidate, *arguments, **options)  # type: ignore[arg-type]
 
@@ -183,7 +183,7 @@ def test_a_canvas_is_not_taken_that(
 
 
 def test_a_canvas_that_hangs_is_not_waited_for(shot: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selfcheck, "PICTURE_SECONDS", 4.0)
+    monkeypatch.setattr(ways, "PICTURE_SECONDS", 4.0)
     ignored = "Object.defineProperty(HTMLCanvasElement.prototype, 'onpaint', { set() {} })"
     launcher = Tampering(f"() => {{ {ignored}; }}")
 

@@ -11,7 +11,7 @@ import pytest
 
 from captions import Json, talk
 from captures import Picture, block, film, open_way, pictures_of
-from ecg_renderer.capture.selfcheck import Comparison, compare, frames_to_check, frames_to_measure
+from ecg_renderer.capture import Comparison, compare, frames_to_check, frames_to_measure
 from ecg_renderer.colour import Conversion, rgba_to_yuva
 from ecg_renderer.model import Block, Box, Film
 

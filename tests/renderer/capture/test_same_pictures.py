@@ -10,8 +10,8 @@ import pytest
 
 from captions import box_cue, scenario, talk
 from captures import Picture, Tampering, cut, differing, distinct, film, frames_of, open_way, pictures_of
+from ecg_renderer.capture import TOLERANCE, compare
 from ecg_renderer.capture.patches import BoxOutgrownError
-from ecg_renderer.capture.selfcheck import TOLERANCE, compare
 from ecg_renderer.model import Box, Boxes, CaptureWay, Film
 
 SECONDS = 1.6

@@ -7,10 +7,10 @@ import itertools
 
 from captions import Json, talk
 from captures import EVERY_PLUGIN, Picture, distinct, film, frames_of, open_way, pictures_of
-from ecg_renderer.capture.selfcheck import compare
+from ecg_renderer.capture import compare
 from ecg_renderer.model import CaptureWay, Film
 
-# The share of pixels that differ by more than 3/255: ends of curves that Skia snaps another way (see selfcheck.py).
+# The share of pixels that differ by more than 3/255: ends of curves that Skia snaps another way (see `EDGE_SHARE`).
 MOST_EDGES = 0.002
 
 # For the cues in turn. Words without a style have a shadow too, MotionText's own.

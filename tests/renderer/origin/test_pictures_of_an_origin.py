@@ -10,7 +10,7 @@ import pytest
 
 from captions import Json
 from captures import Picture, differing, film, open_way, pictures_of
-from ecg_renderer.capture.selfcheck import TOLERANCE, compare
+from ecg_renderer.capture import TOLERANCE, compare
 from ecg_renderer.model import Film
 from own_thread import in_own_thread
 from plugin_origin import KEYS, module

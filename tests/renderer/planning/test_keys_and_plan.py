@@ -5,7 +5,7 @@ import pytest
 
 from ecg_api.options import Options
 from ecg_api.plan import Plan, SeekPoint
-from ecg_renderer.capture.ways import check_key
+from ecg_renderer.capture import check_key
 from ecg_renderer.model import CaptureWay, FrameGrid, FrameRange
 from ecg_renderer.planning import Activity, Cutting, Planner, make_plan, reusing, with_encoder
 from ecg_renderer.planning.cutting import estimate_seconds, frame_costs
