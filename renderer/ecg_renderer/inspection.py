@@ -20,14 +20,14 @@ from ecg_api.renderjob import Look
 from ecg_renderer.looking import OVERLAP, Looker
 from ecg_renderer.media.probe import probe_source
 from ecg_renderer.model import Film
-from ecg_renderer.origin import PluginOrigins, fetch
 from ecg_renderer.planning import output_grid, output_size
+from ecg_renderer.preparation import plugins_of, with_web_fonts
+from ecg_renderer.request import PluginOrigins
 from ecg_renderer.scenario import Finding, Picture, PluginRules, Report, Scenario, draft
 from ecg_renderer.served import known_plugins
 from ecg_renderer.storage import Storage, opened_source
 from ecg_renderer.subtitles import as_scenario
 from ecg_renderer.subtitles.spoken import AT_ONE_TIME, hard_to_read, spoken_of
-from ecg_renderer.web_fonts import with_web_fonts
 
 COMMON_RATE = Fraction(30)
 # Longer than any video: without one, captions end when they say.
@@ -89,7 +89,7 @@ async def inspect(
         picture=around.picture,
         report=report,
     )
-    there = (await fetch(origin, written.plugin_keys)).schemas if origin else None
+    there = (await plugins_of(origin, written.plugin_keys)).schemas if origin else None
     scenario = written.prepared(PluginRules(known_plugins(), "static", there))
     scenario = await with_web_fonts(scenario)
     seen = await _seen(scenario, around, on_progress) if browser and scenario.cues else ()

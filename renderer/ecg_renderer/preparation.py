@@ -2,21 +2,22 @@
 
 1. read the scenario and probe the source, at the same time
 2. decide on the encoder
-3. prepare the scenario for the source's length; fetch the plugins that it names, where they come from an origin
+3. prepare the scenario for the source's length; fetch what it names elsewhere: plugins of an origin, fonts
 4. plan
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ecg_api.live import LiveStream
 from ecg_api.options import Options
@@ -24,14 +25,20 @@ from ecg_api.plan import Plan, SourceFacts
 from ecg_api.renderjob import RenderJob, ScenarioRef
 from ecg_renderer.chromium import find_chromium
 from ecg_renderer.colour import Conversion
-from ecg_renderer.errors import ManifestError, ScenarioError, SourceInvalid, plain_failures
+from ecg_renderer.errors import (
+    ManifestError,
+    ScenarioError,
+    ServiceUnreachable,
+    SourceInvalid,
+    StorageError,
+    plain_failures,
+)
 from ecg_renderer.media.damage import damage_note, damage_words, read_damage
 from ecg_renderer.media.encoder import TEST_SIZE, EncoderChoice, Size, choose_encoder
 from ecg_renderer.media.probe import known_source
 from ecg_renderer.media.process import file_identity, program_identity
 from ecg_renderer.metering import cores
 from ecg_renderer.model import PREVIEW_HEIGHT, Film, FrameGrid, FrameRange
-from ecg_renderer.origin import Origin, PluginOrigins, fetch
 from ecg_renderer.planning import (
     Cutting,
     Planner,
@@ -42,12 +49,13 @@ from ecg_renderer.planning import (
     reusing,
     with_encoder,
 )
-from ecg_renderer.request import RunRequest
-from ecg_renderer.scenario import Draft, Picture, PluginRules, Report, Scenario, canonical_hash, draft
-from ecg_renderer.served import Fetched, known_plugins, page_hash
+from ecg_renderer.request import Origin, PluginOrigins, RunRequest
+from ecg_renderer.scenario import Draft, Finding, Picture, PluginRules, Report, Scenario, canonical_hash, draft
+from ecg_renderer.scenario.model import is_asset
+from ecg_renderer.served import NOTHING_FETCHED, Fetched, known_plugins, page_hash
 from ecg_renderer.storage import Cell, CellStore, Found, Storage, open_storage, opened_source, told_again
+from ecg_renderer.storage.base import UrlPolicy
 from ecg_renderer.subtitles import as_scenario
-from ecg_renderer.web_fonts import with_web_fonts
 
 # Raise when a live stream's sound is made otherwise than before.
 _SOUND_SCHEMA = 1
@@ -209,7 +217,7 @@ async def _scenario(
     options = job.spec.options
     grid, _ = output_grid(source, options)
     written = _draft(raw, source, job, grid)
-    fetched = await fetch(origin, written.plugin_keys)
+    fetched = await plugins_of(origin, written.plugin_keys)
     there = fetched.schemas if origin else None
     rules = PluginRules(known_plugins(), options.unknown_plugins, there)
     scenario = written.prepared(rules)
@@ -318,3 +326,75 @@ def _fonts() -> str:
         return ""
     files = [Path(line) for line in sorted(set(listed.stdout.splitlines()))]
     return canonical_hash([[file.name, file.stat().st_size] for file in files if file.is_file()])
+
+
+# --- what a scenario names that is elsewhere, fetched ---------------------------------------------
+
+
+# Fonts go into the prepared scenario itself, as data: the plan's work files hold them, every key covers them, and the
+# page needs no network. What cannot be had is said, and its texts stand in another font, as in the editor's preview.
+
+
+FONT_BYTES = 8 * 1024 * 1024
+ALL_BYTES = 16 * 1024 * 1024
+FONT_SECONDS = 10.0
+# The first bytes of WOFF2, WOFF, and OpenType with either kind of outlines.
+_FORMATS = {b"wOF2": "woff2", b"wOFF": "woff", b"OTTO": "otf", b"\x00\x01\x00\x00": "ttf", b"true": "ttf"}
+
+
+async def plugins_of(origin: Origin | None, keys: Collection[str]) -> Fetched:
+    """Return the plugins `keys` that `origin` has, nothing without one; see `origin.fetch_plugins`."""
+    if origin is None:
+        return NOTHING_FETCHED
+    # Imported when there is an origin: the client takes time to load that other renders need not wait for.
+    from ecg_renderer.origin import fetch_plugins
+
+    return await fetch_plugins(origin, keys)
+
+
+async def with_web_fonts(scenario: Scenario) -> Scenario:
+    """Return the scenario with the fonts that it names by address inside, or with a finding for each that is not.
+
+    Raises ServiceUnreachable where another try may help.
+    """
+    wanted = {name: asset["url"] for name, asset in scenario.data["define"].items() if _is_remote(asset)}
+    if not wanted:
+        return scenario
+    read: list[str | StorageError] = await asyncio.gather(*(asyncio.to_thread(_font, url) for url in wanted.values()))
+    define, findings, left = dict(scenario.data["define"]), [], ALL_BYTES
+    for name, got in zip(wanted, read, strict=True):
+        left -= 0 if isinstance(got, StorageError) else len(got) * 3 // 4
+        if isinstance(got, str) and left < 0:
+            got = StorageError(f"the fonts of a scenario may have {ALL_BYTES:,} bytes together.")
+        if isinstance(got, str):
+            define[name] = {**define[name], "url": got}
+            continue
+        del define[name]
+        said = f'the font "{name}" cannot be had, another stands in for it: {got.message}'
+        findings.append(Finding("font that cannot be had", f"define.{name}.url", said, got.hint))
+    return replace(
+        scenario,
+        data={**scenario.data, "define": define},
+        findings=(*scenario.findings, *findings),
+        warnings=(*scenario.warnings, *(finding.line for finding in findings)),
+    )
+
+
+def _is_remote(asset: Any) -> bool:
+    return is_asset(asset) and asset["type"] == "font" and not asset["url"].lower().startswith("data:")
+
+
+def _font(url: str) -> str | StorageError:
+    """Return the font behind an address as a data: URL, or why there is none."""
+    policy = replace(UrlPolicy.from_environment(), total_seconds=FONT_SECONDS)
+    try:
+        storage = open_storage(url, Path(), policy)
+        content = storage.read_bytes(FONT_BYTES)
+    except ServiceUnreachable:
+        raise
+    except StorageError as error:
+        return error
+    kind = _FORMATS.get(content[:4])
+    if kind is None:
+        return StorageError(f"{storage.name} is no font.", hint="WOFF2, WOFF, TTF and OTF are.")
+    return f"data:font/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,19 +1,26 @@
-"""What to render, and how this machine goes about it. Imports little: Chromium is started before the rest is loaded."""
+"""What to render, how this machine goes about it, and which servers plugins may come from.
+
+Imports little: Chromium is started before the rest is loaded.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ecg_api.names import PLUGIN_ORIGIN_VARIABLE, PLUGIN_ORIGINS_VARIABLE
 from ecg_api.problems import describe, unknown_word
 from ecg_api.renderjob import RenderJob
-from ecg_renderer.errors import OptionsError
+from ecg_common.addresses import AddressPolicy, AddressRefused, origin_of
+from ecg_renderer.errors import ManifestError, OptionsError
 from ecg_renderer.model import MEGABYTE, CaptureWay, SelfCheck
+from ecg_renderer.storage.base import printable
 
 if TYPE_CHECKING:
     from ecg_renderer.planning import Cutting
@@ -116,3 +123,64 @@ class Settings(BaseModel):
         except ValidationError as error:
             problems = "; ".join(describe(error, cls))
             raise OptionsError(f"The environment: {problems}.", hint="Correct or unset what is named.") from error
+
+
+# --- which servers plugins may come from: a list of whoever runs the machine, of which a job names one
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A server of plugins that may be asked; `given` says where it was named, for messages."""
+
+    address: str
+    given: str
+    policy: AddressPolicy
+
+
+@dataclass(frozen=True)
+class PluginOrigins:
+    """The origins that this machine allows. A job may name one of them, and no other.
+
+    Attributes:
+        default: what a job gets that names none; empty: none.
+        allowed: addresses without a slash at the end.
+    """
+
+    default: str = ""
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read ECG_PLUGIN_ORIGIN and ECG_PLUGIN_ORIGINS; raises OptionsError for what is no address."""
+        default = _checked(PLUGIN_ORIGIN_VARIABLE, environment.get(PLUGIN_ORIGIN_VARIABLE, "").split()[:1])
+        others = re.split(r"[,\s]+", environment.get(PLUGIN_ORIGINS_VARIABLE, ""))
+        allowed = [*default, *_checked(PLUGIN_ORIGINS_VARIABLE, filter(None, others))]
+        return cls(default[0] if default else "", tuple(dict.fromkeys(allowed)))
+
+    def choose(self, wanted: str | None) -> Origin | None:
+        """Return the origin of a job that asks for `wanted`, None for none; raises ManifestError for a foreign one."""
+        address = (wanted or self.default).rstrip("/")
+        if not address:
+            return None
+        if address not in self.allowed:
+            there = ", ".join(self.allowed) or "empty"
+            raise ManifestError(
+                f"spec.plugins.origin: {printable(address)} is not one of the origins that are allowed here "
+                f"({PLUGIN_ORIGINS_VARIABLE}: {there}).",
+                hint="Plugins are programs: whoever runs this machine lists the servers that they may come from.",
+            )
+        policy = AddressPolicy(schemes=("https",), origins=tuple(map(origin_of, self.allowed)))
+        return Origin(address, "spec.plugins.origin" if wanted else PLUGIN_ORIGIN_VARIABLE, policy)
+
+
+def _checked(name: str, addresses: Iterable[str]) -> list[str]:
+    found = []
+    for address in addresses:
+        try:
+            origin_of(address)
+        except AddressRefused as reason:
+            raise OptionsError(
+                f"The environment: {name}: {printable(address)}: {reason}", hint="Write https://host."
+            ) from None
+        found.append(address.rstrip("/"))
+    return found

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import clips
-from ecg_renderer.origin.fetching import with_pictures
+from ecg_renderer.origin import with_pictures
 from ecg_renderer.served import PluginModule
 
 FOLDER = Path(__file__).with_name("origin_plugins")

@@ -118,7 +118,7 @@ async def _load_plugins(work: Work, plan: Plan) -> dict[str, PluginModule]:
     if not plan.plugins:
         return {}
     # Imported when there are any: it loads a client of the web and a decoder.
-    from ecg_renderer.origin.fetching import with_pictures
+    from ecg_renderer.origin import with_pictures
 
     digests = sorted({file.sha256 for plugin in plan.plugins for file in plugin.files})
     found = await work.do_all([partial(_get_plugin_file, digest) for digest in digests], at_once=_TRANSFERS)

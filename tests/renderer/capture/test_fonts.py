@@ -19,9 +19,9 @@ from captures import film, open_way, pictures_of
 from clips import Clip, counter
 from ecg_renderer.looking import Looker, told
 from ecg_renderer.model import Film
+from ecg_renderer.preparation import with_web_fonts
 from ecg_renderer.scenario import Scenario, font_uses, prepare
 from ecg_renderer.served import PACKAGES_FOLDER, FontUse, faces_of, packaged, stand_in
-from ecg_renderer.web_fonts import with_web_fonts
 from renders import rendered
 
 Json = dict[str, Any]

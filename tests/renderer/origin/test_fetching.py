@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from ecg_common.addresses import AddressRefused
+from ecg_renderer import origin as fetching
 from ecg_renderer.errors import ManifestError, OptionsError, RenderError, ScenarioError, ServiceUnreachable
-from ecg_renderer.origin import PluginOrigins, fetching
-from ecg_renderer.origin.fetching import fetch_plugins, sheet_of
+from ecg_renderer.origin import fetch_plugins, sheet_of
+from ecg_renderer.request import PluginOrigins
 from ecg_renderer.served import Fetched, PluginModule
 from plugin_origin import GIF, GIF_FRAMES, KEYS, Answer, Origin, flame, plugins, serving
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ecg_common.addresses import AddressRefused
 from ecg_common.web import checked_client, length_of, may_pass, opened
 from ecg_renderer.errors import ManifestError, RenderError, ScenarioError, ServiceUnreachable, plain_failures
-from ecg_renderer.origin import Origin
+from ecg_renderer.request import Origin
 from ecg_renderer.served import MANIFEST, Fetched, PluginModule, Sheet, entry_of, is_gif, read_manifest_json
 from ecg_renderer.storage.base import printable
 
