@@ -25,8 +25,7 @@ from ecg_renderer.browser import BrowserLauncher
 from ecg_renderer.errors import RenderError
 from ecg_renderer.event_stream import Publish, live_folder, nobody, watched
 from ecg_renderer.media.arguments import CellFiles
-from ecg_renderer.media.merge import merge
-from ecg_renderer.media.verify import Verified
+from ecg_renderer.media.merge import Verified, merge
 from ecg_renderer.metering import MemoryMeter, Observer, ProgressReport, RenderMeter, Stage, keep_freed_memory
 from ecg_renderer.planning import alike
 from ecg_renderer.preparation import PreparedJob, prepare_job, same_source

@@ -31,9 +31,9 @@ from ecg_renderer.media.arguments import LEAD_FRAMES, CellFiles, Overlay, Pictur
 from ecg_renderer.media.codecs import encoder_threads
 from ecg_renderer.media.damage import damage_note, damage_words, damaged_pictures, read_damage, write_damage
 from ecg_renderer.media.encoder import encode
+from ecg_renderer.media.merge import check_cell
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
-from ecg_renderer.media.verify import check_cell
 from ecg_renderer.metering import RenderMeter, cores
 from ecg_renderer.model import Area, Box, Boxes, CaptureWay, Film, apart
 from ecg_renderer.preparation import PreparedJob

@@ -16,7 +16,7 @@ from ecg_api.renditions import Rendition, content_of, format_of, live_place, opt
 from ecg_api.status import CaptionsBox, RenditionStatus
 from ecg_renderer.errors import Cancelled, ManifestError, RenderError
 from ecg_renderer.media.alone import Alone, write_alone
-from ecg_renderer.media.verify import Verified, sha256_of
+from ecg_renderer.media.merge import Verified, sha256_of
 from ecg_renderer.model import Box, FrameRange
 from ecg_renderer.planning import output_size
 from ecg_renderer.preparation import PreparedJob

@@ -31,8 +31,8 @@ from ecg_renderer.media import prores
 from ecg_renderer.media.arguments import movie_timescale
 from ecg_renderer.media.codecs import constant_rate_factor
 from ecg_renderer.media.filters import colour_names
+from ecg_renderer.media.merge import Verified, check_result, sha256_of
 from ecg_renderer.media.placing import output_start
-from ecg_renderer.media.verify import Verified, check_result, sha256_of
 from ecg_renderer.model import Area, Box, FrameRange, around, packed
 from ecg_renderer.storage.base import refusal
 

@@ -18,7 +18,7 @@ from ecg_renderer.errors import FfmpegError, SourceInvalid
 from ecg_renderer.media import merge as merging
 from ecg_renderer.media.arguments import Merge, merge_arguments
 from ecg_renderer.media.codecs import Track
-from ecg_renderer.media.verify import check_cell, header_of
+from ecg_renderer.media.merge import check_cell, header_of
 from encodes import Render, probe
 from sources import VP8, marked, marks
 

@@ -12,7 +12,7 @@ import pytest
 from clips import Clip, counter, derived
 from ecg_api.plan import Target
 from ecg_renderer.errors import FfmpegError
-from ecg_renderer.media.verify import check_cell, check_result
+from ecg_renderer.media.merge import check_cell, check_result
 from encodes import Render
 from plan_facts import a_target
 
