@@ -287,7 +287,7 @@ class Browser:
         except OSError as error:
             raise BrowserError(
                 f"No browser profile can be made: {error}.", hint="Free some space in /dev/shm or TMPDIR."
-            ) from (error)
+            ) from error
         always = [*DRIVEN_ARGUMENTS, *COMMON_ARGUMENTS, *confined, *shared_memory_arguments(profile)]
         command = [str(executable), *always, *arguments, f"--user-data-dir={profile}"]
         devtools = None

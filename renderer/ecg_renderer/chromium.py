@@ -74,7 +74,6 @@ INSTALL_HINT = (
     "`ecg-render doctor` shows what is found."
 )
 
-
 _LOCK = "ecg-lock"
 _locks: dict[Path, int | None] = {}
 
