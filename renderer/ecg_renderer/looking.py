@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ecg_renderer.browser import BrowserLauncher, Page
 from ecg_renderer.errors import BrowserError
-from ecg_renderer.model import Film, FrameGrid
+from ecg_renderer.model import Film, FrameGrid, Notes
 from ecg_renderer.planning import alive_frames
 from ecg_renderer.preparation import PreparedJob, versions
 from ecg_renderer.scenario import CueSpan, Finding, Scenario, canonical_hash
@@ -52,16 +52,6 @@ _GENERIC = frozenset((
 ))  # fmt: skip
 
 Json = dict[str, Any]
-
-
-class Notes(Protocol):
-    """Where answers are remembered; `ecg_renderer.storage.CellStore` is it."""
-
-    async def recall(self, name: str) -> bytes | None:
-        """Return what was noted under that name, or None."""
-
-    async def note(self, name: str, data: bytes) -> None:
-        """Remember something, if that can be done."""
 
 
 class Looker:

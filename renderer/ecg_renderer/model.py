@@ -9,7 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache, reduce
 from math import ceil, floor
-from typing import Any
+from typing import Any, Protocol
 
 from ecg_renderer.served import FontUse, PluginModule, ServedFile, faces_of
 
@@ -162,6 +162,16 @@ class Block:
         """Return the part from `frame` on; what lies before it is replayed."""
         passed = FrameRange(self.frames.start, frame)
         return Block(FrameRange(frame, self.frames.end), (*self.replay, passed) if len(passed) else self.replay)
+
+
+class Notes(Protocol):
+    """Where it is remembered what was found out; `ecg_renderer.storage.CellStore` is it."""
+
+    async def recall(self, name: str) -> bytes | None:
+        """Return what was noted under that name, or None."""
+
+    async def note(self, name: str, data: bytes) -> None:
+        """Remember something, if that can be done."""
 
 
 class SelfCheck(StrEnum):

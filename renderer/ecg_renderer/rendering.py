@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ecg_renderer.browser import BrowserLauncher
-from ecg_renderer.capture import Verdicts, open_capture
+from ecg_renderer.capture import open_capture
 from ecg_renderer.capture.patches import BoxOutgrownError, Capture, YuvaPicture, draw, sample_frames
 from ecg_renderer.colour import tone_map_of
 from ecg_renderer.errors import BrowserError, FfmpegError, SourceInvalid, plain_failures
@@ -35,7 +35,7 @@ from ecg_renderer.media.merge import check_cell
 from ecg_renderer.media.placing import Placing
 from ecg_renderer.media.process import Progress
 from ecg_renderer.metering import RenderMeter, cores
-from ecg_renderer.model import Area, Box, Boxes, CaptureWay, Film, apart
+from ecg_renderer.model import Area, Box, Boxes, CaptureWay, Film, Notes, apart
 from ecg_renderer.preparation import PreparedJob
 from ecg_renderer.request import Settings
 from ecg_renderer.scenario import Finding
@@ -56,7 +56,7 @@ class Surroundings:
     settings: Settings
     folder: Path
     launcher: BrowserLauncher
-    verdicts: Verdicts
+    verdicts: Notes
 
 
 class Part(NamedTuple):

@@ -34,20 +34,10 @@ from ecg_renderer.capture.restarting import RestartingCapture
 from ecg_renderer.chromium import COMMON_ARGUMENTS
 from ecg_renderer.colour import Conversion
 from ecg_renderer.errors import BrowserError, FrameTimeout
-from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, Film, FrameRange, SelfCheck, around, kind_of
+from ecg_renderer.model import Area, Block, Box, Boxes, CaptureWay, Film, FrameRange, Notes, SelfCheck, around, kind_of
 from ecg_renderer.served import page_hash
 
 log = logging.getLogger(__name__)
-
-
-class Verdicts(Protocol):
-    """Where it is remembered that a way passed its check."""
-
-    async def recall(self, name: str) -> bytes | None:
-        """Return what was noted under that name, or None."""
-
-    async def note(self, name: str, data: bytes) -> None:
-        """Remember something, if that can be done."""
 
 
 class CaptureSettings(Protocol):
@@ -84,12 +74,12 @@ class _Request:
     conversion: Conversion | None
     settings: CaptureSettings
     launcher: BrowserLauncher
-    verdicts: Verdicts
+    verdicts: Notes
 
 
 @asynccontextmanager
 async def open_capture(
-    film: Film, conversion: Conversion | None, settings: CaptureSettings, launcher: BrowserLauncher, verdicts: Verdicts
+    film: Film, conversion: Conversion | None, settings: CaptureSettings, launcher: BrowserLauncher, verdicts: Notes
 ) -> AsyncIterator[CaptureChoice]:
     """Open the capture that `settings` ask for, or the fastest that passes its check; close it at the end.
 

@@ -26,31 +26,10 @@ from ecg_renderer.storage.local import FileStorage, FolderStorage, OutputFile, c
 from ecg_renderer.storage.work_store import Work, WorkStore, open_work_store
 
 __all__ = [
-    "SUPPORTED",
-    "Cell",
-    "CellStore",
-    "FileStorage",
-    "FolderStorage",
-    "Found",
-    "Output",
-    "OutputFile",
-    "Storage",
-    "TransferProgress",
-    "UrlPolicy",
-    "Work",
-    "WorkStore",
-    "ask_s3",
-    "check_writable",
-    "default_cells",
-    "limit_cells",
-    "open_result",
-    "open_storage",
-    "open_work_store",
-    "opened_source",
-    "run_folder",
-    "s3_is_set_up",
-    "told_again",
-]
+    "SUPPORTED", "Cell", "CellStore", "FileStorage", "FolderStorage", "Found", "Output", "OutputFile", "Storage",
+    "TransferProgress", "UrlPolicy", "Work", "WorkStore", "ask_s3", "check_writable", "default_cells", "limit_cells",
+    "open_result", "open_storage", "open_work_store", "opened_source", "run_folder", "s3_is_set_up", "told_again",
+]  # fmt: skip
 
 SUPPORTED = "plain paths, file:// and s3:// (read and write), https:// (read)"
 
