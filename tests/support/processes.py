@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,35 +41,36 @@ def open_session() -> str:
 
 def survivors(session: str) -> set[psutil.Process]:
     """Return the living processes that this process or its children started in `session`."""
-    found = {process for process in psutil.process_iter() if _carries(process, session)}
+    found = {process for process in psutil.process_iter() if _carries(process.pid, session)}
     found.update(psutil.Process().children(recursive=True))
     return {process for process in found if _counts(process)}
 
 
-_strangers: set[int] = set()
+_looked_at: set[int] = set()
 
 
 def newcomers(session: str) -> set[psutil.Process]:
-    """Return the session's living processes; look only at those that were not there the last time, or were its own.
-
-    This runs after each test. A process that is a stranger when it is first seen stays one; `survivors` looks anew.
-    """
+    """Return the session's living processes that were not there the last time; `survivors` looks at all anew."""
     present = set(psutil.pids())
-    _strangers.intersection_update(present)
-    fresh = present - _strangers
-    found = {process for pid in fresh if (process := _ours(pid, session))}
-    _strangers.update(fresh - {process.pid for process in found})
+    fresh = present - _looked_at
+    _looked_at.intersection_update(present)
+    _looked_at.update(fresh)
+    found = set()
+    for pid in fresh:
+        with suppress(psutil.Error):
+            if _carries(pid, session) or _descends(pid):
+                found.add(psutil.Process(pid))
     return {process for process in found if _counts(process)}
 
 
-def _ours(pid: int, session: str) -> psutil.Process | None:
-    """Return the process if it carries the session's mark, or descends from this one."""
-    try:
-        process = psutil.Process(pid)
-        is_ours = _carries(process, session) or any(parent.pid == os.getpid() for parent in process.parents())
-    except psutil.Error:
-        return None
-    return process if is_ours else None
+def _descends(pid: int) -> bool:
+    """Tell whether a process descends from this one; this runs for each process of the machine."""
+    with suppress(OSError):
+        while pid > 1:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if pid == os.getpid():
+                return True
+    return False
 
 
 _before_this_test: set[int] = set()
@@ -137,9 +139,9 @@ def abandoned_for_good(before: set[Path], seconds: float) -> set[Path]:
     return left
 
 
-def _carries(process: psutil.Process, session: str) -> bool:
+def _carries(pid: int, session: str) -> bool:
     try:
-        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:  # ended meanwhile, or another user's
         return False
     return f"\0{MARKER}={session}".encode() in b"\0" + environment

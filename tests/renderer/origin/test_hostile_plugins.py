@@ -236,7 +236,7 @@ def test_one_that_jumps_back_leaves_nothing_behind(way: str) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience for a plugin that will never end costs a core all the time."""
-    for name, seconds in {"PING": 0.2, "SILENT": 0.4, "ENDLESS": 1.0, "DEAF": 2.0}.items():
+    for name, seconds in {"PING": 0.1, "SILENT": 0.3, "ENDLESS": 0.5, "DEAF": 1.0}.items():
         monkeypatch.setattr(f"ecg_renderer.capture.restarting.{name}_SECONDS", seconds)
 
 

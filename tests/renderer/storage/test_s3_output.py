@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ecg_renderer.errors import Cancelled, RenderError, ResourceError, SourceMissing, StorageError
@@ -25,7 +26,7 @@ def files(folder: Path) -> list[Path]:
 
 def long_file(path: Path) -> str:
     """Write a file of three parts; return the hash of its content."""
-    content = b"".join(number.to_bytes(4) for number in range(LONG // 4 + 1))[:LONG]
+    content = np.arange(LONG // 4 + 1, dtype=">u4").tobytes()[:LONG]
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
