@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-without-cluster test-quick test-cluster test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
+.PHONY: help run test test-without-cluster test-quick test-cluster test-images test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
@@ -36,13 +36,19 @@ test-quick: setup-dev ## two minutes: what decides and plans, without browser, F
 		tests/renderer/planning tests/repository
 
 test-cluster: setup-dev tools ## the tests with a real API server, and as root those with real pods
-	@$(MAKE) --no-print-directory --jobs 2 test-pods test-servers
+	@$(MAKE) --no-print-directory --jobs 3 test-images test-pods test-servers
+
+# While the first tests run that need none.
+test-images:
+	@test "$$(id -u)" -ne 0 || $(BIN)/python tests/support/images.py > /dev/null
 
 test-pods:
 	@$(BIN)/python -m pytest -q tests/cluster tests/e2e --ignore=tests/e2e/test_upgrade.py
 
+# They wait more than they work.
 test-servers:
-	@$(BIN)/python -m pytest -q -m cluster --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/neighbours
+	@$(BIN)/python -m pytest -q -m cluster --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/neighbours \
+		--numprocesses 2 --dist worksteal
 
 test-upgrade: setup-dev tools ## from the first chart to this one and back under load, with real pods of both; needs root and history
 	@$(BIN)/python -m pytest -q tests/e2e/test_upgrade.py $(ARGS)
