@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-without-cluster test-quick test-cluster test-images test-pods test-servers test-upgrade test-neighbours test-all e2e lint format \
+.PHONY: help run test test-without-cluster test-quick test-cluster test-images test-pods test-nodes test-servers test-upgrade test-neighbours test-all e2e lint format \
 	bench bench-scale bench-http bench-timeline gallery images manifests lock cluster-up cluster-down cluster-install tools setup setup-dev clean
 
 help: ## list these targets
@@ -36,14 +36,18 @@ test-quick: setup-dev ## two minutes: what decides and plans, without browser, F
 		tests/renderer/planning tests/repository
 
 test-cluster: setup-dev tools ## the tests with a real API server, and as root those with real pods
-	@$(MAKE) --no-print-directory --jobs 3 test-images test-pods test-servers
+	@$(MAKE) --no-print-directory --jobs 4 test-images test-pods test-nodes test-servers
 
-# While the first tests run that need none.
+# While tests run that need none.
 test-images:
 	@test "$$(id -u)" -ne 0 || $(BIN)/python tests/support/images.py > /dev/null
 
+# In two clusters at once.
 test-pods:
-	@$(BIN)/python -m pytest -q tests/cluster tests/e2e --ignore=tests/e2e/test_upgrade.py
+	@$(BIN)/python -m pytest -q tests/e2e --ignore=tests/e2e/test_upgrade.py --numprocesses 2 --dist loadfile
+
+test-nodes:
+	@$(BIN)/python -m pytest -q tests/cluster
 
 # They wait more than they work.
 test-servers:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -50,7 +51,6 @@ def test_the_scheduler_counts_gpus_and_the_node_can_get_more(running: Cluster) -
 
 
 def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, folder: Path) -> None:
-    before = _traces(str(folder))
     with Cluster(folder / "other") as other:
         assert other.network.number != running.network.number
         write_image(tool("pause"), IMAGE, folder / "other.tar")
@@ -59,11 +59,13 @@ def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, fol
         wait_until(lambda: _phases(other) == {"alone": "Running"}, 90)
         address = json.loads(other.kubectl("get", "pod", "alone", "--output=json"))["status"]["podIP"]
         assert address.startswith("10.243.")
-        assert _traces(str(folder)) > before
+        network = other.network.name
+        there = _traces(folder / "other", network)
+        assert {trace.partition(" ")[0] for trace in there} == {"process", "mount", "namespace", "interface"}
         assert running.plane.is_ready()
 
-    # The kernel takes a network apart in its own time.
-    wait_until(lambda: _traces(str(folder)) == before, 60, lambda: str(_traces(str(folder)) ^ before))
+    # The kernel takes a network apart in its own time; the next cluster of any test may have one of the same name.
+    wait_until(lambda: not there & _traces(folder / "other", network), 60, lambda: str(there))
     assert not (folder / "other").exists()
     assert running.plane.is_ready()
 
@@ -130,12 +132,13 @@ def _phases(cluster: Cluster) -> dict[str, str]:
     return {pod["metadata"]["name"]: pod["status"]["phase"] for pod in pods}
 
 
-def _traces(folder: str) -> set[str]:
-    """Return what clusters below `folder` have left on this machine: processes, mounts, network."""
+def _traces(folder: Path, network: str) -> set[str]:
+    """Return what a cluster has on this machine: processes and mounts below `folder`, and its network."""
     commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
-    processes = {f"process {words[0]} {words[-1]}" for words in commands if any(folder in word for word in words)}
-    mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if folder in line}
-    spaces = Path("/run/netns")
-    namespaces = {f"namespace {path.name}" for path in spaces.iterdir()} if spaces.exists() else set()
-    interfaces = {f"interface {path.name}" for path in Path("/sys/class/net").iterdir()}
-    return processes | mounts | namespaces | interfaces
+    found = {f"process {words[0]} {words[-1]}" for words in commands if any(str(folder) in word for word in words)}
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    found |= {f"mount {line.split()[1]}" for line in lines if str(folder) in line}
+    with suppress(FileNotFoundError):
+        found.add(f"namespace {network}, {Path(f'/run/netns/{network}').stat().st_ino}")
+        found.add(f"interface {network}h, {Path(f'/sys/class/net/{network}h/ifindex').read_text()}")
+    return found
