@@ -210,11 +210,35 @@ def trial_pod(settings: dict[str, str], buckets: Sequence[str], node: str = "", 
         gpu: resource of which it gets one; empty: none.
     """
     name = f"ecg-doctor-{secrets.token_hex(4)}"
+    user = int(settings.get("RUN_AS_USER") or 10001)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_trial_container(settings, buckets, gpu, name)],
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }  # fmt: skip
+    if settings.get("WORKER_SERVICE_ACCOUNT"):
+        spec["serviceAccountName"] = settings["WORKER_SERVICE_ACCOUNT"]
+    if settings.get("IMAGE_PULL_SECRETS"):
+        spec["imagePullSecrets"] = [{"name": one} for one in settings["IMAGE_PULL_SECRETS"].split(",")]
+    if node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
+        taints = dict.fromkeys((GPU_RESOURCE, gpu))
+        spec["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
+    # By these labels NetworkPolicies know pods that render. The operator takes it for none of a job's.
+    labels = {MANAGED_BY: OPERATOR, ROLE_LABEL: "doctor"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def _trial_container(settings: dict[str, str], buckets: Sequence[str], gpu: str, name: str) -> dict[str, Any]:
     storage = read_profiles(settings.get(STORAGE_PROFILES, ""))
     results = dict.fromkeys(filter(None, [*(profile.bucket for profile in storage.root), *buckets]))
     places = [f"{settings['WORK_URI']}/{name}", *(f"s3://{bucket}/rendered/{name}" for bucket in results)]
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-    user = int(settings.get("RUN_AS_USER") or 10001)
     container: dict[str, Any] = {
         "name": "doctor",
         "image": settings["RENDERER_IMAGE"],
@@ -230,27 +254,7 @@ def trial_pod(settings: dict[str, str], buckets: Sequence[str], node: str = "", 
         container["resources"]["limits"][gpu] = "1"
     if settings.get("WORKER_SECRET"):
         container["envFrom"] = [{"secretRef": {"name": settings["WORKER_SECRET"]}}]
-    spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
-    }  # fmt: skip
-    if settings.get("WORKER_SERVICE_ACCOUNT"):
-        spec["serviceAccountName"] = settings["WORKER_SERVICE_ACCOUNT"]
-    if settings.get("IMAGE_PULL_SECRETS"):
-        spec["imagePullSecrets"] = [{"name": one} for one in settings["IMAGE_PULL_SECRETS"].split(",")]
-    if node:
-        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
-        taints = dict.fromkeys((GPU_RESOURCE, gpu))
-        spec["tolerations"] = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in taints]
-    # By these labels NetworkPolicies know pods that render. The operator takes it for none of a job's.
-    labels = {MANAGED_BY: OPERATOR, ROLE_LABEL: "doctor"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+    return container
 
 
 def _worker_env(settings: dict[str, str]) -> dict[str, str]:
