@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -51,6 +52,7 @@ def test_the_scheduler_counts_gpus_and_the_node_can_get_more(running: Cluster) -
 
 
 def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, folder: Path) -> None:
+    before = _networks()
     with Cluster(folder / "other") as other:
         assert other.network.number != running.network.number
         write_image(tool("pause"), IMAGE, folder / "other.tar")
@@ -66,6 +68,7 @@ def test_two_clusters_stand_side_by_side_and_leave_nothing(running: Cluster, fol
 
     # The kernel takes a network apart in its own time; the next cluster of any test may have one of the same name.
     wait_until(lambda: not there & _traces(folder / "other", network), 60, lambda: str(there))
+    wait_until(lambda: _networks() == before, 60, lambda: str(_networks() ^ before))
     assert not (folder / "other").exists()
     assert running.plane.is_ready()
 
@@ -142,3 +145,9 @@ def _traces(folder: Path, network: str) -> set[str]:
         found.add(f"namespace {network}, {Path(f'/run/netns/{network}').stat().st_ino}")
         found.add(f"interface {network}h, {Path(f'/sys/class/net/{network}h/ifindex').read_text()}")
     return found
+
+
+def _networks() -> set[str]:
+    """Return this machine's network namespaces and interfaces, without those that clusters of tests have by number."""
+    names = {path.name for place in ("/run/netns", "/sys/class/net") for path in Path(place).glob("*")}
+    return {name for name in names if not re.match(r"ecg\d", name)}

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -135,6 +136,12 @@ def known_to(cells: Path) -> Iterator[None]:
 def _copy_notes(notes: Path, target: Path) -> None:
     if notes.is_dir():
         shutil.copytree(notes, target, ignore=shutil.ignore_patterns("damage-*"), dirs_exist_ok=True)
+
+
+def packets(path: Path, **stream: int) -> list[av.Packet[Any]]:
+    """Return the packets of a stream, which is named as `audio=0`."""
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(**stream) if packet.size]
 
 
 def slow_ffmpeg(folder: Path, speed: float) -> Path:

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.error import InvalidDataError
 
-from clips import derived, ffmpeg, made, turned
+from clips import derived, ffmpeg, made, packets, turned
 from ecg_api.options import Options
 from ecg_api.plan import SourceFacts
 from ecg_renderer.model import FrameGrid
@@ -83,10 +83,9 @@ def damaged(coding: tuple[str, ...] = ONE_KEY, kept: float = 0) -> Path:
     """Return a video of which three packets, 35 to 37, are zeros but for a share at their beginning."""
     source = marked(coding=coding)
     content = bytearray(source.read_bytes())
-    with av.open(str(source)) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(video=0)]
-    for position, size in packets[35:38]:
-        content[position + int(size * kept) : position + size] = bytes(size - int(size * kept))
+    for packet in packets(source, video=0)[35:38]:
+        start, end = packet.pos + int(packet.size * kept), packet.pos + packet.size
+        content[start:end] = bytes(end - start)
     return made("damaged", (kept, source), source.suffix, lambda path: path.write_bytes(content))
 
 

@@ -13,7 +13,7 @@ import av
 import imageio_ffmpeg
 import pytest
 
-from clips import Clip, counter, derived, ffmpeg, read_counters
+from clips import Clip, counter, derived, ffmpeg, packets, read_counters
 from ecg_renderer.errors import FfmpegError, SourceInvalid
 from ecg_renderer.media import merge as merging
 from ecg_renderer.media.arguments import Merge, merge_arguments
@@ -27,9 +27,7 @@ NTSC = Clip(rate="30000/1001")
 
 def audio_packets(path: Path) -> list[tuple[float, bytes]]:
     """Return every packet of sound with its time in seconds."""
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(audio=0) if packet.size]
-        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+    return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets(path, audio=0)]
 
 
 def codecs(path: Path) -> list[str]:

@@ -37,8 +37,8 @@ class Case:
 
 
 H264 = Clip(rate="24", frames=620, width=160, height=90, audio=None, video=LONG)
-AROUND = (22, 23, 24, 25, 26, 30, 35, 36)  # key frames: 24 and 36
-LONG_STARTS = (130, 249, 250, 251, 499, 500, 600)
+AROUND = (20, 22, 23, 24, 25, 26, 27, 30, 35, 36, 37)  # key frames: 24 and 36
+LONG_STARTS = (130, 249, 250, 251, 480, 499, 500, 501, 600)
 
 
 def short(suffix: str, codec: str, *video: str, audio: str | None = None) -> Clip:
@@ -80,7 +80,7 @@ CASES: dict[str, Case] = {
     "open groups of HEVC in MPEG-TS": Case(
         lambda: in_container(".ts", HEVC), (47, 48, 49, 50, 51, 53)
     ),
-    "intra refresh": Case(lambda: counter(REFRESHED), (46, 48, 49, 60, 65, 71, 72, 73)),
+    "intra refresh": Case(lambda: counter(REFRESHED), (46, 48, 49, 55, 60, 65, 70, 71, 72, 73, 77)),
     "intra refresh in MPEG-TS": Case(lambda: in_container(".ts", REFRESHED), (60, 71, 72, 73, 80)),
     "key frames alone": Case(lambda: counter(short(".mov", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p")), AROUND),
     "groups shorter than the decoder's delay": Case(
